@@ -1,0 +1,67 @@
+"""What can go wrong, as a tree; every message says what was expected, what came and what to do.
+
+    ExpungeError
+    ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
+    │   ├── UnknownName           a suite, method, forget set or setting that does not exist
+    │   ├── BadSetting            a setting of the wrong type or out of range
+    │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
+    │   └── MismatchedEnsembles   two ensembles that do not belong together
+    ├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
+    └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ExpungeError(Exception):
+    """Root of all errors that expunge raises on purpose."""
+
+
+class UserError(ExpungeError, ValueError):
+    """The caller's mistake; the message says how to mend it."""
+
+
+class UnknownName(UserError):
+    """A name that is in no table."""
+
+
+class BadSetting(UserError):
+    """A setting of the wrong type or out of range."""
+
+
+class BadMargins(UserError):
+    """Margins that cannot be scored."""
+
+
+class MismatchedEnsembles(UserError):
+    """Two ensembles of different suites, forget sets or sizes."""
+
+
+class StoreError(ExpungeError):
+    """An artefact on disk is missing, damaged or half written."""
+
+
+class MethodFailed(ExpungeError):
+    """An unlearning method raised, diverged or returned something that is not its model."""
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """The nearest of ``choices``, or all of them.
+
+    >>> suggestion("scrubb", ["scrub", "fine-tune"])
+    "did you mean 'scrub'?"
+    """
+    choices = sorted(choices)
+    near = get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+
+
+def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """``table[name]``, or :class:`UnknownName` with the nearest choice."""
+    if name in table:
+        return table[name]
+    raise UnknownName(f"unknown {kind} {name!r}; {suggestion(name, table)}")
