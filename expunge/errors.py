@@ -1,13 +1,14 @@
 """What can go wrong, as a tree; every message says what was expected, what came and what to do.
 
-    ExpungeError
-    ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
-    │   ├── UnknownName           a suite, method, forget set or setting that does not exist
-    │   ├── BadSetting            a setting of the wrong type or out of range
-    │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
-    │   └── MismatchedEnsembles   two ensembles that do not belong together
-    ├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
-    └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
+ExpungeError
+├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
+│   ├── UnknownName           a suite, method, forget set or setting that does not exist
+│   ├── BadSetting            a setting of the wrong type or out of range
+│   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
+│   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
+│   └── MismatchedEnsembles   two ensembles that do not belong together
+├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
+└── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,10 @@ class BadSetting(UserError):
 
 class BadMargins(UserError):
     """Margins that cannot be scored."""
+
+
+class TooFewModels(UserError):
+    """So few models that the question has no answer: no spread to see, or no test that could ever reject."""
 
 
 class MismatchedEnsembles(UserError):

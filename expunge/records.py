@@ -2,8 +2,11 @@
 
 import json
 import os
+import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -82,3 +85,22 @@ def read_scores(path: Path) -> list[Score]:
             raise StoreError(f"{path}:{number} has schema {score.schema}, this expunge reads {SCHEMA}; bench again")
         scores.append(score)
     return scores
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what a number depends on."""
+    packages = {name: version(name) for name in ("expunge", "torch", "numpy", "scipy", "numba", "scikit-learn")}
+    return {"python": platform.python_version(), **packages}
+
+
+@cache
+def hardware() -> str:
+    """The processor, and how many cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    return f"{name}, {cores} cores"

@@ -9,7 +9,9 @@ from torch import Tensor
 from expunge.errors import BadMargins
 
 
-def margins(logits: Float[Tensor, "*models batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, "*models batch"]:
+def margins(
+    logits: Float[Tensor, "*models batch classes"], labels: Int[Tensor, " batch"]
+) -> Float[Tensor, "*models batch"]:
     """``z_y - logsumexp(other logits)``, natural log, higher is more confident; equals ``log(p_y / (1 - p_y))``.
 
     Computed in float32 from the logits, never through probabilities: those saturate near a margin of 17.
@@ -31,7 +33,9 @@ def require_finite(values: Float[ndarray, "models examples"], what: str) -> None
         return
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
     shown = ", ".join(map(str, bad[:10])) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
-    raise BadMargins(f"{what}: expected finite margins, got NaN or infinity in model {shown}; leave these models out or mend them")
+    raise BadMargins(
+        f"{what}: expected finite margins, got NaN or infinity in model {shown}; leave these models out or mend them"
+    )
 
 
 def check_margins(values: ndarray, examples: int, what: str) -> None:
@@ -45,9 +49,13 @@ def check_margins(values: ndarray, examples: int, what: str) -> None:
     require_finite(values, what)
     flat = np.flatnonzero(np.ptp(values, axis=1) == 0)
     if flat.size:
-        raise BadMargins(f"{what}: model {flat[0]} has one and the same margin on every example; that is no trained model")
+        raise BadMargins(
+            f"{what}: model {flat[0]} has one and the same margin on every example; that is no trained model"
+        )
     _, first, count = np.unique(values, axis=0, return_index=True, return_counts=True)
     if (count > 1).any():
         again = first[count > 1][0]
         twins = np.flatnonzero((values == values[again]).all(axis=1)).tolist()
-        raise BadMargins(f"{what}: models {twins} are bit-identical; an ensemble needs models trained from different seeds")
+        raise BadMargins(
+            f"{what}: models {twins} are bit-identical; an ensemble needs models trained from different seeds"
+        )

@@ -1,0 +1,77 @@
+"""The loop of the methods: a student that starts as a copy of the ensemble walks down a loss, epoch by epoch."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch, cross_entropy, draw
+from expunge.ensembles.train import descend as walk
+from expunge.suites.suite import Examples
+
+B = TypeVar("B")
+Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """The settings of every method that walks down a loss: SGD at a constant learning rate."""
+
+    epochs: int
+    lr: float
+    momentum: float = 0.9
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs must be at least 1", self.epochs)
+        require(self.lr > 0, "lr must be above 0", self.lr)
+        require(0 <= self.momentum < 1, "momentum must lie in [0, 1)", self.momentum)
+        require(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+
+
+def require(holds: bool, rule: str, value: object) -> None:
+    """Raise ValueError with the rule and the value that breaks it."""
+    if not holds:
+        raise ValueError(f"{rule}, got {value}")
+
+
+Phase = tuple[Loss[B], Iterable[B]]  # a loss and the batches on which to walk down it
+
+
+def descend(ensemble: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]]]) -> Iterator[Ensemble]:
+    """Walk a copy of ``ensemble`` through the phases of each epoch; yield a copy after each epoch, in evaluation mode.
+
+    The optimizer is born with the student, so it cannot hold the teacher's weights. SGD, no weight decay.
+    """
+    student = ensemble.copy().train()
+    optimizer = torch.optim.SGD(student.parameters(), lr=config.lr, momentum=config.momentum)
+    for phases in epochs:
+        for loss, batches in phases:
+            walk(student, optimizer, loss, batches)
+        yield student.copy().eval()
+
+
+def xent(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
+    """Mean cross-entropy of the student on a batch, in nats."""
+    return cross_entropy(student(batch[0]), batch[1])
+
+
+def ascend(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
+    """The loss whose descent is ascent on the cross-entropy."""
+    return -xent(student, batch)
+
+
+def shuffled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
+    """One pass over ``examples``, in an order of its own for each model."""
+    yield from draw(examples, rng.permutation(len(examples)), batch_size)
+
+
+def cycled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
+    """Pass after pass over ``examples``, without end."""
+    while True:
+        yield from shuffled(examples, batch_size, rng)

@@ -1,0 +1,40 @@
+"""Ascent-descent: by turns, a pass up the loss of the forget set and a pass down the loss of the rest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import Phase, Walk, ascend, descend, require, shuffled, xent
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class AscentDescent(Walk):
+    """Maximise ``CE(forget)`` in the first ``ascent_epochs``, then in every epoch minimise ``CE(retain)``.
+
+    As in the public data-unlearning-bench of Georgiev et al. 2024, arXiv:2410.23232 ("GA+GD").
+    """
+
+    epochs: int = 2
+    lr: float = 0.01
+    momentum: float = 0.0
+    ascent_epochs: int = 1
+    forget_batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.ascent_epochs >= 1, "ascent_epochs must be at least 1", self.ascent_epochs)
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
+
+
+def ascent_descent(ensemble: Ensemble, split: Split, cfg: AscentDescent, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each epoch: its ascent, if it has one, and its descent."""
+
+    def epoch(number: int) -> Iterator[Phase[Batch]]:
+        if number <= cfg.ascent_epochs:
+            yield ascend, shuffled(split.forget, cfg.forget_batch_size, rng)
+        yield xent, shuffled(split.retain, cfg.batch_size, rng)
+
+    yield from descend(ensemble, cfg, (epoch(number) for number in range(1, cfg.epochs + 1)))

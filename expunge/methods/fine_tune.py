@@ -1,0 +1,23 @@
+"""Fine-tuning: go on training on what is kept, and hope that the rest fades."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.methods._descend import Walk, descend, shuffled, xent
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune(Walk):
+    """Minimise ``CE(retain)``. Baseline of Warnecke et al. 2023, arXiv:2108.11577, and Golatkar et al. 2020."""
+
+    epochs: int = 2
+    lr: float = 0.05
+
+
+def fine_tune(ensemble: Ensemble, split: Split, cfg: FineTune, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples."""
+    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    yield from descend(ensemble, cfg, epochs)

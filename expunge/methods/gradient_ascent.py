@@ -1,0 +1,24 @@
+"""Gradient ascent: climb the loss of what is to be forgotten, and nothing else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.methods._descend import Walk, ascend, descend, shuffled
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAscent(Walk):
+    """Maximise ``CE(forget)``. Thudi et al. 2022, arXiv:2109.13398; Graves et al. 2021, arXiv:2010.10981."""
+
+    epochs: int = 5
+    lr: float = 1e-3
+    momentum: float = 0.0
+
+
+def gradient_ascent(ensemble: Ensemble, split: Split, cfg: GradientAscent, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the forget set."""
+    epochs = ([(ascend, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    yield from descend(ensemble, cfg, epochs)

@@ -1,0 +1,136 @@
+"""What an unlearning method is: a config, a function, a row in a table; and how one is run, checked and metered."""
+
+import dataclasses
+import math
+import time
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.seeds import Generators, seed_of
+from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
+from expunge.records import Setting
+from expunge.suites.suite import ForgetSet, Split, Suite
+
+Unlearn = Callable[[Ensemble, Split, Any, Generators], Iterator[Ensemble]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings:
+    """The config of a method that has none."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of METHODS.
+
+    ``config`` is a frozen dataclass; ``unlearn`` yields the ensemble after each epoch and leaves its input as it is.
+    An anchor has no ``unlearn``: its row is made of margins that exist already.
+    """
+
+    config: type
+    unlearn: Unlearn | None
+    summary: str
+    source: str
+    needs: tuple[str, ...]
+
+    @property
+    def anchor(self) -> bool:
+        return self.unlearn is None
+
+
+@dataclass(frozen=True)
+class Step:
+    """An ensemble after one epoch of unlearning, and what it cost to get there.
+
+    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model.
+    """
+
+    epoch: int
+    ensemble: Ensemble
+    cost: float
+    seconds: float
+
+
+def configure(name: str, method: Method, settings: Mapping[str, object]) -> Any:
+    """The config of ``method`` with ``settings`` in place of its defaults; a wrong one is refused by name."""
+    types = typing.get_type_hints(method.config)
+    for key, value in settings.items():
+        if key not in types:
+            choices = suggestion(key, types) if types else "it has no settings"
+            raise UnknownName(f"method {name!r} has no setting {key!r}; {choices}")
+        if not _fits(value, types[key]):
+            raise BadSetting(f"{name}.{key}: expected {_type_name(types[key])}, got {value!r}")
+    try:
+        return method.config(**settings)
+    except ValueError as error:
+        raise BadSetting(f"{name}: {error}") from None
+
+
+def parse_setting(text: str, wanted: Any) -> Setting:
+    """The value that ``text`` spells for a setting of type ``wanted``; the text itself where it spells none."""
+    if wanted is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    for kind in (int, float):
+        if wanted in (kind, float):
+            try:
+                value: Setting = kind(text)
+            except ValueError:
+                continue
+            return value
+    return text
+
+
+def run_method(
+    name: str, method: Method, config: Any, ensemble: Ensemble, suite: Suite, forget: ForgetSet, seed: int = 0
+) -> Iterator[Step]:
+    """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed."""
+    if method.unlearn is None:
+        raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
+    split = suite.split(forget)
+    models = ensemble.origin.models
+    rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models])
+    teacher = ensemble.copy()
+    teacher.meter = meter = Meter()
+    started = time.perf_counter()
+    epochs = method.unlearn(teacher, split, config, rng)
+    for epoch in range(1, 10**9):
+        try:
+            student = next(epochs, None)
+        except MethodFailed:
+            raise
+        except Exception as error:  # a method is a stranger's code: whatever it raises is its row's failure
+            raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
+        if student is None:
+            return
+        seconds = (time.perf_counter() - started) / len(ensemble)
+        _require_finite_weights(student, epoch)
+        student.origin = dataclasses.replace(ensemble.origin, kind="unlearned", made=name)
+        yield Step(epoch, student, meter.units / (3 * split.retraining * len(ensemble)), seconds)
+
+
+def _require_finite_weights(ensemble: Ensemble, epoch: int) -> None:
+    finite = [tensor.flatten(1).isfinite().all(1) for tensor in ensemble.state().values() if tensor.is_floating_point()]
+    bad = (~torch.stack(finite).all(0)).nonzero().flatten().tolist()
+    if bad:
+        numbers = [ensemble.origin.models[row] for row in bad]
+        raise MethodFailed(f"diverged: the weights of models {numbers} are not finite after epoch {epoch}")
+
+
+def _fits(value: object, wanted: Any) -> bool:
+    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, int | float) and not math.isfinite(value):
+        return False
+    return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)
+
+
+def _type_name(wanted: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    return names.get(wanted, str(wanted))

@@ -1,0 +1,42 @@
+"""NegGrad+: down the loss of what is kept and up the loss of the forget set, in one and the same step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegGradPlus(Walk):
+    """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880."""
+
+    epochs: int = 1
+    lr: float = 0.01
+    beta: float = 0.95  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
+    forget_batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.beta <= 1, "beta must lie in [0, 1]", self.beta)
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
+
+
+def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+
+    def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
+        retain, forget = batch
+        return cfg.beta * xent(student, retain) - (1 - cfg.beta) * xent(student, forget)
+
+    def pairs() -> Iterator[tuple[Batch, Batch]]:
+        forget = cycled(split.forget, cfg.forget_batch_size, rng)
+        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
+
+    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))

@@ -1,0 +1,43 @@
+"""Random labels: train on, with wrong labels drawn at random in place of those of the forget set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import Walk, descend, xent
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomLabels(Walk):
+    """Minimise CE on retain and forget together, each forget label replaced by one of the other classes.
+
+    New labels are drawn for every model and epoch. Golatkar et al. 2020, arXiv:1911.04933; Graves et al. 2021,
+    arXiv:2010.10981.
+    """
+
+    epochs: int = 2
+    lr: float = 0.01
+
+
+def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over all examples."""
+    x = torch.cat([split.retain.x, split.forget.x])
+
+    def epoch() -> Iterator[Batch]:
+        labels = torch.cat([split.retain.y.expand(len(rng), -1), wrong_labels(split, rng)], dim=1)
+        for rows in rng.permutation(len(x)).split(cfg.batch_size, dim=1):
+            yield x[rows], labels.gather(1, rows)
+
+    yield from descend(ensemble, cfg, ([(xent, epoch())] for _ in range(cfg.epochs)))
+
+
+def wrong_labels(split: Split, rng: Generators) -> Tensor:
+    """For every model and forget example, one of the other classes, all equally likely: ``(models, forget)``."""
+    away = 1 + rng.integers(split.classes - 1, len(split.forget))
+    return (split.forget.y + away) % split.classes

@@ -1,0 +1,112 @@
+"""A method of the user's own: a plain function on one model, run model by model on copies."""
+
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed, UnknownName, suggestion
+from expunge.methods.method import Method, NoSettings
+from expunge.suites.suite import Split
+
+Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], nn.Module]
+
+
+def user_method(name: str) -> Method:
+    """The method that ``file.py:function`` names: ``(model, retain, forget, seed) -> model``.
+
+    ``model`` is an ordinary module in evaluation mode, a copy that the function may change; ``retain`` and ``forget``
+    are TensorDatasets of (x, y); ``seed`` is an int of the model's own. The function is called once per model.
+    """
+    return from_function(_load(name), f"your own: {name}")
+
+
+def from_function(function: Function, summary: str) -> Method:
+    """The method that runs ``function`` on each model."""
+    unlearn = functools.partial(_one_by_one, function)
+    return Method(NoSettings, unlearn, summary, "the user", ("forget data", "retain data"))
+
+
+def fingerprint(name: str) -> str:
+    """SHA-256 of the method's file: another file, another result."""
+    return hashlib.sha256(Path(name.rpartition(":")[0]).expanduser().read_bytes()).hexdigest()[:16]
+
+
+def _load(name: str) -> Function:
+    place, _, function = name.rpartition(":")
+    path = Path(place).expanduser()
+    if not path.is_file():
+        raise UnknownName(f"method {name!r}: there is no file {place!r}; expected file.py:function")
+    return _import(name, place, function, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _import(name: str, place: str, function: str, changed_ns: int) -> Function:
+    """The function; its file is run once, and again when it changes."""
+    path = Path(place).expanduser()
+    spec = importlib.util.spec_from_file_location(f"expunge_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UnknownName(f"method {name!r}: {place!r} is no Python file; expected file.py:function")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's file may raise anything
+        raise UnknownName(f"method {name!r}: importing {place!r} raised {type(error).__name__}: {error}") from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        hint = suggestion(function, functions) if functions else "it has no functions"
+        raise UnknownName(f"method {name!r}: {place!r} has no function {function!r}; {hint}")
+    result: Function = found
+    return result
+
+
+def _one_by_one(
+    function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
+) -> Iterator[Ensemble]:
+    retain, forget = (TensorDataset(part.x, part.y) for part in (split.retain, split.forget))
+    seeds = rng.integers(2**31, 1).flatten().tolist()
+    results = []
+    for row, seed in enumerate(seeds):
+        model = ensemble[row].eval()
+        _count(model, ensemble.meter)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # for functions that draw from the global generator
+            result = function(model, retain, forget, seed)
+        results.append(_checked(result, ensemble, row))
+    origin = replace(ensemble.origin, kind="unlearned")
+    stacked = Ensemble.stack(results, origin, ensemble.sample_shape)
+    stacked.meter = ensemble.meter
+    yield stacked.eval()
+
+
+def _count(model: nn.Module, meter: Meter) -> None:
+    def count(_: nn.Module, inputs: tuple[Any, ...]) -> None:  # a closure, so copies of the model share the meter
+        meter.count(len(inputs[0]))
+
+    model.register_forward_pre_hook(count)
+
+
+def _checked(result: object, ensemble: Ensemble, row: int) -> nn.Module:
+    number = ensemble.origin.models[row]
+    if not isinstance(result, nn.Module):
+        raise MethodFailed(f"expected it to return a torch.nn.Module, got {type(result).__name__} for model {number}")
+    before, after = ensemble[row].state_dict(), result.state_dict()
+    shapes = [{key: tuple(tensor.shape) for key, tensor in state.items()} for state in (before, after)]
+    if shapes[0] != shapes[1]:
+        odd = sorted(shapes[0].items() ^ shapes[1].items())[0]
+        raise MethodFailed(f"returned a model of another architecture for model {number}: {odd[0]} {odd[1]} differs")
+    if all(torch.equal(before[key], after[key]) for key in before):
+        raise MethodFailed(
+            f"returned its input unchanged for model {number}; the row `identity` shows what that scores"
+        )
+    return result

@@ -1,0 +1,25 @@
+"""Accuracy, the number everybody asks for first and the one that says least about forgetting."""
+
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+
+def accuracy(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
+    """``mean over examples of [first choice is the label]``: the share of examples each model gets right, 0 to 1.
+
+    Neither high nor low is better: a method should get what the oracles get, which on the forget set is close to
+    their accuracy on test examples of the same kind.
+
+    Args:
+        correct: whether each model's first choice is the label, one row per model.
+
+    Returns:
+        One value per model, float64.
+
+    Source: the definition; why it is no measure of forgetting: Georgiev et al. 2024, arXiv:2410.23232.
+
+    >>> accuracy(np.array([[True, True], [True, False]]))
+    array([1. , 0.5])
+    """
+    shares: ndarray = correct.mean(axis=1)
+    return shares

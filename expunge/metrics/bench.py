@@ -1,0 +1,278 @@
+"""The main job: run methods on pretrained ensembles, chunk by chunk, score them against the oracles, write it down."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.engine import Job, Watch, default_workers, one_thread, run_jobs, silent
+from expunge.ensembles.build import Measured, Plan, pretrain, read_measured, train_models
+from expunge.ensembles.train import measure
+from expunge.errors import BadSetting, MethodFailed
+from expunge.methods import METHODS, Method, configure, find_method, run_method
+from expunge.methods.user import fingerprint
+from expunge.metrics.evaluate import (
+    Row,
+    accuracy_scores,
+    distinguishable_scores,
+    failed_scores,
+    held_out,
+    klom_scores,
+)
+from expunge.metrics.klom import klom
+from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.records import Score, Setting, versions
+from expunge.store import Artefact, Content, user_store
+from expunge.suites import ForgetSet, Suite, load_suite
+
+ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of a bench to be: a method with its settings on one forget set."""
+
+    suite: Suite
+    forget: ForgetSet
+    name: str
+    config: Any
+    seed: int
+
+    @property
+    def method(self) -> Method:
+        return find_method(self.name)
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        return asdict(self.config)
+
+    def key(self, models: range) -> str:
+        """Where the result for these models lies in the store: it changes with all that changes the result."""
+        code = fingerprint(self.name) if ":" in self.name else ""
+        facts = [self.name, code, _source_digest(), self.settings, self.forget.digest, self.seed, versions()["torch"]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one task on one chunk of models: an artefact of margins, or the reason why there is none."""
+
+    models: range
+    artefact: Artefact | None
+    reason: str = ""
+
+
+def bench(
+    suite: Suite | str,
+    methods: Sequence[str] | None = None,
+    forget_sets: Sequence[str] | None = None,
+    *,
+    models: int = 100,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    seed: int = 0,
+    out: Path | str = "out",
+    workers: int = 1,
+    watch: Watch = silent,
+    command: str = "",
+) -> list[Score]:
+    """Score ``methods`` (default: all) on ``forget_sets`` (default: all) and write records and arrays to ``out``.
+
+    The anchors ``identity`` and ``oracle`` are in every bench. A method that raises or diverges becomes rows of status
+    "failed"; the others finish. What was computed before, by whatever run, is taken from the store.
+
+    Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
+    ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.
+    """
+    started = time.perf_counter()
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, seed=seed)
+    folder = prepare(Path(out))
+    scores: list[Score] = []
+    curve: list[Score] = []
+    for task, outcomes in _run(tasks, models, workers, watch):
+        oracle = read_measured(Plan(suite, "oracle", task.forget), 0, models)
+        last, points = _score(folder, task, outcomes, oracle)
+        scores += last
+        curve += points
+    for forget in {task.forget.name: task.forget for task in tasks}.values():
+        write_reference(folder, suite, forget, models)
+    write_records(folder, scores, curve, suite, command, time.perf_counter() - started)
+    return scores
+
+
+def plan_tasks(
+    suite: Suite,
+    methods: Sequence[str] | None,
+    forget_sets: Sequence[str] | None,
+    *,
+    models: int,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    seed: int = 0,
+) -> list[Task]:
+    """Every row of the bench, checked before any work: names, settings, number of models."""
+    if not 2 <= models <= suite.models // 2:
+        raise BadSetting(
+            f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
+            f"(the other half of the oracles is the floor), got {models}"
+        )
+    names = list(dict.fromkeys([*ANCHORS, *(METHODS if methods is None else methods)]))
+    settings = dict(settings or {})
+    for name in settings:
+        if name not in names:
+            raise BadSetting(
+                f"a setting is given for {name!r}, which is not benched; the methods are {', '.join(names)}"
+            )
+    configs = {name: configure(name, find_method(name), settings.get(name, {})) for name in names}
+    chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
+    return [Task(suite, forget, name, configs[name], seed) for forget, name in product(chosen, names)]
+
+
+def _run(tasks: Sequence[Task], models: int, workers: int, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:
+    """Each task with its outcomes, in the order of ``tasks``; jobs run side by side and finish in any order."""
+    outcomes: dict[int, list[Outcome]] = {number: [] for number in range(len(tasks))}
+    jobs, owner = [], {}
+    for number, task in enumerate(tasks):
+        for part in () if task.method.anchor else _chunks(models, task.suite.chunk):
+            done = user_store().read(task.key(part))
+            if done:
+                outcomes[number].append(Outcome(part, done))
+                continue
+            job = Job(f"{task.name} on {task.forget.name}", unlearn_chunk, (task, part))
+            jobs.append(job)
+            owner[id(job)] = number
+    for job, outcome in run_jobs(jobs, workers, watch):
+        outcomes[owner[id(job)]].append(outcome)
+    for number, task in enumerate(tasks):
+        yield task, sorted(outcomes[number], key=lambda outcome: outcome.models.start)
+
+
+def _chunks(models: int, size: int) -> list[range]:
+    return [range(first, min(first + size, models)) for first in range(0, models, size)]
+
+
+def unlearn_chunk(task: Task, models: range) -> Outcome:
+    """Run one task on the pretrained models of these numbers, measure every epoch, keep it in the store."""
+    ensemble = pretrain(task.suite, len(models), first=models.start)
+    data, margins, correct, costs, seconds = task.suite.data, [], [], [], []
+    try:
+        for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
+            values, right = measure(step.ensemble, data.all)
+            bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
+            if bad:
+                numbers = [models[row] for row in bad]
+                raise MethodFailed(f"the margins of models {numbers} are not finite after epoch {step.epoch}")
+            margins.append(values.numpy())
+            correct.append(np.packbits(right.numpy(), axis=1))
+            costs.append(step.cost)
+            seconds.append(step.seconds)
+    except MethodFailed as error:
+        return Outcome(models, None, str(error))
+    contents: dict[str, Content] = {"margins": np.stack(margins), "correct": np.stack(correct)}
+    meta = {"method": task.name, "costs": costs, "seconds": seconds}
+    return Outcome(models, user_store().write(task.key(models), contents, meta))
+
+
+def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured) -> tuple[list[Score], list[Score]]:
+    """The scores of the last epoch and of every epoch of a task; the arrays of the last go to ``folder``."""
+    reasons = [
+        f"models {each.models.start} to {each.models.stop - 1}: {each.reason}" for each in outcomes if each.reason
+    ]
+    models = len(oracle.margins)
+    if reasons:
+        empty = Row(task.suite, task.forget, task.name, oracle, task.settings, seed=task.seed)
+        arrays_file(folder, task.forget, task.name).unlink(missing_ok=True)
+        return failed_scores(empty, models, models, reasons[0]), []
+    rows = _rows(task, outcomes, models)
+    epochs = [[*klom_scores(row, oracle), *accuracy_scores(row, models)] for row in rows]
+    told, flags = distinguishable_scores(rows[-1], oracle)
+    margins = rows[-1].measured.margins
+    arrays = {"margins": margins, "klom": klom(margins, oracle.margins)}
+    if flags is not None:
+        arrays["distinguishable"] = flags
+    write_arrays(arrays_file(folder, task.forget, task.name), arrays)
+    return [*epochs[-1], *told], [score for epoch in epochs for score in epoch]
+
+
+def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
+    """One row per epoch; an anchor has one."""
+    suite, forget = task.suite, task.forget
+    pretrained = read_measured(Plan(suite, "pretrained"), 0, models)
+    identity = Row(suite, forget, "identity", pretrained, cost=0.0, seconds=0.0, seed=task.seed)
+    if task.name == "identity":
+        return [identity]
+    if task.name == "oracle":
+        return [held_out(identity)]
+    artefacts = [outcome.artefact for outcome in outcomes if outcome.artefact]
+    margins, packed = (
+        np.concatenate([each.array(name) for each in artefacts], axis=1) for name in ("margins", "correct")
+    )
+    correct = np.unpackbits(packed, axis=2, count=margins.shape[2]).astype(bool)
+    shares = [outcome.models.stop - outcome.models.start for outcome in outcomes]
+    costs, seconds = (
+        np.average([each.meta[name] for each in artefacts], axis=0, weights=shares).tolist()
+        for name in ("costs", "seconds")
+    )
+    origin = pretrained.origin
+    return [
+        Row(
+            suite,
+            forget,
+            task.name,
+            Measured(margins[epoch], correct[epoch], origin),
+            task.settings,
+            epoch=epoch + 1,
+            cost=costs[epoch],
+            seconds=seconds[epoch],
+            seed=task.seed,
+        )
+        for epoch in range(len(margins))
+    ]
+
+
+def estimate_seconds(tasks: Sequence[Task], models: int, workers: int) -> float | None:
+    """How long the bench will take, from a short burst of training; None where a method of the user's own is in it."""
+    if any(":" in task.name for task in tasks):
+        return None
+    work = sum(_units(task) for task in tasks if not task.method.anchor and not _stored(task, models))
+    return 4.0 + work * models * _seconds_per_unit(tasks[0].suite) / min(workers, default_workers())
+
+
+def _stored(task: Task, models: int) -> bool:
+    return all(user_store().read(task.key(part)) for part in _chunks(models, task.suite.chunk))
+
+
+def _units(task: Task) -> float:
+    """Forward and backward passes of one example through one model that a task takes, its measurements included."""
+    split = task.suite.split(task.forget)
+    examples = len(split.forget) + (len(split.retain) if "retain data" in task.method.needs else 0)
+    return float(task.config.epochs * (1.2 * examples + len(task.suite.data.all) / 3))
+
+
+@cache
+def _seconds_per_unit(suite: Suite) -> float:
+    """Time of one example's forward and backward pass through one model, measured on a few steps of one chunk."""
+    recipe, size = replace(suite.recipe, epochs=1), 3 * suite.recipe.batch_size
+    few = replace(suite, recipe=recipe, data=replace(suite.data, train=suite.data.train.take(np.arange(size))))
+    best = np.inf
+    for _ in range(2):  # the first one warms up
+        started = time.perf_counter()
+        with one_thread():
+            train_models(Plan(few, "pretrained"), range(suite.chunk))
+        best = min(best, time.perf_counter() - started)
+    return best / (size * suite.chunk)
+
+
+@cache
+def _source_digest() -> str:
+    """Hash of the code that turns pretrained models into unlearned ones: other code, other results."""
+    package = Path(__file__).parents[1]
+    files = sorted([*(package / "methods").glob("*.py"), *(package / "ensembles").glob("*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,0 +1,185 @@
+"""From margins to scores: every metric on every split, with its interval, beside the oracles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy.stats import t as student_t
+
+from expunge.ensembles.build import Measured, Plan, read_measured
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.margins import check_margins
+from expunge.ensembles.train import measure
+from expunge.errors import BadSetting, MismatchedEnsembles, TooFewModels
+from expunge.metrics.accuracy import accuracy
+from expunge.metrics.calibration import Estimate, estimate
+from expunge.metrics.distinguishable import distinguishable_share
+from expunge.metrics.klom import klom
+from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
+from expunge.suites import ForgetSet, Suite, load_suite
+
+KLOM_AGGREGATES = ("p95", "mean")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one forget set: its margins, and how they came to be."""
+
+    suite: Suite
+    forget: ForgetSet
+    method: str
+    measured: Measured
+    config: Mapping[str, Setting] = field(default_factory=dict)
+    epoch: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    seed: int = 0
+
+    @property
+    def columns(self) -> dict[str, ndarray]:
+        return self.suite.columns(self.forget)
+
+    def score(self, split: Split, metric: str, aggregate: str, estimate: Estimate, oracles: int) -> Score:
+        """The record of one number of this row."""
+        return Score(
+            suite=self.suite.name,
+            suite_digest=self.suite.digest,
+            forget_set=self.forget.name,
+            method=self.method,
+            config=dict(self.config),
+            split=split,
+            metric=metric,
+            aggregate=aggregate,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            models=len(self.measured.margins),
+            oracle_models=oracles,
+            epoch=self.epoch,
+            cost=self.cost,
+            seconds=self.seconds,
+            status="ok",
+            reason="",
+            seed=self.seed,
+            hardware=hardware(),
+            versions=versions(),
+        )
+
+
+def klom_scores(row: Row, oracle: Measured) -> list[Score]:
+    """KLoM of each split: its 95th percentile over examples, the headline, and its mean; nats, lower is better."""
+    columns = row.columns
+
+    def statistic(unlearned: ndarray, reference: ndarray) -> ndarray:
+        values = klom(unlearned, reference)
+        parts = [values[columns[split]] for split in SPLITS]
+        return np.array([number for part in parts for number in (np.percentile(part, 95), part.mean())])
+
+    estimates = iter(estimate(statistic, row.measured.margins, oracle.margins))
+    return [
+        row.score(split, "klom", aggregate, next(estimates), len(oracle.margins))
+        for split in SPLITS
+        for aggregate in KLOM_AGGREGATES
+    ]
+
+
+def accuracy_scores(row: Row, oracles: int) -> list[Score]:
+    """Share of examples whose first choice is the label, mean over models; none where only margins are known."""
+    if row.measured.correct is None:
+        return []
+    return [
+        row.score(split, "accuracy", "mean", mean_over_models(accuracy(row.measured.correct[:, columns])), oracles)
+        for split, columns in row.columns.items()
+    ]
+
+
+def distinguishable_scores(row: Row, oracle: Measured) -> tuple[list[Score], Bool[ndarray, " examples"] | None]:
+    """Share of examples told apart from the oracles, of each split, and which; nothing where models are too few."""
+    columns = row.columns
+    try:
+        told, estimates = distinguishable_share(row.measured.margins, oracle.margins, [columns[s] for s in SPLITS])
+    except TooFewModels:
+        return [], None
+    scores = [
+        row.score(split, "distinguishable", "share", each, len(oracle.margins))
+        for split, each in zip(SPLITS, estimates, strict=True)
+    ]
+    return scores, told
+
+
+def score_row(row: Row, oracle: Measured) -> list[Score]:
+    """All scores of one row."""
+    return [
+        *klom_scores(row, oracle),
+        *distinguishable_scores(row, oracle)[0],
+        *accuracy_scores(row, len(oracle.margins)),
+    ]
+
+
+def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Score]:
+    """The records of a row that failed: no numbers, and the reason."""
+    names = [("klom", aggregate) for aggregate in KLOM_AGGREGATES]
+    names += [("distinguishable", "share"), ("accuracy", "mean")]
+    nothing = Estimate(0.0, 0.0, 0.0)
+    records = [row.score(split, *name, nothing, oracles) for split in SPLITS for name in names]
+    blank = {"value": None, "low": None, "high": None, "status": "failed", "reason": reason, "models": models}
+    return [replace(record, **blank) for record in records]
+
+
+def mean_over_models(values: Float[ndarray, " models"]) -> Estimate:
+    """Mean and its 95 % interval by Student's t over models."""
+    mean = float(values.mean())
+    half = float(student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def evaluate(
+    after: Ensemble | Measured,
+    oracle: Ensemble | Measured,
+    *,
+    suite: Suite | None = None,
+    forget: ForgetSet | None = None,
+) -> list[Score]:
+    """Score ``after`` against ``oracle``, with the row ``oracle`` of held-out oracles, the floor, beside it.
+
+    The suite and the forget set are those of the oracles' origin; give them where they are not in the tables. The
+    floor has as many held-out oracles as ``after`` has models: the second half of the suite's oracles.
+    """
+    reference, unlearned = oracle.origin, after.origin
+    unlearned.require_same_suite(reference)
+    if reference.kind != "oracle" or unlearned.kind == "oracle":
+        raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {reference.kind}")
+    suite = suite or load_suite(reference.suite)
+    forget = forget or _forget_set(suite, reference.forget_set)
+    truth = _measured(oracle, suite)
+    row = Row(suite, forget, unlearned.made or "identity", _measured(after, suite))
+    return [*score_row(held_out(row, reference.models), truth), *score_row(row, truth)]
+
+
+def held_out(row: Row, used: tuple[int, ...] = ()) -> Row:
+    """The row ``oracle`` that stands beside ``row``: as many oracles that nothing is compared with."""
+    first, models = row.suite.models // 2, len(row.measured.margins)
+    if first + models > row.suite.models or set(used) & set(range(first, first + models)):
+        raise BadSetting(
+            f"the floor needs {models} held-out oracles from number {first} on, which suite {row.suite.name!r} "
+            f"with {row.suite.models} oracles lacks or the reference already uses; give fewer models"
+        )
+    measured = read_measured(Plan(row.suite, "oracle", row.forget), first, models)
+    return Row(row.suite, row.forget, "oracle", measured, cost=1.0)
+
+
+def _measured(given: Ensemble | Measured, suite: Suite) -> Measured:
+    if isinstance(given, Measured):
+        return given
+    values, correct = measure(given, suite.data.all)
+    check_margins(values.numpy(), len(suite.data.all), f"{given.origin.kind} ensemble")
+    return Measured(values.numpy(), correct.numpy(), given.origin)
+
+
+def _forget_set(suite: Suite, name: str | None) -> ForgetSet:
+    for forget in suite.forget_sets.values():
+        if name == f"{forget.name}-{forget.digest}":
+            return forget
+    raise MismatchedEnsembles(f"suite {suite.name!r} has no forget set {name!r}; give it as `forget`")
