@@ -104,7 +104,7 @@ def score(
     as_json: AsJson = False,
 ) -> int:
     """Score margins that were made elsewhere: all train examples in order, then all test examples."""
-    from expunge.metrics.bench import score_margins
+    from expunge.metrics import score_margins
     from expunge.suites import load_suite
 
     scores = score_margins(load_suite(suite), forget_set, margins, name=name, out=out_)

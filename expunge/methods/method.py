@@ -111,6 +111,7 @@ def run_method(
         seconds = (time.perf_counter() - started) / len(ensemble)
         _require_finite_weights(student, epoch)
         student.origin = dataclasses.replace(ensemble.origin, kind="unlearned", made=name)
+        student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, meter.units / (3 * split.retraining * len(ensemble)), seconds)
 
 

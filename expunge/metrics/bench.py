@@ -1,23 +1,19 @@
 """The main job: run methods on pretrained ensembles, chunk by chunk, score them against the oracles, write it down."""
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from expunge.engine import Job, Watch, default_workers, one_thread, run_jobs, silent
-from expunge.ensembles.build import Measured, Plan, pretrain, read_measured, train_models
-from expunge.ensembles.train import measure
-from expunge.errors import BadSetting, MethodFailed
-from expunge.methods import METHODS, Method, configure, find_method, run_method
-from expunge.methods.user import fingerprint
+from expunge.ensembles.build import Measured, Plan, read_measured, train_models
+from expunge.errors import BadSetting
+from expunge.methods import METHODS, configure, find_method
+from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.evaluate import (
     Row,
     accuracy_scores,
@@ -28,46 +24,11 @@ from expunge.metrics.evaluate import (
 )
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
-from expunge.records import Score, Setting, versions
-from expunge.store import Artefact, Content, user_store
-from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.records import Score
+from expunge.store import user_store
+from expunge.suites import Suite, load_suite
 
 ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One row of a bench to be: a method with its settings on one forget set."""
-
-    suite: Suite
-    forget: ForgetSet
-    name: str
-    config: Any
-    seed: int
-
-    @property
-    def method(self) -> Method:
-        return find_method(self.name)
-
-    @property
-    def settings(self) -> dict[str, Setting]:
-        return asdict(self.config)
-
-    def key(self, models: range) -> str:
-        """Where the result for these models lies in the store: it changes with all that changes the result."""
-        code = fingerprint(self.name) if ":" in self.name else ""
-        facts = [self.name, code, _source_digest(), self.settings, self.forget.digest, self.seed, versions()["torch"]]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one task on one chunk of models: an artefact of margins, or the reason why there is none."""
-
-    models: range
-    artefact: Artefact | None
-    reason: str = ""
 
 
 def bench(
@@ -158,28 +119,6 @@ def _chunks(models: int, size: int) -> list[range]:
     return [range(first, min(first + size, models)) for first in range(0, models, size)]
 
 
-def unlearn_chunk(task: Task, models: range) -> Outcome:
-    """Run one task on the pretrained models of these numbers, measure every epoch, keep it in the store."""
-    ensemble = pretrain(task.suite, len(models), first=models.start)
-    data, margins, correct, costs, seconds = task.suite.data, [], [], [], []
-    try:
-        for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
-            values, right = measure(step.ensemble, data.all)
-            bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
-            if bad:
-                numbers = [models[row] for row in bad]
-                raise MethodFailed(f"the margins of models {numbers} are not finite after epoch {step.epoch}")
-            margins.append(values.numpy())
-            correct.append(np.packbits(right.numpy(), axis=1))
-            costs.append(step.cost)
-            seconds.append(step.seconds)
-    except MethodFailed as error:
-        return Outcome(models, None, str(error))
-    contents: dict[str, Content] = {"margins": np.stack(margins), "correct": np.stack(correct)}
-    meta = {"method": task.name, "costs": costs, "seconds": seconds}
-    return Outcome(models, user_store().write(task.key(models), contents, meta))
-
-
 def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured) -> tuple[list[Score], list[Score]]:
     """The scores of the last epoch and of every epoch of a task; the arrays of the last go to ``folder``."""
     reasons = [
@@ -268,11 +207,3 @@ def _seconds_per_unit(suite: Suite) -> float:
             train_models(Plan(few, "pretrained"), range(suite.chunk))
         best = min(best, time.perf_counter() - started)
     return best / (size * suite.chunk)
-
-
-@cache
-def _source_digest() -> str:
-    """Hash of the code that turns pretrained models into unlearned ones: other code, other results."""
-    package = Path(__file__).parents[1]
-    files = sorted([*(package / "methods").glob("*.py"), *(package / "ensembles").glob("*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -89,9 +89,12 @@ def accuracy_scores(row: Row, oracles: int) -> list[Score]:
     """Share of examples whose first choice is the label, mean over models; none where only margins are known."""
     if row.measured.correct is None:
         return []
+    columns = row.columns
     return [
-        row.score(split, "accuracy", "mean", mean_over_models(accuracy(row.measured.correct[:, columns])), oracles)
-        for split, columns in row.columns.items()
+        row.score(
+            split, "accuracy", "mean", mean_over_models(accuracy(row.measured.correct[:, columns[split]])), oracles
+        )
+        for split in SPLITS
     ]
 
 
@@ -123,9 +126,19 @@ def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Scor
     names = [("klom", aggregate) for aggregate in KLOM_AGGREGATES]
     names += [("distinguishable", "share"), ("accuracy", "mean")]
     nothing = Estimate(0.0, 0.0, 0.0)
-    records = [row.score(split, *name, nothing, oracles) for split in SPLITS for name in names]
-    blank = {"value": None, "low": None, "high": None, "status": "failed", "reason": reason, "models": models}
-    return [replace(record, **blank) for record in records]
+    return [
+        replace(
+            row.score(split, *name, nothing, oracles),
+            value=None,
+            low=None,
+            high=None,
+            status="failed",
+            reason=reason,
+            models=models,
+        )
+        for split in SPLITS
+        for name in names
+    ]
 
 
 def mean_over_models(values: Float[ndarray, " models"]) -> Estimate:

@@ -75,7 +75,7 @@ def _dmm(unlearned: ndarray, oracle: ndarray) -> ndarray:
     p_count, q_count = _counts(p, edges), _counts(oracle, edges)
     # the code counts the values left of the first edge too: never any, but the floor puts oracle mass there
     q = np.vstack([np.zeros((1, p.shape[1])), q_count / q_count.sum(axis=0)]).clip(FLOOR)
-    return _divergence(p_count / p_count.sum(axis=0), (q / q.sum(axis=0))[1:], keep_nan=True)
+    return _divergence(p_count / p_count.sum(axis=0), (q / q.sum(axis=0))[1:])
 
 
 _VARIANTS: dict[str, Callable[[ndarray, ndarray], ndarray]] = {
@@ -105,10 +105,10 @@ def _edges(p: ndarray, q: ndarray, *, bins: int, mend: bool) -> Float[ndarray, "
 def _counts(values: ndarray, edges: ndarray) -> Int[ndarray, "bins examples"]:
     """How many values lie in each half-open bin; those at the last edge, and NaN, in none."""
     reached = np.stack([(values >= edge).sum(axis=0) for edge in edges])
-    return reached[:-1] - reached[1:]
+    counts: ndarray = reached[:-1] - reached[1:]
+    return counts
 
 
-def _divergence(p: ndarray, q: ndarray, *, keep_nan: bool = False) -> ndarray:
-    counted = ~(p <= 0) if keep_nan else p > 0
-    terms: ndarray = np.where(counted, p * np.log(p / q), 0.0)
-    return terms.sum(axis=0)
+def _divergence(p: ndarray, q: ndarray) -> ndarray:
+    divergence: ndarray = np.where(p != 0, p * np.log(p / q), 0.0).sum(axis=0)  # NaN stays
+    return divergence

@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 from numpy import ndarray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import nn
 
 from expunge.suites.forget_sets import (
@@ -39,6 +37,9 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 def load_data() -> Data:
     """1,437 training and 360 test digits, stratified by class, pixels scaled to [0, 1]."""
+    from sklearn.datasets import load_digits  # workers get the data from their jobs and need no scikit-learn
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     rows = np.arange(len(labels))
     train, test = train_test_split(rows, test_size=360, stratify=labels, random_state=0)
@@ -97,6 +98,7 @@ def digits() -> Suite:
             version=1,
             data=data,
             network=network,
+            architecture="2 x (3x3 convolution, BatchNorm, 2x2 max-pool, ReLU), linear",
             recipe=RECIPE,
             forget_sets=known_forget_sets(data),
             derive=derived_forget_sets,

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from sklearn.cluster import KMeans
 
 from expunge.errors import BadSetting
 
@@ -34,6 +33,8 @@ def subclass(
 
     k-means with k = 2 on the features of the class; the smaller cluster that has ``size`` members is the subclass.
     """
+    from sklearn.cluster import KMeans  # 60 MB that only this function needs
+
     members = whole_class(labels, label)
     clusters = KMeans(n_clusters=2, n_init=10, random_state=seed).fit(features[members])
     counts = np.bincount(clusters.labels_)

@@ -140,6 +140,7 @@ class Suite:
     models: int  # how many pretrained models, and oracles of each forget set, the suite has
     subsets: int = 0  # how many models trained on random halves
     chunk: int = 25  # models that train together: fixed, for bytes depend on it
+    architecture: str = ""  # names the network in the digest; default: its repr, which versions of torch may change
     images: tuple[int, int] | None = None  # height and width, where an input can be shown as a picture
 
     @cached_property
@@ -149,7 +150,7 @@ class Suite:
             network = self.network()
         shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
         recipe = {**asdict(self.recipe), "chunk": self.chunk}
-        facts = [self.name, self.version, self.data.sha256, repr(network), shapes, recipe]
+        facts = [self.name, self.version, self.data.sha256, self.architecture or repr(network), shapes, recipe]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:
@@ -176,7 +177,7 @@ def with_derived(suite: Suite) -> Suite:
     artefact = store.find(f"{suite.digest}/{DERIVED}")
     if artefact is None:
         return suite
-    derived = (ForgetSet(name, artefact.array(name), made) for name, made in artefact.meta["made"].items())
+    derived = (ForgetSet(name, np.array(artefact.array(name)), made) for name, made in artefact.meta["made"].items())
     return replace(suite, forget_sets=ForgetSets({**suite.forget_sets, **ForgetSets.of(*derived)}))
 
 

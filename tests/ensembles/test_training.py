@@ -97,7 +97,7 @@ def data() -> Examples:
 def test_stacked_training_is_training_one_by_one(network: Callable[[], nn.Module], data: Examples) -> None:
     torch.manual_seed(0)
     networks = [network().double() for _ in range(MODELS)]
-    rows = torch.stack([torch.randperm(EXAMPLES) for _ in range(MODELS)])[:, : EXAMPLES - 2]  # each has its own examples
+    rows = torch.stack([torch.randperm(EXAMPLES) for _ in range(MODELS)])[:, : EXAMPLES - 2]  # of each its own
     drawn = Generators(range(MODELS))
     order = torch.stack([rows.gather(1, drawn.permutation(rows.shape[1])) for _ in range(RECIPE.epochs)], dim=1)
 

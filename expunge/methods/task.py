@@ -1,0 +1,87 @@
+"""One row of a bench to be, and how it runs on one chunk of models. Workers import this, and little else."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.ensembles.build import pretrain
+from expunge.ensembles.train import measure
+from expunge.errors import MethodFailed
+from expunge.methods import Method, find_method, run_method
+from expunge.methods.user import fingerprint
+from expunge.records import Setting, versions
+from expunge.store import Artefact, Content, user_store
+from expunge.suites import ForgetSet, Suite
+
+
+@dataclass(frozen=True)
+class Task:
+    """A method with its settings on one forget set of a suite."""
+
+    suite: Suite
+    forget: ForgetSet
+    name: str
+    config: Any
+    seed: int
+
+    @property
+    def method(self) -> Method:
+        return find_method(self.name)
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        return asdict(self.config)
+
+    def key(self, models: range) -> str:
+        """Where the result for these models lies in the store: it changes with all that changes the result."""
+        code = fingerprint(self.name) if ":" in self.name else ""
+        facts = [self.name, code, _source_digest(), self.settings, self.forget.digest, self.seed, versions()["torch"]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task on these models: an artefact of their margins, or the reason why there is none."""
+
+    models: range
+    artefact: Artefact | None
+    reason: str = ""
+
+
+def unlearn_chunk(task: Task, models: range) -> Outcome:
+    """Run a task on the pretrained models of these numbers, measure every epoch, keep it in the store.
+
+    The artefact: ``margins`` of shape (epochs, models, examples), float32; ``correct`` likewise, packed bits.
+    """
+    ensemble = pretrain(task.suite, len(models), first=models.start)
+    data, margins, correct, costs, seconds = task.suite.data, [], [], [], []
+    try:
+        for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
+            values, right = measure(step.ensemble, data.all)
+            bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
+            if bad:
+                numbers = [models[row] for row in bad]
+                raise MethodFailed(f"the margins of models {numbers} are not finite after epoch {step.epoch}")
+            margins.append(values.numpy())
+            correct.append(np.packbits(right.numpy(), axis=1))
+            costs.append(step.cost)
+            seconds.append(step.seconds)
+    except MethodFailed as error:
+        return Outcome(models, None, str(error))
+    contents: dict[str, Content] = {"margins": np.stack(margins), "correct": np.stack(correct)}
+    meta = {"method": task.name, "costs": costs, "seconds": seconds}
+    return Outcome(models, user_store().write(task.key(models), contents, meta))
+
+
+@cache
+def _source_digest() -> str:
+    """Hash of the code that turns pretrained models into unlearned ones: other code, other results."""
+    package = Path(__file__).parents[1]
+    files = sorted([*(package / "methods").glob("*.py"), *(package / "ensembles").glob("*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

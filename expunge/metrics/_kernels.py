@@ -1,0 +1,171 @@
+"""The inner loops, compiled by numba, and the one place that compiles them and spreads them over threads.
+
+This module must stay out of the list of packages that the jaxtyping import hook of the tests rewrites: the hook puts
+a type-checking decorator around every function, and numba cannot compile what it finds inside. The callers check.
+
+Threads come from Python, not from ``parallel=True``: numba's default threading layer ends the process when two
+threads of the caller meet in it. The kernels release the GIL instead, and each works on its own examples.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
+
+import numba
+import numpy as np
+import torch
+from numpy import ndarray
+
+F = TypeVar("F", bound=Callable[..., None])
+
+BLOCK = 512  # examples per call: 100 + 100 models of float32 are then 400 kB, which fits the second-level cache
+LARGE = 1 << 19  # array elements from which on threads pay
+NEAR = 1e-6  # of a bin: nearer to an edge than this, a margin is compared with the edge itself
+
+
+def compiled(function: F) -> F:
+    """``function`` compiled at its first call, and kept on disk where there is a place to keep it.
+
+    numba raises RuntimeError when neither the package, nor the home, nor NUMBA_CACHE_DIR can be written, as in a
+    read-only install: there the kernels are compiled anew in each process, about a second.
+    """
+    try:
+        kernel = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError:
+        kernel = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(F, kernel)
+
+
+def frozen(values: ndarray) -> ndarray:
+    """A contiguous, read-only view, so that every caller, memory-mapped or not, shares one compiled kernel."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
+
+
+def over_blocks(run: Callable[[int, int], None], examples: int, elements: int) -> None:
+    """``run(start, stop)`` for each block of examples; with many ``elements``, on as many threads as torch may use."""
+    starts = range(0, examples, BLOCK)
+    stops = [min(start + BLOCK, examples) for start in starts]
+    workers = min(torch.get_num_threads(), len(starts)) if elements >= LARGE else 1
+    if workers <= 1:
+        for start, stop in zip(starts, stops, strict=True):
+            run(start, stop)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, starts, stops))  # a list, so that an exception in a block is raised here
+
+
+@compiled
+def _widen(values: ndarray, start: int, clip: float, low: ndarray, high: ndarray) -> None:
+    for model in range(values.shape[0]):
+        row = values[model, start : start + low.size]  # a slice: plain offsets would keep the loop from using SIMD
+        for j in range(low.size):
+            x = min(max(np.float64(row[j]), -clip), clip)
+            low[j] = min(low[j], x)
+            high[j] = max(high[j], x)
+
+
+@compiled
+def _count(
+    values: ndarray,
+    start: int,
+    clip: float,
+    low: ndarray,
+    step: ndarray,
+    scale: ndarray,
+    bins: int,
+    delicate: bool,
+    cell: ndarray,
+    counts: ndarray,
+) -> None:
+    last = np.int32(bins - 1)
+    for model in range(values.shape[0]):
+        row = values[model, start : start + low.size]
+        near_an_edge = delicate
+        for j in range(low.size):
+            x = min(max(np.float64(row[j]), -clip), clip)
+            position = (x - low[j]) * scale[j]
+            k = np.int32(min(position, float(last)))  # the last bin is closed
+            beyond = position - np.float64(k)
+            near_an_edge |= ((beyond < NEAR) & (k > 0)) | ((beyond > 1 - NEAR) & (k < last))
+            cell[j] = np.uint32(np.int32(j * bins) + k)
+        for j in range(low.size if near_an_edge else 0):
+            # again, one step down or up where rounding put x on the wrong side of an edge of np.linspace
+            x = min(max(np.float64(row[j]), -clip), clip)
+            k = np.int32(min((x - low[j]) * scale[j], float(last)))
+            below = x < np.float64(k) * step[j] + low[j]
+            above = x >= np.float64(k + np.int32(1)) * step[j] + low[j]
+            k = k - np.int32(below) + np.int32(above)
+            cell[j] = np.uint32(np.int32(j * bins) + min(max(k, np.int32(0)), last))
+        for j in range(low.size):
+            counts[cell[j]] += np.uint32(1)
+
+
+@compiled
+def klom_block(
+    unlearned: ndarray,  # (models, examples), float32 or float64
+    oracle: ndarray,  # (oracles, examples), of the same type
+    start: int,
+    stop: int,
+    bins: int,
+    clip: float,
+    log_unlearned: ndarray,  # log_unlearned[c] = log mass of a bin that holds c unlearned models
+    log_oracle: ndarray,
+    out: ndarray,  # (examples,); start to stop are written
+) -> None:
+    """KLoM of the examples ``start`` to ``stop``."""
+    size = stop - start
+    low, high, step, scale = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    cell = np.empty(size, np.uint32)  # unsigned: numba then spares the check for negative indices
+    p, q = np.empty(size * bins, np.uint32), np.empty(size * bins, np.uint32)
+    low[:], high[:], p[:], q[:] = np.inf, -np.inf, 0, 0
+    _widen(unlearned, start, clip, low, high)
+    _widen(oracle, start, clip, low, high)
+    delicate = False  # ranges so small beside the margins themselves that edges are rounded by much of a bin
+    for j in range(size):
+        width = high[j] - low[j]
+        step[j] = width / bins
+        scale[j] = bins / width if width > 0 else 0.0
+        delicate |= max(-low[j], high[j]) * scale[j] > 1e8
+    _count(unlearned, start, clip, low, step, scale, bins, delicate, cell, p)
+    _count(oracle, start, clip, low, step, scale, bins, delicate, cell, q)
+    for j in range(size):
+        total = 0.0
+        for b in range(j * bins, (j + 1) * bins):
+            total += p[b] * (log_unlearned[p[b]] - log_oracle[q[b]])
+        out[start + j] = total / unlearned.shape[0]
+
+
+@compiled
+def anderson_darling_block(
+    order: ndarray,  # (examples, models): the models of both ensembles by rising margin
+    margins: ndarray,  # (examples, models): their margins in that order
+    labels: ndarray,  # (models, columns) float32: 1 where a column calls the model unlearned
+    weight: ndarray,  # (models,) float32: weight[k] = weight of the gap after k + 1 models, 0 after the last
+    share: float,  # of the models that are unlearned
+    out: ndarray,  # (examples, columns) float32
+) -> None:
+    """The two-sample Anderson-Darling statistic of each example under each column of labels."""
+    models, columns = labels.shape
+    count, step = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    for example in range(order.shape[0]):
+        total = out[example]
+        total[:], count[:] = 0, 0
+        first = 0
+        while first < models:
+            tied = 1
+            while first + tied < models and margins[example, first + tied] == margins[example, first]:
+                tied += 1
+            step[:] = 0
+            for k in range(first, first + tied):
+                row = labels[order[example, k]]
+                for c in range(columns):
+                    step[c] += row[c]
+            part = np.float32(1 / tied)  # the count rises in a straight line over a block of equal margins
+            for k in range(first, first + tied):
+                expected, w = np.float32((k + 1) * share), weight[k]
+                for c in range(columns):
+                    count[c] += step[c] * part
+                    total[c] += w * (count[c] - expected) ** 2
+            first += tied

@@ -1,0 +1,189 @@
+"""Intervals and comparisons: a delete-a-group jackknife over models, for any statistic of two ensembles.
+
+The models are what is random: the examples stay, and the interval is for the mean of the same statistic over fresh
+ensembles of the same sizes. Resampling models with replacement will not do: repeated models empty the bins of KLoM
+and double its floor, and the interval then misses every time. Nor will pseudo-values, which shift the centre: the
+observed number is already unbiased for its own mean.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.stats import t as student_t
+
+from expunge.errors import TooFewModels
+
+GROUPS = 20
+
+Statistic = Callable[[ndarray, ndarray], ndarray]  # (unlearned, oracle) -> one number per thing to report
+Spread = tuple[ndarray, int]  # the variance of each number, and its degrees of freedom
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much one method's number lies above another's, and the two-sided p-value of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def estimate(
+    statistic: Statistic,
+    unlearned: Float[ndarray, "models examples"],
+    oracle: Float[ndarray, "oracles _examples"],
+    *,
+    groups: int = GROUPS,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> list[Estimate]:
+    """Each number of ``statistic(unlearned, oracle)``, with an interval for its mean over fresh ensembles.
+
+    ``value +- t sqrt(V_unlearned + V_oracle)``, with ``V = (G - 1) / G sum over g of (s_g - mean s)^2``, where s_g is
+    the statistic without the g-th of G groups of models; t has Satterthwaite's degrees of freedom. Unit and direction
+    are the statistic's. Groups are models g, g + G, g + 2 G, ...; with fewer models than groups each is a group.
+
+    Measured with 100 against 100 models, at shifts of 0, 1 and 3 standard deviations, the interval of KLoM's 95th
+    percentile covers in 96 % of random halvings of real oracles or more, and in 95 % of simulated runs or more (normal,
+    t3 and bimodal margins that share up to 30 % of their variance through the model; real ones share about 5 %). It
+    is wider than need be: by a factor of 1.1 to 1.8 at shifts of 1 and 3, of 2 to 3 at shift 0. It covers too little,
+    80 to 90 %, where heavy tails shared by all examples meet a shift of 3, so that one outlying model decides on the
+    number; and below 10 models, where a percentile of KLoM takes a few values only.
+
+    Args:
+        statistic: a function of two ensembles' margins that returns a vector; so one call can serve many aggregates.
+        unlearned: margins, one row per model, 2 or more.
+        oracle: the same of the oracles; 2 or more, not necessarily as many.
+        groups: into how many groups the models of each ensemble are split, at most.
+        level: of the interval.
+        bounds: what the statistic cannot leave, such as ``(0, 1)`` of a share; the interval is cut there.
+
+    Returns:
+        One estimate per number of the statistic.
+
+    Source: Efron and Stein 1981, doi:10.1214/aos/1176345462; unequal groups: Busing, Meijer and van der Leeden 1999,
+    doi:10.1023/A:1008800423698.
+
+    >>> after, oracle = np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]])
+    >>> estimate(lambda u, o: u.mean(axis=0) - o.mean(axis=0), after, oracle)
+    [Estimate(value=2.0, low=-10.706204736174694, high=14.706204736174694)]
+    """
+    value = _call(statistic, unlearned, oracle)
+    spreads = [
+        _spread(lambda keep: _call(statistic, unlearned[keep], oracle), value, len(unlearned), groups),
+        _spread(lambda keep: _call(statistic, unlearned, oracle[keep]), value, len(oracle), groups),
+    ]
+    error, freedom = _standard_error(spreads)
+    half = student_t.ppf((1 + level) / 2, freedom) * error
+    low, high = (value - half).clip(*bounds), (value + half).clip(*bounds)
+    return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
+
+
+def paired_difference(
+    statistic: Statistic,
+    first: Float[ndarray, "models examples"],
+    second: Float[ndarray, "models _examples"],
+    oracle: Float[ndarray, "oracles _examples"],
+    *,
+    groups: int = GROUPS,
+    level: float = 0.95,
+) -> list[Difference]:
+    """``statistic(first, oracle) - statistic(second, oracle)`` of two methods that began from the same models.
+
+    As :func:`estimate`, but a group of pretrained models is left out of both methods at once, so that what they share
+    cancels. The p-value is two-sided, by Student's t; correct it with :func:`holm` when several are read. It is 1
+    where there is no difference, and 0 where there is one that no left-out group changes.
+
+    Args:
+        statistic: as in :func:`estimate`.
+        first: margins, row i from pretrained model i.
+        second: the same of the other method, the same models in the same order.
+        oracle: margins of the oracles both are compared with.
+        groups: as in :func:`estimate`.
+        level: of the interval.
+
+    Returns:
+        One difference per number of the statistic; negative where ``first`` has the smaller number.
+
+    Source: as :func:`estimate`.
+
+    >>> oracle = np.zeros((4, 1))
+    >>> paired_difference(lambda u, o: u.mean(axis=0), oracle + 2, oracle + 3, oracle)
+    [Difference(value=-1.0, low=-1.0, high=-1.0, p_value=0.0)]
+    """
+
+    def difference(keep: ndarray, reference: ndarray) -> ndarray:
+        change: ndarray = _call(statistic, first[keep], reference) - _call(statistic, second[keep], reference)
+        return change
+
+    every = np.ones(len(first), bool)
+    value = difference(every, oracle)
+    spreads = [
+        _spread(lambda keep: difference(keep, oracle), value, len(first), groups),
+        _spread(lambda keep: difference(every, oracle[keep]), value, len(oracle), groups),
+    ]
+    error, freedom = _standard_error(spreads)
+    half = student_t.ppf((1 + level) / 2, freedom) * error
+    with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
+        p: ndarray = np.where(value == 0, 1.0, 2 * student_t.sf(np.abs(value) / error, freedom))
+    return [Difference(*map(float, each)) for each in zip(value, value - half, value + half, p, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> Float[ndarray, " tests"]:
+    """P-values corrected for their number: calling those up to a risks a chance of a or less of any false call.
+
+    ``max over j <= i of (n - j + 1) p_(j)``, at most 1, however dependent the tests; in the order given.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6, 65 to 70.
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)
+    adjusted = np.empty(p.size)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)).clip(max=1)
+    return adjusted
+
+
+def _call(statistic: Statistic, unlearned: ndarray, oracle: ndarray) -> Float[ndarray, " numbers"]:
+    return np.asarray(statistic(unlearned, oracle), np.float64)
+
+
+def _spread(statistic: Callable[[ndarray], ndarray], value: ndarray, models: int, groups: int) -> Spread:
+    """The jackknife variance of ``statistic(keep)``, where ``keep`` says which models stay."""
+    if models < 2:
+        raise TooFewModels(f"expected 2 models or more for an interval, got {models}")
+    group = _groups(models, groups)
+    count = int(group.max()) + 1
+    without = np.array([statistic(group != number) for number in range(count)])
+    share = (models / np.bincount(group))[:, None]  # of all models to those left out; the same for equal groups
+    pseudo = share * value - (share - 1) * without
+    centre = count * value - ((1 - 1 / share) * without).sum(axis=0)
+    variance: ndarray = ((pseudo - centre) ** 2 / (share - 1)).mean(axis=0)
+    return variance, count - 1
+
+
+def _groups(models: int, groups: int) -> Int[ndarray, " models"]:
+    return np.arange(models) % min(groups, models)
+
+
+def _standard_error(spreads: Sequence[Spread]) -> tuple[ndarray, ndarray]:
+    """Of independent contributions; and Satterthwaite's degrees of freedom."""
+    variance = sum((part for part, _ in spreads), np.zeros(1))
+    fourth = sum((part**2 / freedom for part, freedom in spreads), np.zeros(1))
+    freedom = np.divide(variance**2, fourth, out=np.ones_like(variance), where=fourth > 0)
+    return np.sqrt(variance), freedom

@@ -1,0 +1,87 @@
+"""The readings: what is compared, and which rule comes first."""
+
+from dataclasses import replace
+
+import pytest
+
+from expunge.reports import reading
+from expunge.reports.rows import Row, rows
+from expunge.reports.rules import MARKS, RULES
+from tests.reports.synthetic import scores_of
+
+
+def row(method: str, forget: float, retain: float = 0.65, test: float = 0.66, **changes: object) -> Row:
+    """Intervals reach 5 % to either side."""
+    (made,) = rows(scores_of("random-12", method, {"forget": forget, "retain": retain, "test": test}, **changes))
+    return made
+
+
+FLOOR, IDENTITY = row("oracle", 0.64), row("identity", 9.3)
+
+
+@pytest.mark.parametrize(
+    ("p95", "expected"),
+    [
+        ((0.66, 0.66, 0.66), "forgets"),
+        ((0.50, 0.60, 0.60), "forgets"),  # below the floor is at the floor
+        ((0.66, 0.90, 0.66), "forgets, drifts"),
+        ((0.66, 0.66, 0.90), "forgets, drifts"),
+        ((2.40, 0.66, 0.66), "partly forgets"),
+        ((9.20, 0.66, 0.66), "does nothing"),
+        ((10.9, 0.66, 0.66), "moves away"),
+        ((0.66, 8.40, 0.66), "breaks the model"),
+        ((0.66, 0.66, 8.40), "breaks the model"),
+        ((9.30, 8.40, 8.40), "breaks the model"),
+    ],
+)
+def test_a_method_is_read_against_the_floor_and_identity(p95: tuple[float, float, float], expected: str) -> None:
+    assert reading(row("scrub", *p95), FLOOR, IDENTITY) == expected
+
+
+def test_the_anchors_are_named_for_what_they_are() -> None:
+    assert reading(FLOOR, FLOOR, IDENTITY) == "floor"
+    assert reading(IDENTITY, FLOOR, IDENTITY) == "does nothing"
+
+
+def test_twice_the_floor_must_be_left_behind_by_the_whole_interval() -> None:
+    edge = 2 * 0.65 * 1.05
+    assert reading(row("scrub", 0.66, retain=edge / 0.95 + 0.01), FLOOR, IDENTITY) == "breaks the model"
+    assert reading(row("scrub", 0.66, retain=edge / 0.95 - 0.01), FLOOR, IDENTITY) == "forgets, drifts"
+
+
+def test_still_knowing_a_forgotten_class_on_the_test_split_breaks_nothing() -> None:
+    identity = row("identity", 9.3, test=9.7)
+    assert reading(identity, FLOOR, identity) == "does nothing"
+    assert reading(row("fine-tune", 5.0, test=9.0), FLOOR, identity) == "partly forgets"
+
+
+def test_where_identity_reaches_the_floor_nothing_can_be_told() -> None:
+    identity = row("identity", 0.66)
+    assert reading(row("fine-tune", 0.65), FLOOR, identity) == "cannot tell"
+    assert reading(row("fine-tune", 0.65, retain=5.0), FLOOR, identity) == "breaks the model"
+
+
+def test_without_anchors_or_intervals_nothing_is_told() -> None:
+    method = row("fine-tune", 0.65)
+    assert reading(method, None, IDENTITY) == "cannot tell"
+    assert reading(method, FLOOR, None) == "cannot tell"
+
+
+def test_an_interval_without_ends_is_not_compared() -> None:
+    records = [
+        replace(score, low=None, high=None)
+        for score in scores_of("random-12", "x", {"forget": 0.65, "retain": 0.65, "test": 0.66})
+    ]
+    (method,) = rows(records)
+    assert reading(method, FLOOR, IDENTITY) == "cannot tell"
+
+
+def test_failed_comes_before_all_else() -> None:
+    method = row("newton", 0.65, status="failed", reason="diverged")
+    assert reading(method, FLOOR, IDENTITY) == "failed"
+    assert method.reason == "diverged"
+
+
+def test_every_reading_has_a_rule_and_a_mark_of_its_own() -> None:
+    assert list(RULES) == list(MARKS)
+    assert len(set(MARKS.values())) == len(MARKS)

@@ -1,0 +1,70 @@
+"""The tables of the terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from expunge.errors import UserError
+from expunge.records import Score
+from expunge.reports import render_tables
+from expunge.reports.boards import boards
+from tests.reports.synthetic import score, scores
+
+
+def shown(records: list[Score], width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    for table in render_tables(records):
+        console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_rows_stand_by_forget_p95_with_the_floor_first_and_the_failed_last() -> None:
+    (board,) = boards(scores("random-12"))
+    names = [line.row.method for line in board.lines]
+    assert names[0] == "oracle"
+    assert names[-1] == "newton"
+    middle = [line.row.klom("forget") for line in board.lines[1:-1]]
+    values = [cell.value for cell in middle if cell]
+    assert len(values) == len(middle)
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_nothing_is_cut_off(width: int) -> None:
+    text = shown(scores("random-12"), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for words in ("neg-grad-plus", "✕ breaks the model", "[0.61,0.67]", "90/100/97", "diverged at epoch 2", "0.041"):
+        assert words in text
+
+
+def test_one_table_per_forget_set_and_the_legend() -> None:
+    assert len(render_tables(scores("random-12") + scores("class-3"))) == 3
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    bare = [
+        score(method="mine", split=split, cost=None, seconds=None, low=None, high=None)
+        for split in ("forget", "retain", "test")
+    ]
+    text = shown(bare, 100)
+    assert "–/–/–" in text
+    line = next(line for line in text.splitlines() if line.startswith("mine"))
+    assert line.split() == ["mine", "0.70", "0.70", "0.70", "–", "–/–/–", "–"]
+    assert "no row oracle" in text
+
+
+def test_names_are_no_markup() -> None:
+    assert "[red]x[/red]" in shown([score(method="[red]x[/red]")], 100)
+
+
+def test_a_number_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="expected one klom p95 on forget of 'neg-grad-plus'"):
+        render_tables([score(), score(value=0.9)])
+
+
+def test_scores_of_two_suites_are_refused() -> None:
+    with pytest.raises(UserError, match="one suite, got cifar10 5f2c"):
+        render_tables([score(), score(suite="cifar10")])

@@ -1,0 +1,299 @@
+"""The command as a user meets it: what it prints, what it refuses, what it leaves behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from expunge.ensembles import Plan, read_measured
+from expunge.records import Score, read_scores
+from expunge.suites import Suite
+
+EXPUNGE = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "expunge"]
+SMALL = ["--models", "4", "--workers", "1", "--forget-set", "random-10"]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*EXPUNGE, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line on standard error of a command that was refused."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    return line
+
+
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small bench of two methods."""
+    folder = tmp_path_factory.mktemp("bench")
+    store = {**os.environ, "EXPUNGE_STORE": str(folder / "store")}
+    command = [*EXPUNGE, "bench", "digits", *SMALL, "--method", "scrub", "--method", "fine-tune", "--out", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=store, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+def scores_of(folder: Path, **wanted: str) -> list[Score]:
+    scores = read_scores(folder / "scores.jsonl")
+    return [score for score in scores if all(getattr(score, key) == value for key, value in wanted.items())]
+
+
+def test_bench_leaves_records_curve_arrays_and_a_report(benched: Path) -> None:
+    rows = {(score.method, score.split, score.metric, score.aggregate) for score in scores_of(benched)}
+    assert {row[0] for row in rows} == {"identity", "oracle", "scrub", "fine-tune"}
+    for method in ("identity", "oracle", "scrub", "fine-tune"):
+        for split in ("forget", "retain", "test"):
+            assert (method, split, "klom", "p95") in rows
+            assert (method, split, "klom", "mean") in rows
+            assert (method, split, "accuracy", "mean") in rows
+            assert (method, split, "distinguishable", "share") in rows
+    epochs = {score.epoch for score in read_scores(benched / "curve.jsonl") if score.method == "fine-tune"}
+    assert epochs == {1, 2}
+    with np.load(benched / "arrays/random-10/scrub.npz") as arrays:
+        assert arrays["margins"].shape == (4, 1797)
+        assert arrays["klom"].shape == (1797,)
+    assert "<html" in (benched / "report.html").read_text()
+
+
+def test_every_number_has_an_interval_around_it_and_a_cost(benched: Path) -> None:
+    for score in scores_of(benched):
+        assert score.status == "ok"
+        assert score.value is not None
+        assert score.low is not None
+        assert score.high is not None
+        assert score.low <= score.value <= score.high
+        assert score.models == score.oracle_models == 4
+        assert score.cost is not None
+        assert 0 <= score.cost <= (1 if score.method == "oracle" else 0.15)
+
+
+def test_a_second_bench_finds_everything_done(benched: Path) -> None:
+    before = scores_of(benched)
+    command = [*EXPUNGE, "bench", "digits", *SMALL, "--method", "scrub", "--method", "fine-tune", "--out", "again"]
+    store = {**os.environ, "EXPUNGE_STORE": str(benched.parent / "store")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=benched.parent, env=store, timeout=300)
+    assert done.returncode == 0
+    assert "1/" not in done.stderr  # no job ran
+    assert [score.value for score in scores_of(benched.parent / "again")] == [score.value for score in before]
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    margins = []
+    for workers in ("1", "2"):
+        monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path / workers))
+        options = ["--models", "50", "--forget-set", "random-10", "--method", "gradient-ascent"]
+        done = run("bench", "digits", *options, "--workers", workers, "--out", tmp_path / f"out{workers}")
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / f"out{workers}/arrays/random-10/gradient-ascent.npz") as arrays:
+            margins.append(arrays["margins"])
+    assert margins[0].tobytes() == margins[1].tobytes()
+
+
+def test_json_is_the_only_thing_on_standard_output(tmp_path: Path) -> None:
+    done = run("bench", "digits", *SMALL, "--method", "gradient-ascent", "--out", tmp_path, "--json")
+    records = json.loads(done.stdout)
+    wanted = "suite suite_digest forget_set method config split metric aggregate value low high models oracle_models"
+    wanted += " cost seconds status reason versions"
+    assert all(set(wanted.split()) <= record.keys() for record in records)
+
+
+def test_settings_reach_the_method(tmp_path: Path) -> None:
+    options = ["--method", "gradient-ascent", "--set", "gradient-ascent.lr=0.5", "--set", "gradient-ascent.epochs=1"]
+    assert run("bench", "digits", *SMALL, *options, "--out", tmp_path).returncode == 0
+    (score, *_) = scores_of(tmp_path, method="gradient-ascent")
+    assert score.config["lr"] == 0.5
+    assert score.config["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
+        (["bench", "digits", "--method", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
+        (["bench", "digits", "--forget-set", "random-5"], "unknown forget set 'random-5'; did you mean 'random-"),
+        (["bench", "digits", "--set", "scrub.rl=1"], "method 'scrub' has no setting 'rl'; did you mean 'lr'?"),
+        (["bench", "digits", "--set", "scrub.lr=fast"], "scrub.lr: expected a number, got 'fast'"),
+        (["bench", "digits", "--set", "scrub.lr=nan"], "scrub.lr: expected a number, got nan"),
+        (["bench", "digits", "--set", "scrub.epochs=1.5"], "scrub.epochs: expected a whole number, got 1.5"),
+        (["bench", "digits", "--set", "scrub.lr=-1"], "scrub: lr must be above 0, got -1"),
+        (["bench", "digits", "--set", "scrub.lr"], "expected METHOD.KEY=VALUE"),
+        (["bench", "digits", "--method", "scrub", "--set", "fine-tune.lr=1"], "'fine-tune', which is not benched"),
+        (["bench", "digits", "--set", "identity.lr=1"], "method 'identity' has no setting 'lr'; it has no settings"),
+        (["bench", "digits", "--models", "1"], "expected 2 to 100 models"),
+        (["bench", "digits", "--models", "101"], "expected 2 to 100 models"),
+        (["bench", "digits", "--workers", "0"], "expected at least 1 worker, got 0"),
+        (["bench", "digits", "--method", "nowhere.py:forget"], "there is no file 'nowhere.py'"),
+        (["bench", "digits", "--method", "mine.py:nothing"], "has no function 'nothing'; choose from"),
+        (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
+        (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
+        (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
+        (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy of numbers"),
+        (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
+        (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
+        (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
+        (["report", "empty"], "run `expunge bench"),
+        (["build", "digits", "--models", "0"], "expected at least 1 model, got 0"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.py").write_text("def forget(model, retain, forget, seed):\n    return model\n")
+    (tmp_path / "broken.py").write_text("def forget(:\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert message in refused(run(*arguments, cwd=tmp_path))
+    after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts]
+    assert after == before
+
+
+@pytest.mark.parametrize("command", ["bench", "score", "list", "info", "report", "build", "doctor"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"expunge {command}" in done.stdout.split("Example:")[1]
+
+
+def test_no_arguments_show_the_commands() -> None:
+    done = run()
+    assert "bench" in done.stdout + done.stderr
+
+
+def test_list_methods_is_an_interface() -> None:
+    methods = json.loads(run("list", "methods", "--json").stdout)
+    names = [method["name"] for method in methods]
+    assert {"identity", "oracle", "fine-tune", "scrub"} <= set(names)
+    assert all({"name", "source", "needs"} <= method.keys() for method in methods)
+
+
+def test_list_shows_eight_forget_sets() -> None:
+    names = [entry["name"] for entry in json.loads(run("list", "forget-sets", "--json").stdout)]
+    wanted = "random-10 random-50 random-144 class-3 subclass-50 influential-50 neighbours-50 memorised-50"
+    assert sorted(names) == sorted(wanted.split())
+
+
+@pytest.mark.parametrize("name", ["scrub", "digits", "klom", "memorised-50"])
+def test_info_tells_of_every_kind_of_thing(name: str) -> None:
+    assert json.loads(run("info", name, "--json").stdout)["name"] == name
+
+
+def test_doctor_finds_a_sound_installation() -> None:
+    done = run("doctor", "--json")
+    assert done.returncode == 0
+    assert all(check["ok"] for check in json.loads(done.stdout))
+
+
+METHODS = """
+import torch
+def sound(model, retain, forget, seed):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.9)
+    return model
+def raises(model, retain, forget, seed):
+    raise RuntimeError("no idea")
+def nothing(model, retain, forget, seed):
+    return None
+def shape(model, retain, forget, seed):
+    return torch.nn.Linear(2, 2)
+def unchanged(model, retain, forget, seed):
+    return model
+def diverges(model, retain, forget, seed):
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    return model
+"""
+
+
+def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METHODS)
+    names = ["sound", "raises", "nothing", "shape", "unchanged", "diverges"]
+    methods = [argument for name in names for argument in ("--method", f"mine.py:{name}")]
+    done = run("bench", "digits", *SMALL, *methods, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    reasons = {score.method: score.reason for score in scores_of(tmp_path / "out", status="failed")}
+    assert reasons.keys() == {f"mine.py:{name}" for name in names[1:]}
+    assert "raised RuntimeError: no idea" in reasons["mine.py:raises"]
+    assert "got NoneType" in reasons["mine.py:nothing"]
+    assert "another architecture" in reasons["mine.py:shape"]
+    assert "returned its input unchanged" in reasons["mine.py:unchanged"]
+    assert "not finite" in reasons["mine.py:diverges"]
+    failed = scores_of(tmp_path / "out", status="failed")
+    assert all(score.value is score.low is score.high is None for score in failed)
+    assert scores_of(tmp_path / "out", method="mine.py:sound", status="ok")
+
+
+@pytest.fixture
+def margins(suite: Suite) -> ndarray:
+    forget = suite.forget_sets["random-50"]
+    return np.array(read_measured(Plan(suite, "oracle", forget), 150, 10).margins)
+
+
+def test_score_puts_real_oracles_at_the_floor(margins: ndarray, tmp_path: Path) -> None:
+    for row, values in enumerate(margins):
+        np.save(tmp_path / f"{row:03}.npy", values)
+    done = run("score", "digits", "random-50", tmp_path, "--json", "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    found = {record["method"]: record for record in json.loads(done.stdout) if is_headline(record)}
+    assert found.keys() == {"identity", "oracle", "mine"}
+    assert found["mine"]["low"] < found["oracle"]["high"]
+    assert found["oracle"]["low"] < found["mine"]["high"]
+    assert found["mine"]["cost"] is None
+
+
+def is_headline(record: dict[str, object]) -> bool:
+    return (record["split"], record["metric"], record["aggregate"]) == ("forget", "klom", "p95")
+
+
+def test_score_with_out_leaves_a_report(margins: ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", margins)
+    done = run("score", "digits", "random-50", tmp_path / "m.npy", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "yours" in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (lambda m: m[:, :5], r"expected shape \(models, 1797\)"),
+        (lambda m: np.where(np.arange(10)[:, None] == 7, np.nan, m), "NaN or infinity in model 7;"),
+        (lambda m: np.where(np.arange(10)[:, None] == 7, 3.0, m), "model 7 has one and the same margin"),
+        (lambda m: m[[0, 1, 1]], r"models \[1, 2\] are bit-identical"),
+        (lambda m: m[:1], "at least 2 models"),
+        (lambda m: np.repeat(m, 11, axis=0) + np.arange(110)[:, None], "at most 100 models"),
+    ],
+)
+def test_score_refuses_what_is_no_ensemble(spoiled, message: str, margins: ndarray, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    np.save(tmp_path / "m.npy", spoiled(margins))
+    line = refused(run("score", "digits", "random-50", tmp_path / "m.npy", "--out", tmp_path / "out"))
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_bench_says_so_leaves_no_half_and_goes_on_where_it_stopped(
+    tmp_path: Path, own_store: Path
+) -> None:
+    options = ["--models", "50", "--forget-set", "random-10", "--method", "fine-tune", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*EXPUNGE, "bench", "digits", *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(own_store.rglob("unlearned/*/*/manifest.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out/scores.jsonl").exists()
+    done = run("bench", "digits", *options)
+    assert done.returncode == 0
+    assert scores_of(tmp_path / "out", method="fine-tune")

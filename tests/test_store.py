@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from expunge.errors import StoreError
+from expunge.store import MANIFEST, SHIPPED, Store, user_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    store.write("a/b", {"x": np.arange(6).reshape(2, 3), "w": {"k": torch.ones(2)}}, {"models": 2})
+    return store
+
+
+def test_what_was_written_is_read(store: Store) -> None:
+    artefact = store.read("a/b")
+    assert artefact is not None
+    assert artefact.meta == {"models": 2}
+    assert artefact.array("x").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert isinstance(artefact.array("x"), np.memmap)
+    assert torch.equal(artefact.tensors("w")["k"], torch.ones(2))
+
+
+def test_what_is_not_there_is_none(store: Store) -> None:
+    assert store.read("a/c") is None
+
+
+def test_a_folder_without_manifest_is_unfinished_and_can_be_finished(store: Store) -> None:
+    (store.root / "a/b" / MANIFEST).unlink()
+    assert store.read("a/b") is None
+    store.write("a/b", {"x": np.zeros(1)}, {})
+    assert store.read("a/b") is not None
+
+
+@pytest.mark.parametrize("name", ["x.npy", "w.safetensors"])
+def test_a_flipped_bit_is_found_and_the_file_named(store: Store, name: str) -> None:
+    file = store.root / "a/b" / name
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(StoreError, match=rf"{name} does not have the SHA-256.*delete .*a/b and run again"):
+        store.read("a/b")
+
+
+def test_every_flipped_byte_of_a_manifest_is_found(store: Store) -> None:
+    file = store.root / "a/b" / MANIFEST
+    good = file.read_bytes()
+    for position in range(0, len(good), 7):
+        data = bytearray(good)
+        data[position] ^= 4
+        file.write_bytes(bytes(data))
+        if _means_the_same(bytes(data), good):
+            continue
+        with pytest.raises(StoreError, match=r"damaged store|has schema"):
+            store.read("a/b")
+
+
+def _means_the_same(data: bytes, good: bytes) -> bool:
+    try:
+        return bool(json.loads(data) == json.loads(good))
+    except ValueError:
+        return False
+
+
+def test_a_missing_file_is_named(store: Store) -> None:
+    (store.root / "a/b/x.npy").unlink()
+    with pytest.raises(StoreError, match=r"x\.npy is missing"):
+        store.read("a/b")
+
+
+def test_another_schema_is_told_apart_from_damage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.store.SCHEMA", 2)
+    with pytest.raises(StoreError, match="has schema 1, this expunge reads 2"):
+        store.read("a/b")
+
+
+def test_a_store_that_cannot_be_written_says_so() -> None:
+    with pytest.raises(StoreError, match="set EXPUNGE_STORE"):
+        Store(Path("/proc/nowhere")).write("a", {}, {})
+
+
+def test_an_interrupted_write_leaves_no_part_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.write("new", {"x": np.zeros(3)}, {})
+    assert list((store.root / "new").iterdir()) == []
+
+
+def test_the_users_store_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path))
+    assert user_store().root == tmp_path
+    monkeypatch.delenv("EXPUNGE_STORE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert user_store().root == tmp_path / "cache" / "expunge"
+
+
+def test_all_shipped_artefacts_are_whole_and_under_25_megabytes() -> None:
+    store = Store(SHIPPED)
+    manifests = list(SHIPPED.rglob(MANIFEST))
+    assert len(manifests) == 11  # pretrained, subsets, derived forget sets, oracles of eight forget sets
+    assert all(store.read(str(file.parent.relative_to(SHIPPED))) for file in manifests)
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 25e6
