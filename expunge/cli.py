@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -17,9 +16,27 @@ from expunge.records import Score, to_json
 from expunge.reports.catalogue import KINDS, catalogue, describe
 
 OK, USER_ERROR, FAILED_ROWS, INTERRUPTED = 0, 2, 3, 130
+INTERRUPTED_SAYS = "expunge: interrupted; what was finished is kept, run the same command again to go on"
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands, whose errors end in one line and whose number is the exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            code = super().invoke(ctx)
+        except ExpungeError as error:
+            _say(f"expunge: {error}")
+            code = USER_ERROR
+        except KeyboardInterrupt:
+            _say(INTERRUPTED_SAYS)
+            code = INTERRUPTED
+        raise typer.Exit(code)
+
 
 app = typer.Typer(
     name="expunge",
+    cls=_Commands,
     help="Know whether a machine-learning model has really forgotten.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,21 +52,12 @@ Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; d
 
 
 def main() -> None:
-    """Entry point: errors in one line, exit codes as the documentation says."""
+    """Entry point."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = USER_ERROR
-    except ExpungeError as error:
-        err.print(f"expunge: {error}", markup=False, highlight=False, soft_wrap=True)
-        code = USER_ERROR
-    except (KeyboardInterrupt, click.Abort):
-        err.print(
-            "expunge: interrupted; what was finished is kept, run the same command again to go on", soft_wrap=True
-        )
-        code = INTERRUPTED
-    sys.exit(code)
+        app()
+    except KeyboardInterrupt:  # before the command began
+        _say(INTERRUPTED_SAYS)
+        sys.exit(INTERRUPTED)
 
 
 @app.command(epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50")
@@ -70,7 +78,7 @@ def bench(
     from expunge.reports import report as write_report
     from expunge.suites import load_suite
 
-    loaded, count = load_suite(suite), workers or default_workers()
+    loaded, count = load_suite(suite), _count(workers)
     names = method or None
     settings = _settings(set_ or [])
     tasks = plan_tasks(loaded, names, forget_set, models=models, settings=settings, seed=seed)
@@ -178,7 +186,7 @@ def build(
     from expunge.suites import load_suite
 
     with _progress("build") as watch:
-        rows = rebuild(load_suite(suite), forget_set, models=models, workers=workers or default_workers(), watch=watch)
+        rows = rebuild(load_suite(suite), forget_set, models=models, workers=_count(workers), watch=watch)
     if as_json:
         _print_json(rows)
         return OK
@@ -200,6 +208,12 @@ def doctor(as_json: AsJson = False) -> int:
             mark = "ok  " if check["ok"] else "FAIL"
             out.print(f"{mark}  {check['name']:<10} {check['found']}", markup=False, highlight=False, soft_wrap=True)
     return OK if all(check["ok"] for check in checks) else USER_ERROR
+
+
+def _count(workers: int | None) -> int:
+    if workers is not None and workers < 1:
+        raise BadSetting(f"expected at least 1 worker, got {workers}")
+    return workers or default_workers()
 
 
 def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:

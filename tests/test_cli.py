@@ -1,31 +1,54 @@
 """The command as a user meets it: what it prints, what it refuses, what it leaves behind."""
 
+import contextlib
+import io
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
+from expunge.cli import main
 from expunge.ensembles import Plan, read_measured
 from expunge.records import Score, read_scores
 from expunge.suites import Suite
 
 EXPUNGE = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "expunge"]
+TWO = ["--method", "scrub", "--method", "fine-tune"]
 SMALL = ["--models", "4", "--workers", "1", "--forget-set", "random-10"]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*EXPUNGE, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300)
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def run(*arguments: str | Path, cwd: Path | None = None) -> Done:
+    """The command, in this process: starting Python and torch anew takes longer than most of what is tested."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["expunge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    code = exit_.value.code
+    return Done(code if isinstance(code, int) else 0, stdout.getvalue(), stderr.getvalue())
+
+
+def refused(done: Done) -> str:
     """The one line on standard error of a command that was refused."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -38,9 +61,9 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small bench of two methods."""
     folder = tmp_path_factory.mktemp("bench")
-    store = {**os.environ, "EXPUNGE_STORE": str(folder / "store")}
-    command = [*EXPUNGE, "bench", "digits", *SMALL, "--method", "scrub", "--method", "fine-tune", "--out", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=store, timeout=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPUNGE_STORE", str(folder / "store"))
+        done = run("bench", "digits", *SMALL, *TWO, "--out", folder / "out")
     assert done.returncode == 0, done.stderr
     return folder / "out"
 
@@ -79,14 +102,12 @@ def test_every_number_has_an_interval_around_it_and_a_cost(benched: Path) -> Non
         assert 0 <= score.cost <= (1 if score.method == "oracle" else 0.15)
 
 
-def test_a_second_bench_finds_everything_done(benched: Path) -> None:
-    before = scores_of(benched)
-    command = [*EXPUNGE, "bench", "digits", *SMALL, "--method", "scrub", "--method", "fine-tune", "--out", "again"]
-    store = {**os.environ, "EXPUNGE_STORE": str(benched.parent / "store")}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=benched.parent, env=store, timeout=300)
+def test_a_second_bench_finds_everything_done(benched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_STORE", str(benched.parent / "store"))
+    done = run("bench", "digits", *SMALL, *TWO, "--out", tmp_path)
     assert done.returncode == 0
-    assert "1/" not in done.stderr  # no job ran
-    assert [score.value for score in scores_of(benched.parent / "again")] == [score.value for score in before]
+    assert "done" not in done.stderr  # no job ran
+    assert scores_of(tmp_path) == scores_of(benched)
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +144,10 @@ def test_settings_reach_the_method(tmp_path: Path) -> None:
         (["bench", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
         (["bench", "digits", "--method", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
         (["bench", "digits", "--forget-set", "random-5"], "unknown forget set 'random-5'; did you mean 'random-"),
-        (["bench", "digits", "--set", "scrub.rl=1"], "method 'scrub' has no setting 'rl'; did you mean 'lr'?"),
+        (["bench", "digits", "--set", "scrub.alhpa=1"], "method 'scrub' has no setting 'alhpa'; did you mean 'alpha'?"),
         (["bench", "digits", "--set", "scrub.lr=fast"], "scrub.lr: expected a number, got 'fast'"),
         (["bench", "digits", "--set", "scrub.lr=nan"], "scrub.lr: expected a number, got nan"),
-        (["bench", "digits", "--set", "scrub.epochs=1.5"], "scrub.epochs: expected a whole number, got 1.5"),
+        (["bench", "digits", "--set", "scrub.epochs=1.5"], "scrub.epochs: expected a whole number, got '1.5'"),
         (["bench", "digits", "--set", "scrub.lr=-1"], "scrub: lr must be above 0, got -1"),
         (["bench", "digits", "--set", "scrub.lr"], "expected METHOD.KEY=VALUE"),
         (["bench", "digits", "--method", "scrub", "--set", "fine-tune.lr=1"], "'fine-tune', which is not benched"),

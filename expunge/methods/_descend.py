@@ -20,7 +20,11 @@ Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """The settings of every method that walks down a loss: SGD at a constant learning rate."""
+    """The settings of every method that walks down a loss: SGD at a constant learning rate.
+
+    The defaults of each method are the best of a grid on models, forget sets and oracles that are never scored:
+    ``runs/default_recipes.py``.
+    """
 
     epochs: int
     lr: float

@@ -17,11 +17,10 @@ class AscentDescent(Walk):
     As in the public data-unlearning-bench of Georgiev et al. 2024, arXiv:2410.23232 ("GA+GD").
     """
 
-    epochs: int = 2
-    lr: float = 0.01
-    momentum: float = 0.0
+    epochs: int = 1
+    lr: float = 0.05
     ascent_epochs: int = 1
-    forget_batch_size: int = 32
+    forget_batch_size: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,8 +13,8 @@ from expunge.suites.suite import Split
 class FineTune(Walk):
     """Minimise ``CE(retain)``. Baseline of Warnecke et al. 2023, arXiv:2108.11577, and Golatkar et al. 2020."""
 
-    epochs: int = 2
-    lr: float = 0.05
+    epochs: int = 1
+    lr: float = 0.2
 
 
 def fine_tune(ensemble: Ensemble, split: Split, cfg: FineTune, rng: Generators) -> Iterator[Ensemble]:

@@ -13,8 +13,8 @@ from expunge.suites.suite import Split
 class GradientAscent(Walk):
     """Maximise ``CE(forget)``. Thudi et al. 2022, arXiv:2109.13398; Graves et al. 2021, arXiv:2010.10981."""
 
-    epochs: int = 5
-    lr: float = 1e-3
+    epochs: int = 3
+    lr: float = 0.02
     momentum: float = 0.0
 
 

@@ -18,8 +18,8 @@ class NegGradPlus(Walk):
     """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880."""
 
     epochs: int = 1
-    lr: float = 0.01
-    beta: float = 0.95  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
+    lr: float = 0.05
+    beta: float = 0.98  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
     forget_batch_size: int = 16
 
     def __post_init__(self) -> None:

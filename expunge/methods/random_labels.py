@@ -21,8 +21,8 @@ class RandomLabels(Walk):
     arXiv:2010.10981.
     """
 
-    epochs: int = 2
-    lr: float = 0.01
+    epochs: int = 1
+    lr: float = 3e-4
 
 
 def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Generators) -> Iterator[Ensemble]:

@@ -24,12 +24,12 @@ class Scrub(Walk):
     """
 
     epochs: int = 1
-    lr: float = 0.01
-    alpha: float = 0.1
+    lr: float = 1e-3
+    alpha: float = 1.0
     gamma: float = 0.99
     temperature: float = 4.0
     ascent_epochs: int = 1
-    forget_batch_size: int = 16
+    forget_batch_size: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,5 +1,6 @@
 """Accuracy, the number everybody asks for first and the one that says least about forgetting."""
 
+import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
@@ -21,5 +22,5 @@ def accuracy(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " mode
     >>> accuracy(np.array([[True, True], [True, False]]))
     array([1. , 0.5])
     """
-    shares: ndarray = correct.mean(axis=1)
+    shares: ndarray = np.mean(correct, axis=1)
     return shares

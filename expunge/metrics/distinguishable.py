@@ -109,7 +109,7 @@ def distinguishable_share(
 
     Source: as :func:`distinguishable` and :func:`~expunge.metrics.calibration.estimate`.
 
-    >>> rng = np.random.default_rng(0)
+    >>> rng = np.random.default_rng(1)
     >>> after, oracle = rng.normal([0.0, 9.0], size=(20, 2)), rng.normal(size=(20, 2))
     >>> flags, shares = distinguishable_share(after, oracle, [np.array([0, 1])])
     >>> flags, shares[0].value

@@ -14,7 +14,7 @@ from expunge.ensembles.margins import check_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.accuracy import accuracy
-from expunge.metrics.calibration import Estimate, estimate
+from expunge.metrics.calibration import Estimate, estimate_by_dealing
 from expunge.metrics.distinguishable import distinguishable_share
 from expunge.metrics.klom import klom
 from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
@@ -77,7 +77,7 @@ def klom_scores(row: Row, oracle: Measured) -> list[Score]:
         parts = [values[columns[split]] for split in SPLITS]
         return np.array([number for part in parts for number in (np.percentile(part, 95), part.mean())])
 
-    estimates = iter(estimate(statistic, row.measured.margins, oracle.margins))
+    estimates = iter(estimate_by_dealing(statistic, row.measured.margins, oracle.margins))
     return [
         row.score(split, "klom", aggregate, next(estimates), len(oracle.margins))
         for split in SPLITS

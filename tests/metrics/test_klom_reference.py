@@ -14,7 +14,7 @@ CASES = sorted({name.split(".")[0] for name in GOLDEN.files})
 
 
 def column(*values: float) -> np.ndarray:
-    return np.array(values)[:, None]
+    return np.array(values, float)[:, None]
 
 
 @pytest.mark.parametrize("variant", ["easydub", "data-unlearning-bench"])
