@@ -1,13 +1,26 @@
-"""What many tests share: the embedded suite, small ensembles, margins of real oracles."""
+"""What many tests share: shapes checked, the embedded suite, small ensembles, margins of real oracles."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from jaxtyping import install_import_hook
 from numpy import ndarray
 
-from expunge.ensembles import Ensemble, Plan, pretrain, read_measured
-from expunge.suites import ForgetSet, Suite, load_suite
+torch.set_num_threads(1)  # tests run side by side, one a core
+
+# Every annotated shape is checked while the tests run, but for the numba kernels, which cannot be wrapped. Numbers may
+# be ints where floats are expected.
+CHECKED = ["suites", "ensembles", "methods", "reports"]
+CHECKED += [f"metrics.{name}" for name in ("accuracy", "calibration", "distinguishable", "evaluate", "exchangeable")]
+CHECKED += ["metrics.klom", "metrics.klom_reference", "metrics.output", "metrics.own_margins"]
+install_import_hook(
+    [f"expunge.{name}" for name in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+from expunge.ensembles import Ensemble, Plan, pretrain, read_measured  # noqa: E402
+from expunge.suites import ForgetSet, Suite, load_suite  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 

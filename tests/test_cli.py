@@ -21,7 +21,7 @@ from expunge.records import Score, read_scores
 from expunge.suites import Suite
 
 EXPUNGE = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "expunge"]
-TWO = ["--method", "scrub", "--method", "fine-tune"]
+TWO = ["--method", "scrub", "--method", "gradient-ascent"]
 SMALL = ["--models", "4", "--workers", "1", "--forget-set", "random-10"]
 
 
@@ -75,15 +75,15 @@ def scores_of(folder: Path, **wanted: str) -> list[Score]:
 
 def test_bench_leaves_records_curve_arrays_and_a_report(benched: Path) -> None:
     rows = {(score.method, score.split, score.metric, score.aggregate) for score in scores_of(benched)}
-    assert {row[0] for row in rows} == {"identity", "oracle", "scrub", "fine-tune"}
-    for method in ("identity", "oracle", "scrub", "fine-tune"):
+    assert {row[0] for row in rows} == {"identity", "oracle", "scrub", "gradient-ascent"}
+    for method in ("identity", "oracle", "scrub", "gradient-ascent"):
         for split in ("forget", "retain", "test"):
             assert (method, split, "klom", "p95") in rows
             assert (method, split, "klom", "mean") in rows
             assert (method, split, "accuracy", "mean") in rows
             assert (method, split, "distinguishable", "share") in rows
-    epochs = {score.epoch for score in read_scores(benched / "curve.jsonl") if score.method == "fine-tune"}
-    assert epochs == {1, 2}
+    epochs = {score.epoch for score in read_scores(benched / "curve.jsonl") if score.method == "gradient-ascent"}
+    assert epochs == {1, 2, 3}
     with np.load(benched / "arrays/random-10/scrub.npz") as arrays:
         assert arrays["margins"].shape == (4, 1797)
         assert arrays["klom"].shape == (1797,)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -67,7 +67,7 @@ class Ensemble(nn.Module):
             raise BadSetting(f"expected {len(origin.models)} models in every tensor, got {sorted(lengths)}")
 
     @classmethod
-    def stack(cls, networks: Sequence[nn.Module], origin: Origin, sample_shape: Sequence[int]) -> Self:
+    def stack(cls, networks: Sequence[nn.Module], origin: Origin, sample_shape: Sequence[int]) -> "Ensemble":
         """Stack ordinary modules of one architecture; they are copied, not shared."""
         states = [network.state_dict() for network in networks]
         state = {key: torch.stack([each[key] for each in states]) for key in states[0]}
@@ -76,7 +76,7 @@ class Ensemble(nn.Module):
     @classmethod
     def from_state(
         cls, network: nn.Module, state: Mapping[str, Tensor], origin: Origin, sample_shape: Sequence[int]
-    ) -> Self:
+    ) -> "Ensemble":
         """``network`` gives the architecture, ``state`` its tensors with a leading model axis."""
         return cls(_with_state(network, state), origin, sample_shape)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from expunge.engine import one_thread
 from expunge.ensembles.ensemble import Ensemble, Meter
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
@@ -101,7 +102,8 @@ def run_method(
     epochs = method.unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
         try:
-            student = next(epochs, None)
+            with one_thread():
+                student = next(epochs, None)
         except MethodFailed:
             raise
         except Exception as error:  # a method is a stranger's code: whatever it raises is its row's failure

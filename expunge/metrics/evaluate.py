@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.stats import t as student_t
 
+from expunge.engine import one_thread
 from expunge.ensembles.build import Measured, Plan, read_measured
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import check_margins
@@ -186,7 +187,8 @@ def held_out(row: Row, used: tuple[int, ...] = ()) -> Row:
 def _measured(given: Ensemble | Measured, suite: Suite) -> Measured:
     if isinstance(given, Measured):
         return given
-    values, correct = measure(given, suite.data.all)
+    with one_thread():
+        values, correct = measure(given, suite.data.all)
     check_margins(values.numpy(), len(suite.data.all), f"{given.origin.kind} ensemble")
     return Measured(values.numpy(), correct.numpy(), given.origin)
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -119,7 +118,7 @@ class ForgetSets(dict[str, ForgetSet]):
     """Forget sets by name; an unknown name is answered with the nearest."""
 
     @classmethod
-    def of(cls, *sets: ForgetSet) -> Self:
+    def of(cls, *sets: ForgetSet) -> "ForgetSets":
         return cls({each.name: each for each in sets})
 
     def __missing__(self, name: str) -> ForgetSet:
