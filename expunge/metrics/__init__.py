@@ -11,6 +11,7 @@ from expunge.metrics.evaluate import evaluate
 from expunge.metrics.klom import klom
 from expunge.metrics.klom_reference import klom_reference
 from expunge.metrics.own_margins import score_margins
+from expunge.metrics.ranking import rank
 
 __all__ = ["METRICS", "Metric", "bench", "distinguishable", "evaluate", "klom", "klom_reference", "score_margins"]
 
@@ -39,6 +40,7 @@ METRICS: dict[str, Metric] = {
         "0 in at least 95 % of benches",
         "two-sample test, false discovery rate 5 %",
     ),
+    "rank": Metric(rank, ("p95",), "place", "lower", "not ranked", "paired differences, Holm-corrected"),
     "accuracy": Metric(
         accuracy, ("mean",), "share of examples", "as the oracle", "the row `oracle`", "first choice = label"
     ),

@@ -24,9 +24,10 @@ from expunge.metrics.evaluate import (
 )
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.metrics.ranking import rank
 from expunge.records import Score
 from expunge.store import user_store
-from expunge.suites import Suite, load_suite
+from expunge.suites import ForgetSet, Suite, load_suite
 
 ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
 
@@ -65,6 +66,7 @@ def bench(
         curve += points
     for forget in {task.forget.name: task.forget for task in tasks}.values():
         write_reference(folder, suite, forget, models)
+        scores += _ranks(folder, forget, scores)
     write_records(folder, scores, curve, suite, command, time.perf_counter() - started)
     return scores
 
@@ -138,6 +140,27 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
         arrays["distinguishable"] = flags
     write_arrays(arrays_file(folder, task.forget, task.name), arrays)
     return [*epochs[-1], *told], [score for epoch in epochs for score in epoch]
+
+
+def _ranks(folder: Path, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:
+    """The rank of every method on a forget set, with the places that the data leave open; oracles are no method."""
+    headlines = {
+        score.method: score
+        for score in scores
+        if (score.forget_set, score.split, score.metric, score.aggregate) == (forget.name, "forget", "klom", "p95")
+        and score.status == "ok"
+        and score.method != "oracle"
+    }
+    with np.load(arrays_file(folder, forget, "reference")) as arrays:
+        oracle = arrays["oracle"]
+    margins = {}
+    for name in headlines:
+        with np.load(arrays_file(folder, forget, name)) as arrays:
+            margins[name] = arrays["margins"]
+    return [
+        replace(headlines[name], metric="rank", value=place.best, low=place.best, high=place.worst)
+        for name, place in rank(margins, oracle, forget.indices).items()
+    ]
 
 
 def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:

@@ -43,6 +43,11 @@ class Row:
         """The mean accuracy on ``split``, 0 to 1."""
         return self.cells.get(("accuracy", "mean", split))
 
+    @property
+    def rank(self) -> Interval | None:
+        """Place by forget P95: one plus the number of methods significantly better; up to the last place left open."""
+        return self.cells.get(("rank", "p95", "forget"))
+
     def distinguishable(self, split: Split) -> Interval | None:
         """The share of examples whose margins differ from the oracles', 0 to 1."""
         return self.cells.get(("distinguishable", "share", split))

@@ -45,15 +45,17 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 LEGEND = (
     "Readings compare the 95 % intervals of KLoM P95, split by split, with those of the rows oracle (the floor) and "
-    "identity (do nothing); two intervals that overlap count as equal. The first rule that holds decides, in the order "
-    "failed, breaks the model, cannot tell, forgets, partly forgets, moves away, does nothing."
+    "identity (do nothing); two intervals that overlap count as equal. A row whose forget examples surely differ "
+    "from the oracles' does not reach the floor. The first rule that holds decides, in the order failed, breaks the "
+    "model, cannot tell, forgets, partly forgets, moves away, does nothing."
 )
 
 
 def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
     """What ``row`` shows, in a word; ``floor`` and ``identity`` are the anchor rows of the same forget set.
 
-    All comparisons are of 95 % intervals of KLoM P95. In this order:
+    All comparisons are of 95 % intervals of KLoM P95; to reach the floor on forget, the share of forget examples that
+    are told apart from the oracles must not lie above 0 either. In this order:
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
     2. *breaks the model*: on retain or test the interval lies wholly above ``BREAKS`` times the floor's and
@@ -83,7 +85,7 @@ def _progress(row: Row, floor: Row, identity: Row | None) -> Reading:
     nothing = identity.klom("forget") if identity else None
     if not _complete(nothing):
         return "cannot tell"
-    reaches_floor = not _above(row.klom("forget"), floor.klom("forget"))
+    reaches_floor = not _above(row.klom("forget"), floor.klom("forget")) and not _told_apart(row)
     above, below = _above(row.klom("forget"), nothing), _above(nothing, row.klom("forget"))
     if reaches_floor and not below:
         return "cannot tell"
@@ -93,6 +95,12 @@ def _progress(row: Row, floor: Row, identity: Row | None) -> Reading:
     if below:
         return "partly forgets"
     return "moves away" if above else "does nothing"
+
+
+def _told_apart(row: Row) -> bool:
+    """Whether some forget examples surely differ from the oracles': the share's interval lies above 0."""
+    share = row.distinguishable("forget")
+    return share is not None and share.low is not None and share.low > 0
 
 
 def _complete(interval: Interval | None) -> bool:

@@ -141,6 +141,7 @@ def _line(line: Line, board: Board, drawn: Drawn) -> View:
         "name": row.method,
         "look": drawn.looks.get(row.method),
         "anchor": {FLOOR: "held-out oracles", NOTHING: "do nothing"}.get(row.method, ""),
+        "rank": _places(row.rank),
         "mark": MARKS[line.reading],
         "reading": line.reading,
         "slug": _slug(line.reading),
@@ -163,6 +164,13 @@ def _klom(line: Line, board: Board, split: Split, axis: Axis) -> View:
         "ratio": words.times(ratio) if ratio is not None else "",
         "bar": bar(cell, floor, axis),
     }
+
+
+def _places(rank: Interval | None) -> str:
+    """The rank and the places that the data leave open."""
+    if rank is None:
+        return ""
+    return f"rank {rank.value:.0f}" + (f" to {rank.high:.0f}" if rank.high and rank.high > rank.value else "")
 
 
 def _accuracy(cell: Interval | None, split: Split) -> View:

@@ -13,6 +13,7 @@ from expunge.reports.rows import Interval
 from expunge.reports.rules import LEGEND, MARKS, RULES
 
 COLUMNS = {
+    "#": "rank by forget P95: one plus the number of methods significantly better (paired, Holm); ties are ties",
     "P95": "the KLoM that 95 % of a split's examples stay under, nats, lower is better; [95 % interval]",
     "×floor": "forget P95 as a multiple of the floor, the row oracle",
     "differ %": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
@@ -55,7 +56,7 @@ def _cells(line: Line, board: Board) -> list[Text]:
     ratio = words.times(line.ratio(board.floor)) if line.ratio(board.floor) else ""
     accuracies = [row.accuracy(split) for split in SPLITS]
     cells = [
-        (row.method, f"{MARKS[line.reading]} {line.reading}"),
+        (row.method + (f" #{row.rank.value:.0f}" if row.rank else ""), f"{MARKS[line.reading]} {line.reading}"),
         _klom(row.klom("forget"), ratio),
         _klom(row.klom("retain")),
         _klom(row.klom("test")),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from expunge.reports import reading
-from expunge.reports.rows import Row, rows
+from expunge.reports.rows import Interval, Row, rows
 from expunge.reports.rules import MARKS, RULES
 from tests.reports.synthetic import scores_of
 
@@ -85,3 +85,13 @@ def test_failed_comes_before_all_else() -> None:
 def test_every_reading_has_a_rule_and_a_mark_of_its_own() -> None:
     assert list(RULES) == list(MARKS)
     assert len(set(MARKS.values())) == len(MARKS)
+
+
+def test_examples_that_are_told_apart_from_the_oracles_keep_a_row_from_the_floor() -> None:
+    key = ("distinguishable", "share", "forget")
+    near = row("near", 0.66)
+    apart = replace(near, cells={**near.cells, key: Interval(0.3, 0.1, 0.5)})
+    perhaps = replace(near, cells={**near.cells, key: Interval(0.3, 0.0, 0.6)})
+    assert reading(apart, FLOOR, IDENTITY) == "partly forgets"
+    assert reading(perhaps, FLOOR, IDENTITY) == "forgets"
+    assert reading(apart, FLOOR, row("identity", 0.68)) == "does nothing"
