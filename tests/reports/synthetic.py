@@ -64,7 +64,7 @@ def scores_of(forget_set: str, method: str, p95: dict[str, float], **changes: ob
         base = {"forget_set": forget_set, "method": method, "split": split} | changes
         yield score(value=value, low=value * 0.95, high=value * 1.05, **base)
         yield score(aggregate="mean", value=value / 2, low=value * 0.475, high=value * 0.525, **base)
-        share = min(1.0, max(0.0, value / 10 - 0.06))
+        share = min(1.0, max(0.0, value / 10 - 0.1))
         yield score(metric="distinguishable", aggregate="share", value=share, low=share * 0.8, high=share, **base)
         edges = {"low": accuracy - 0.01, "high": min(1.0, accuracy + 0.01)}
         yield score(metric="accuracy", aggregate="mean", value=accuracy, **edges, **base)
