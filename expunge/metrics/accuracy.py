@@ -6,7 +6,7 @@ from numpy import ndarray
 
 
 def accuracy(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
-    """``mean over examples of [first choice is the label]``: the share of examples each model gets right, 0 to 1.
+    """Share of examples that each model gets right: ``mean over examples of [first choice is the label]``, 0 to 1.
 
     Neither high nor low is better: a method should get what the oracles get, which on the forget set is close to
     their accuracy on test examples of the same kind.
