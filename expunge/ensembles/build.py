@@ -46,7 +46,7 @@ class Plan:
     @property
     def key(self) -> str:
         folder = _FOLDERS[self.kind] + ("-weights" if self.weights and self.kind == "oracle" else "")
-        name = f"/{self.forget.name}-{self.forget.digest}" if self.forget else ""
+        name = f"/{self.forget.key}" if self.forget else ""
         return f"{self.suite.digest}/{folder}{name}"
 
     @property
@@ -54,7 +54,7 @@ class Plan:
         return f"{self.kind} {self.forget.name}" if self.forget else self.kind
 
     def origin(self, models: Sequence[int]) -> Origin:
-        forget = f"{self.forget.name}-{self.forget.digest}" if self.forget else None
+        forget = self.forget.key if self.forget else None
         return Origin(self.suite.name, self.suite.digest, self.kind, forget, tuple(models))
 
 

@@ -11,8 +11,24 @@ from torch import Tensor, nn
 
 from expunge.ensembles import layers
 from expunge.errors import BadSetting, MismatchedEnsembles
+from expunge.records import Setting
 
 Kind = Literal["pretrained", "oracle", "subset", "unlearned"]
+
+
+@dataclass(frozen=True)
+class Making:
+    """How an unlearned ensemble was made: by which method, with which settings, at what cost.
+
+    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model.
+    """
+
+    method: str
+    settings: Mapping[str, Setting]
+    seed: int
+    epoch: int
+    cost: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,7 @@ class Origin:
     kind: Kind
     forget_set: str | None  # name and digest of the indices; None for models that saw all examples
     models: tuple[int, ...]  # numbers of the models within their kind
-    made: str = ""  # the method and its settings, for kind "unlearned"
+    made: "Making | None" = None  # for kind "unlearned"
 
     def require_same_suite(self, other: "Origin") -> None:
         if self.digest != other.digest:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from expunge.engine import one_thread
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
 from expunge.records import Setting
@@ -112,9 +112,15 @@ def run_method(
             return
         seconds = (time.perf_counter() - started) / len(ensemble)
         _require_finite_weights(student, epoch)
-        student.origin = dataclasses.replace(ensemble.origin, kind="unlearned", made=name)
+        cost = meter.units / (3 * split.retraining * len(ensemble))
+        student.origin = dataclasses.replace(
+            ensemble.origin,
+            kind="unlearned",
+            forget_set=forget.key,
+            made=Making(name, dataclasses.asdict(config), seed, epoch, cost, seconds),
+        )
         student.meter = Meter()  # what is done with a result is no cost of the method
-        yield Step(epoch, student, meter.units / (3 * split.retraining * len(ensemble)), seconds)
+        yield Step(epoch, student, cost, seconds)
 
 
 def _require_finite_weights(ensemble: Ensemble, epoch: int) -> None:

@@ -143,7 +143,7 @@ def flag_rule(
     """The rule by which :func:`distinguishable` flags: all of its permuting, none of its flags."""
     require_comparable(unlearned, oracle)
     _require_settings(len(unlearned), len(oracle), rate, permutations)
-    statistics = _statistics(unlearned, oracle, _labels(len(unlearned), len(oracle), permutations, seed))
+    statistics = permuted_statistics(unlearned, oracle, permutations, seed)
     tail = _upper_tail(statistics, rate)
     least = np.sort(_least_adjusted(statistics, tail))
     # the given labels are column 0, one among equals: so their flags are as rare as those of any other column
@@ -155,13 +155,20 @@ def flagged(
     rule: FlagRule, unlearned: Float[ndarray, "models examples"], oracle: Float[ndarray, "oracles _examples"]
 ) -> Bool[ndarray, " examples"]:
     """Which examples ``rule`` flags."""
-    statistics = _statistics(unlearned, oracle, _labels(len(unlearned), len(oracle), 0, 0))[:, 0]
+    statistics = permuted_statistics(unlearned, oracle, 0, 0)[:, 0]
     order = np.argsort(-statistics)
     p = _p_values(statistics[order], rule.tail, rule.drawn)
     passed = np.flatnonzero(p * p.size <= rule.level * np.arange(1, p.size + 1))
     flags = np.zeros(p.size, bool)
     flags[order[: passed[-1] + 1 if passed.size else 0]] = True
     return flags
+
+
+def permuted_statistics(
+    unlearned: ndarray, oracle: ndarray, permutations: int, seed: int
+) -> Float[ndarray, "examples columns"]:
+    """Anderson and Darling's statistic of each example: of the labels as they are in column 0, dealt anew in others."""
+    return _statistics(unlearned, oracle, _labels(len(unlearned), len(oracle), permutations, seed))
 
 
 def _labels(models: int, oracles: int, permutations: int, seed: int) -> Float[ndarray, "all columns"]:

@@ -168,7 +168,17 @@ def evaluate(
     suite = suite or load_suite(reference.suite)
     forget = forget or _forget_set(suite, reference.forget_set)
     truth = _measured(oracle, suite)
-    row = Row(suite, forget, unlearned.made or "identity", _measured(after, suite))
+    row = Row(suite, forget, "identity", _measured(after, suite), cost=0.0, seconds=0.0)
+    if made := unlearned.made:
+        row = replace(
+            row,
+            method=made.method,
+            config=made.settings,
+            seed=made.seed,
+            epoch=made.epoch,
+            cost=made.cost,
+            seconds=made.seconds,
+        )
     return [*score_row(held_out(row, reference.models), truth), *score_row(row, truth)]
 
 
@@ -195,6 +205,6 @@ def _measured(given: Ensemble | Measured, suite: Suite) -> Measured:
 
 def _forget_set(suite: Suite, name: str | None) -> ForgetSet:
     for forget in suite.forget_sets.values():
-        if name == f"{forget.name}-{forget.digest}":
+        if name == forget.key:
             return forget
     raise MismatchedEnsembles(f"suite {suite.name!r} has no forget set {name!r}; give it as `forget`")

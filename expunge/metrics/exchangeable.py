@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.metrics.distinguishable import _labels, _statistics
+from expunge.metrics.distinguishable import permuted_statistics
 
 
 def exchangeable(
@@ -26,5 +26,5 @@ def exchangeable(
     >>> exchangeable(margins[:20], margins[20:]) > 0.05 > exchangeable(margins[:20] + 2, margins[20:])
     True
     """
-    statistics = _statistics(first, second, _labels(len(first), len(second), permutations, seed)).mean(axis=0)
+    statistics = permuted_statistics(first, second, permutations, seed).mean(axis=0)
     return float(np.mean(statistics >= statistics[0]))

@@ -36,7 +36,7 @@ def score_margins(
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
     values = values.astype(np.float32)
-    origin = Origin(suite.name, suite.digest, "unlearned", f"{forget.name}-{forget.digest}", tuple(range(models)), name)
+    origin = Origin(suite.name, suite.digest, "unlearned", forget.key, tuple(range(models)))
     yours = Row(suite, forget, name, Measured(values, None, origin))
     identity = Row(
         suite, forget, "identity", read_measured(Plan(suite, "pretrained"), 0, models), cost=0.0, seconds=0.0

@@ -102,6 +102,11 @@ class ForgetSet:
         """First 12 hexadecimal digits of the SHA-256 of the indices as little-endian int64."""
         return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()[:12]
 
+    @property
+    def key(self) -> str:
+        """Name and digest: what artefacts of this very set are filed under."""
+        return f"{self.name}-{self.digest}"
+
 
 @dataclass(frozen=True, eq=False)
 class Split:

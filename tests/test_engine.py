@@ -1,0 +1,49 @@
+"""Jobs run once each, wherever they run; a job's error ends the run and names itself."""
+
+import os
+
+import pytest
+import torch
+
+from expunge.engine import Job, one_thread, run_jobs
+from expunge.errors import BadSetting
+
+
+def square(x: int) -> tuple[int, int, int]:
+    return x * x, torch.get_num_threads(), os.getpid()
+
+
+def fail(x: int) -> int:
+    raise ValueError(f"no square of {x}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_job_is_done_once_with_one_thread(workers: int) -> None:
+    seen: list[tuple[int, int]] = []
+    jobs = [Job(f"square {x}", square, (x,)) for x in range(5)]
+    results = {
+        job.label: result for job, result in run_jobs(jobs, workers, lambda done, all_, _: seen.append((done, all_)))
+    }
+    assert {label: result[0] for label, result in results.items()} == {f"square {x}": x * x for x in range(5)}
+    assert {result[1] for result in results.values()} == {1}
+    assert ({result[2] for result in results.values()} == {os.getpid()}) == (workers == 1)
+    assert seen == [(done, 5) for done in range(1, 6)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_job_is_the_callers_error(workers: int) -> None:
+    with pytest.raises(ValueError, match="no square of"):
+        list(run_jobs([Job("fail", fail, (x,)) for x in range(2)], workers))
+
+
+def test_no_worker_is_refused() -> None:
+    with pytest.raises(BadSetting, match="at least 1 worker"):
+        list(run_jobs([], 0))
+
+
+def test_the_number_of_threads_is_given_back() -> None:
+    torch.set_num_threads(2)
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
