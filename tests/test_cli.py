@@ -217,6 +217,7 @@ def test_doctor_finds_a_sound_installation() -> None:
 METHODS = """
 import torch
 def sound(model, retain, forget, seed):
+    print("chatter")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(0.9)
@@ -229,6 +230,10 @@ def shape(model, retain, forget, seed):
     return torch.nn.Linear(2, 2)
 def unchanged(model, retain, forget, seed):
     return model
+def double(model, retain, forget, seed):
+    return model.double()
+def quits(model, retain, forget, seed):
+    raise SystemExit(0)
 def diverges(model, retain, forget, seed):
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
@@ -238,15 +243,18 @@ def diverges(model, retain, forget, seed):
 
 def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHODS)
-    names = ["sound", "raises", "nothing", "shape", "unchanged", "diverges"]
+    names = ["sound", "raises", "nothing", "shape", "unchanged", "double", "quits", "diverges"]
     methods = [argument for name in names for argument in ("--method", f"mine.py:{name}")]
-    done = run("bench", "digits", *SMALL, *methods, "--out", "out", cwd=tmp_path)
+    done = run("bench", "digits", *SMALL, *methods, "--out", "out", "--json", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)
     reasons = {score.method: score.reason for score in scores_of(tmp_path / "out", status="failed")}
     assert reasons.keys() == {f"mine.py:{name}" for name in names[1:]}
     assert "raised RuntimeError: no idea" in reasons["mine.py:raises"]
     assert "got NoneType" in reasons["mine.py:nothing"]
     assert "another architecture" in reasons["mine.py:shape"]
+    assert "should be torch.float32" in reasons["mine.py:double"]
+    assert "raised SystemExit" in reasons["mine.py:quits"]
     assert "returned its input unchanged" in reasons["mine.py:unchanged"]
     assert "not finite" in reasons["mine.py:diverges"]
     failed = scores_of(tmp_path / "out", status="failed")

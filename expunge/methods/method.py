@@ -1,7 +1,9 @@
 """What an unlearning method is: a config, a function, a row in a table; and how one is run, checked and metered."""
 
+import contextlib
 import dataclasses
 import math
+import sys
 import time
 import types
 import typing
@@ -102,11 +104,11 @@ def run_method(
     epochs = method.unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
         try:
-            with one_thread():
+            with one_thread(), contextlib.redirect_stdout(sys.stderr):  # standard output is the result's alone
                 student = next(epochs, None)
         except MethodFailed:
             raise
-        except Exception as error:  # a method is a stranger's code: whatever it raises is its row's failure
+        except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
             raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
         if student is None:
             return

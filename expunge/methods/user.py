@@ -1,8 +1,10 @@
 """A method of the user's own: a plain function on one model, run model by model on copies."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,8 +60,9 @@ def _import(name: str, place: str, function: str, changed_ns: int) -> Function:
         raise UnknownName(f"method {name!r}: {place!r} is no Python file; expected file.py:function")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's file may raise anything
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's file may raise anything
         raise UnknownName(f"method {name!r}: importing {place!r} raised {type(error).__name__}: {error}") from error
     found = getattr(module, function, None)
     if not callable(found):
@@ -73,12 +76,12 @@ def _import(name: str, place: str, function: str, changed_ns: int) -> Function:
 def _one_by_one(
     function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
 ) -> Iterator[Ensemble]:
-    retain, forget = (TensorDataset(part.x, part.y) for part in (split.retain, split.forget))
     seeds = rng.integers(2**31, 1).flatten().tolist()
     results = []
     for row, seed in enumerate(seeds):
         model = ensemble[row].eval()
         _count(model, ensemble.meter)
+        retain, forget = (TensorDataset(part.x.clone(), part.y.clone()) for part in (split.retain, split.forget))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # for functions that draw from the global generator
             result = function(model, retain, forget, seed)
@@ -101,10 +104,13 @@ def _checked(result: object, ensemble: Ensemble, row: int) -> nn.Module:
     if not isinstance(result, nn.Module):
         raise MethodFailed(f"expected it to return a torch.nn.Module, got {type(result).__name__} for model {number}")
     before, after = ensemble[row].state_dict(), result.state_dict()
-    shapes = [{key: tuple(tensor.shape) for key, tensor in state.items()} for state in (before, after)]
-    if shapes[0] != shapes[1]:
-        odd = sorted(shapes[0].items() ^ shapes[1].items())[0]
-        raise MethodFailed(f"returned a model of another architecture for model {number}: {odd[0]} {odd[1]} differs")
+    expected, found = ({key: f"{t.dtype} {tuple(t.shape)}" for key, t in state.items()} for state in (before, after))
+    if expected != found:
+        key = min(key for key in expected | found if expected.get(key) != found.get(key))
+        raise MethodFailed(
+            f"returned a model of another architecture for model {number}: {key} should be "
+            f"{expected.get(key, 'absent')}, is {found.get(key, 'absent')}"
+        )
     if all(torch.equal(before[key], after[key]) for key in before):
         raise MethodFailed(
             f"returned its input unchanged for model {number}; the row `identity` shows what that scores"
