@@ -4,16 +4,17 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from expunge.engine import Watch, default_workers
 from expunge.errors import BadSetting, ExpungeError
 from expunge.records import Score, to_json
-from expunge.reports.catalogue import KINDS, catalogue, describe
+
+if TYPE_CHECKING:  # commands import what they need: torch takes a second, which --help need not wait for
+    from expunge.engine import Watch
 
 OK, USER_ERROR, FAILED_ROWS, INTERRUPTED = 0, 2, 3, 130
 INTERRUPTED_SAYS = "expunge: interrupted; what was finished is kept, run the same command again to go on"
@@ -130,6 +131,8 @@ def list_(
     as_json: AsJson = False,
 ) -> int:
     """List what there is."""
+    from expunge.reports.catalogue import KINDS, catalogue
+
     kinds = [kind] if kind else list(KINDS)
     found = {name: catalogue(name) for name in kinds}
     if as_json:
@@ -149,6 +152,8 @@ def info(
     as_json: AsJson = False,
 ) -> int:
     """Tell what is known of one method, suite, metric or forget set."""
+    from expunge.reports.catalogue import describe
+
     facts = describe(name)
     if as_json:
         _print_json(facts)
@@ -211,6 +216,8 @@ def doctor(as_json: AsJson = False) -> int:
 
 
 def _count(workers: int | None) -> int:
+    from expunge.engine import default_workers
+
     if workers is not None and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     return workers or default_workers()
@@ -286,7 +293,7 @@ class _progress:
         self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> "Watch":
         if err.is_terminal:
             self._bar.start()
         return self._see

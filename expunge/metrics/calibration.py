@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.stats import t as student_t
+from scipy.special import stdtr, stdtrit  # not scipy.stats, which takes half a second to import
 
 from expunge.errors import TooFewModels
 
@@ -89,7 +89,7 @@ def estimate(
         _spread(lambda keep: _call(statistic, unlearned, oracle[keep]), value, len(oracle), groups),
     ]
     error, freedom = _standard_error(spreads)
-    half = student_t.ppf((1 + level) / 2, freedom) * error
+    half = stdtrit(freedom, (1 + level) / 2) * error
     low, high = (value - half).clip(*bounds), (value + half).clip(*bounds)
     return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
 
@@ -128,7 +128,7 @@ def estimate_by_dealing(
         order = rng.permutation(len(pool))
         dealt = restore_first(pool[order[: len(first)]]), restore_second(pool[order[len(first) :]])
         again.append(_call(statistic, *dealt))
-    half = INFLATION * student_t.ppf((1 + level) / 2, deals - 1) * np.std(again, axis=0, ddof=1)
+    half = INFLATION * stdtrit(deals - 1, (1 + level) / 2) * np.std(again, axis=0, ddof=1)
     return [Estimate(*map(float, each)) for each in zip(value, value - half, value + half, strict=True)]
 
 
@@ -176,9 +176,9 @@ def paired_difference(
         _spread(lambda keep: difference(every, oracle[keep]), value, len(oracle), groups),
     ]
     error, freedom = _standard_error(spreads)
-    half = student_t.ppf((1 + level) / 2, freedom) * error
+    half = stdtrit(freedom, (1 + level) / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
-        p: ndarray = np.where(value == 0, 1.0, 2 * student_t.sf(np.abs(value) / error, freedom))
+        p: ndarray = np.where(value == 0, 1.0, 2 * stdtr(freedom, -np.abs(value) / error))
     return [Difference(*map(float, each)) for each in zip(value, value - half, value + half, p, strict=True)]
 
 

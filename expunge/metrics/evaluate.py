@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from expunge.engine import one_thread
 from expunge.ensembles.build import Measured, Plan, read_measured
@@ -145,7 +145,7 @@ def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Scor
 def mean_over_models(values: Float[ndarray, " models"]) -> Estimate:
     """Mean and its 95 % interval by Student's t over models."""
     mean = float(values.mean())
-    half = float(student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
     return Estimate(mean, mean - half, mean + half)
 
 
