@@ -14,7 +14,8 @@ def margins(
 ) -> Float[Tensor, "*models batch"]:
     """``z_y - logsumexp(other logits)``, natural log, higher is more confident; equals ``log(p_y / (1 - p_y))``.
 
-    Computed in float32 from the logits, never through probabilities: those saturate near a margin of 17.
+    Computed from the logits in float32, or float64 where they are, never through probabilities: those saturate near a
+    margin of 17.
     Source: Georgiev et al. 2024, arXiv:2410.23232.
 
     >>> margins(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))

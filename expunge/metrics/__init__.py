@@ -10,6 +10,7 @@ from expunge.metrics.distinguishable import distinguishable
 from expunge.metrics.evaluate import evaluate
 from expunge.metrics.klom import klom
 from expunge.metrics.klom_reference import klom_reference
+from expunge.metrics.outliers import outliers
 from expunge.metrics.own_margins import score_margins
 from expunge.metrics.ranking import rank
 
@@ -40,6 +41,7 @@ METRICS: dict[str, Metric] = {
         "0 in at least 95 % of benches",
         "two-sample test, false discovery rate 5 %",
     ),
+    "outliers": Metric(outliers, ("share",), "share of models", "lower", "0", "median and MAD over models"),
     "rank": Metric(rank, ("p95",), "place", "lower", "not ranked", "paired differences, Holm-corrected"),
     "accuracy": Metric(
         accuracy, ("mean",), "share of examples", "as the oracle", "the row `oracle`", "first choice = label"

@@ -21,6 +21,7 @@ from expunge.metrics.evaluate import (
     failed_scores,
     held_out,
     klom_scores,
+    outlier_scores,
 )
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
@@ -134,12 +135,13 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
     rows = _rows(task, outcomes, models)
     epochs = [[*klom_scores(row, oracle), *accuracy_scores(row, models)] for row in rows]
     told, flags = distinguishable_scores(rows[-1], oracle)
+    strays = outlier_scores(rows[-1], models)
     margins = rows[-1].measured.margins
     arrays = {"margins": margins, "klom": klom(margins, oracle.margins)}
     if flags is not None:
         arrays["distinguishable"] = flags
     write_arrays(arrays_file(folder, task.forget, task.name), arrays)
-    return [*epochs[-1], *told], [score for epoch in epochs for score in epoch]
+    return [*epochs[-1], *told, *strays], [score for epoch in epochs for score in epoch]
 
 
 def _ranks(folder: Path, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:

@@ -101,6 +101,7 @@ def estimate_by_dealing(
     *,
     deals: int = 60,
     level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> list[Estimate]:
     """As :func:`estimate`, for statistics whose mean depends on the number of models, as KLoM's does: narrower.
 
@@ -109,7 +110,13 @@ def estimate_by_dealing(
     without replacement, and each gets back its example's mean and variance. So no statistic is taken of fewer models
     than the one whose spread is wanted (which widens the jackknife two or three times near the floor), nor of models
     that occur twice (which doubles the floor of a bootstrap). What spread is lost because all deals share one pool,
-    up to a fifth, the factor 1.4 makes good. Student's t has ``deals - 1`` degrees of freedom.
+    up to a fifth for margins like those of trained models, the factor 1.4 makes good. Student's t has ``deals - 1``
+    degrees of freedom.
+
+    Measured with 100 against 100 models at shifts of 0, 1 and 3: see ``benchmarks/README.md``. It covers too little, 60
+    to 90 %, where one model in a hundred decides on the number (rare broken models among the oracles, heavy tails
+    shared by all examples), and with 20 models a side at large shifts (75 to 90 %). It is wider than the jackknife where
+    margins are far from normal (lognormal, t with 2 degrees of freedom).
 
     Args, returns: as in :func:`estimate`. Deterministic.
 
@@ -129,7 +136,11 @@ def estimate_by_dealing(
         dealt = restore_first(pool[order[: len(first)]]), restore_second(pool[order[len(first) :]])
         again.append(_call(statistic, *dealt))
     half = INFLATION * stdtrit(deals - 1, (1 + level) / 2) * np.std(again, axis=0, ddof=1)
-    return [Estimate(*map(float, each)) for each in zip(value, value - half, value + half, strict=True)]
+    low = np.maximum(
+        value - half, np.minimum(value, bounds[0])
+    )  # binned KLoM may lie below 0 by a rounding of its floor
+    high = np.minimum(value + half, np.maximum(value, bounds[1]))
+    return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
 
 
 def paired_difference(

@@ -18,6 +18,7 @@ from expunge.metrics.accuracy import accuracy
 from expunge.metrics.calibration import Estimate, estimate_by_dealing
 from expunge.metrics.distinguishable import distinguishable_share
 from expunge.metrics.klom import klom
+from expunge.metrics.outliers import outliers
 from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
 from expunge.suites import ForgetSet, Suite, load_suite
 
@@ -78,7 +79,7 @@ def klom_scores(row: Row, oracle: Measured) -> list[Score]:
         parts = [values[columns[split]] for split in SPLITS]
         return np.array([number for part in parts for number in (np.percentile(part, 95), part.mean())])
 
-    estimates = iter(estimate_by_dealing(statistic, row.measured.margins, oracle.margins))
+    estimates = iter(estimate_by_dealing(statistic, row.measured.margins, oracle.margins, bounds=(0.0, np.inf)))
     return [
         row.score(split, "klom", aggregate, next(estimates), len(oracle.margins))
         for split in SPLITS
@@ -93,7 +94,11 @@ def accuracy_scores(row: Row, oracles: int) -> list[Score]:
     columns = row.columns
     return [
         row.score(
-            split, "accuracy", "mean", mean_over_models(accuracy(row.measured.correct[:, columns[split]])), oracles
+            split,
+            "accuracy",
+            "mean",
+            mean_over_models(accuracy(row.measured.correct[:, columns[split]]), bounds=(0.0, 1.0)),
+            oracles,
         )
         for split in SPLITS
     ]
@@ -113,11 +118,27 @@ def distinguishable_scores(row: Row, oracle: Measured) -> tuple[list[Score], Boo
     return scores, told
 
 
+def outlier_scores(row: Row, oracles: int) -> list[Score]:
+    """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
+    columns = row.columns
+    return [
+        row.score(
+            split,
+            "outliers",
+            "share",
+            mean_over_models(outliers(row.measured.margins[:, columns[split]]).astype(float), bounds=(0.0, 1.0)),
+            oracles,
+        )
+        for split in SPLITS
+    ]
+
+
 def score_row(row: Row, oracle: Measured) -> list[Score]:
     """All scores of one row."""
     return [
         *klom_scores(row, oracle),
         *distinguishable_scores(row, oracle)[0],
+        *outlier_scores(row, len(oracle.margins)),
         *accuracy_scores(row, len(oracle.margins)),
     ]
 
@@ -125,7 +146,7 @@ def score_row(row: Row, oracle: Measured) -> list[Score]:
 def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Score]:
     """The records of a row that failed: no numbers, and the reason."""
     names = [("klom", aggregate) for aggregate in KLOM_AGGREGATES]
-    names += [("distinguishable", "share"), ("accuracy", "mean")]
+    names += [("distinguishable", "share"), ("outliers", "share"), ("accuracy", "mean")]
     nothing = Estimate(0.0, 0.0, 0.0)
     return [
         replace(
@@ -142,11 +163,11 @@ def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Scor
     ]
 
 
-def mean_over_models(values: Float[ndarray, " models"]) -> Estimate:
-    """Mean and its 95 % interval by Student's t over models."""
+def mean_over_models(values: Float[ndarray, " models"], bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
+    """Mean and its 95 % interval by Student's t over models, cut at ``bounds``."""
     mean = float(values.mean())
     half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import Score, Split
+from expunge.records import SPLITS, Score, Split
 
 FLOOR = "oracle"  # held-out oracles against the reference oracles
 NOTHING = "identity"  # the untouched models
@@ -47,6 +47,11 @@ class Row:
     def rank(self) -> Interval | None:
         """Place by forget P95: one plus the number of methods significantly better; up to the last place left open."""
         return self.cells.get(("rank", "p95", "forget"))
+
+    def strays(self) -> bool:
+        """Whether some models lie far outside their ensemble, on any split."""
+        shares = [self.cells.get(("outliers", "share", split)) for split in SPLITS]
+        return any(share is not None and share.value > 0 for share in shares)
 
     def distinguishable(self, split: Split) -> Interval | None:
         """The share of examples whose margins differ from the oracles', 0 to 1."""

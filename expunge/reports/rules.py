@@ -26,7 +26,8 @@ RULES: dict[Reading, str] = {
     "partly forgets": "forget lies below identity, above the floor",
     "does nothing": "forget overlaps identity, not the floor",
     "moves away": "forget lies above identity: further from the oracles than before",
-    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity",
+    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity, or some models "
+    "lie far outside the others, which hides the rest from KLoM",
     "cannot tell": "an interval is absent, or forget overlaps both the floor and identity",
     "failed": "the method raised or diverged; the reason is given",
 }
@@ -58,7 +59,8 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
     are told apart from the oracles must not lie above 0 either. In this order:
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
-    2. *breaks the model*: on retain or test the interval lies wholly above ``BREAKS`` times the floor's and
+    2. *breaks the model*: some models are outliers, which stretch KLoM's bins so that its numbers say too little; or on
+       retain or test the interval lies wholly above ``BREAKS`` times the floor's and
        identity's upper ends. Identity counts because on a class forget set the test split holds the class, and a
        model that merely still knows it is far from the oracles there without being broken.
     3. *cannot tell*: an interval is missing, or forget reaches both the floor and identity (too few models, or a
@@ -72,7 +74,7 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
         return "floor"
     if floor is None:
         return "cannot tell"
-    if any(_breaks(split, row, floor, identity) for split in SPLITS[1:]):
+    if row.strays() or any(_breaks(split, row, floor, identity) for split in SPLITS[1:]):
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"

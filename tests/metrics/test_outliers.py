@@ -1,0 +1,46 @@
+"""A cheat does not win: a few exploded models hide the rest from KLoM, and are seen for what they are."""
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from expunge.ensembles import Plan, read_measured
+from expunge.metrics.klom import klom
+from expunge.metrics.outliers import outliers
+from expunge.suites import ForgetSet, Suite
+
+
+@pytest.fixture
+def masked(suite: Suite) -> ndarray:
+    """Untouched models, one of which answers at random with margins of 100."""
+    margins = np.array(read_measured(Plan(suite, "pretrained"), 0, 100).margins)
+    margins[42] = 100 * np.random.default_rng(0).choice([-1, 1], size=margins.shape[1])
+    return margins
+
+
+def test_one_exploded_model_hides_the_others_from_klom(
+    masked: ndarray, oracle_margins: ndarray, forget: ForgetSet
+) -> None:
+    """Why outliers are counted at all: doing nothing would reach the floor."""
+    floor = klom(oracle_margins[100:], oracle_margins[:100])
+    values = klom(masked, oracle_margins[:100])
+    assert np.percentile(values, 95) < np.percentile(floor, 95) / 2
+
+
+def test_it_is_counted_as_an_outlier(masked: ndarray, forget: ForgetSet) -> None:
+    assert np.flatnonzero(outliers(masked)).tolist() == [42]
+    assert np.flatnonzero(outliers(masked[:, forget.indices])).tolist() == [42]
+
+
+def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Suite) -> None:
+    pretrained = read_measured(Plan(suite, "pretrained"), 0, 200).margins
+    for forget in suite.forget_sets.values():
+        oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
+        for columns in suite.columns(forget).values():
+            for margins in (oracles[:100], oracles[100:], pretrained[:100], pretrained[100:]):
+                assert not outliers(margins[:, columns]).any()
+
+
+def test_models_that_agree_to_the_last_bit_are_no_outliers() -> None:
+    assert not outliers(np.ones((5, 3))).any()
+    assert outliers(np.vstack([np.ones((5, 3)), np.zeros((1, 3))])).tolist() == [False] * 5 + [True]
