@@ -135,7 +135,7 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
     rows = _rows(task, outcomes, models)
     epochs = [[*klom_scores(row, oracle), *accuracy_scores(row, models)] for row in rows]
     told, flags = distinguishable_scores(rows[-1], oracle)
-    strays = outlier_scores(rows[-1], models)
+    strays = outlier_scores(rows[-1], oracle)
     margins = rows[-1].measured.margins
     arrays = {"margins": margins, "klom": klom(margins, oracle.margins)}
     if flags is not None:

@@ -115,8 +115,8 @@ def estimate_by_dealing(
 
     Measured with 100 against 100 models at shifts of 0, 1 and 3: see ``benchmarks/README.md``. It covers too little, 60
     to 90 %, where one model in a hundred decides on the number (rare broken models among the oracles, heavy tails
-    shared by all examples), and with 20 models a side at large shifts (75 to 90 %). It is wider than the jackknife where
-    margins are far from normal (lognormal, t with 2 degrees of freedom).
+    shared by all examples), and with 20 models a side at large shifts (75 to 90 %). It is wider than the jackknife
+    where margins are far from normal (lognormal, t with 2 degrees of freedom).
 
     Args, returns: as in :func:`estimate`. Deterministic.
 

@@ -118,16 +118,19 @@ def distinguishable_scores(row: Row, oracle: Measured) -> tuple[list[Score], Boo
     return scores, told
 
 
-def outlier_scores(row: Row, oracles: int) -> list[Score]:
+def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
-    columns = row.columns
+    found = {
+        split: outliers(row.measured.margins[:, columns], oracle.margins[:, columns])
+        for split, columns in row.columns.items()
+    }
     return [
         row.score(
             split,
             "outliers",
             "share",
-            mean_over_models(outliers(row.measured.margins[:, columns[split]]).astype(float), bounds=(0.0, 1.0)),
-            oracles,
+            mean_over_models(found[split].astype(float), bounds=(0.0, 1.0)),
+            len(oracle.margins),
         )
         for split in SPLITS
     ]
@@ -138,7 +141,7 @@ def score_row(row: Row, oracle: Measured) -> list[Score]:
     return [
         *klom_scores(row, oracle),
         *distinguishable_scores(row, oracle)[0],
-        *outlier_scores(row, len(oracle.margins)),
+        *outlier_scores(row, oracle),
         *accuracy_scores(row, len(oracle.margins)),
     ]
 

@@ -33,7 +33,7 @@ def klom_reference(
                             where all margins are equal
     ======================  =====================================================================================
 
-    A constant above every oracle, an infinite margin or a single NaN is a perfect 0.0 in ``easydub``.
+    A constant above every oracle, infinity in all models or NaN in one is a perfect 0.0 in ``easydub``.
     :func:`~expunge.metrics.klom.klom` closes the right edge and refuses margins that are not finite.
 
     Args:

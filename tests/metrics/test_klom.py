@@ -95,7 +95,7 @@ def test_a_constant_above_every_oracle_is_far_not_perfect() -> None:
 def test_the_floor_is_what_two_samples_of_one_normal_get() -> None:
     rng = np.random.default_rng(0)
     values = klom(rng.normal(size=(100, 4000)), rng.normal(size=(100, 4000)))
-    assert values.mean() == pytest.approx(0.346, abs=0.01)
+    assert values.mean() == pytest.approx(0.353, abs=0.01)  # 0.3530 over 200,000 examples
     assert np.percentile(values, 95) == pytest.approx(0.678, abs=0.02)
 
 

@@ -27,9 +27,9 @@ def test_one_exploded_model_hides_the_others_from_klom(
     assert np.percentile(values, 95) < np.percentile(floor, 95) / 2
 
 
-def test_it_is_counted_as_an_outlier(masked: ndarray, forget: ForgetSet) -> None:
-    assert np.flatnonzero(outliers(masked)).tolist() == [42]
-    assert np.flatnonzero(outliers(masked[:, forget.indices])).tolist() == [42]
+def test_it_is_counted_as_an_outlier(masked: ndarray, oracle_margins: ndarray, forget: ForgetSet) -> None:
+    assert np.flatnonzero(outliers(masked, oracle_margins[:100])).tolist() == [42]
+    assert np.flatnonzero(outliers(masked[:, forget.indices], oracle_margins[:100, forget.indices])).tolist() == [42]
 
 
 def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Suite) -> None:
@@ -38,9 +38,17 @@ def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Sui
         oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
         for columns in suite.columns(forget).values():
             for margins in (oracles[:100], oracles[100:], pretrained[:100], pretrained[100:]):
-                assert not outliers(margins[:, columns]).any()
+                assert not outliers(margins[:, columns], oracles[:100, columns]).any()
 
 
 def test_models_that_agree_to_the_last_bit_are_no_outliers() -> None:
-    assert not outliers(np.ones((5, 3))).any()
-    assert outliers(np.vstack([np.ones((5, 3)), np.zeros((1, 3))])).tolist() == [False] * 5 + [True]
+    same = np.ones((5, 3))
+    assert not outliers(same, same).any()
+    assert outliers(np.vstack([same, np.zeros((1, 3))]), same).tolist() == [False] * 5 + [True]
+
+
+def test_models_on_their_way_to_the_oracles_are_no_outliers() -> None:
+    rng = np.random.default_rng(0)
+    oracle, unlearned = rng.normal(-10, 1, (50, 20)), rng.normal(8, 1, (50, 20))
+    unlearned[:5] -= 17  # five have forgotten, the others have not
+    assert not outliers(unlearned, oracle).any()
