@@ -73,7 +73,7 @@ def train(
 
 @torch.no_grad()
 def measure(
-    ensemble: Ensemble, examples: Examples, batch_size: int = 256
+    ensemble: Ensemble, examples: Examples, batch_size: int = 64
 ) -> tuple[Float[Tensor, "models examples"], Bool[Tensor, "models examples"]]:
     """Margins of every example in evaluation mode, and whether the model's first choice is the label."""
     training = ensemble.training

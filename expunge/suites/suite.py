@@ -45,6 +45,10 @@ class Data:
     test: Examples
     classes: int
 
+    def __getstate__(self) -> dict[str, object]:
+        """Pickled without what can be computed again: jobs carry the data to the workers."""
+        return {"train": self.train, "test": self.test, "classes": self.classes}
+
     @cached_property
     def all(self) -> Examples:
         return Examples(torch.cat([self.train.x, self.test.x]), torch.cat([self.train.y, self.test.y]))
