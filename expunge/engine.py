@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -92,6 +93,13 @@ def _on_workers(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        futures = {client.submit(job, pure=False): job for job in jobs}
-        for future in as_completed(list(futures)):
-            yield futures.pop(future), future.result()
+        waiting = iter(jobs)
+        running = {client.submit(job, pure=False): job for job in islice(waiting, 2 * workers)}
+        queue = as_completed(list(running))
+        for future in queue:  # a few at a time: each job carries its data
+            result, job = future.result(), running.pop(future)
+            for following in islice(waiting, 1):
+                added = client.submit(following, pure=False)
+                running[added] = following
+                queue.add(added)
+            yield job, result

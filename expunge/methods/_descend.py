@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, cross_entropy, draw
+from expunge.ensembles.train import Batch, Descent, cross_entropy, draw
 from expunge.ensembles.train import descend as walk
 from expunge.suites.suite import Examples
 
@@ -53,7 +52,7 @@ def descend(ensemble: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]
     The optimizer is born with the student, so it cannot hold the teacher's weights. SGD, no weight decay.
     """
     student = ensemble.copy().train()
-    optimizer = torch.optim.SGD(student.parameters(), lr=config.lr, momentum=config.momentum)
+    optimizer = Descent(student, lr=config.lr, momentum=config.momentum)
     for phases in epochs:
         for loss, batches in phases:
             walk(student, optimizer, loss, batches)

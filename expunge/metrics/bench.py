@@ -224,10 +224,7 @@ def _units(task: Task) -> float:
 
 @cache
 def _seconds_per_unit(suite: Suite) -> float:
-    """Time of one example's forward and backward pass through one model, measured on a few batches of a few models.
-
-    Without an optimizer: the first one of a process makes torch import its compiler, 70 MB that only workers need.
-    """
+    """Time of one example's forward and backward pass through one model, measured on a few batches of a few models."""
     ensemble = pretrain(suite, 8).train()
     batch = suite.data.train.take(np.arange(suite.recipe.batch_size))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
