@@ -312,7 +312,8 @@ def test_score_refuses_what_is_no_ensemble(spoiled, message: str, margins: ndarr
 def test_an_interrupted_bench_says_so_leaves_no_half_and_goes_on_where_it_stopped(
     tmp_path: Path, own_store: Path
 ) -> None:
-    options = ["--models", "50", "--forget-set", "random-10", "--method", "fine-tune", "--out", str(tmp_path / "out")]
+    options = ["--models", "100", "--forget-set", "random-10", "--method", "fine-tune", "--set", "fine-tune.epochs=6"]
+    options += ["--out", str(tmp_path / "out")]  # four chunks of some seconds each, two of them still to come
     process = subprocess.Popen([*EXPUNGE, "bench", "digits", *options], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(own_store.rglob("unlearned/*/*/manifest.json")) and time.monotonic() < deadline:

@@ -59,6 +59,7 @@ def bench(
     started = time.perf_counter()
     suite = load_suite(suite) if isinstance(suite, str) else suite
     tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, seed=seed)
+    _require_ensembles(tasks, models)
     folder = prepare(Path(out))
     scores: list[Score] = []
     curve: list[Score] = []
@@ -99,6 +100,15 @@ def plan_tasks(
     configs = {name: configure(name, find_method(name), settings.get(name, {})) for name in names}
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
     return [Task(suite, forget, name, configs[name], seed) for forget, name in product(chosen, names)]
+
+
+def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
+    """Read all that rows are compared with, so that what is missing or damaged is known before any work."""
+    suite = tasks[0].suite
+    read_measured(Plan(suite, "pretrained"), 0, models)
+    for forget in {task.forget.name: task.forget for task in tasks}.values():
+        for first in (0, suite.models // 2):
+            read_measured(Plan(suite, "oracle", forget), first, models)
 
 
 def _run(tasks: Sequence[Task], models: int, workers: int, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:
