@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -70,6 +71,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    """Run in a worker: Ctrl-C reaches every process of a terminal, and the parent ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _in_process(jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
     for job in jobs:
         yield job, job()
@@ -81,18 +87,17 @@ def _on_workers(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
 
     environment = {"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}
     quiet = logging.CRITICAL  # workers that are told to go complain of lost connections
-    with (
-        dask.config.set(environment),
-        LocalCluster(
+    with dask.config.set(environment):
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             memory_limit=0,
             silence_logs=quiet,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+        )
+    with cluster, Client(cluster) as client:
+        client.run(_leave_interrupts_to_the_parent)
         waiting = iter(jobs)
         running = {client.submit(job, pure=False): job for job in islice(waiting, 2 * workers)}
         queue = as_completed(list(running))

@@ -58,6 +58,8 @@ class Store:
             text = (folder / MANIFEST).read_text()
         except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            raise StoreError(f"{self.root} is no folder; set EXPUNGE_STORE to a folder that can be written") from None
         except (OSError, UnicodeDecodeError) as error:
             raise self._damaged(folder / MANIFEST, f"cannot be read ({error})") from None
         manifest = self._parse(folder / MANIFEST, text)

@@ -314,7 +314,12 @@ def test_an_interrupted_bench_says_so_leaves_no_half_and_goes_on_where_it_stoppe
 ) -> None:
     options = ["--models", "100", "--forget-set", "random-10", "--method", "fine-tune", "--set", "fine-tune.epochs=6"]
     options += ["--out", str(tmp_path / "out")]  # four chunks of some seconds each, two of them still to come
-    process = subprocess.Popen([*EXPUNGE, "bench", "digits", *options], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*EXPUNGE, "bench", "digits", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell would have it ignored
+    )
     deadline = time.monotonic() + 60
     while not list(own_store.rglob("unlearned/*/*/manifest.json")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -104,7 +104,11 @@ def run_method(
     epochs = method.unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
         try:
-            with one_thread(), contextlib.redirect_stdout(sys.stderr):  # standard output is the result's alone
+            with (
+                one_thread(),
+                torch.enable_grad(),
+                contextlib.redirect_stdout(sys.stderr),
+            ):  # stdout is the result's alone
                 student = next(epochs, None)
         except MethodFailed:
             raise

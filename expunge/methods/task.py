@@ -59,6 +59,7 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
 
     The artefact: ``margins`` of shape (epochs, models, examples), float32; ``correct`` likewise, packed bits.
     """
+    key = task.key(models)  # before the method runs: it may change the current folder
     ensemble = pretrain(task.suite, len(models), first=models.start)
     data, margins, correct, costs, seconds = task.suite.data, [], [], [], []
     try:
@@ -76,7 +77,7 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
         return Outcome(models, None, str(error))
     contents: dict[str, Content] = {"margins": np.stack(margins), "correct": np.stack(correct)}
     meta = {"method": task.name, "costs": costs, "seconds": seconds}
-    return Outcome(models, user_store().write(task.key(models), contents, meta))
+    return Outcome(models, user_store().write(key, contents, meta))
 
 
 @cache

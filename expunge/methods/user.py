@@ -60,10 +60,13 @@ def _import(name: str, place: str, function: str, changed_ns: int) -> Function:
         raise UnknownName(f"method {name!r}: {place!r} is no Python file; expected file.py:function")
     module = importlib.util.module_from_spec(spec)
     try:
+        sys.path.insert(0, str(path.parent.resolve()))  # its neighbours can be imported, as when Python runs it
         with contextlib.redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's file may raise anything
         raise UnknownName(f"method {name!r}: importing {place!r} raised {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
     found = getattr(module, function, None)
     if not callable(found):
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

@@ -13,7 +13,7 @@ import torch
 from expunge.engine import Job, Watch, default_workers, one_thread, run_jobs, silent
 from expunge.ensembles.build import Measured, Plan, pretrain, read_measured
 from expunge.ensembles.train import cross_entropy
-from expunge.errors import BadSetting
+from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.evaluate import (
@@ -24,6 +24,7 @@ from expunge.metrics.evaluate import (
     held_out,
     klom_scores,
     outlier_scores,
+    require_independent,
 )
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
@@ -145,6 +146,10 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
         arrays_file(folder, task.forget, task.name).unlink(missing_ok=True)
         return failed_scores(empty, models, models, reasons[0]), []
     rows = _rows(task, outcomes, models)
+    try:
+        require_independent(rows[-1], oracle)
+    except BadMargins as error:
+        return failed_scores(rows[-1], models, models, str(error)), []
     epochs = [[*klom_scores(row, oracle), *accuracy_scores(row, models)] for row in rows]
     told, flags = distinguishable_scores(rows[-1], oracle)
     strays = outlier_scores(rows[-1], oracle)

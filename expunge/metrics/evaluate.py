@@ -13,7 +13,7 @@ from expunge.ensembles.build import Measured, Plan, read_measured
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.train import measure
-from expunge.errors import BadSetting, MismatchedEnsembles, TooFewModels
+from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.accuracy import accuracy
 from expunge.metrics.calibration import Estimate, estimate_by_dealing
 from expunge.metrics.distinguishable import distinguishable_share
@@ -23,6 +23,7 @@ from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
 from expunge.suites import ForgetSet, Suite, load_suite
 
 KLOM_AGGREGATES = ("p95", "mean")
+COPY = 1e-3  # nats of margin: models of different seeds differ by about 1 on the middle example
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,29 @@ def klom_scores(row: Row, oracle: Measured) -> list[Score]:
         parts = [values[columns[split]] for split in SPLITS]
         return np.array([number for part in parts for number in (np.percentile(part, 95), part.mean())])
 
-    estimates = iter(estimate_by_dealing(statistic, row.measured.margins, oracle.margins, bounds=(0.0, np.inf)))
+    estimates = iter(estimate_by_dealing(statistic, _clipped(row.measured), _clipped(oracle), bounds=(0.0, np.inf)))
     return [
         row.score(split, "klom", aggregate, next(estimates), len(oracle.margins))
         for split in SPLITS
         for aggregate in KLOM_AGGREGATES
     ]
+
+
+def _clipped(measured: Measured) -> Float[ndarray, "models examples"]:
+    """Margins as KLoM clips them: what lies beyond would overflow in a variance and changes no KLoM."""
+    return measured.margins.clip(-100, 100)
+
+
+def require_independent(row: Row, oracle: Measured) -> None:
+    """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned."""
+    for split, columns in row.columns.items():
+        mine, theirs = _clipped(row.measured)[:, columns], _clipped(oracle)[:, columns]
+        for number, margins in zip(row.measured.origin.models, mine, strict=True):
+            if np.median(np.abs(theirs - margins), axis=1).min() < COPY:
+                raise BadMargins(
+                    f"model {number} has the {split} margins of a reference oracle; a method must not be given the "
+                    "oracles that it is compared with"
+                )
 
 
 def accuracy_scores(row: Row, oracles: int) -> list[Score]:
@@ -121,7 +139,7 @@ def distinguishable_scores(row: Row, oracle: Measured) -> tuple[list[Score], Boo
 def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
     found = {
-        split: outliers(row.measured.margins[:, columns], oracle.margins[:, columns])
+        split: outliers(_clipped(row.measured)[:, columns], _clipped(oracle)[:, columns])
         for split, columns in row.columns.items()
     }
     return [
@@ -203,6 +221,7 @@ def evaluate(
             cost=made.cost,
             seconds=made.seconds,
         )
+    require_independent(row, truth)
     return [*score_row(held_out(row, reference.models), truth), *score_row(row, truth)]
 
 

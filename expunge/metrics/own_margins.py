@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.margins import check_margins
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS
-from expunge.metrics.evaluate import Row, held_out, score_row
+from expunge.metrics.evaluate import Row, held_out, require_independent, score_row
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
 from expunge.records import Score
@@ -35,7 +35,7 @@ def score_margins(
     models, half = len(values), suite.models // 2
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
-    values = values.astype(np.float32)
+    values = values.clip(-1e30, 1e30).astype(np.float32)  # KLoM clips at 100
     origin = Origin(suite.name, suite.digest, "unlearned", forget.key, tuple(range(models)))
     yours = Row(suite, forget, name, Measured(values, None, origin))
     identity = Row(
@@ -43,6 +43,7 @@ def score_margins(
     )
     rows = [identity, held_out(yours), yours]
     oracle = read_measured(Plan(suite, "oracle", forget), 0, half)
+    require_independent(yours, oracle)
     scores = [score for row in rows for score in score_row(row, oracle)]
     if out:
         folder = prepare(Path(out))

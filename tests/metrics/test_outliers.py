@@ -5,8 +5,10 @@ import pytest
 from numpy import ndarray
 
 from expunge.ensembles import Plan, read_measured
+from expunge.errors import BadMargins
 from expunge.metrics.klom import klom
 from expunge.metrics.outliers import outliers
+from expunge.metrics.own_margins import score_margins
 from expunge.suites import ForgetSet, Suite
 
 
@@ -39,6 +41,20 @@ def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Sui
         for columns in suite.columns(forget).values():
             for margins in (oracles[:100], oracles[100:], pretrained[:100], pretrained[100:]):
                 assert not outliers(margins[:, columns], oracles[:100, columns]).any()
+
+
+def test_the_reference_oracles_are_no_method(suite: Suite, forget: ForgetSet) -> None:
+    oracle = read_measured(Plan(suite, "oracle", forget), 0, 100)
+    copied = np.array(read_measured(Plan(suite, "pretrained"), 0, 100).margins)
+    copied[:, forget.indices] = oracle.margins[:, forget.indices] + np.float32(1e-5)
+    with pytest.raises(BadMargins, match="forget margins of a reference oracle"):
+        score_margins(suite, forget.name, copied)
+
+
+def test_margins_beyond_all_measure_are_far_and_overflow_nowhere(suite: Suite, forget: ForgetSet) -> None:
+    huge = np.array(read_measured(Plan(suite, "pretrained"), 0, 10).margins, dtype=np.float64) * 1e200
+    scores = score_margins(suite, forget.name, huge)
+    assert max(score.value or 0 for score in scores if score.method == "yours") > 10
 
 
 def test_models_that_agree_to_the_last_bit_are_no_outliers() -> None:
