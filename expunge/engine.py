@@ -1,23 +1,41 @@
-"""Where jobs run: in this process, or on local workers. A job is idempotent and keeps its own result in the store."""
+"""Where jobs run: in this process, on local workers, or on a Dask cluster.
+
+A job is idempotent and keeps its own result in the store, so whatever dies, what was finished is kept, and the same
+command goes on from there.
+"""
 
 import contextlib
+import hashlib
+import io
 import logging
 import os
+import pickle
+import re
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import torch
 
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, EngineError
+from expunge.records import versions
+from expunge.store import at_store, user_store
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 Watch = Callable[[int, int, str], None]  # (jobs done, jobs in all, what was done last)
+Say = Callable[[str], None]  # takes a line for people
+Workers = int | str  # how many local processes, or the address of a Dask scheduler
 
 # Stacked training allocates and frees the same few hundred megabytes at every step. Told to keep freed memory, the
 # allocator spares the kernel the page faults: a third of the time. Dask's own setting does the opposite.
-_WORKER_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -26,15 +44,21 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(1 << 22),
     "MALLOC_ARENA_MAX": "1",
 }
+_CONNECT_SECONDS = 10  # how long to look for a scheduler, at the start and when it is lost
 
 
 @dataclass(frozen=True)
 class Job:
-    """``function(*arguments)``, with a label for people."""
+    """``function(*arguments)``, with a label for people.
+
+    ``shared`` are the large objects within the arguments that many jobs have in common, such as a suite with its
+    data: they travel to a worker once.
+    """
 
     label: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    shared: tuple[Any, ...] = ()
 
     def __call__(self) -> Any:
         with one_thread():
@@ -45,16 +69,29 @@ def silent(done: int, total: int, label: str) -> None:
     """A watch that says nothing."""
 
 
+def warn(line: str) -> None:
+    """Say a line as a warning."""
+    warnings.warn(line, stacklevel=2)
+
+
 def default_workers() -> int:
-    """One worker for each core this process may use."""
+    """One worker for each GPU, else for each core this process may use."""
+    if torch.cuda.is_available() and os.environ.get("EXPUNGE_DEVICE") != "cpu":
+        return torch.cuda.device_count()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, watch: Watch = silent) -> Iterator[tuple[Job, Any]]:
-    """Yield each job with its result as it finishes; one worker is this process. A job's error ends the run."""
-    if workers < 1:
+def run_jobs(jobs: Sequence[Job], workers: Workers, watch: Watch = silent) -> Iterator[tuple[Job, Any]]:
+    """Yield each job with its result as it finishes; a job's error ends the run.
+
+    One worker is this process; more are processes of this machine, one thread each; an address is a Dask scheduler,
+    whose workers must see the same store.
+    """
+    if isinstance(workers, int) and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
-    finished = _in_process(jobs) if workers == 1 or len(jobs) < 2 else _on_workers(jobs, min(workers, len(jobs)))
+    if not jobs:
+        return
+    finished = _in_process(jobs) if isinstance(workers, int) and min(workers, len(jobs)) == 1 else _on(jobs, workers)
     for done, (job, result) in enumerate(finished, start=1):
         watch(done, len(jobs), job.label)
         yield job, result
@@ -71,40 +108,207 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Run in a worker: Ctrl-C reaches every process of a terminal, and the parent ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _in_process(jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
     for job in jobs:
         yield job, job()
 
 
-def _on_workers(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
-    import dask  # half a second to import, and not needed in process
-    from distributed import Client, LocalCluster, as_completed
+def _on(jobs: Sequence[Job], workers: Workers) -> Iterator[tuple[Job, Any]]:
+    from distributed import KilledWorker  # half a second to import, and not needed in process
+    from distributed.client import FutureCancelledError
+    from distributed.comm.core import CommClosedError
+    from distributed.utils import silence_logging_cmgr
 
-    environment = {"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}
-    quiet = logging.CRITICAL  # workers that are told to go complain of lost connections
-    with dask.config.set(environment):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,
-            silence_logs=quiet,
-        )
-    with cluster, Client(cluster) as client:
-        client.run(_leave_interrupts_to_the_parent)
-        waiting = iter(jobs)
-        running = {client.submit(job, pure=False): job for job in islice(waiting, 2 * workers)}
-        queue = as_completed(list(running))
-        for future in queue:  # a few at a time: each job carries its data
-            result, job = future.result(), running.pop(future)
-            for following in islice(waiting, 1):
-                added = client.submit(following, pure=False)
-                running[added] = following
-                queue.add(added)
-            yield job, result
+    for name in (
+        "asyncio",
+        "tornado.application",
+    ):  # they tell, at length and late, of connections that died with a worker
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    connected = _cluster(workers) if isinstance(workers, str) else _local_workers(min(workers, len(jobs)))
+    try:
+        with silence_logging_cmgr(logging.CRITICAL), connected as client:  # its tracebacks say less than our one line
+            yield from _spread(client, jobs)
+    except KilledWorker as error:
+        raise EngineError(
+            f"workers died {error.allowed_failures + 1} times over one job, perhaps for want of memory; what was "
+            "finished is kept: run the same command again, with fewer workers if it was memory"
+        ) from None
+    except (FutureCancelledError, CommClosedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise EngineError(
+            f"lost the workers or their scheduler ({reason}); what was finished is kept, run the same command again"
+        ) from None
+
+
+@contextlib.contextmanager
+def _local_workers(count: int) -> "Iterator[Client]":
+    import dask
+    from distributed import Client, LocalCluster, WorkerPlugin
+
+    class LocalWorker(WorkerPlugin):
+        """What is done in each worker, those that replace lost ones included."""
+
+        def setup(self, worker: Any) -> None:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C reaches all of a terminal; the parent ends its workers
+            if torch.cuda.device_count() > 1:
+                os.environ.setdefault("EXPUNGE_DEVICE", f"cuda:{int(worker.name) % torch.cuda.device_count()}")
+
+    with contextlib.ExitStack() as opened:
+        try:
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
+                cluster = LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,  # workers that are told to go complain of lost connections
+                )
+            client = opened.enter_context(Client(opened.enter_context(cluster)))
+            client.register_plugin(LocalWorker())
+        except (RuntimeError, OSError) as error:
+            raise EngineError(
+                f"a worker died while it started ({error}); what was finished is kept, run the same command again"
+            ) from None
+        yield client
+
+
+@contextlib.contextmanager
+def _cluster(address: str) -> "Iterator[Client]":
+    from distributed import Client
+
+    if not re.fullmatch(r"\w+://\S+:\d+", address):  # Dask would look for others in vain, and at length
+        raise BadSetting(f"expected the address of a Dask scheduler, as tcp://HOST:PORT, got {address!r}")
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise EngineError(
+            f"no Dask scheduler answers at {address!r} ({error}); start one with `dask scheduler`"
+        ) from None
+    with client:
+        yield client
+
+
+def _spread(client: "Client", jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+    """Keep every worker busy, and one job ahead: no more, for each job that waits holds memory on the scheduler."""
+    from distributed import as_completed
+
+    place = _Place(str(user_store().root.absolute()), user_store().identity(), versions())
+    bundles = _Bundles(client, jobs)
+    if not client.nthreads():
+        warn(f"no worker has come to {client.scheduler_info()['address']} yet: waiting for the first")
+    waiting = iter(jobs)
+    running: dict[Future[Any], Job] = {}
+
+    def submit(count: int) -> "list[Future[Any]]":
+        added = {client.submit(_perform, *bundles.pack(job), place, pure=False): job for job in islice(waiting, count)}
+        running.update(added)
+        return list(added)
+
+    queue = as_completed(submit(_room(client)), loop=client.loop)
+    for future in queue:
+        result, job = future.result(), running.pop(future)
+        queue.update(submit(max(0, _room(client) - len(running))))  # there may be fewer workers than there were
+        yield job, result
+
+
+def _room(client: "Client") -> int:
+    """How many jobs the workers should hold: a cluster may grow and shrink."""
+    from distributed.comm.core import CommClosedError
+
+    try:
+        return 2 * max(1, len(client.nthreads()))
+    except OSError as error:
+        raise CommClosedError(str(error)) from None
+
+
+class _Bundles:
+    """The shared objects of jobs, each pickled once and sent once.
+
+    They are tasks of their own, so that the scheduler can send them again when the worker that held them is lost.
+    """
+
+    def __init__(self, client: "Client", jobs: Sequence[Job]) -> None:
+        import dask
+
+        objects = {id(each): each for job in jobs for each in job.shared}
+        pickled = {key: cloudpickle.dumps(each) for key, each in objects.items()}
+        self._objects = objects  # kept, so that no other object gets one of their ids
+        self._names = {key: hashlib.sha256(data).hexdigest() for key, data in pickled.items()}
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+            self._futures = {
+                name: client.submit(_unchanged, pickled[key], key=f"shared-{name}") for key, name in self._names.items()
+            }
+
+    def pack(self, job: Job) -> "tuple[bytes, dict[str, Future[bytes]]]":
+        """The job without its shared objects, and where these are."""
+        stream = io.BytesIO()
+        _Pickler(stream, self._names).dump(job)
+        return stream.getvalue(), {name: self._futures[name] for name in {self._names[id(s)] for s in job.shared}}
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no annotations
+    def __init__(self, stream: io.BytesIO, names: dict[int, str]) -> None:
+        super().__init__(stream)
+        self._shared_names = names
+
+    def persistent_id(self, each: object) -> str | None:
+        return self._shared_names.get(id(each))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, shared: dict[str, Any]) -> None:
+        super().__init__(stream)
+        self._shared = shared
+
+    def persistent_load(self, name: str) -> Any:
+        return self._shared[name]
+
+
+_UNPACKED: dict[str, Any] = {}  # what this worker was sent last, by its hash
+
+
+def _unchanged(data: bytes) -> bytes:
+    return data
+
+
+def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> Any:
+    """Run in a worker: put the job together again and do it."""
+    place.check()
+    for name in [name for name in _UNPACKED if name not in bundles]:
+        del _UNPACKED[name]  # a worker of a cluster may live long and serve many suites
+    for name, data in bundles.items():
+        if name not in _UNPACKED:
+            _UNPACKED[name] = pickle.loads(data)
+    with at_store(Path(place.store)):
+        return _Unpickler(io.BytesIO(payload), _UNPACKED).load()()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a worker must have in common with the process that sends it jobs."""
+
+    store: str
+    identity: str
+    versions: dict[str, str]
+
+    def check(self) -> None:
+        """Raise :class:`EngineError` where this worker sees another store, or would compute other bytes."""
+        from distributed import get_worker
+
+        worker = get_worker()
+        if worker.state.nthreads != 1:
+            raise EngineError(
+                f"worker {worker.address} has {worker.state.nthreads} threads, and bytes depend on their number; "
+                "start workers with --nthreads 1"
+            )
+        with at_store(Path(self.store)):
+            if user_store().identity(make=False) != self.identity:
+                raise EngineError(
+                    f"worker {worker.address} does not see the store {self.store}; put EXPUNGE_STORE on a file system "
+                    "that all machines share, at one path"
+                )
+        if versions() != self.versions:
+            raise EngineError(f"worker {worker.address} has {versions()}, expected {self.versions}")

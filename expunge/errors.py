@@ -4,10 +4,15 @@ ExpungeError
 ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
+│   ├── MissingData           examples that are in no folder and that no hub gives
+│   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
 │   └── MismatchedEnsembles   two ensembles that do not belong together
 ├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
+│   └── DamagedArtefact       ... and what is wrong is in its bytes: it can be removed and made anew
+├── HubError                  the hub cannot be reached, refuses, or answers nonsense: exit code 2
+├── EngineError               workers or their scheduler are lost or unfit: exit code 2
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
 """
 
@@ -34,6 +39,14 @@ class BadSetting(UserError):
     """A setting of the wrong type or out of range."""
 
 
+class MissingData(UserError):
+    """Examples that lie in no folder and that no hub gives; the message says what to put where."""
+
+
+class BadData(UserError):
+    """Examples, labels or files of a data set that are not what they should be."""
+
+
 class BadMargins(UserError):
     """Margins that cannot be scored."""
 
@@ -48,6 +61,18 @@ class MismatchedEnsembles(UserError):
 
 class StoreError(ExpungeError):
     """An artefact on disk is missing, damaged or half written."""
+
+
+class DamagedArtefact(StoreError):
+    """A file of an artefact is missing or has other bytes than its manifest says: it can be made anew."""
+
+
+class HubError(ExpungeError):
+    """The hub cannot be reached, refuses, or answers what cannot be used."""
+
+
+class EngineError(ExpungeError):
+    """Workers or their scheduler are lost, or unfit for the job."""
 
 
 class MethodFailed(ExpungeError):

@@ -1,31 +1,50 @@
 """Artefacts on disk: a folder of files, each written whole, with a manifest of their SHA-256 that is written last.
 
+Files are flushed to the disk before the manifest is, so that also after a loss of power a manifest stands for data.
 Two stores are read, in this order: the one shipped inside the package, which is never written, and the user's, which
 lies at ``EXPUNGE_STORE`` or in the user's cache folder. A folder without a manifest is unfinished and counts as absent.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock
 from numpy import ndarray
-from safetensors.torch import load, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from expunge.errors import StoreError
+from expunge.errors import DamagedArtefact, StoreError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).parent / "data"
 
-Content = ndarray | Mapping[str, Tensor]  # an array becomes NAME.npy, named tensors NAME.safetensors
+_IDENTITY = ".store"  # holds a name that no other store has
+_PLACE: ContextVar[Path | None] = ContextVar("the store that jobs of this context write to", default=None)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Arrays to be written as one, joined along their first axis; they are never in memory together."""
+
+    parts: Sequence[ndarray]
+
+
+# An array becomes NAME.npy, named tensors NAME.safetensors.
+Content = ndarray | Stacked | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,14 +54,19 @@ class Artefact:
     folder: Path
     meta: dict[str, Any]
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a file of array or tensors ``name``."""
+        return (self.folder / f"{name}.npy").exists() or (self.folder / f"{name}.safetensors").exists()
+
     def array(self, name: str) -> ndarray:
         """The array ``name``, memory-mapped and read-only."""
         result: ndarray = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return result
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """The named tensors of ``name``."""
-        return dict(load((self.folder / f"{name}.safetensors").read_bytes()))
+    def tensors(self, name: str, rows: slice = slice(None)) -> dict[str, Tensor]:
+        """The named tensors of ``name``, these rows of each; no others are read."""
+        with safe_open(self.folder / f"{name}.safetensors", framework="pt") as file:
+            return {key: file.get_slice(key)[rows] for key in file.keys()}  # noqa: SIM118 (no mapping)
 
 
 @dataclass(frozen=True)
@@ -79,18 +103,56 @@ class Store:
         folder = self.root / key
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            files = {}
-            for name, content in contents.items():
-                file, data = _serialise(name, content)
-                _replace(folder / file, data)
-                files[file] = hashlib.sha256(data).hexdigest()
+            files = dict(_write(folder, name, content) for name, content in contents.items())
             body = {"schema": SCHEMA, "meta": dict(meta), "files": files}
-            _replace(folder / MANIFEST, json.dumps({**body, "sha256": _own_digest(body)}, indent=1).encode())
+            text = json.dumps({**body, "sha256": _own_digest(body)}, indent=1).encode()
+            _replace(folder / MANIFEST, lambda stream: stream.write(text))
         except OSError as error:
-            raise StoreError(
-                f"cannot write {folder}: {error.strerror}; set EXPUNGE_STORE to a folder that can"
-            ) from None
+            raise self._unwritable(folder, error) from None
         return Artefact(folder, dict(meta))
+
+    def remove(self, key: str) -> None:
+        """Remove what lies at ``key``, finished or not."""
+        self.disown(key)
+        shutil.rmtree(self.root / key, ignore_errors=True)
+
+    def disown(self, key: str) -> None:
+        """Remove the manifest at ``key``: the artefact counts as absent, whatever else lies there is kept."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            (self.root / key / MANIFEST).unlink()
+
+    @contextlib.contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Alone with ``key``, among all processes that use this store; a process that dies leaves no lock."""
+        try:
+            (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / f"{key}.lock")
+            lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            raise self._unwritable(self.root / key, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def identity(self, *, make: bool = True) -> str:
+        """A name that no other store has, by which two processes know that they see the same one."""
+        file = self.root / _IDENTITY
+        try:
+            if make and not file.exists():
+                with self.locked("making"):
+                    if not file.exists():
+                        _replace(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
+            return file.read_text() if make or file.exists() else ""
+        except OSError as error:
+            raise self._unwritable(self.root, error) from None
+
+    def _unwritable(self, folder: Path, error: Exception) -> StoreError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return StoreError(
+            f"cannot write {folder}: {reason}; what was finished is kept: make room there, or set EXPUNGE_STORE to "
+            "another folder, and run the same command again"
+        )
 
     def _parse(self, file: Path, text: str) -> dict[str, Any]:
         try:
@@ -105,18 +167,36 @@ class Store:
             raise StoreError(f"{file} has schema {schema}, this expunge reads {SCHEMA}; use another EXPUNGE_STORE")
         return manifest
 
-    def _damaged(self, file: Path, what: str) -> StoreError:
-        mend = "reinstall expunge" if self.root == SHIPPED else f"delete {file.parent} and run again: it is made anew"
-        return StoreError(f"damaged store: {file} {what}; {mend}")
+    def _damaged(self, file: Path, what: str) -> DamagedArtefact:
+        again = f"delete {file.parent / MANIFEST} and run the same command again: it is made anew"
+        mend = "reinstall expunge" if self.root == SHIPPED else again
+        return DamagedArtefact(f"damaged store: {file} {what}; {mend}")
 
 
 def user_store() -> Store:
     """The store that is written to: ``EXPUNGE_STORE``, else ``expunge`` in the user's cache folder."""
+    placed = _PLACE.get()
+    if placed:
+        return Store(placed)
     place = os.environ.get("EXPUNGE_STORE")
+    if place and "://" in place:
+        raise StoreError(
+            f"EXPUNGE_STORE={place}: expected a folder; mount the address, or copy it with `expunge fetch`"
+        )
     if place:
         return Store(Path(place).expanduser())
     cache_folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return Store(Path(cache_folder).expanduser() / "expunge")
+
+
+@contextlib.contextmanager
+def at_store(root: Path) -> Iterator[None]:
+    """Within, :func:`user_store` is the one at ``root``: a job sent to a worker brings its store along."""
+    token = _PLACE.set(root)
+    try:
+        yield
+    finally:
+        _PLACE.reset(token)
 
 
 def find(key: str) -> Artefact | None:
@@ -124,26 +204,49 @@ def find(key: str) -> Artefact | None:
     return Store(SHIPPED).read(key) or user_store().read(key)
 
 
-def _serialise(name: str, content: Content) -> tuple[str, bytes]:
-    if isinstance(content, ndarray):
-        with tempfile.SpooledTemporaryFile() as buffer:
-            np.save(buffer, content, allow_pickle=False)
-            buffer.seek(0)
-            return f"{name}.npy", buffer.read()
-    return f"{name}.safetensors", save({key: tensor.contiguous() for key, tensor in content.items()})
+def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
+    """Write one file; its name and SHA-256."""
+    if isinstance(content, Mapping):
+        data = save({key: tensor.contiguous() for key, tensor in content.items()})
+        return (file := f"{name}.safetensors"), _replace(folder / file, lambda stream: stream.write(data))
+    parts = content.parts if isinstance(content, Stacked) else [content]
+
+    def put(stream: IO[bytes]) -> None:
+        shape = (sum(len(part) for part in parts), *parts[0].shape[1:]) if len(parts) > 1 else parts[0].shape
+        header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in parts:
+            stream.write(np.ascontiguousarray(part).data)
+
+    return (file := f"{name}.npy"), _replace(folder / file, put)
 
 
-def _replace(file: Path, data: bytes) -> None:
-    """Write ``file`` whole or not at all, also when two processes write it at once."""
+class _Hashed:
+    """A stream that hashes what is written to it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> None:
+        self.sha256.update(data)
+        self._stream.write(data)
+
+
+def _replace(file: Path, put: Callable[[Any], object]) -> str:
+    """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            put(hashed := _Hashed(stream))
+            stream.flush()
+            os.fsync(stream.fileno())
         os.chmod(part, 0o644)
         os.replace(part, file)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+    return hashed.sha256.hexdigest()
 
 
 def _own_digest(body: Mapping[str, Any]) -> str:

@@ -15,6 +15,10 @@ torch.set_num_threads(1)  # tests run side by side, one a core
 CHECKED = ["suites", "ensembles", "methods", "reports"]
 CHECKED += [f"metrics.{name}" for name in ("accuracy", "calibration", "distinguishable", "evaluate", "exchangeable")]
 CHECKED += ["metrics.klom", "metrics.klom_reference", "metrics.output", "metrics.own_margins"]
+CHECKED += [
+    f"metrics.{name}" for name in ("anderson_darling", "copies", "flagging", "outliers", "soundness", "statistic")
+]
+CHECKED += ["hub"]
 install_import_hook(
     [f"expunge.{name}" for name in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
@@ -27,9 +31,10 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test writes to a store of its own, never to the user's."""
+    """Every test writes to a store of its own, never to the user's, and computes on the CPU unless it says so."""
     place = tmp_path_factory.mktemp("store")
     monkeypatch.setenv("EXPUNGE_STORE", str(place))
+    monkeypatch.setenv("EXPUNGE_DEVICE", "cpu")
     return place
 
 

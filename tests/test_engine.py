@@ -36,6 +36,30 @@ def test_an_error_in_a_job_is_the_callers_error(workers: int) -> None:
         list(run_jobs([Job("fail", fail, (x,)) for x in range(2)], workers))
 
 
+class Large:
+    """What many jobs have in common; each copy that a process makes has a name of its own."""
+
+    def __init__(self) -> None:
+        self.content = bytes(1000)
+        self.unpacked = ""
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ = state
+        self.unpacked = f"{os.getpid()} {id(self)}"
+
+
+def look_at(large: Large, x: int) -> tuple[int, str]:
+    return os.getpid(), large.unpacked
+
+
+def test_what_jobs_share_is_unpacked_once_by_each_worker() -> None:
+    large = Large()
+    jobs = [Job(f"look {x}", look_at, (large, x), shared=(large,)) for x in range(8)]
+    results = [result for _, result in run_jobs(jobs, 2)]
+    assert len(set(results)) == len({worker for worker, _ in results})
+    assert os.getpid() not in {worker for worker, _ in results}
+
+
 def test_no_worker_is_refused() -> None:
     with pytest.raises(BadSetting, match="at least 1 worker"):
         list(run_jobs([], 0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from expunge.errors import StoreError
-from expunge.store import MANIFEST, SHIPPED, Store, user_store
+from expunge.store import MANIFEST, SHIPPED, Stacked, Store, at_store, user_store
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_flipped_bit_is_found_and_the_file_named(store: Store, name: str) -> N
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(data))
-    with pytest.raises(StoreError, match=rf"{name} does not have the SHA-256.*delete .*a/b and run again"):
+    with pytest.raises(StoreError, match=rf"{name} does not have the SHA-256.*delete .*a/b/manifest.json and run the"):
         store.read("a/b")
 
 
@@ -107,3 +107,51 @@ def test_all_shipped_artefacts_are_whole_and_under_25_megabytes() -> None:
     assert len(manifests) == 11  # pretrained, subsets, derived forget sets, oracles of eight forget sets
     assert all(store.read(str(file.parent.relative_to(SHIPPED))) for file in manifests)
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 25e6
+
+
+def test_stacked_arrays_are_written_as_one(own_store: Path) -> None:
+    parts = [np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)]
+    artefact = user_store().write("a", {"x": Stacked(parts), "y": np.concatenate(parts)}, {})
+    assert (artefact.folder / "x.npy").read_bytes() == (artefact.folder / "y.npy").read_bytes()
+    np.testing.assert_array_equal(artefact.array("x"), np.concatenate(parts))
+
+
+def test_files_have_the_bytes_that_numpy_writes(own_store: Path, tmp_path: Path) -> None:
+    for array in (np.arange(7, dtype=np.float16), np.asfortranarray(np.ones((3, 4))), np.zeros((2, 5), bool)):
+        artefact = user_store().write("a", {"x": array}, {})
+        np.save(tmp_path / "x.npy", np.ascontiguousarray(array))
+        assert (artefact.folder / "x.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
+
+
+def test_some_rows_of_tensors_are_those_rows(own_store: Path) -> None:
+    weights = {"w": torch.arange(12.0).reshape(4, 3)}
+    artefact = user_store().write("a", {"weights": weights}, {})
+    assert torch.equal(artefact.tensors("weights", slice(1, 3))["w"], weights["w"][1:3])
+
+
+def test_an_artefact_without_its_manifest_is_absent_and_what_lies_there_is_kept(own_store: Path) -> None:
+    store = user_store()
+    artefact = store.write("a", {"x": np.zeros(1)}, {})
+    store.disown("a")
+    assert store.read("a") is None
+    assert (artefact.folder / "x.npy").exists()
+    store.remove("a")
+    assert not artefact.folder.exists()
+
+
+def test_two_stores_have_two_names_and_one_store_has_one(tmp_path: Path) -> None:
+    one, other = Store(tmp_path / "one"), Store(tmp_path / "other")
+    assert one.identity() == one.identity() != other.identity()
+    assert Store(tmp_path / "none").identity(make=False) == ""
+
+
+def test_a_job_brings_its_store_along(tmp_path: Path, own_store: Path) -> None:
+    with at_store(tmp_path):
+        assert user_store().root == tmp_path
+    assert user_store().root == own_store
+
+
+def test_an_address_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_STORE", "s3://bucket/store")
+    with pytest.raises(StoreError, match="expected a folder"):
+        user_store()

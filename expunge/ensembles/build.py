@@ -1,139 +1,123 @@
-"""Ensembles of a suite: found in a store, or trained chunk by chunk, kept, and never trained twice."""
+"""Building: an ensemble is trained chunk by chunk, each is kept in the store, and none is trained twice."""
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.engine import Job, Watch, run_jobs, silent
-from expunge.ensembles.ensemble import Ensemble, Kind, Origin
+from expunge.engine import Job, Say, Watch, Workers, run_jobs, silent, warn
+from expunge.ensembles.device import chosen_device, in_halves
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.measured import holds
+from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import measure, train
-from expunge.errors import BadSetting, StoreError
-from expunge.store import SHIPPED, Artefact, Content, Store, user_store
-from expunge.suites.suite import DERIVED, ForgetSet, Suite
-
-_FOLDERS = {"pretrained": "pretrained", "oracle": "oracles", "subset": "subsets"}
+from expunge.errors import BadSetting, DamagedArtefact, StoreError
+from expunge.store import Artefact, Content, Stacked, user_store
+from expunge.suites.suite import DERIVED, Suite
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The margins of an ensemble on all examples, train then test; ``correct`` where its logits were seen."""
+def build(plan: Plan, models: int, *, workers: Workers = 1, watch: Watch = silent, say: Say = warn) -> Artefact:
+    """Train what the user's store lacks of the first ``models`` models of ``plan``, in whole chunks."""
+    return build_all([(plan, models)], workers=workers, watch=watch, say=say)[0]
 
-    margins: Float[ndarray, "models examples"]
-    correct: Bool[ndarray, "models examples"] | None
-    origin: Origin
 
-    def take(self, rows: slice) -> "Measured":
-        origin = replace(self.origin, models=self.origin.models[rows])
-        return Measured(self.margins[rows], None if self.correct is None else self.correct[rows], origin)
+def build_all(
+    wanted: Sequence[tuple[Plan, int]], *, workers: Workers = 1, watch: Watch = silent, say: Say = warn
+) -> list[Artefact]:
+    """:func:`build` for several ensembles at once: their chunks are one list of jobs.
+
+    Chunks stay in the store beside the artefact that joins their margins: they hold the weights, and a damaged
+    artefact is joined again from them. ``say`` is told of what was found damaged and made anew.
+    """
+    for plan, _ in wanted:  # what is wrong with a forget set is known before any work
+        if plan.forget:
+            plan.suite.retain(plan.forget)
+    joined = [_sound(plan.key, say) for plan, _ in wanted]
+    for (plan, models), artefact in zip(wanted, joined, strict=True):
+        if artefact and not holds(artefact, models) and "imported" in artefact.meta:
+            raise StoreError(
+                f"{plan.label}: the store has {artefact.meta['models']} models imported from "
+                f"{artefact.meta['imported']['from']}, to which none of another origin is added; ask for fewer models, "
+                "or set EXPUNGE_STORE to another folder"
+            )
+    lacking = [
+        (plan, models, artefact)
+        for (plan, models), artefact in zip(wanted, joined, strict=True)
+        if not holds(artefact, models)
+    ]
+    for suite in {id(plan.suite): plan.suite for plan, _, _ in lacking}.values():
+        suite.check()
+    jobs = [job for plan, models, part in lacking for job in chunk_jobs(plan, _chunks(plan, models), part, say)]
+    run_chunks(jobs, workers, watch, say)
+    return [
+        artefact if artefact and holds(artefact, models) else _join(plan, _chunks(plan, models), say)
+        for (plan, models), artefact in zip(wanted, joined, strict=True)
+    ]
+
+
+def train_chunk(plan: Plan, chunk: int) -> list[str]:
+    """Train one chunk and keep it in the user's store; what there was to say, in words."""
+    store, key, size = user_store(), _chunk_key(plan, chunk), plan.suite.chunk
+    notes: list[str] = []
+    with store.locked(f"{plan.key}/locks/{chunk:04d}"):  # a second build waits here, and finds the chunk finished
+        if _sound(key, notes.append):
+            return notes
+        store.remove(key)
+        parts = in_halves(partial(_trained, plan), range(chunk * size, (chunk + 1) * size), notes.append)
+        contents: dict[str, Content] = {
+            name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays
+        }
+        if plan.keeps_weights:
+            contents["weights"] = {key: torch.cat([part.state[key] for part in parts]) for key in parts[0].state}
+        store.write(key, contents, {"suite": plan.suite.name, "models": size})
+    return notes
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which ensemble: its suite, kind, forget set, and whether weights are kept."""
+class _Trained:
+    """What is kept of models: arrays whose first axis is the models, and their weights."""
 
-    suite: Suite
-    kind: Kind
-    forget: ForgetSet | None = None
-    weights: bool = False
-
-    @property
-    def key(self) -> str:
-        folder = _FOLDERS[self.kind] + ("-weights" if self.weights and self.kind == "oracle" else "")
-        name = f"/{self.forget.key}" if self.forget else ""
-        return f"{self.suite.digest}/{folder}{name}"
-
-    @property
-    def label(self) -> str:
-        return f"{self.kind} {self.forget.name}" if self.forget else self.kind
-
-    def origin(self, models: Sequence[int]) -> Origin:
-        forget = self.forget.key if self.forget else None
-        return Origin(self.suite.name, self.suite.digest, self.kind, forget, tuple(models))
+    arrays: dict[str, ndarray]
+    state: dict[str, Tensor]
 
 
-def pretrain(suite: Suite, models: int = 100, *, first: int = 0, workers: int = 1, watch: Watch = silent) -> Ensemble:
-    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept."""
-    return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
-
-
-def retrain(
-    suite: Suite, forget: ForgetSet, models: int = 100, *, first: int = 0, workers: int = 1, watch: Watch = silent
-) -> Ensemble:
-    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept."""
-    return _weights(Plan(suite, "oracle", forget, weights=True), first, models, workers, watch)
-
-
-def read_measured(plan: Plan, first: int, models: int) -> Measured:
-    """Margins of models ``first`` to ``first + models - 1`` out of a store; nothing is trained."""
-    artefact = _find(plan, first + models) or _find(replace(plan, weights=True), first + models)
-    if artefact is None:
-        raise StoreError(
-            f"{plan.label}: no margins of {first + models} models of suite {plan.suite.name!r} in any store; "
-            f"run `expunge build {plan.suite.name}` first"
+def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
+    """Train these models on the chosen device and measure them; nothing stays on the device."""
+    ensemble, masks = train_models(plan, models)
+    values, correct = measure(ensemble, plan.suite.data)
+    bad = [number for number, row in zip(models, values, strict=True) if not row.isfinite().all()]
+    if bad:
+        raise BadSetting(
+            f"suite {plan.suite.name!r}, {plan.label}: training diverged, the margins of models {bad} are not finite; "
+            "lower the learning rate of its recipe, or mend its network"
         )
-    rows, examples = slice(first, first + models), len(plan.suite.data.all)
-    correct = np.unpackbits(artefact.array("correct")[rows], axis=1, count=examples).astype(bool)
-    return Measured(artefact.array("margins")[rows], correct, plan.origin(range(first, first + models)))
-
-
-def read_subsets(suite: Suite) -> tuple[ndarray, ndarray]:
-    """Margins ``(models, examples)`` and masks ``(models, train)`` of the models trained on random halves."""
-    artefact = _find(Plan(suite, "subset"), suite.subsets)
-    if artefact is None:
-        raise StoreError(f"suite {suite.name!r} has no `subsets` in any store; run `expunge build {suite.name}` first")
-    masks = np.unpackbits(artefact.array("masks"), axis=1, count=len(suite.data.train)).astype(bool)
-    return artefact.array("margins"), masks
-
-
-def build(plan: Plan, models: int, *, workers: int = 1, watch: Watch = silent) -> Artefact:
-    """Train what the user's store lacks of the first ``models`` models of ``plan``, in whole chunks."""
-    store, size = user_store(), plan.suite.chunk
-    chunks = -(-models // size)
-    merged = store.read(plan.key)
-    done = merged.meta["models"] // size if merged else 0
-    if merged and done >= chunks:
-        return merged
-    missing = [chunk for chunk in range(done, chunks) if store.read(_chunk_key(plan, chunk)) is None]
-    jobs = [Job(f"{plan.label}, models from {chunk * size}", train_chunk, (plan, chunk)) for chunk in missing]
-    for _ in run_jobs(jobs, workers, watch):
-        pass
-    return _merge(plan, merged, range(done, chunks))
-
-
-def train_chunk(plan: Plan, chunk: int) -> None:
-    """Train one chunk and keep it in the user's store."""
-    size = plan.suite.chunk
-    ensemble, masks = train_models(plan, range(chunk * size, (chunk + 1) * size))
-    values, correct = measure(ensemble, plan.suite.data.all)
-    contents: dict[str, Content] = {"margins": values.numpy()}
     if masks is None:
-        contents["correct"] = np.packbits(correct.numpy(), axis=1)
+        arrays = {"margins": values.numpy(), "correct": np.packbits(correct.numpy(), axis=1)}
     else:
-        contents = {"margins": values.numpy().astype(np.float16), "masks": np.packbits(masks, axis=1)}
-    if plan.weights or plan.kind == "pretrained":
-        contents["weights"] = ensemble.state()
-    user_store().write(_chunk_key(plan, chunk), contents, {"models": size})
+        arrays = {"margins": values.numpy().astype(np.float16), "masks": np.packbits(masks, axis=1)}
+    return _Trained(arrays, {key: tensor.cpu() for key, tensor in ensemble.state().items()})
 
 
 def train_models(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, ndarray | None]:
-    """Train the models of these numbers together; for kind "subset" also return what each was trained on."""
-    suite = plan.suite
+    """Train the models of these numbers together; for kind "subset" also return what each was trained on.
+
+    First weights and subsets are drawn on the CPU, so they are the same on every device; orders where the models are.
+    """
+    suite, device = plan.suite, chosen_device()
     names = (suite.digest, plan.kind, plan.forget.digest if plan.forget else "")
     networks = []
     for model in models:
         with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from the global generator
             torch.manual_seed(seed_of(*names, model, "weights"))
             networks.append(suite.network())
-    ensemble = Ensemble.stack(networks, plan.origin(models), suite.data.train.x.shape[1:])
+    ensemble = Ensemble.stack(networks, plan.origin(models), suite.data.train.x.shape[1:]).to(device)
     rows, masks = _rows(plan, Generators([seed_of(*names, model, "subset") for model in models]))
-    order = Generators([seed_of(*names, model, "order") for model in models])
+    order = Generators([seed_of(*names, model, "order") for model in models], device)
     return train(ensemble, suite.data.train, rows, suite.recipe, order), masks
 
 
@@ -142,7 +126,7 @@ def derive_forget_sets(suite: Suite) -> Artefact:
     if suite.derive is None:
         raise BadSetting(f"suite {suite.name!r} derives no forget sets")
     artefact = build(Plan(suite, "subset"), suite.subsets)
-    masks = np.unpackbits(artefact.array("masks"), axis=1, count=len(suite.data.train)).astype(bool)
+    masks = np.unpackbits(artefact.array("masks"), axis=1, count=suite.data.sizes[0]).view(bool)
     sets = suite.derive(artefact.array("margins"), masks)
     contents = {name: each.indices for name, each in sets.items()}
     return user_store().write(
@@ -151,7 +135,7 @@ def derive_forget_sets(suite: Suite) -> Artefact:
 
 
 def _rows(plan: Plan, generators: Generators) -> tuple[Tensor, ndarray | None]:
-    models, n = len(generators), len(plan.suite.data.train)
+    models, n = len(generators), plan.suite.data.sizes[0]
     if plan.kind == "subset":
         rows = generators.permutation(n)[:, : n // 2]
         return rows, torch.zeros(models, n, dtype=torch.bool).scatter(1, rows, True).numpy()
@@ -159,44 +143,60 @@ def _rows(plan: Plan, generators: Generators) -> tuple[Tensor, ndarray | None]:
     return torch.as_tensor(kept).expand(models, -1), None
 
 
-def _weights(plan: Plan, first: int, models: int, workers: int, watch: Watch) -> Ensemble:
-    if models < 1 or first < 0:
-        raise BadSetting(f"expected at least 1 model, numbered from 0, got {models} from {first}")
-    artefact = _find(plan, first + models) or build(plan, first + models, workers=workers, watch=watch)
-    state = {key: tensor[first : first + models] for key, tensor in artefact.tensors("weights").items()}
-    with torch.random.fork_rng(devices=[]):
-        network = plan.suite.network()
-    origin = plan.origin(range(first, first + models))
-    return Ensemble.from_state(network, state, origin, plan.suite.data.train.x.shape[1:]).eval()
+def _sound(key: str, say: Say) -> Artefact | None:
+    """The artefact at ``key`` of the user's store; a damaged one is told of, and from then on absent."""
+    store = user_store()
+    try:
+        return store.read(key)
+    except DamagedArtefact as error:
+        store.disown(key)
+        say(f"{str(error).partition(';')[0]}; it is made anew")
+        return None
 
 
-def _find(plan: Plan, models: int) -> Artefact | None:
-    for store in (Store(SHIPPED), user_store()):
-        artefact = store.read(plan.key)
-        if artefact and artefact.meta["models"] >= models:
-            return artefact
-    return None
+def _chunks(plan: Plan, models: int) -> range:
+    return range(-(-models // plan.suite.chunk))
+
+
+def chunk_jobs(plan: Plan, chunks: range, joined: Artefact | None, say: Say) -> list[Job]:
+    """Jobs that train those of ``chunks`` that are neither finished nor within ``joined``."""
+    size = plan.suite.chunk
+    covered = joined.meta["models"] // size if joined else 0
+    missing = [chunk for chunk in chunks if chunk >= covered and _sound(_chunk_key(plan, chunk), say) is None]
+    return [
+        Job(f"{plan.label}, models from {chunk * size}", train_chunk, (plan, chunk), shared=(plan.suite,))
+        for chunk in missing
+    ]
+
+
+def run_chunks(jobs: Sequence[Job], workers: Workers, watch: Watch, say: Say) -> None:
+    for _, notes in run_jobs(jobs, workers, watch):
+        for note in notes:
+            say(note)
 
 
 def _chunk_key(plan: Plan, chunk: int) -> str:
     return f"{plan.key}/chunks/{chunk:04d}"
 
 
-def _merge(plan: Plan, merged: Artefact | None, chunks: range) -> Artefact:
-    """One artefact of all models, in the order of their numbers, in place of its chunks."""
-    store = user_store()
-    parts = [merged] if merged else []
-    for chunk in chunks:
-        part = store.read(_chunk_key(plan, chunk))
-        if part is None:
-            raise StoreError(f"{store.root / _chunk_key(plan, chunk)} vanished during the build; run it again")
-        parts.append(part)
-    contents: dict[str, Content] = {}
-    for file in sorted(parts[0].folder.glob("*.npy")):
-        contents[file.stem] = np.concatenate([part.array(file.stem) for part in parts])
-    if (parts[0].folder / "weights.safetensors").exists():
-        states = [part.tensors("weights") for part in parts]
-        contents["weights"] = {key: torch.cat([state[key] for state in states]) for key in states[0]}
-    artefact = store.write(plan.key, contents, {"models": chunks.stop * plan.suite.chunk})
-    shutil.rmtree(store.root / plan.key / "chunks")
-    return artefact
+def finished_chunk(plan: Plan, chunk: int) -> Artefact:
+    part = user_store().read(_chunk_key(plan, chunk))
+    if part is None:
+        raise StoreError(f"{user_store().root / _chunk_key(plan, chunk)} vanished during the build; run it again")
+    return part
+
+
+def _join(plan: Plan, chunks: range, say: Say) -> Artefact:
+    """One artefact of the margins of all models, in the order of their numbers."""
+    store, size = user_store(), plan.suite.chunk
+    with store.locked(f"{plan.key}/locks/join"):
+        joined = _sound(plan.key, say)
+        done = joined.meta["models"] // size if joined else 0
+        if joined and done >= chunks.stop:  # another build was faster
+            return joined
+        parts = [finished_chunk(plan, chunk) for chunk in range(done, chunks.stop)]
+        names = sorted(file.stem for file in parts[0].folder.glob("*.npy"))
+        parts = [joined, *parts] if joined else parts
+        contents: dict[str, Content] = {name: Stacked([part.array(name) for part in parts]) for name in names}
+        meta = {"suite": plan.suite.name, "models": chunks.stop * size}
+        return store.write(plan.key, contents, meta)

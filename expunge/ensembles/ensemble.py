@@ -35,7 +35,7 @@ class Making:
 class Origin:
     """Where an ensemble comes from: what two ensembles must share to be compared."""
 
-    suite: str
+    suite: str  # its name, or the file.py:function of one's own
     digest: str
     kind: Kind
     forget_set: str | None  # name and digest of the indices; None for models that saw all examples
@@ -74,6 +74,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, network: nn.Module, origin: Origin, sample_shape: Sequence[int]) -> None:
         super().__init__()
+        _require_stackable(network)
         self.network = network
         self.origin = origin
         self.sample_shape = tuple(sample_shape)
@@ -97,15 +98,58 @@ class Ensemble(nn.Module):
         return cls(_with_state(network, state), origin, sample_shape)
 
     def forward(self, x: Tensor) -> Float[Tensor, "models batch classes"]:
-        if x.shape[1:] == self.sample_shape:
-            x = x.expand(len(self), *x.shape)
-        if x.shape[2:] != self.sample_shape or len(x) != len(self):
+        """Pictures, samples of three dimensions, may differ from ``sample_shape`` in height and width.
+
+        Inputs stored as float16 are computed on in float32.
+        """
+        given = tuple(x.shape)
+        if x.ndim == 1 + len(self.sample_shape):
+            x = x.expand(len(self), *given)
+        if x.ndim != 2 + len(self.sample_shape) or len(x) != len(self) or not self._fits(x.shape[2:]):
             raise BadSetting(
-                f"expected input ({len(self)}, batch, {self.sample_shape}) or (batch, {self.sample_shape}), "
-                f"got {tuple(x.shape)}"
+                f"expected input ({len(self)}, batch, {self.sample_shape}) or (batch, {self.sample_shape}), got {given}"
             )
         self.meter.count(x.shape[0] * x.shape[1])
-        return layers.run(self.network, x)
+        try:
+            logits = layers.run(self.network, x.float() if x.dtype == torch.float16 else x)
+        except RuntimeError as error:
+            self._explain(error, x.shape[2:])
+            raise
+        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != x.shape[:2]:
+            found = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
+            raise BadSetting(
+                f"expected a network that returns ({x.shape[1]}, classes) for {x.shape[1]} inputs, got {found}"
+            )
+        return logits
+
+    def _explain(self, error: RuntimeError, shape: Sequence[int]) -> None:
+        """Raise in words of the user's what torch says in its own."""
+        text = str(error).splitlines()[0]
+        if isinstance(error, torch.OutOfMemoryError):
+            return
+        if "vmap: called random operation" in text:
+            raise BadSetting(
+                "the network draws random numbers in its forward pass, as dropout does, and cannot be stacked: their "
+                "chance is global, so a model would depend on the models beside it; leave them out"
+            ) from error
+        if "vmap" in text or "Batching rule" in text:
+            raise BadSetting(
+                f"the network cannot be stacked: torch.func.vmap says {text!r}; write its forward in other operations"
+            ) from error
+        if tuple(shape) != self.sample_shape:
+            raise BadSetting(
+                f"the network takes inputs of {self.sample_shape}, but not of {tuple(shape)}: {text}; bring the test "
+                "inputs to the size of the train inputs"
+            ) from error
+
+    def _fits(self, shape: Sequence[int]) -> bool:
+        fixed = 1 if len(self.sample_shape) == 3 else None  # the channels of a picture, else all
+        return tuple(shape[:fixed]) == self.sample_shape[:fixed]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are; ``ensemble.to(device)`` moves them."""
+        return next(iter(self.state().values())).device
 
     def __len__(self) -> int:
         return len(self.origin.models)
@@ -134,6 +178,21 @@ class Ensemble(nn.Module):
         result = Ensemble.from_state(self.network, self.state(), self.origin, self.sample_shape)
         result.meter = self.meter
         return result.train(self.training)
+
+
+def _require_stackable(network: nn.Module) -> None:
+    """Refuse hooks, which stacked layers would skip, and layers that draw from the global generator."""
+    for path, layer in network.named_modules():
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            raise BadSetting(
+                f"{type(layer).__name__} (layer {path!r}) has a forward hook, which a stack would skip; "
+                "write what it does into the forward of a module, or remove it"
+            )
+        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p:
+            raise BadSetting(
+                f"{type(layer).__name__} (layer {path!r}) cannot be stacked: its chance is global, so a model would "
+                "depend on the models beside it; leave it out or set its p to 0"
+            )
 
 
 def _with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

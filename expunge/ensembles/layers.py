@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.errors import BadSetting
+from expunge.suites.networks import AsFloat, Residual, Scale
 
 Rule = Callable[..., Tensor]  # (layer with stacked parameters, input) -> output
 
@@ -36,6 +37,10 @@ def _sequential(layer: nn.Sequential, x: Tensor) -> Tensor:
     for child in layer:
         x = run(child, x)
     return x
+
+
+def _residual(layer: Residual, x: Tensor) -> Tensor:
+    return run(layer.shortcut, x) + run(layer.body, x)
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -98,6 +103,12 @@ def _flatten(layer: nn.Flatten, x: Tensor) -> Tensor:
 
 
 def _vmapped(layer: nn.Module, x: Tensor) -> Tensor:
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        # Under vmap autocast reaches matrix products but no convolution, which then meets two types: float32 for all.
+        with torch.autocast(device, enabled=False):
+            return _vmapped(layer, x.float() if x.dtype == torch.bfloat16 else x)
+
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], each: Tensor) -> Tensor:
         result: Tensor = torch.func.functional_call(layer, (parameters, buffers), (each,))
         return result
@@ -109,6 +120,7 @@ def _vmapped(layer: nn.Module, x: Tensor) -> Tensor:
 # The type must match exactly: a subclass may compute something else, and goes through vmap.
 LAYERS: dict[type[nn.Module], Rule] = {
     nn.Sequential: _sequential,
+    Residual: _residual,
     nn.Conv2d: _conv2d,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
@@ -119,6 +131,8 @@ LAYERS: dict[type[nn.Module], Rule] = {
     nn.AdaptiveAvgPool2d: _channelwise,
     nn.Flatten: _flatten,
     nn.Identity: _elementwise,
+    Scale: _elementwise,
+    AsFloat: _elementwise,
     nn.ReLU: _elementwise,
     nn.LeakyReLU: _elementwise,
     nn.ELU: _elementwise,

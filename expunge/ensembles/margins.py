@@ -1,12 +1,17 @@
 """The margin of an example, the number that everything else compares; and the checks margins must pass."""
 
+import zlib
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.ensembles.blocks import blocks
 from expunge.errors import BadMargins
+
+CHECKED = 1 << 20  # margins that are looked at in one step
 
 
 def margins(
@@ -28,15 +33,19 @@ def margins(
     return own - others.logsumexp(-1)
 
 
+def all_finite(values: ndarray) -> bool:
+    """Whether no margin in memory is NaN or infinite; without a truth value of every margin in memory."""
+    some = 1 + CHECKED // max(values.shape[1], 1)  # models at once
+    return all(np.isfinite(values[first : first + some]).all() for first in range(0, len(values), some))
+
+
 def require_finite(values: Float[ndarray, "models examples"], what: str) -> None:
     """Raise :class:`BadMargins` that names the models whose margins are NaN or infinite."""
-    if np.isfinite(values).all():
-        return
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
-    shown = ", ".join(map(str, bad[:10])) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
-    raise BadMargins(
-        f"{what}: expected finite margins, got NaN or infinity in model {shown}; leave these models out or mend them"
-    )
+    bad: ndarray = np.zeros(len(values), bool)
+    for _, (part,) in blocks(values):
+        if not all_finite(part):
+            bad |= [not np.isfinite(row).all() for row in part]
+    _require_none(bad, what)
 
 
 def check_margins(values: ndarray, examples: int, what: str) -> None:
@@ -47,16 +56,52 @@ def check_margins(values: ndarray, examples: int, what: str) -> None:
         raise BadMargins(f"{what}: expected at least 2 models, got {values.shape[0]}")
     if not np.issubdtype(values.dtype, np.floating):
         raise BadMargins(f"{what}: expected floating-point margins, got {values.dtype}")
-    require_finite(values, what)
-    flat = np.flatnonzero(np.ptp(values, axis=1) == 0)
+    finite, least, most, checksums = _facts(values)
+    _require_none(~finite, what)
+    flat = np.flatnonzero(least == most)
     if flat.size:
         raise BadMargins(
             f"{what}: model {flat[0]} has one and the same margin on every example; that is no trained model"
         )
-    _, first, count = np.unique(values, axis=0, return_index=True, return_counts=True)
-    if (count > 1).any():
-        again = first[count > 1][0]
-        twins = np.flatnonzero((values == values[again]).all(axis=1)).tolist()
+    twins = _twins(values, checksums)
+    if twins:
         raise BadMargins(
             f"{what}: models {twins} are bit-identical; an ensemble needs models trained from different seeds"
         )
+
+
+def _require_none(bad: ndarray, what: str) -> None:
+    """Raise :class:`BadMargins` that names the models that are ``bad``, if any is."""
+    numbers = np.flatnonzero(bad).tolist()
+    if numbers:
+        shown = ", ".join(map(str, numbers[:10])) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
+        raise BadMargins(
+            f"{what}: expected finite margins, got NaN or infinity in model {shown}; leave these models out or mend "
+            "them"
+        )
+
+
+def _facts(values: ndarray) -> tuple[ndarray, ndarray, ndarray, list[int]]:
+    """Of each model, in one pass: whether its margins are finite, the least, the largest, and a checksum of all."""
+    finite: ndarray = np.ones(len(values), bool)
+    least, most, checksums = np.full(len(values), np.inf), np.full(len(values), -np.inf), [0] * len(values)
+    for _, (part,) in blocks(values):
+        for model, row in enumerate(part):
+            finite[model] &= np.isfinite(row).all()
+            least[model], most[model] = min(least[model], row.min()), max(most[model], row.max())
+            checksums[model] = zlib.crc32((row + 0).data, checksums[model])  # + 0: -0.0 equals 0.0
+    return finite, least, most, checksums
+
+
+def _twins(values: ndarray, checksums: list[int]) -> list[int]:
+    """The first models that are the same on every example; empty where all differ. Unequal checksums need no look."""
+    for model, checksum in enumerate(checksums):
+        others = [other for other in range(model + 1, len(checksums)) if checksums[other] == checksum]
+        same = [other for other in others if _equal(values[model : model + 1], values[other : other + 1])]
+        if same:
+            return [model, *same]
+    return []
+
+
+def _equal(first: ndarray, second: ndarray) -> bool:
+    return all(np.array_equal(a, b) for _, (a, b) in blocks(first, second))

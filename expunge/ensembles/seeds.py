@@ -19,18 +19,22 @@ def seed_of(*names: str | int) -> int:
 
 
 class Generators:
-    """One ``torch.Generator`` per model, so that a model's chance does not depend on which models stand beside it."""
+    """One ``torch.Generator`` per model, so that a model's chance does not depend on which models stand beside it.
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self._each = [torch.Generator().manual_seed(seed) for seed in seeds]
+    They draw on ``device``, where their models are; the same seeds give other numbers on a GPU than on the CPU.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._each = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
 
     def __len__(self) -> int:
         return len(self._each)
 
     def permutation(self, n: int) -> Int[Tensor, "models n"]:
         """An order of ``0..n-1`` for every model."""
-        return torch.stack([torch.randperm(n, generator=each) for each in self._each])
+        return torch.stack([torch.randperm(n, generator=each, device=self.device) for each in self._each])
 
     def integers(self, high: int, n: int) -> Int[Tensor, "models n"]:
         """``n`` uniform integers in ``[0, high)`` for every model."""
-        return torch.stack([torch.randint(high, (n,), generator=each) for each in self._each])
+        return torch.stack([torch.randint(high, (n,), generator=each, device=self.device) for each in self._each])

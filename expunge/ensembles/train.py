@@ -6,23 +6,27 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
+from expunge.ensembles.augment import augmented
+from expunge.ensembles.device import exact_arithmetic, resident, resident_data
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import margins
 from expunge.ensembles.seeds import Generators
-from expunge.suites.suite import Examples, Recipe
+from expunge.suites.suite import Data, Examples, Recipe
 
 Batch = tuple[Tensor, Tensor]  # x (models, batch, ...), y (models, batch)
 B = TypeVar("B")
 
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # of BatchNorm and InstanceNorm too
+
 
 def cross_entropy(
-    logits: Float[Tensor, "models batch classes"], labels: Int[Tensor, "models batch"]
+    logits: Float[Tensor, "models batch classes"], labels: Int[Tensor, "models batch"], smoothing: float = 0.0
 ) -> Float[Tensor, " models"]:
-    """Mean cross-entropy of the batch for each model, in nats."""
-    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
+    """Mean cross-entropy of the batch for each model, in nats; a share ``smoothing`` of a label is every class's."""
+    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing).mean(1)
 
 
 def draw(examples: Examples, rows: Int[Tensor, "models n"], batch_size: int) -> Iterator[Batch]:
@@ -34,14 +38,18 @@ def draw(examples: Examples, rows: Int[Tensor, "models n"], batch_size: int) -> 
 class Descent:
     """SGD with momentum and weight decay on all parameters of an ensemble, by torch's functional form.
 
-    The class ``torch.optim.SGD`` gives the same bytes, but imports torch's compiler at its first step: 70 MB and a
-    second in every worker.
+    Without ``decay_norm``, the scale and shift of normalisation layers do not decay. The class ``torch.optim.SGD``
+    gives the same bytes, but imports torch's compiler at its first step: 70 MB and a second in every worker.
     """
 
-    def __init__(self, ensemble: Ensemble, *, lr: float, momentum: float, weight_decay: float = 0.0) -> None:
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+    def __init__(
+        self, ensemble: Ensemble, *, lr: float, momentum: float, weight_decay: float = 0.0, decay_norm: bool = True
+    ) -> None:
+        self.lr, self.momentum = lr, momentum
         self._parameters = list(ensemble.parameters())
         self._buffers: list[Tensor | None] = [None] * len(self._parameters)
+        spared = set() if decay_norm else _of_norms(ensemble)
+        self._decays = [0.0 if id(parameter) in spared else weight_decay for parameter in self._parameters]
 
     def zero_grad(self) -> None:
         for parameter in self._parameters:
@@ -50,22 +58,32 @@ class Descent:
     @torch.no_grad()
     def step(self) -> None:
         """One step down the gradients; a parameter that the loss did not reach stays where it is."""
-        moved = [row for row, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        for decay in sorted(set(self._decays)):
+            self._step([row for row, other in enumerate(self._decays) if other == decay], decay)
+
+    def _step(self, rows: list[int], weight_decay: float) -> None:
+        moved = [row for row in rows if self._parameters[row].grad is not None]
         buffers = [self._buffers[row] for row in moved]
         sgd(
             [self._parameters[row] for row in moved],
             [gradient for row in moved if (gradient := self._parameters[row].grad) is not None],
             buffers,
-            weight_decay=self.weight_decay,
+            weight_decay=weight_decay,
             momentum=self.momentum,
             lr=self.lr,
             dampening=0.0,
             nesterov=False,
             maximize=False,
-            foreach=False,
+            foreach=bool(moved) and self._parameters[moved[0]].is_cuda,  # fewer kernels; on a CPU nothing is gained
         )
         for row, buffer in zip(moved, buffers, strict=True):
             self._buffers[row] = buffer
+
+
+def _of_norms(ensemble: Ensemble) -> set[int]:
+    """Identities of the scales and shifts of normalisation layers."""
+    norms = (module for module in ensemble.modules() if isinstance(module, NORMS))
+    return {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
 
 
 def descend(
@@ -75,18 +93,30 @@ def descend(
     batches: Iterable[B],
 ) -> None:
     """One step of ``optimizer`` for each batch, down the per-model ``loss``; all models step at once."""
-    for batch in batches:
-        optimizer.zero_grad()
-        loss(student, batch).sum().backward()
-        optimizer.step()
+    with exact_arithmetic():
+        for batch in batches:
+            optimizer.zero_grad()
+            loss(student, batch).sum().backward()
+            optimizer.step()
 
 
 def train(
     ensemble: Ensemble, examples: Examples, rows: Int[Tensor, "models n"], recipe: Recipe, generators: Generators
 ) -> Ensemble:
-    """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch."""
+    """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch.
+
+    All happens on the device of the ensemble, to which ``examples`` are copied once; ``generators`` must draw there.
+    """
     ensemble.train()
-    optimizer = Descent(ensemble, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    device = ensemble.device
+    examples, rows = resident(examples, device), rows.to(device)
+    optimizer = Descent(
+        ensemble,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        decay_norm=recipe.decay_norm,
+    )
     n = rows.shape[1]
     steps = recipe.epochs * -(-n // recipe.batch_size)
     step = 0
@@ -99,25 +129,40 @@ def train(
             yield batch
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-        return cross_entropy(student(batch[0]), batch[1])
+        return cross_entropy(_logits(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
 
     for _ in range(recipe.epochs):
         order = rows.gather(1, generators.permutation(n))
-        descend(ensemble, optimizer, loss, scheduled(draw(examples, order, recipe.batch_size)))
+        batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
+        descend(ensemble, optimizer, loss, scheduled(batches))
     return ensemble.eval()
+
+
+def _logits(student: Ensemble, x: Tensor, precision: str) -> Tensor:
+    """Logits to take a loss of: with precision bfloat16 only the layers compute in it, weights and loss do not."""
+    if precision == "float32":
+        logits: Tensor = student(x)
+        return logits
+    with torch.autocast(student.device.type, torch.bfloat16):
+        logits = student(x)
+    return logits.float()
 
 
 @torch.no_grad()
 def measure(
-    ensemble: Ensemble, examples: Examples, batch_size: int = 64
+    ensemble: Ensemble, data: Data, batch_size: int = 64
 ) -> tuple[Float[Tensor, "models examples"], Bool[Tensor, "models examples"]]:
-    """Margins of every example in evaluation mode, and whether the model's first choice is the label."""
+    """Margins of every example, train then test, in evaluation mode; and whether the first choice is the label.
+
+    Computed on the device of the ensemble, in float32 whatever the precision of the training; given back on the CPU.
+    """
     training = ensemble.training
     ensemble.eval()
     parts = []
-    for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
-        logits = ensemble(x)
-        parts.append((margins(logits, y), logits.argmax(-1) == y))
+    with exact_arithmetic():
+        for x, y in resident_data(data, ensemble.device).batches(batch_size):
+            logits = ensemble(x)
+            parts.append((margins(logits, y), logits.argmax(-1) == y))
     ensemble.train(training)
     values, correct = zip(*parts, strict=True)
-    return torch.cat(values, dim=1), torch.cat(correct, dim=1)
+    return torch.cat(values, dim=1).cpu(), torch.cat(correct, dim=1).cpu()

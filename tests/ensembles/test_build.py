@@ -1,14 +1,18 @@
 """Building: chunks are kept, never made twice, and give the same bytes wherever they are made."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from expunge.ensembles import Plan, build, pretrain, read_measured, retrain
 from expunge.ensembles.build import train_chunk
 from expunge.errors import StoreError
+from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite
 
 
@@ -19,7 +23,9 @@ def small(suite: Suite) -> Suite:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    """What a store holds, without its locks and its own name."""
+    found = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".lock" and file.name != ".store"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(
@@ -32,7 +38,9 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
             build(plan, 8, workers=workers)
         made.append(files(tmp_path / str(workers)))
     assert made[0] == made[1]
-    assert len(made[0]) == 10  # three manifests; weights, margins, correct; margins, masks; margins, correct
+    joined = [name for name in made[0] if "chunks" not in name]
+    assert len(joined) == 9  # three manifests; margins, correct; margins, masks; margins, correct
+    assert len(made[0]) - len(joined) == 2 * 10  # of two chunks each; pretrained ones also hold weights
 
 
 def test_a_finished_chunk_is_never_made_again(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,15 +48,16 @@ def test_a_finished_chunk_is_never_made_again(small: Suite, monkeypatch: pytest.
     plan, trained = Plan(small, "pretrained"), []
     train_chunk(plan, 1)
 
-    def counting(plan: Plan, chunk: int) -> None:
+    def counting(plan: Plan, chunk: int) -> list[str]:
         trained.append(chunk)
-        train_chunk(plan, chunk)
+        return train_chunk(plan, chunk)
 
     monkeypatch.setattr(module, "train_chunk", counting)
     artefact = build(plan, 8)
     assert trained == [0]
     assert artefact.meta["models"] == 8
-    assert not (artefact.folder / "chunks").exists()
+    build(plan, 8)
+    assert trained == [0]
 
 
 def test_an_ensemble_grows_by_what_it_lacks(small: Suite) -> None:
@@ -67,5 +76,45 @@ def test_oracles_never_saw_the_forget_set_and_are_kept_with_their_weights(small:
 
 
 def test_margins_that_were_never_made_are_asked_for_by_name(small: Suite) -> None:
-    with pytest.raises(StoreError, match="run `expunge build digits` first"):
+    with pytest.raises(StoreError, match=r"suite 'digits' \([0-9a-f]{16}\).*run `expunge build digits` first"):
         read_measured(Plan(small, "pretrained"), 0, 4)
+
+
+@pytest.mark.parametrize("file", ["margins.npy", "manifest.json", "chunks/0001/weights.safetensors"])
+def test_what_is_damaged_is_told_and_made_anew_with_the_same_bytes(small: Suite, own_store: Path, file: str) -> None:
+    plan, said = Plan(small, "pretrained"), list[str]()
+    folder = build(plan, 8).folder
+    before = files(own_store)
+    (folder / file).write_bytes(b"not what it was")
+    if "chunks" in file:
+        (folder / "manifest.json").unlink()
+    build(plan, 8, say=said.append)
+    assert files(own_store) == before
+    assert len(said) == 1
+    assert file.rpartition("/")[2] in said[0]
+    assert said[0].endswith("it is made anew")
+
+
+def test_weights_whose_chunk_was_deleted_are_trained_again(small: Suite, own_store: Path) -> None:
+    plan = Plan(small, "pretrained")
+    folder = build(plan, 8).folder
+    before = pretrain(small, 8).state()
+    shutil.rmtree(folder / "chunks")
+    after = pretrain(small, 8).state()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_margins_that_came_without_weights_are_not_taken_for_models(small: Suite, own_store: Path) -> None:
+    plan = Plan(small, "pretrained")
+    margins = np.zeros((8, small.data.examples), np.float32)
+    user_store().write(plan.key, {"margins": margins}, {"models": 8, "imported": {"from": "a folder"}})
+    assert read_measured(plan, 0, 8).correct is None
+    with pytest.raises(StoreError, match="imported from a folder, and no weights"):
+        pretrain(small, 4)
+
+
+def test_another_digest_in_the_store_is_named(small: Suite) -> None:
+    build(Plan(small, "pretrained"), 4)
+    other = replace(small, version=2)
+    with pytest.raises(StoreError, match=f"holds the suites {small.digest}"):
+        read_measured(Plan(other, "pretrained"), 0, 4)

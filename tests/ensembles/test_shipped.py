@@ -19,7 +19,7 @@ NEW = range(1000, 1050)  # no shipped model has these numbers, so their seeds ar
 def margins_of(suite: Suite) -> ndarray:
     with one_thread():
         parts = [train_models(Plan(suite, "pretrained"), NEW[at : at + 25])[0] for at in (0, 25)]
-        return np.concatenate([measure(part, suite.data.all)[0].numpy() for part in parts])
+        return np.concatenate([measure(part, suite.data)[0].numpy() for part in parts])
 
 
 def test_new_models_are_exchangeable_with_the_shipped_and_half_trained_ones_are_not(suite: Suite) -> None:

@@ -8,103 +8,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import measure, train
-from expunge.suites import Examples, Recipe
+from expunge.errors import BadSetting
+from expunge.suites import Data, Examples, Recipe
+from tests.ensembles.plain import (
+    Attention,
+    NormedAttention,
+    batches_of,
+    convolutional,
+    ensemble_of,
+    mixed,
+    one_by_one,
+    random_examples,
+)
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.1, momentum=0.9, weight_decay=5e-3)
 EXAMPLES = 37  # two whole batches and an uneven one
 MODELS = 5
+NETWORKS = [convolutional, Attention, NormedAttention, mixed]
 
-
-def convolutional() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, groups=2),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 6, 2, stride=2, bias=False),
-        nn.BatchNorm2d(6),
-        nn.GELU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(6, 8),
-        nn.BatchNorm1d(8),
-        nn.Tanh(),
-        nn.Linear(8, 3, bias=False),
-    )
-
-
-class Attention(nn.Module):
-    """A network that the stack has no rule for: it goes through vmap whole."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(8, 8)
-        self.norm = nn.LayerNorm(8)
-        self.query = nn.Linear(8, 8)
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.norm(self.embed(x.flatten(2).unflatten(2, (2, 8)).flatten(1, 2)))
-        weights = (self.query(tokens) @ tokens.transpose(1, 2)).softmax(-1)
-        logits: Tensor = self.head((weights @ tokens).mean(1))
-        return logits
-
-
-def mixed() -> nn.Module:
-    """Layers with a rule around layers without one."""
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, padding_mode="circular"),
-        nn.GroupNorm(2, 4),
-        nn.PReLU(),
-        nn.BatchNorm2d(4, affine=False),
-        nn.Flatten(),
-        nn.Linear(64, 3),
-    )
-
-
-def one_by_one(network: nn.Module, data: Examples, order: Tensor) -> nn.Module:
-    """The plain PyTorch loop, on one model; ``order`` is (epochs, examples)."""
-    network.train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=RECIPE.lr, momentum=RECIPE.momentum, weight_decay=RECIPE.weight_decay
-    )
-    batches = [rows for epoch in order for rows in epoch.split(RECIPE.batch_size)]
-    for step, rows in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = RECIPE.lr_at(step, len(batches))
-        optimizer.zero_grad()
-        F.cross_entropy(network(data.x[rows]), data.y[rows]).backward()
-        optimizer.step()
-    return network
-
-
-def ensemble_of(networks: list[nn.Module]) -> Ensemble:
-    origin = Origin("test", "0", "pretrained", None, tuple(range(len(networks))))
-    return Ensemble.stack(networks, origin, (2, 4, 4))
+# torch says that it has no fast rule for attention; that is no news.
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
 
 @pytest.fixture
 def data() -> Examples:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(EXAMPLES, 2, 4, 4, dtype=torch.float64, generator=generator)
-    return Examples(x, torch.randint(3, (EXAMPLES,), generator=generator))
+    return random_examples(EXAMPLES)
 
 
-@pytest.mark.parametrize("network", [convolutional, Attention, mixed])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_stacked_training_is_training_one_by_one(network: Callable[[], nn.Module], data: Examples) -> None:
     torch.manual_seed(0)
     networks = [network().double() for _ in range(MODELS)]
     rows = torch.stack([torch.randperm(EXAMPLES) for _ in range(MODELS)])[:, : EXAMPLES - 2]  # of each its own
-    drawn = Generators(range(MODELS))
-    order = torch.stack([rows.gather(1, drawn.permutation(rows.shape[1])) for _ in range(RECIPE.epochs)], dim=1)
 
     stacked = train(ensemble_of(networks), data, rows, RECIPE, Generators(range(MODELS)))
 
     for index, each in enumerate(networks):
-        expected = one_by_one(each, data, order[index]).state_dict()
+        expected = one_by_one(each, batches_of(data, rows[index], RECIPE, index), RECIPE).state_dict()
         found = stacked[index].state_dict()
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
@@ -120,7 +62,7 @@ def test_the_law_sees_a_forgotten_running_statistic(data: Examples) -> None:
     assert all(not torch.equal(tensor, before[key]) for key, tensor in stacked.state().items())
 
 
-@pytest.mark.parametrize("network", [convolutional, Attention, mixed])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_a_stack_computes_what_its_models_compute(network: Callable[[], nn.Module], data: Examples) -> None:
     torch.manual_seed(0)
     stacked = ensemble_of([network().double() for _ in range(MODELS)]).eval()
@@ -135,10 +77,83 @@ def test_per_model_inputs_and_shared_inputs_agree(data: Examples) -> None:
     assert torch.equal(stacked(data.x), stacked(torch.stack([data.x, data.x])))
 
 
-def test_a_wrong_input_is_refused_with_both_shapes(data: Examples) -> None:
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [((37, 2, 4), "too few dimensions"), ((3, 37, 2, 4, 4), "other models"), ((37, 3, 4, 4), "other channels")],
+)
+def test_a_wrong_input_is_refused_with_both_shapes(shape: tuple[int, ...], why: str) -> None:
     stacked = ensemble_of([convolutional().double() for _ in range(2)])
-    with pytest.raises(ValueError, match=r"expected input \(2, batch, \(2, 4, 4\)\).*got \(37, 2, 4\)"):
-        stacked(data.x[..., 0])
+    expected = rf"expected input \(2, batch, \(2, 4, 4\)\).*got {str(shape)[:-1]}".replace("got (", r"got \(")
+    with pytest.raises(ValueError, match=expected):
+        stacked(torch.zeros(shape, dtype=torch.float64))
+
+
+def test_pictures_of_another_size_are_taken_by_a_network_that_takes_them() -> None:
+    stacked = ensemble_of([convolutional().double() for _ in range(2)]).eval()
+    larger = torch.randn(3, 2, 6, 8, dtype=torch.float64)
+    assert stacked(larger).shape == (2, 3, 3)
+    torch.testing.assert_close(stacked(larger)[1], stacked[1](larger), rtol=0, atol=1e-12)
+
+
+def test_test_pictures_of_another_size_are_measured(data: Examples) -> None:
+    stacked = ensemble_of([convolutional().double() for _ in range(2)]).eval()
+    larger = Examples(F.pad(data.x, (1, 1, 1, 1)), data.y)
+    values, _ = measure(stacked, Data(data, larger, 3), batch_size=10)
+    apart = [measure(stacked, Data(part, part, 3))[0][:, :EXAMPLES] for part in (data, larger)]
+    torch.testing.assert_close(values, torch.cat(apart, dim=1), rtol=0, atol=1e-12)
+
+
+def test_pictures_of_another_size_are_refused_in_words_by_a_network_that_does_not_take_them() -> None:
+    stacked = ensemble_of([mixed() for _ in range(2)])
+    with pytest.raises(BadSetting, match=r"takes inputs of \(2, 4, 4\), but not of \(2, 6, 6\)"):
+        stacked(torch.zeros(3, 2, 6, 6))
+
+
+def test_inputs_stored_in_half_precision_are_computed_on_in_float32() -> None:
+    stacked = ensemble_of([convolutional() for _ in range(2)]).eval()
+    x = torch.randn(5, 2, 4, 4).half()
+    assert torch.equal(stacked(x), stacked(x.float()))
+
+
+@pytest.mark.parametrize("head", [nn.Linear(8, 3), nn.Sequential(nn.Linear(8, 3), nn.Flatten(0))])
+def test_a_network_that_returns_no_row_of_logits_per_input_is_refused(head: nn.Module) -> None:
+    tokens = nn.Sequential(nn.Flatten(2), nn.Linear(16, 8), head)  # two rows for each input; or none
+    with pytest.raises(BadSetting, match=r"expected a network that returns \(5, classes\) for 5 inputs"):
+        ensemble_of([tokens, tokens])(torch.zeros(5, 2, 4, 4))
+
+
+class DropsInForward(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(F.dropout(x.flatten(1), 0.5, self.training))
+        return logits
+
+
+def test_dropout_is_refused_by_name() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32, 3))
+    with pytest.raises(BadSetting, match=r"Dropout \(layer '1'\) cannot be stacked: its chance is global"):
+        ensemble_of([network, network])
+
+
+def test_dropout_that_drops_nothing_is_taken() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.0), nn.Linear(32, 3))
+    assert ensemble_of([network, network])(torch.zeros(5, 2, 4, 4)).shape == (2, 5, 3)
+
+
+def test_chance_in_a_forward_is_refused_in_one_line() -> None:
+    with pytest.raises(BadSetting, match=r"draws random numbers in its forward pass.*chance is global") as caught:
+        ensemble_of([DropsInForward(), DropsInForward()])(torch.zeros(5, 2, 4, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_vmap_cannot_do_is_said_in_one_line() -> None:
+    network = nn.Sequential(nn.Flatten(2), nn.LSTM(16, 3))
+    with pytest.raises(BadSetting, match="the network cannot be stacked") as caught:
+        ensemble_of([network, network])(torch.zeros(5, 2, 4, 4))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_taken_out_has_tensors_of_its_own() -> None:
@@ -151,8 +166,15 @@ def test_a_model_taken_out_has_tensors_of_its_own() -> None:
 
 def test_margins_do_not_depend_on_the_mode_or_change_it(data: Examples) -> None:
     stacked = ensemble_of([convolutional().double() for _ in range(2)]).train()
-    values, correct = measure(stacked, data, batch_size=10)
+    values, correct = measure(stacked, Data(data, data, 3), batch_size=10)
     assert stacked.training
-    again, _ = measure(stacked.eval(), data, batch_size=EXAMPLES)
+    again, _ = measure(stacked.eval(), Data(data, data, 3), batch_size=EXAMPLES)
     np.testing.assert_allclose(values, again, rtol=0, atol=1e-12)
-    assert correct.shape == (2, EXAMPLES)
+    assert correct.shape == (2, 2 * EXAMPLES)
+
+
+def test_a_hook_that_a_stack_would_skip_is_refused() -> None:
+    network = convolutional()
+    network[0].register_forward_hook(lambda layer, inputs, output: 10 * output)  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"Conv2d \(layer '0'\) has a forward hook"):
+        ensemble_of([network])

@@ -1,0 +1,74 @@
+"""Margins of ensembles, read out of a store; nothing is trained here."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.plan import Plan
+from expunge.errors import StoreError
+from expunge.store import SHIPPED, Artefact, Store, user_store
+from expunge.suites.suite import Suite
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The margins of an ensemble on all examples, train then test; ``correct`` where its logits were seen."""
+
+    margins: Float[ndarray, "models examples"]
+    correct: Bool[ndarray, "models examples"] | None
+    origin: Origin
+
+    def take(self, rows: slice) -> "Measured":
+        origin = replace(self.origin, models=self.origin.models[rows])
+        return Measured(self.margins[rows], None if self.correct is None else self.correct[rows], origin)
+
+
+def read_measured(plan: Plan, first: int, models: int) -> Measured:
+    """Margins of models ``first`` to ``first + models - 1`` out of a store; nothing is trained."""
+    artefact = find_ensemble(plan, first + models) or find_ensemble(replace(plan, weights=True), first + models)
+    if artefact is None:
+        raise _missing(plan, first + models)
+    rows, examples = slice(first, first + models), plan.suite.data.examples
+    correct = None
+    if "correct" in artefact:  # margins that others published come without
+        correct = np.unpackbits(artefact.array("correct")[rows], axis=1, count=examples).view(bool)
+    return Measured(artefact.array("margins")[rows], correct, plan.origin(range(first, first + models)))
+
+
+def read_subsets(suite: Suite) -> tuple[ndarray, ndarray]:
+    """Margins ``(models, examples)`` and masks ``(models, train)`` of the models trained on random halves."""
+    plan = Plan(suite, "subset")
+    artefact = find_ensemble(plan, suite.subsets)
+    if artefact is None:
+        raise _missing(plan, suite.subsets)
+    masks = np.unpackbits(artefact.array("masks"), axis=1, count=suite.data.sizes[0]).view(bool)
+    return artefact.array("margins"), masks
+
+
+def find_ensemble(plan: Plan, models: int) -> Artefact | None:
+    """The artefact with the margins of so many models at least: shipped, else in the user's store, else None."""
+    for store in (Store(SHIPPED), user_store()):
+        artefact = store.read(plan.key)
+        if artefact and holds(artefact, models):
+            return artefact
+    return None
+
+
+def _missing(plan: Plan, models: int) -> StoreError:
+    """What to say where margins are asked for that nobody has made."""
+    suite, root = plan.suite, user_store().root
+    held = [file.parent.parent.name for file in root.glob("*/pretrained/manifest.json")]
+    others = f"; {root} holds the suites {', '.join(sorted(held))}" if held and suite.digest not in held else ""
+    option = f" --forget-set {plan.forget.name}" if plan.forget else ""
+    return StoreError(
+        f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}; "
+        f"run `expunge {'fetch' if suite.published else 'build'} {suite.address}{option}` first"
+    )
+
+
+def holds(artefact: Artefact | None, models: int) -> bool:
+    """Whether it has so many models at least."""
+    return artefact is not None and artefact.meta["models"] >= models

@@ -1,0 +1,257 @@
+"""Ensembles through the hub: published ones in, a store out and in again, against a server on 127.0.0.1."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy import ndarray
+
+from expunge.ensembles import Plan, read_measured
+from expunge.ensembles.layouts import Publication
+from expunge.ensembles.published import Ported
+from expunge.ensembles.sharing import fetch, push
+from expunge.errors import BadSetting, HubError, StoreError
+from expunge.store import MANIFEST, at_store, user_store
+from tests.hub_server import Fault, HubServer
+from tests.publications import OWNER, small_margins, small_publication, write_by_hand, write_klom_models
+
+
+@pytest.fixture(scope="module")
+def publication() -> Publication:
+    return small_publication()
+
+
+@pytest.fixture(scope="module")
+def margins(publication: Publication) -> dict[int, ndarray]:
+    return small_margins(publication)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, margins: dict[int, ndarray], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub that holds the published folder, with weights and logits that nobody asks for."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    repo = write_by_hand(tmp_path / "hub" / "datasets" / OWNER, margins)
+    for name in ("models/cifar10/pretrain/resnet9/id_0_epoch_23.pt", "logits/cifar10/id_0_epoch_23.npy"):
+        (repo / name).parent.mkdir(parents=True)
+        (repo / name).write_bytes(b"large")
+    with HubServer(tmp_path / "hub") as server:
+        yield server
+
+
+def get(publication: Publication, hub: HubServer, sets: list[str] | None = None, **given: object) -> list[Ported]:
+    place = hub.folder.parent / "cache"
+    return fetch(publication.suite, sets, publication=publication, endpoint=hub.url, cache=place, **given)  # type: ignore[arg-type]
+
+
+def stored(publication: Publication, number: int) -> ndarray:
+    suite = publication.suite
+    plan = Plan(suite, "oracle", publication.forget(number)) if number else Plan(suite, "pretrained")
+    return read_measured(plan, 0, 8).margins
+
+
+def nothing_is_stored() -> bool:
+    return not list(user_store().root.rglob("margins.npy"))
+
+
+def test_published_margins_are_fetched_and_nothing_else(publication, margins, hub) -> None:
+    assert get(publication, hub)[0] == Ported("pretrained", 8)
+    for number, values in margins.items():
+        np.testing.assert_array_equal(stored(publication, number), values)
+    assert hub.count("resolve/.*/(models|logits)") == 0
+    meta = user_store().read(Plan(publication.suite, "pretrained").key).meta  # type: ignore[union-attr]
+    assert meta["imported"] == {"from": f"{OWNER}@{hub.commit(hub.repo(OWNER))}", "layout": "EasyDUB"}
+
+
+def test_only_the_sets_asked_for_are_fetched(publication, hub) -> None:
+    assert [each.ensemble for each in get(publication, hub, ["set-10"])] == ["pretrained", "oracle set-10"]
+    assert hub.count("storage/.*/oracle/forget_10/") == 3 * 8
+    assert hub.count("storage/.*/oracle/forget_[12]/") == 0
+
+
+def test_a_second_fetch_downloads_nothing(publication, margins, hub, tmp_path) -> None:
+    get(publication, hub)
+    hub.asked.clear()
+    with at_store(tmp_path / "other"):
+        get(publication, hub)
+        np.testing.assert_array_equal(stored(publication, 2), margins[2])
+    assert hub.count("storage|resolve") == 0
+
+
+def test_klom_models_is_fetched_by_its_stacks(publication, margins, hub) -> None:
+    write_klom_models(hub.repo("owner/stacks"), margins)
+    get(publication, hub, repository="owner/stacks")
+    np.testing.assert_array_equal(stored(publication, 10), margins[10])
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("storage/.*oracle/forget_2/val", "swap"), "and 7 more are not what the hub tells, and deleted"),
+        (Fault("storage/.*oracle/forget_2/val", "html"), "run the same command again"),
+        (Fault("storage/.*oracle/forget_2/val", "status", 403), "403"),
+        (Fault("GET /api", "status", 401), "private"),
+    ],
+)
+def test_what_goes_wrong_leaves_nothing_half_imported(publication, hub, fault, said) -> None:
+    hub.faults.append(fault)
+    with pytest.raises(HubError, match=said) as caught:
+        get(publication, hub)
+    assert "\n" not in str(caught.value)
+    assert nothing_is_stored()
+    hub.faults.clear()
+    get(publication, hub)
+    assert not nothing_is_stored()
+
+
+def test_a_damaged_model_at_the_source_is_refused(publication, hub) -> None:
+    """What the hub tells agrees with what it sends, and is no margins."""
+    file = hub.repo(OWNER) / "margins/cifar10/oracle/forget_2/val/resnet9/id_3_epoch_23.npy"
+    file.write_bytes(b"<html>")
+    with pytest.raises(StoreError, match=r"id_3_epoch_23\.npy is no \.npy of numbers"):
+        get(publication, hub)
+    assert nothing_is_stored()
+
+
+def test_a_repository_of_something_else_is_told(publication, hub) -> None:
+    (hub.repo("owner/pictures") / "cats").mkdir(parents=True)
+    (hub.repo("owner/pictures") / "cats/1.txt").write_text("cat")
+    with pytest.raises(StoreError, match=r"has no layout that is known: .* got cats$"):
+        get(publication, hub, repository="owner/pictures")
+
+
+def test_a_suite_without_published_ensembles_needs_a_repository(suite, hub) -> None:
+    with pytest.raises(BadSetting, match="no ensembles of 'digits' were published; give a repository"):
+        fetch(suite)
+    with pytest.raises(
+        StoreError, match="holds no store of expunge: expected a folder 990e6b7af336da19 of suite 'digits'"
+    ):
+        fetch(suite, repository=OWNER, endpoint=hub.url, cache=hub.folder.parent / "cache")
+
+
+pushes = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the library's, of itself
+
+
+@pytest.fixture
+def pushed(publication: Publication, hub: HubServer) -> Path:
+    """The folder at the hub of a store that was pushed."""
+    get(publication, hub)
+    store, suite = user_store(), publication.suite
+    store.write(f"{suite.digest}/pretrained/chunks/0000", {"weights": {"w": torch.ones(2)}}, {"models": 2})
+    store.write(f"{suite.digest}/unlearned/0f/0000-0002", {"margins": np.ones(2)}, {})
+    (store.root / suite.digest / "pretrained/half.tmp").write_text("no artefact's")
+    told = push("me/store", suite, endpoint=hub.url)
+    assert told.startswith(f"{hub.url}/datasets/me/store/commit/")
+    return hub.repo("me/store") / suite.digest
+
+
+@pushes
+def test_a_pushed_store_is_fetched_again(publication, margins, hub, pushed, tmp_path) -> None:
+    sent = {file.relative_to(pushed).as_posix() for file in pushed.rglob("*") if file.is_file()}
+    assert {"pretrained/margins.npy", "pretrained/manifest.json", "pretrained/chunks/0000/weights.safetensors"} <= sent
+    assert not [name for name in sent if name.startswith("unlearned") or name.endswith(".tmp")]
+    with at_store(tmp_path / "other"):
+        done = get(publication, hub, repository="me/store")
+        assert sorted(each.ensemble.partition("/")[0] for each in done) == ["oracles"] * 3 + ["pretrained"]
+        for number, values in margins.items():
+            np.testing.assert_array_equal(stored(publication, number), values)
+        assert (
+            user_store().read(f"{publication.suite.digest}/pretrained/chunks/0000").tensors("weights")["w"].sum() == 2
+        )
+
+
+@pushes
+def test_one_set_of_a_pushed_store_is_fetched(publication, margins, hub, pushed, tmp_path) -> None:
+    with at_store(tmp_path / "other"):
+        assert len(get(publication, hub, ["set-2"], repository="me/store")) == 2
+        np.testing.assert_array_equal(stored(publication, 2), margins[2])
+    assert hub.count("storage/datasets/me/store/.*set-10") == 0
+
+
+@pushes
+def test_a_set_that_was_not_pushed_is_told(publication, hub, pushed, tmp_path) -> None:
+    key = publication.forget(2).key
+    for file in (pushed / "oracles" / key).iterdir():
+        file.unlink()
+    with at_store(tmp_path / "other"), pytest.raises(StoreError, match=f"does not hold .*oracles/{key}; leave it out"):
+        get(publication, hub, ["set-2"], repository="me/store")
+
+
+@pushes
+def test_a_store_of_another_suite_is_refused(publication, suite, hub, pushed) -> None:
+    with pytest.raises(
+        StoreError, match=f"is a store of other suites \\({publication.suite.digest}\\), expected 990e6b7a"
+    ):
+        fetch(suite, repository="me/store", endpoint=hub.url, cache=hub.folder.parent / "cache")
+
+
+def forge(manifest: Path, **changes: object) -> None:
+    """Change a manifest and its own hash with it, as somebody with bad intent would."""
+    body = json.loads(manifest.read_text())
+    del body["sha256"]
+    body |= changes
+    body["sha256"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    manifest.write_text(json.dumps(body))
+
+
+@pushes
+@pytest.mark.parametrize("name", ["../../../secret.npy", "/etc/passwd", "..", "a/b.npy", "manifest.json"])
+def test_a_manifest_that_climbs_out_of_its_folder_is_refused(publication, hub, pushed, tmp_path, name) -> None:
+    forge(pushed / "pretrained" / MANIFEST, files={name: "0" * 64})
+    with at_store(tmp_path / "other"):
+        with pytest.raises(StoreError, match="which is no file beside it; refused, and nothing was imported"):
+            get(publication, hub, repository="me/store")
+        assert nothing_is_stored()
+
+
+@pushes
+def test_a_store_of_another_schema_is_refused(publication, hub, pushed, tmp_path) -> None:
+    forge(pushed / "pretrained" / MANIFEST, schema=99)
+    with at_store(tmp_path / "other"):
+        with pytest.raises(StoreError, match="has schema 99, this expunge reads 1") as caught:
+            get(publication, hub, repository="me/store")
+        assert "\n" not in str(caught.value)
+        assert nothing_is_stored()
+
+
+@pushes
+@pytest.mark.parametrize("what", ["bytes", "gone", "manifest"])
+def test_a_damaged_store_at_the_hub_is_refused(publication, hub, pushed, tmp_path, what) -> None:
+    file = pushed / "pretrained" / ("manifest.json" if what == "manifest" else "margins.npy")
+    if what == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-9] + b"some bytes")
+    with at_store(tmp_path / "other"):
+        with pytest.raises(StoreError, match=r"does not have the SHA-256|is missing|is no manifest") as caught:
+            get(publication, hub, repository="me/store")
+        assert "\n" not in str(caught.value)
+        assert nothing_is_stored()
+
+
+@pushes
+def test_what_was_made_here_is_not_replaced(publication, hub, pushed, tmp_path) -> None:
+    with at_store(tmp_path / "other"):
+        plan = Plan(publication.suite, "oracle", publication.forget(2))
+        user_store().write(plan.key, {"margins": np.ones((2, 60), np.float32)}, {"models": 2})
+        with pytest.raises(StoreError, match="was made here, and fetching would replace it"):
+            get(publication, hub, repository="me/store")
+
+
+def test_nothing_to_push_is_told(publication, hub) -> None:
+    with pytest.raises(StoreError, match="holds nothing of suite 'small'"):
+        push("me/store", publication.suite, endpoint=hub.url)
+    assert hub.asked == []
+
+
+def test_a_damaged_artefact_is_not_pushed(publication, hub) -> None:
+    get(publication, hub)
+    file = user_store().root / Plan(publication.suite, "pretrained").key / "margins.npy"
+    file.write_bytes(file.read_bytes() + b"?")
+    hub.asked.clear()
+    with pytest.raises(StoreError, match="does not have the SHA-256"):
+        push("me/store", publication.suite, endpoint=hub.url)
+    assert hub.asked == []
