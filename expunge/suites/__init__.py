@@ -1,18 +1,101 @@
 """What is to be forgotten: the table of suites."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from expunge.errors import lookup
+from expunge.errors import BadSetting, ExpungeError, UnknownName, lookup
+from expunge.suites.cifar10 import cifar10_allcnn, cifar10_resnet9, cifar10_resnet18
 from expunge.suites.digits import digits
-from expunge.suites.suite import Data, Examples, ForgetSet, ForgetSets, Recipe, Split, Suite
+from expunge.suites.examples import Data, Examples
+from expunge.suites.fashion_mnist import fashion_mnist, fashion_mnist_10k
+from expunge.suites.forget_sets import (
+    by_metadata,
+    from_file,
+    influential,
+    memorised,
+    neighbours,
+    random_examples,
+    subclass,
+    whole_class,
+)
+from expunge.suites.living17 import living17_resnet18
+from expunge.suites.loading import load_function
+from expunge.suites.mnist import mnist
+from expunge.suites.own import data_from_arrays, data_from_folder, data_from_hub, data_from_npz
+from expunge.suites.recipe import Recipe
+from expunge.suites.suite import ForgetSet, ForgetSets, Split, Suite, with_derived
+from expunge.suites.svhn import svhn
+from expunge.suites.tabular import tabular, tabular_mlp
 
-__all__ = ["SUITES", "Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "load_suite"]
+__all__ = [
+    "SUITES",
+    "Data",
+    "Examples",
+    "ForgetSet",
+    "ForgetSets",
+    "Recipe",
+    "Split",
+    "Suite",
+    "by_metadata",
+    "data_from_arrays",
+    "data_from_folder",
+    "data_from_hub",
+    "data_from_npz",
+    "find_suite",
+    "from_file",
+    "influential",
+    "load_suite",
+    "memorised",
+    "neighbours",
+    "random_examples",
+    "subclass",
+    "whole_class",
+]
 
 SUITES: dict[str, Callable[[], Suite]] = {
     "digits": digits,
+    "tabular": tabular,
+    "tabular-mlp": tabular_mlp,
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "fashion-mnist-10k": fashion_mnist_10k,
+    "svhn": svhn,
+    "cifar10-resnet9": cifar10_resnet9,
+    "cifar10-resnet18": cifar10_resnet18,
+    "cifar10-allcnn": cifar10_allcnn,
+    "living17-resnet18": living17_resnet18,
 }
 
 
+def find_suite(address: str, digest: str, given: Suite | None = None) -> Suite:
+    """The suite of an ensemble: ``given``, else the one at its address; refused where its digest is another."""
+    if given is None:
+        try:
+            given = load_suite(address)
+        except UnknownName:
+            raise BadSetting(f"suite {address!r} is in no table; give the ensemble's suite as suite=...") from None
+    if given.digest != digest:
+        raise BadSetting(
+            f"the ensemble is of a suite {address!r} with digest {digest}, the one that was found or given has "
+            f"{given.digest}; give the ensemble's suite as suite=..."
+        )
+    return given
+
+
 def load_suite(name: str) -> Suite:
-    """The suite ``name`` of :data:`SUITES`."""
-    return lookup("suite", name, SUITES)()
+    """The suite ``name`` of :data:`SUITES`, or the user's own that ``file.py:function`` returns."""
+    if ":" not in name and name.endswith(".py"):
+        raise UnknownName(f"unknown suite {name!r}; for a suite of your own give file.py:function")
+    if ":" not in name:
+        return lookup("suite", name, SUITES)()
+    function = load_function("suite", name)
+    try:
+        suite = function()
+    except ExpungeError:
+        raise
+    except Exception as error:  # the user's function may raise anything
+        reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
+        raise BadSetting(f"suite {name!r}: the function raised {reason}") from error
+    if not isinstance(suite, Suite):
+        raise BadSetting(f"suite {name!r}: expected it to return an expunge.Suite, got {type(suite).__name__}")
+    return with_derived(replace(suite, place=name))

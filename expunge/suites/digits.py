@@ -1,20 +1,22 @@
 """``digits``: real handwritten digits of 8 x 8 pixels, a small CNN, eight forget sets; all ensembles are shipped."""
 
+from functools import lru_cache, partial
+
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import nn
 
+from expunge.suites.examples import Data, Examples, flat_features
 from expunge.suites.forget_sets import (
-    influence,
-    influential,
-    memorised,
     neighbours,
     random_examples,
     subclass,
     whole_class,
 )
-from expunge.suites.suite import Data, Examples, ForgetSet, ForgetSets, Recipe, Suite, flat_features, with_derived
+from expunge.suites.pictures import derived_forget_sets
+from expunge.suites.recipe import Recipe
+from expunge.suites.suite import ForgetSet, ForgetSets, Suite, Unmade, with_derived
 
 RECIPE = Recipe(epochs=15, batch_size=64, lr=0.1)
 
@@ -35,9 +37,10 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
     return [conv, nn.BatchNorm2d(outputs), nn.MaxPool2d(2), nn.ReLU()]
 
 
-def load_data() -> Data:
+@lru_cache(maxsize=1)
+def load_all() -> tuple[Examples, Examples]:
     """1,437 training and 360 test digits, stratified by class, pixels scaled to [0, 1]."""
-    from sklearn.datasets import load_digits  # workers get the data from their jobs and need no scikit-learn
+    from sklearn.datasets import load_digits  # half a second, which what needs no examples is spared
     from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
@@ -46,47 +49,46 @@ def load_data() -> Data:
     x = torch.tensor(pixels / 16.0, dtype=torch.float32).reshape(-1, 1, 8, 8)
     y = torch.tensor(labels, dtype=torch.int64)
     everything = Examples(x, y)
-    return Data(everything.take(np.sort(train)), everything.take(np.sort(test)), classes=10)
+    return everything.take(np.sort(train)), everything.take(np.sort(test))
+
+
+def load_data() -> Data:
+    """The digits, read when one is first asked for, and carried to the workers, which need no scikit-learn then."""
+    sha256 = "29b488916495b18c6f794cec2c28f21d6b561879441ad20b201ffcb72ec90d29"
+    return Data.deferred(load_all, (1437, 360), 10, sha256, carried=True)
 
 
 def known_forget_sets(data: Data) -> ForgetSets:
-    """The forget sets that follow from the data alone."""
-    labels = data.train.y.numpy()
-    pixels = flat_features(data.train.x)
-    train = len(labels)
+    """The forget sets that follow from the data alone; k-means, half a second, runs when its set is asked for."""
+    train, _ = data.sizes
     return ForgetSets.of(
         ForgetSet("random-10", random_examples(train, 10, seed=0), "10 examples drawn uniformly, seed 0"),
         ForgetSet("random-50", random_examples(train, 50, seed=0), "50 examples drawn uniformly, seed 0"),
         ForgetSet("random-144", random_examples(train, 144, seed=0), "144 examples drawn uniformly, seed 0"),
-        ForgetSet("class-3", whole_class(labels, 3), "every training example of the digit 3"),
-        ForgetSet(
+        Unmade("class-3", partial(_threes, data), "every training example of the digit 3"),
+        Unmade(
             "subclass-50",
-            subclass(pixels, labels, label=1, size=50, seed=0),
+            partial(_one_kind_of_ones, data),
             "one way of writing the digit 1: the heart of one of two k-means clusters of its pixels, seed 0",
         ),
-        ForgetSet(
+        Unmade(
             "neighbours-50",
-            neighbours(pixels, labels, size=50),
+            partial(_odd_and_near, data),
             "the digit least like the mean of its class, and the 49 nearest to it in pixels",
         ),
     )
 
 
-def derived_forget_sets(margins: ndarray, masks: ndarray) -> ForgetSets:
-    """The forget sets that need the effect of an example: ``margins`` and ``masks`` of the ``subsets`` ensemble."""
-    effect = influence(margins[:, : masks.shape[1]].astype(np.float64), masks)
-    return ForgetSets.of(
-        ForgetSet(
-            "influential-50",
-            influential(effect, size=50),
-            "largest entries in the top principal direction of the train-by-train influence matrix of `subsets`",
-        ),
-        ForgetSet(
-            "memorised-50",
-            memorised(effect, size=50),
-            "examples whose margin depends most on having been trained on, measured on `subsets`",
-        ),
-    )
+def _threes(data: Data) -> ndarray:
+    return whole_class(data.train.y.numpy(), 3)
+
+
+def _one_kind_of_ones(data: Data) -> ndarray:
+    return subclass(flat_features(data.train.x), data.train.y.numpy(), label=1, size=50, seed=0)
+
+
+def _odd_and_near(data: Data) -> ndarray:
+    return neighbours(flat_features(data.train.x), data.train.y.numpy(), size=50)
 
 
 def digits() -> Suite:
@@ -101,7 +103,7 @@ def digits() -> Suite:
             architecture="2 x (3x3 convolution, BatchNorm, 2x2 max-pool, ReLU), linear",
             recipe=RECIPE,
             forget_sets=known_forget_sets(data),
-            derive=derived_forget_sets,
+            derive=partial(derived_forget_sets, size=50),
             models=200,
             subsets=1000,
             images=(8, 8),

@@ -1,5 +1,8 @@
 """Builders of forget sets: pure, seeded functions of arrays that return sorted, unique training indices."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -15,14 +18,16 @@ def random_examples(examples: int, size: int, seed: int) -> Indices:
     >>> random_examples(10, 3, seed=0)
     array([5, 6, 9])
     """
-    _require(size, examples)
+    _require(size, examples - 1)  # something must remain
     return np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
 
 
 def whole_class(labels: Int[ndarray, " examples"], label: int) -> Indices:
     """All examples of one class."""
+    labels = np.asarray(labels)
     chosen = np.flatnonzero(labels == label)
-    _require(1, len(chosen))
+    if not 0 < len(chosen) < len(labels):
+        raise BadSetting(f"expected a class that some of the examples have, got {label!r}, that of {len(chosen)}")
     return chosen
 
 
@@ -36,65 +41,156 @@ def subclass(
     from sklearn.cluster import KMeans  # 60 MB that only this function needs
 
     members = whole_class(labels, label)
-    clusters = KMeans(n_clusters=2, n_init=10, random_state=seed).fit(features[members])
+    _require(size, len(members))
+    own = np.asarray(features)[members].astype(np.float64).reshape(len(members), -1)
+    clusters = KMeans(n_clusters=2, n_init=10, random_state=seed).fit(own)
     counts = np.bincount(clusters.labels_)
     large_enough = [cluster for cluster in np.argsort(counts) if counts[cluster] >= size]
     if not large_enough:
         raise BadSetting(f"class {label} has no cluster of {size} examples; its clusters have {counts.tolist()}")
-    distance = np.linalg.norm(features[members] - clusters.cluster_centers_[large_enough[0]], axis=1)
+    distance = np.linalg.norm(own - clusters.cluster_centers_[large_enough[0]], axis=1)
     distance[clusters.labels_ != large_enough[0]] = np.inf
     return np.sort(members[np.argsort(distance, kind="stable")[:size]])
 
 
 def neighbours(features: Float[ndarray, "examples features"], labels: Int[ndarray, " examples"], size: int) -> Indices:
     """One odd example, the farthest from the mean of its own class, and those nearest to it, ``size`` in all."""
-    _require(size, len(features))
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
-    odd = np.linalg.norm(features - means[labels], axis=1).argmax()
-    distance = np.linalg.norm(features - features[odd], axis=1)
+    features, labels = np.asarray(features).reshape(len(features), -1), np.asarray(labels)
+    _require(size, len(features) - 1)
+    classes, labels = np.unique(labels, return_inverse=True)
+    means = np.stack([features[labels == each].mean(axis=0, dtype=np.float64) for each in range(len(classes))])
+    odd = _distances(features, means, labels).argmax()
+    distance = _distances(features, features[odd : odd + 1].astype(np.float64), np.zeros_like(labels))
     return np.sort(np.argsort(distance, kind="stable")[:size])
 
 
-def influence(
-    margins: Float[ndarray, "models examples"], masks: Bool[ndarray, "models train"]
-) -> Float[ndarray, "train examples"]:
-    """Entry ``(i, j)``: mean margin on ``j`` of models trained on ``i``, less that of models not trained on ``i``.
+def by_metadata(values: ndarray, wanted: object) -> Indices:
+    """The training examples whose entry of ``values``, one for each, is ``wanted`` or one of the list ``wanted``.
 
-    Unit: nats of margin. Each model was trained on a random half of the training set, its row of ``masks``.
-    Source: Feldman and Zhang 2020, arXiv:2008.03703, with margins in place of correctness.
+    >>> by_metadata(np.array(["Rome", "Oslo", "Rome", "Bern"]), "Rome")
+    array([0, 2])
     """
-    if margins.shape[0] != masks.shape[0]:
-        raise BadSetting(f"expected one mask for each of {len(margins)} models, got {len(masks)}")
-    with_i = masks.sum(axis=0)[:, None].astype(float)
-    if (with_i == 0).any() or (with_i == len(masks)).any():
-        raise BadSetting("every example must be in the training set of some of the models and outside that of others")
-    values = margins.astype(float)
-    inside = masks.T.astype(float) @ values
-    effect: ndarray = inside / with_i - (values.sum(axis=0) - inside) / (len(masks) - with_i)
-    return effect
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise BadSetting(f"expected one value for each training example, got an array of shape {values.shape}")
+    choices = list(wanted) if isinstance(wanted, list | tuple | set | frozenset | ndarray) else [wanted]
+    absent = [choice for choice in choices if not (values == choice).any()]
+    if absent or not choices:
+        some = ", ".join(map(repr, list(dict.fromkeys(values.tolist()))[:5]))
+        raise BadSetting(f"no training example has the value {absent[0] if absent else None!r}; there are {some}, ...")
+    chosen = np.logical_or.reduce([values == choice for choice in choices])
+    return checked(np.flatnonzero(chosen), len(values), "by_metadata")
 
 
-def influential(effect: Float[ndarray, "train train"], size: int) -> Indices:
-    """The ``size`` training examples with the largest entries in the top principal direction of ``effect``.
+def from_file(path: Path | str, train: int) -> Indices:
+    """The indices in a file, sorted: ``.npy``, or ``.txt`` or ``.csv`` of whole numbers, out of ``train`` examples."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
+    return checked(_read_npy(path) if path.suffix == ".npy" else _read_text(path), train, str(path))
 
-    The first left singular vector; its sign is that of its largest entry. Source: forget sets 4 to 9 of Georgiev et
-    al. 2024, arXiv:2410.23232, are made of the principal components of such a matrix.
+
+def checked(indices: ndarray, train: int, what: str) -> Indices:
+    """``indices`` sorted; refused where they are no forget set of ``train`` training examples."""
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise BadSetting(f"{what}: expected a list of whole numbers, got {indices.dtype} of shape {indices.shape}")
+    _require(indices.size, train - 1, what)  # something must remain
+    if indices.min() < 0 or indices.max() >= train:
+        wrong = indices[(indices < 0) | (indices >= train)][0]
+        raise BadSetting(f"{what}: expected indices 0 to {train - 1}, got {wrong}")
+    found, counts = np.unique(indices, return_counts=True)
+    if (counts > 1).any():
+        raise BadSetting(f"{what}: expected each index once, got {found[counts > 1][0]} {counts.max()} times")
+    return found.astype(np.int64)
+
+
+def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
+    """The ``size`` training examples with the largest entries in the top principal direction of their influence.
+
+    Entry ``(i, j)`` of the influence matrix: mean margin on ``j`` of models trained on ``i``, less that of models not
+    trained on ``i``, in nats (Feldman and Zhang 2020, arXiv:2008.03703, with margins in place of correctness). The
+    direction is its first left singular vector, with the sign of its largest entry; forget sets 4 to 9 of Georgiev et
+    al. 2024, arXiv:2410.23232, are made of such directions. ``masks`` says which model was trained on which example.
     """
-    _require(size, len(effect))
-    direction = np.linalg.svd(effect)[0][:, 0]
+    weights, values = _contrast(margins, masks)
+    _require(size, masks.shape[1])
+    direction = _first_left_direction(weights, values)
     direction = direction * np.sign(direction[np.abs(direction).argmax()])
     return np.sort(np.argsort(-direction, kind="stable")[:size])
 
 
-def memorised(effect: Float[ndarray, "train train"], size: int) -> Indices:
-    """The ``size`` examples whose own margin gains most from having been trained on: the largest ``effect[i, i]``.
+def memorised(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
+    """The ``size`` examples whose own margin gains most, on average over models, from having been trained on.
 
-    Source: memorisation of Feldman and Zhang 2020, arXiv:2008.03703.
+    Source: memorisation of Feldman and Zhang 2020, arXiv:2008.03703, with margins in place of correctness.
     """
-    _require(size, len(effect))
-    return np.sort(np.argsort(-np.diag(effect), kind="stable")[:size])
+    weights, values = _contrast(margins, masks)
+    _require(size, masks.shape[1])
+    own = np.einsum("mi,mi->i", weights, values)
+    return np.sort(np.argsort(-own, kind="stable")[:size])
 
 
-def _require(size: int, available: int) -> None:
+def _contrast(margins: ndarray, masks: ndarray) -> tuple[ndarray, ndarray]:
+    """``weights`` and ``values``, both (models, train), whose product ``weights.T @ values`` is the influence matrix.
+
+    The matrix itself, train x train, is never made: with 50,000 examples it has 20 GB.
+    """
+    if margins.shape != masks.shape:
+        raise BadSetting(f"expected one mask for each model and margin, got {masks.shape} for {margins.shape}")
+    inside = masks.sum(axis=0)
+    if (inside == 0).any() or (inside == len(masks)).any():
+        raise BadSetting("every example must be in the training set of some of the models and outside that of others")
+    weights = np.where(masks, 1 / inside, -1 / (len(masks) - inside))
+    return weights, margins.astype(np.float64)
+
+
+def _first_left_direction(weights: ndarray, values: ndarray) -> ndarray:
+    """The first left singular vector of ``weights.T @ values``, by Lanczos from a fixed start."""
+    from scipy.sparse.linalg import LinearOperator, svds  # 0.2 s to import, for forget sets that are made once
+
+    n = weights.shape[1]
+    if n < 3:  # too small for Lanczos
+        first: ndarray = np.linalg.svd(weights.T @ values)[0][:, 0]
+        return first
+    matrix = LinearOperator(
+        (n, n),
+        matvec=lambda v: weights.T @ (values @ v),
+        rmatvec=lambda v: values.T @ (weights @ v),
+        dtype=np.float64,
+    )
+    start = np.random.default_rng(0).normal(size=n)
+    direction: ndarray = svds(matrix, k=1, v0=start)[0][:, 0]
+    return direction
+
+
+def _distances(features: ndarray, centres: ndarray, which: ndarray) -> ndarray:
+    """Distance of every row to its own centre, in blocks: there are data sets of 100,000 pictures."""
+    blocks = [slice(first, first + 4096) for first in range(0, len(features), 4096)]
+    return np.concatenate([np.linalg.norm(features[rows] - centres[which[rows]], axis=1) for rows in blocks])
+
+
+def _read_npy(path: Path) -> ndarray:
+    try:
+        indices = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        indices = None
+    if not isinstance(indices, ndarray):
+        raise BadSetting(f"{path} is no .npy of numbers")
+    return indices
+
+
+def _read_text(path: Path) -> ndarray:
+    try:
+        words = path.read_text().replace(",", " ").split()
+    except UnicodeDecodeError:
+        raise BadSetting(f"{path} is no text; expected a .npy, .txt or .csv of training indices") from None
+    odd = next((word for word in words if not re.fullmatch(r"-?[0-9]{1,18}", word)), None)
+    if odd is not None:
+        raise BadSetting(f"{path}: expected whole numbers, separated by commas, spaces or lines, got {odd[:40]!r}")
+    return np.array([int(word) for word in words], dtype=np.int64)
+
+
+def _require(size: int, available: int, what: str = "") -> None:
     if not 1 <= size <= available:
-        raise BadSetting(f"expected a forget set of 1 to {available} examples, got {size}")
+        named = f"{what}: " if what else ""
+        raise BadSetting(f"{named}expected a forget set of 1 to {available} examples, got {size}")

@@ -2,86 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cloudpickle
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge import store
 from expunge.errors import BadSetting, UnknownName, suggestion
+from expunge.suites.examples import Data, Examples
+from expunge.suites.loading import source_of
+from expunge.suites.recipe import Recipe
+
+__all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
 
 DERIVED = "forget_sets"  # the artefact of a suite that holds the forget sets made from `subsets`
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Inputs ``x`` of shape ``(n, ...)`` and labels ``y`` of shape ``(n,)``."""
-
-    x: Tensor
-    y: Tensor
-
-    def __post_init__(self) -> None:
-        if self.y.shape != self.x.shape[:1]:
-            raise BadSetting(f"expected one label for each of {len(self.x)} inputs, got labels {tuple(self.y.shape)}")
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, indices: ndarray) -> "Examples":
-        rows = torch.as_tensor(indices)
-        return Examples(self.x[rows], self.y[rows])
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """Train and test examples of one task; margins have one column each, train first, then test."""
-
-    train: Examples
-    test: Examples
-    classes: int
-
-    def __getstate__(self) -> dict[str, object]:
-        """Pickled without what can be computed again: jobs carry the data to the workers."""
-        return {"train": self.train, "test": self.test, "classes": self.classes}
-
-    @cached_property
-    def all(self) -> Examples:
-        return Examples(torch.cat([self.train.x, self.test.x]), torch.cat([self.train.y, self.test.y]))
-
-    @cached_property
-    def sha256(self) -> str:
-        content = hashlib.sha256()
-        for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
-            content.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            content.update(tensor.contiguous().numpy().tobytes())
-        return content.hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Minibatch SGD with momentum; step by step, the learning rate climbs linearly to ``lr``, then falls to 0."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: float = 0.2  # share of all steps in which the learning rate climbs
-
-    def lr_at(self, step: int, steps: int) -> float:
-        """Learning rate of ``step`` out of ``steps``, counted from 0; no step has rate 0.
-
-        >>> r = Recipe(epochs=1, batch_size=1, lr=1.0, warmup=0.5)
-        >>> [r.lr_at(step, 4) for step in range(4)]
-        [0.5, 1.0, 0.6666666666666666, 0.3333333333333333]
-        """
-        peak = max(1, round(self.warmup * steps))
-        return self.lr * min((step + 1) / peak, (steps - step) / (steps - peak + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +34,11 @@ class ForgetSet:
     made: str
 
     def __post_init__(self) -> None:
-        if self.indices.ndim != 1 or not self.indices.size:
-            raise BadSetting(f"forget set {self.name!r}: expected a list of training indices, got {self.indices.shape}")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", self.name):  # it becomes the name of a folder
+            raise BadSetting(f"forget set {self.name!r}: expected a name of letters, digits, '.', '_', '+' and '-'")
+        if self.indices.ndim != 1 or not self.indices.size or not np.issubdtype(self.indices.dtype, np.integer):
+            found = f"{self.indices.dtype} of shape {self.indices.shape}"
+            raise BadSetting(f"forget set {self.name!r}: expected a list of training indices, got {found}")
         if (np.diff(self.indices) <= 0).any() or self.indices[0] < 0:
             raise BadSetting(f"forget set {self.name!r}: indices must be non-negative, sorted and unique")
 
@@ -123,15 +67,62 @@ class Split:
     retraining: int  # forward and backward passes of single examples that one retraining takes
 
 
-class ForgetSets(dict[str, ForgetSet]):
-    """Forget sets by name; an unknown name is answered with the nearest."""
+@dataclass(frozen=True, eq=False)
+class Unmade:
+    """A forget set to be, of which all is known but the indices: those need the data, or time."""
+
+    name: str
+    make: Callable[[], ndarray]
+    made: str
+
+    def __call__(self) -> ForgetSet:
+        return ForgetSet(self.name, self.make(), self.made)
+
+
+class ForgetSets(Mapping[str, ForgetSet]):
+    """Forget sets by name, each made when it is first asked for; an unknown name is answered with the nearest.
+
+    A value is a :class:`ForgetSet`, an array of indices, or a function that returns a :class:`ForgetSet`, such as
+    :class:`Unmade`.
+    """
+
+    def __init__(self, sets: "Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]]") -> None:
+        # The values of another ForgetSets are taken as they are, so that none is made before its time.
+        held: Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = (
+            sets._sets if isinstance(sets, ForgetSets) else sets
+        )
+        self._sets: dict[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = dict(held)
 
     @classmethod
-    def of(cls, *sets: ForgetSet) -> "ForgetSets":
+    def of(cls, *sets: "ForgetSet | Unmade") -> "ForgetSets":
         return cls({each.name: each for each in sets})
 
-    def __missing__(self, name: str) -> ForgetSet:
-        raise UnknownName(f"unknown forget set {name!r}; {suggestion(name, self)}")
+    def joined(self, others: "ForgetSets") -> "ForgetSets":
+        """These and the others."""
+        return ForgetSets({**self._sets, **others._sets})
+
+    def __getitem__(self, name: str) -> ForgetSet:
+        if name not in self._sets:
+            raise UnknownName(f"unknown forget set {name!r}; {suggestion(name, self._sets)}")
+        held = self._sets[name]
+        if isinstance(held, ForgetSet):
+            return held
+        made = held() if callable(held) else ForgetSet(name, np.asarray(held), "indices given by the user")
+        self._sets[name] = made
+        return made
+
+    def held(self, name: str) -> "ForgetSet | ndarray | Callable[[], ForgetSet]":
+        """What is held of a set now: itself, or what will make it."""
+        return self._sets[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sets)
+
+    def __len__(self) -> int:
+        return len(self._sets)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,27 +141,94 @@ class Suite:
     chunk: int = 25  # models that train together: fixed, for bytes depend on it
     architecture: str = ""  # names the network in the digest; default: its repr, which versions of torch may change
     images: tuple[int, int] | None = None  # height and width, where an input can be shown as a picture
+    published: bool = False  # whether `expunge fetch` finds its ensembles at the hub
+    place: str = ""  # the file.py:function it was loaded from, where it is the user's own
+
+    def __post_init__(self) -> None:
+        if self.models < 1 or self.subsets < 0 or self.chunk < 1:
+            raise BadSetting(
+                f"suite {self.name!r}: expected at least 1 model in all and in a chunk, got models={self.models}, "
+                f"subsets={self.subsets}, chunk={self.chunk}"
+            )
+        object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets))
+
+    def __getstate__(self) -> dict[str, object]:
+        """A suite from a file of the user's own is pickled with its classes and functions: workers cannot import it."""
+        if not self.place:
+            return self.__dict__
+        _ = self.digest  # of its source, which a worker cannot read
+        return {"packed": cloudpickle.dumps(self.__dict__)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        packed = state.get("packed")
+        self.__dict__.update(cloudpickle.loads(packed) if isinstance(packed, bytes) else state)
+
+    @property
+    def address(self) -> str:
+        """What :func:`load_suite` finds it by."""
+        return self.place or self.name
+
+    def check(self) -> None:
+        """Refuse a network that does not give one number for each class; two examples are run through a new one."""
+        network, other = self._new_network(), self._new_network()
+        if network is other:
+            raise BadSetting(f"suite {self.name!r}: expected network() to make a new module at each call, got the same")
+        for part in (self.data.train, self.data.test):
+            self._check_output(network.eval(), part.x[:2])
+
+    def _new_network(self) -> nn.Module:
+        try:
+            with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
+                network = self.network()
+        except Exception as error:  # the user's function may raise anything
+            reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
+            raise BadSetting(f"suite {self.name!r}: network() raised {reason}") from error
+        if not isinstance(network, nn.Module) or not list(network.parameters()):
+            raise BadSetting(
+                f"suite {self.name!r}: expected network() to return a torch.nn.Module with parameters, "
+                f"got {type(network).__name__}"
+            )
+        return network
+
+    def _check_output(self, network: nn.Module, x: Tensor) -> None:
+        expected = (len(x), self.data.classes)
+        try:
+            with torch.no_grad():
+                logits = network(x)
+        except Exception as error:  # the user's network may raise anything
+            reason = f"{type(error).__name__} on an input of {tuple(x.shape)}: " + str(error).partition("\n")[0]
+            raise BadSetting(f"suite {self.name!r}: the network raised {reason}") from error
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        if found != expected:
+            raise BadSetting(
+                f"suite {self.name!r}: expected the network to turn an input of {tuple(x.shape)} into logits of "
+                f"{expected}, (batch, classes), got {found}"
+            )
 
     @cached_property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of all that changes a trained weight."""
-        with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
-            network = self.network()
+        """First 16 hexadecimal digits of the SHA-256 of all that changes a trained weight.
+
+        Of a suite in a file of one's own that is also the source of its network: another forward, another digest.
+        """
+        network = self._new_network()
         shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
-        recipe = {**asdict(self.recipe), "chunk": self.chunk}
+        recipe = {**self.recipe.facts, "chunk": self.chunk}
         facts = [self.name, self.version, self.data.sha256, self.architecture or repr(network), shapes, recipe]
+        if self.place:
+            facts.append(source_of(self.network))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:
         """Indices of the training examples outside ``forget``."""
-        train = len(self.data.train)
+        train, _ = self.data.sizes
         if forget.indices[-1] >= train or len(forget) >= train:
             raise BadSetting(f"forget set {forget.name!r} does not fit the {train} training examples of {self.name!r}")
         return np.setdiff1d(np.arange(train), forget.indices)
 
     def columns(self, forget: ForgetSet) -> dict[str, Int[ndarray, " examples"]]:
         """Columns of the margins that belong to each split: forget, retain, test."""
-        train, total = len(self.data.train), len(self.data.all)
+        train, total = self.data.sizes[0], self.data.examples
         return {"forget": forget.indices, "retain": self.retain(forget), "test": np.arange(train, total)}
 
     def split(self, forget: ForgetSet) -> Split:
@@ -186,10 +244,4 @@ def with_derived(suite: Suite) -> Suite:
     if artefact is None:
         return suite
     derived = (ForgetSet(name, np.array(artefact.array(name)), made) for name, made in artefact.meta["made"].items())
-    return replace(suite, forget_sets=ForgetSets({**suite.forget_sets, **ForgetSets.of(*derived)}))
-
-
-def flat_features(x: Tensor) -> Float[ndarray, "examples features"]:
-    """Inputs as rows of numbers, the feature space of forget sets that need one."""
-    features: ndarray = x.flatten(1).double().numpy()
-    return features
+    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(ForgetSets.of(*derived)))

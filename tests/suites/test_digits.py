@@ -6,8 +6,9 @@ import pytest
 from expunge.ensembles import Plan, pretrain, read_measured, read_subsets
 from expunge.ensembles.train import measure
 from expunge.metrics.klom import klom
-from expunge.suites import Suite
-from expunge.suites.digits import derived_forget_sets, known_forget_sets
+from expunge.suites import Data, Suite
+from expunge.suites.digits import known_forget_sets
+from expunge.suites.pictures import derived_forget_sets
 
 SIZES = {
     "random-10": 10,
@@ -25,7 +26,7 @@ def test_the_data_are_split_as_stated(suite: Suite) -> None:
     assert len(suite.data.train) == 1437
     assert len(suite.data.test) == 360
     assert suite.data.train.x.shape[1:] == (1, 8, 8)
-    assert (suite.data.all.x.min(), suite.data.all.x.max()) == (0, 1)
+    assert (suite.data.train.x.min(), suite.data.train.x.max()) == (0, 1)
     shares = [np.bincount(part.y, minlength=10) / len(part) for part in (suite.data.train, suite.data.test)]
     assert np.abs(shares[0] - shares[1]).max() < 0.002  # stratified
 
@@ -41,7 +42,7 @@ def test_there_are_exactly_eight_forget_sets(suite: Suite) -> None:
 
 def test_the_builders_give_the_shipped_forget_sets(suite: Suite) -> None:
     margins, masks = read_subsets(suite)
-    built = {**known_forget_sets(suite.data), **derived_forget_sets(margins, masks)}
+    built = {**known_forget_sets(suite.data), **derived_forget_sets(margins, masks, size=50)}
     assert {name: each.digest for name, each in built.items()} == {
         name: each.digest for name, each in suite.forget_sets.items()
     }
@@ -67,7 +68,7 @@ def test_subsets_are_halves_with_their_masks(suite: Suite) -> None:
 
 def test_shipped_weights_give_the_shipped_margins(suite: Suite) -> None:
     """To float32 on another processor; a mix-up of models would be off by whole units."""
-    values, correct = measure(pretrain(suite, 5, first=95), suite.data.all)
+    values, correct = measure(pretrain(suite, 5, first=95), suite.data)
     shipped = read_measured(Plan(suite, "pretrained"), 95, 5)
     np.testing.assert_allclose(values, shipped.margins, atol=1e-3)
     assert shipped.correct is not None
@@ -84,3 +85,7 @@ def test_oracles_sit_at_the_floor_and_pretrained_do_not(name: str, suite: Suite)
     for columns in suite.columns(forget).values():
         assert np.percentile(floor[columns], 95) < 1.0
     assert np.percentile(nothing[forget.indices], 95) > 1.7 * np.percentile(floor[forget.indices], 95)
+
+
+def test_the_digits_are_those_whose_hash_is_pinned(suite: Suite) -> None:
+    assert Data(suite.data.train, suite.data.test, 10).sha256 == suite.data.sha256

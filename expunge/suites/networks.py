@@ -1,0 +1,161 @@
+"""Networks of the suites, as functions that return one ordinary module.
+
+All but the largest parts are plain layers in a row, which an ensemble runs for all its models at once.
+"""
+
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """``shortcut(x) + body(x)``; the shortcut is the identity unless given."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = nn.Identity() if shortcut is None else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.shortcut(x) + self.body(x)
+        return result
+
+
+class Scale(nn.Module):
+    """``factor * x``, with a factor that is not learned."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+class AsFloat(nn.Module):
+    """Inputs that are kept in 16 bits, in 32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+def lenet() -> nn.Module:
+    """LeNet for 28 x 28 grey images, with BatchNorm: two 5 x 5 convolutions (8 and 16 channels), 128 hidden units."""
+    return nn.Sequential(
+        *_pooled(1, 8),
+        *_pooled(8, 16),
+        nn.Flatten(),
+        nn.Linear(16 * 4 * 4, 128),
+        nn.BatchNorm1d(128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+
+
+def small_vgg() -> nn.Module:
+    """Three 3 x 3 convolutions with BatchNorm and pooling for 32 x 32 colour images, 32 to 128 channels, and a head."""
+    return nn.Sequential(
+        *(layer for inputs, outputs in ((3, 32), (32, 64), (64, 128)) for layer in _conv(inputs, outputs, pooled=True)),
+        nn.Flatten(),
+        nn.Linear(128 * 4 * 4, 10),
+    )
+
+
+def resnet9() -> nn.Module:
+    """ResNet-9 for CIFAR-10 with 2,274,880 parameters, as in EasyDUB and data-unlearning-bench."""
+    return nn.Sequential(
+        *_conv(3, 64),
+        *_conv(64, 128, kernel=5, stride=2),
+        Residual(nn.Sequential(*_conv(128, 128), *_conv(128, 128))),
+        *_conv(128, 256),
+        nn.MaxPool2d(2),
+        Residual(nn.Sequential(*_conv(256, 256), *_conv(256, 256))),
+        *_conv(256, 128, padding=0),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(128, 10, bias=False),
+        Scale(0.2),
+    )
+
+
+def resnet18() -> nn.Module:
+    """ResNet-18 for 32 x 32 images and 10 classes: a 3 x 3 stem and no pooling before the blocks.
+
+    Source: He et al. 2016, arXiv:1512.03385, with the stem that is usual for CIFAR-10; 11,173,962 parameters.
+    """
+    stem = _conv(3, 64)
+    return nn.Sequential(*stem, *_four_stages(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+def resnet18_large() -> nn.Module:
+    """ResNet-18 for large images and 17 classes, with the weights that torchvision's starts from.
+
+    Source: He et al. 2016, arXiv:1512.03385; 11,185,233 parameters. Inputs may be of 16 bits.
+    """
+    stem = [*_conv(3, 64, kernel=7, stride=2), nn.MaxPool2d(3, stride=2, padding=1)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 17)]
+    network = nn.Sequential(AsFloat(), *stem, *_four_stages(), *head)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def allcnn() -> nn.Module:
+    """All-CNN-C for CIFAR-10, with BatchNorm in place of dropout: convolutions alone, strides in place of pooling.
+
+    Source: Springenberg et al. 2015, arXiv:1412.6806; 1,370,986 parameters.
+    """
+    return nn.Sequential(
+        *_conv(3, 96),
+        *_conv(96, 96),
+        *_conv(96, 96, stride=2),
+        *_conv(96, 192),
+        *_conv(192, 192),
+        *_conv(192, 192, stride=2),
+        *_conv(192, 192, padding=0),
+        *_conv(192, 192, kernel=1),
+        nn.Conv2d(192, 10, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def mlp() -> nn.Module:
+    """30 features, 16 hidden units, 2 classes."""
+    return nn.Sequential(nn.Linear(30, 16), nn.ReLU(), nn.Linear(16, 2))
+
+
+def logistic() -> nn.Module:
+    """Logistic regression from 30 features to 2 classes: with weight decay its loss has one minimum."""
+    return nn.Linear(30, 2)
+
+
+def _pooled(inputs: int, outputs: int) -> list[nn.Module]:
+    # Pooled first, BatchNorm and ReLU have a quarter of the work.
+    return [nn.Conv2d(inputs, outputs, 5, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _conv(
+    inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, padding: int | None = None, pooled: bool = False
+) -> list[nn.Module]:
+    """Convolution, BatchNorm, ReLU; ``padding`` keeps the size unless given."""
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), *([nn.MaxPool2d(2)] if pooled else []), nn.ReLU()]
+
+
+def _four_stages() -> list[nn.Module]:
+    """Two basic blocks each at 64, 128, 256 and 512 channels; each stage but the first halves the image."""
+    stages = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+    return [layer for inputs, outputs, stride in stages for layer in _stage(inputs, outputs, stride)]
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    return [*_basic_block(inputs, outputs, stride), *_basic_block(outputs, outputs, 1)]
+
+
+def _basic_block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    last = [nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)]
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return [Residual(nn.Sequential(*_conv(inputs, outputs, stride=stride), *last), shortcut), nn.ReLU()]
