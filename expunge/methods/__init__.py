@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
-from expunge.errors import BadSetting, MethodFailed, lookup
+from expunge.errors import MethodFailed, lookup
 from expunge.methods.ascent_descent import AscentDescent, ascent_descent
 from expunge.methods.fine_tune import FineTune, fine_tune
 from expunge.methods.gradient_ascent import GradientAscent, gradient_ascent
@@ -15,7 +15,7 @@ from expunge.methods.random_labels import RandomLabels, random_labels
 from expunge.methods.scrub import Scrub, scrub
 from expunge.methods.user import from_function, user_method
 from expunge.records import Setting
-from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites import ForgetSet, Suite, find_suite
 
 __all__ = ["METHODS", "Method", "Step", "configure", "find_method", "run_method", "unlearn"]
 
@@ -76,11 +76,9 @@ def unlearn(
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
     ``method`` is a name of :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) ->
-    model``. ``suite`` is needed only for an ensemble of a suite that is not in the table of suites.
+    model``. ``suite`` is needed only for an ensemble of a suite that is in no table and no file.
     """
-    suite = suite or load_suite(ensemble.origin.suite)
-    if suite.digest != ensemble.origin.digest:
-        raise BadSetting(f"expected an ensemble of suite {suite.name!r} ({suite.digest}), got {ensemble.origin.digest}")
+    suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
     row = find_method(method) if isinstance(method, str) else from_function(method, f"your own: {name}")
     last = None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from expunge.engine import one_thread
+from expunge.ensembles.device import resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
@@ -92,12 +93,15 @@ def parse_setting(text: str, wanted: Any) -> Setting:
 def run_method(
     name: str, method: Method, config: Any, ensemble: Ensemble, suite: Suite, forget: ForgetSet, seed: int = 0
 ) -> Iterator[Step]:
-    """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed."""
+    """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed.
+
+    Its examples and its chance are where the ensemble is: no method speaks of devices.
+    """
     if method.unlearn is None:
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
-    split = suite.split(forget)
-    models = ensemble.origin.models
-    rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models])
+    device, models = ensemble.device, ensemble.origin.models
+    split = resident_split(suite.split(forget), device)
+    rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models], device)
     teacher = ensemble.copy()
     teacher.meter = meter = Meter()
     started = time.perf_counter()
@@ -110,14 +114,14 @@ def run_method(
                 contextlib.redirect_stdout(sys.stderr),
             ):  # stdout is the result's alone
                 student = next(epochs, None)
-        except MethodFailed:
+        except (MethodFailed, torch.OutOfMemoryError):  # of a GPU: the same on fewer models may fit
             raise
         except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
             raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
         if student is None:
             return
+        _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started) / len(ensemble)
-        _require_finite_weights(student, epoch)
         cost = meter.units / (3 * split.retraining * len(ensemble))
         student.origin = dataclasses.replace(
             ensemble.origin,
@@ -130,7 +134,8 @@ def run_method(
 
 
 def _require_finite_weights(ensemble: Ensemble, epoch: int) -> None:
-    finite = [tensor.flatten(1).isfinite().all(1) for tensor in ensemble.state().values() if tensor.is_floating_point()]
+    floats = [tensor for tensor in ensemble.state().values() if tensor.is_floating_point()]
+    finite = [tensor.reshape(len(ensemble), -1).isfinite().all(1) for tensor in floats]
     bad = (~torch.stack(finite).all(0)).nonzero().flatten().tolist()
     if bad:
         numbers = [ensemble.origin.models[row] for row in bad]

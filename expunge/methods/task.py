@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from expunge.ensembles.build import pretrain
+from expunge.engine import warn
+from expunge.ensembles.device import in_halves
 from expunge.ensembles.train import measure
+from expunge.ensembles.weights import pretrain
 from expunge.errors import MethodFailed
 from expunge.methods import Method, find_method, run_method
 from expunge.methods.user import fingerprint
@@ -60,24 +64,48 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
     The artefact: ``margins`` of shape (epochs, models, examples), float32; ``correct`` likewise, packed bits.
     """
     key = task.key(models)  # before the method runs: it may change the current folder
-    ensemble = pretrain(task.suite, len(models), first=models.start)
-    data, margins, correct, costs, seconds = task.suite.data, [], [], [], []
     try:
-        for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
-            values, right = measure(step.ensemble, data.all)
-            bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
-            if bad:
-                numbers = [models[row] for row in bad]
-                raise MethodFailed(f"the margins of models {numbers} are not finite after epoch {step.epoch}")
-            margins.append(values.numpy())
-            correct.append(np.packbits(right.numpy(), axis=1))
-            costs.append(step.cost)
-            seconds.append(step.seconds)
+        parts = in_halves(partial(_unlearned, task), models, warn)
     except MethodFailed as error:
         return Outcome(models, None, str(error))
-    contents: dict[str, Content] = {"margins": np.stack(margins), "correct": np.stack(correct)}
+    contents: dict[str, Content] = {
+        "margins": np.concatenate([part.margins for part in parts], axis=1),
+        "correct": np.concatenate([part.correct for part in parts], axis=1),
+    }
+    shares = [part.margins.shape[1] for part in parts]
+    costs, seconds = (
+        np.average(each, axis=0, weights=shares).tolist()
+        for each in ([part.costs for part in parts], [part.seconds for part in parts])
+    )
     meta = {"method": task.name, "costs": costs, "seconds": seconds}
     return Outcome(models, user_store().write(key, contents, meta))
+
+
+@dataclass(frozen=True)
+class _Unlearned:
+    """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``."""
+
+    margins: ndarray
+    correct: ndarray
+    costs: list[float]
+    seconds: list[float]
+
+
+def _unlearned(task: Task, models: Sequence[int]) -> _Unlearned:
+    """Run a task on these models on the chosen device; nothing stays there."""
+    ensemble = pretrain(task.suite, len(models), first=models[0])
+    margins, correct, costs, seconds = [], [], [], []
+    for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
+        values, right = measure(step.ensemble, task.suite.data)
+        bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
+        if bad:
+            numbers = [models[row] for row in bad]
+            raise MethodFailed(f"the margins of models {numbers} are not finite after epoch {step.epoch}")
+        margins.append(values.numpy())
+        correct.append(np.packbits(right.numpy(), axis=1))
+        costs.append(step.cost)
+        seconds.append(step.seconds)
+    return _Unlearned(np.stack(margins), np.stack(correct), costs, seconds)
 
 
 @cache

@@ -1,10 +1,7 @@
 """A method of the user's own: a plain function on one model, run model by model on copies."""
 
-import contextlib
 import functools
 import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +13,9 @@ from torch.utils.data import TensorDataset
 
 from expunge.ensembles.ensemble import Ensemble, Meter
 from expunge.ensembles.seeds import Generators
-from expunge.errors import MethodFailed, UnknownName, suggestion
+from expunge.errors import MethodFailed
 from expunge.methods.method import Method, NoSettings
+from expunge.suites.loading import load_function
 from expunge.suites.suite import Split
 
 Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], nn.Module]
@@ -29,7 +27,7 @@ def user_method(name: str) -> Method:
     ``model`` is an ordinary module in evaluation mode, a copy that the function may change; ``retain`` and ``forget``
     are TensorDatasets of (x, y); ``seed`` is an int of the model's own. The function is called once per model.
     """
-    return from_function(_load(name), f"your own: {name}")
+    return from_function(load_function("method", name), f"your own: {name}")
 
 
 def from_function(function: Function, summary: str) -> Method:
@@ -43,39 +41,6 @@ def fingerprint(name: str) -> str:
     return hashlib.sha256(Path(name.rpartition(":")[0]).expanduser().read_bytes()).hexdigest()[:16]
 
 
-def _load(name: str) -> Function:
-    place, _, function = name.rpartition(":")
-    path = Path(place).expanduser()
-    if not path.is_file():
-        raise UnknownName(f"method {name!r}: there is no file {place!r}; expected file.py:function")
-    return _import(name, place, function, path.stat().st_mtime_ns)
-
-
-@functools.cache
-def _import(name: str, place: str, function: str, changed_ns: int) -> Function:
-    """The function; its file is run once, and again when it changes."""
-    path = Path(place).expanduser()
-    spec = importlib.util.spec_from_file_location(f"expunge_user_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UnknownName(f"method {name!r}: {place!r} is no Python file; expected file.py:function")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        sys.path.insert(0, str(path.parent.resolve()))  # its neighbours can be imported, as when Python runs it
-        with contextlib.redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the user's file may raise anything
-        raise UnknownName(f"method {name!r}: importing {place!r} raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
-    found = getattr(module, function, None)
-    if not callable(found):
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        hint = suggestion(function, functions) if functions else "it has no functions"
-        raise UnknownName(f"method {name!r}: {place!r} has no function {function!r}; {hint}")
-    result: Function = found
-    return result
-
-
 def _one_by_one(
     function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
 ) -> Iterator[Ensemble]:
@@ -83,30 +48,38 @@ def _one_by_one(
     results = []
     for row, seed in enumerate(seeds):
         model = ensemble[row].eval()
-        _count(model, ensemble.meter)
+        counting = _count(model, ensemble.meter)
         retain, forget = (TensorDataset(part.x.clone(), part.y.clone()) for part in (split.retain, split.forget))
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[ensemble.device] if ensemble.device.type == "cuda" else []):
             torch.manual_seed(seed)  # for functions that draw from the global generator
             result = function(model, retain, forget, seed)
-        results.append(_checked(result, ensemble, row))
+        checked = _checked(result, ensemble, row)
+        for each in checked.modules():  # copies of the model have the counter too
+            for key in [key for key, hook in each._forward_pre_hooks.items() if hook is counting]:
+                del each._forward_pre_hooks[key]
+        results.append(checked.to(ensemble.device))
     origin = replace(ensemble.origin, kind="unlearned")
     stacked = Ensemble.stack(results, origin, ensemble.sample_shape)
     stacked.meter = ensemble.meter
     yield stacked.eval()
 
 
-def _count(model: nn.Module, meter: Meter) -> None:
+def _count(model: nn.Module, meter: Meter) -> Callable[..., None]:
+    """Count what goes through ``model``; the hook that does."""
+
     def count(_: nn.Module, inputs: tuple[Any, ...]) -> None:  # a closure, so copies of the model share the meter
         meter.count(len(inputs[0]))
 
     model.register_forward_pre_hook(count)
+    return count
 
 
 def _checked(result: object, ensemble: Ensemble, row: int) -> nn.Module:
     number = ensemble.origin.models[row]
     if not isinstance(result, nn.Module):
         raise MethodFailed(f"expected it to return a torch.nn.Module, got {type(result).__name__} for model {number}")
-    before, after = ensemble[row].state_dict(), result.state_dict()
+    before = ensemble[row].state_dict()
+    after = {key: tensor.to(ensemble.device) for key, tensor in result.state_dict().items()}
     expected, found = ({key: f"{t.dtype} {tuple(t.shape)}" for key, t in state.items()} for state in (before, after))
     if expected != found:
         key = min(key for key in expected | found if expected.get(key) != found.get(key))

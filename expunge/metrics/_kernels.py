@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from expunge.ensembles.blocks import spans
+
 F = TypeVar("F", bound=Callable[..., None])
 
-BLOCK = 512  # examples per call: 100 + 100 models of float32 are then 400 kB, which fits the second-level cache
+BLOCK = 512  # examples or more per call: 100 + 100 models of float32 are 400 kB and fit the second-level cache
 LARGE = 1 << 19  # array elements from which on threads pay
 NEAR = 1e-6  # of a bin: nearer to an edge than this, a margin is compared with the edge itself
 
@@ -43,17 +45,16 @@ def frozen(values: ndarray) -> ndarray:
     return view
 
 
-def over_blocks(run: Callable[[int, int], None], examples: int, elements: int) -> None:
+def over_blocks(run: Callable[[int, int], None], examples: int, elements: int, width: int = BLOCK) -> None:
     """``run(start, stop)`` for each block of examples; with many ``elements``, on as many threads as torch may use."""
-    starts = range(0, examples, BLOCK)
-    stops = [min(start + BLOCK, examples) for start in starts]
-    workers = min(torch.get_num_threads(), len(starts)) if elements >= LARGE else 1
+    parts = spans(examples, width)
+    workers = min(torch.get_num_threads(), len(parts)) if elements >= LARGE else 1
     if workers <= 1:
-        for start, stop in zip(starts, stops, strict=True):
+        for start, stop in parts:
             run(start, stop)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, starts, stops))  # a list, so that an exception in a block is raised here
+        list(pool.map(lambda part: run(*part), parts))  # a list, so that an exception in a block is raised here
 
 
 @compiled
@@ -169,3 +170,32 @@ def anderson_darling_block(
                     count[c] += step[c] * part
                     total[c] += w * (count[c] - expected) ** 2
             first += tied
+
+
+@compiled
+def count_near(
+    unlearned: ndarray,  # (models, examples)
+    oracle: ndarray,  # (oracles, examples), of the same type
+    least: float,  # of the same type
+    near: ndarray,  # (models, oracles): to each is added on how many examples the two differ by less
+) -> None:
+    """On how many examples each model has the margin of each oracle."""
+    for start in range(0, unlearned.shape[1], BLOCK):
+        for model in range(unlearned.shape[0]):
+            mine = unlearned[model, start : start + BLOCK]
+            for other in range(oracle.shape[0]):
+                theirs = oracle[other, start : start + BLOCK]
+                count = np.int32(0)
+                for j in range(mine.size):
+                    count += np.int32(abs(theirs[j] - mine[j]) < least)
+                near[model, other] += count
+
+
+@compiled
+def tally(bits: ndarray, start: int, stop: int, shift: int, first: int, counts: ndarray) -> None:
+    """Add to ``counts[column, k]`` how often ``bits[:, column] >> shift`` is ``first + k``, the ends closed."""
+    last = counts.shape[1] - 1
+    for example in range(bits.shape[0]):
+        row = bits[example]
+        for column in range(start, stop):
+            counts[column, min(max((np.int64(row[column]) >> shift) - first, 0), last)] += np.uint32(1)

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from expunge.engine import Job, Watch, default_workers, one_thread, run_jobs, silent
-from expunge.ensembles.build import Measured, Plan, pretrain, read_measured
+from expunge.engine import Job, Watch, Workers, default_workers, one_thread, run_jobs, silent
+from expunge.ensembles.measured import Measured, read_measured
+from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import cross_entropy
+from expunge.ensembles.weights import pretrain
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.task import Outcome, Task, unlearn_chunk
@@ -45,7 +47,7 @@ def bench(
     settings: Mapping[str, Mapping[str, object]] | None = None,
     seed: int = 0,
     out: Path | str = "out",
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch = silent,
     command: str = "",
 ) -> list[Score]:
@@ -112,7 +114,7 @@ def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
             read_measured(Plan(suite, "oracle", forget), first, models)
 
 
-def _run(tasks: Sequence[Task], models: int, workers: int, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:
+def _run(tasks: Sequence[Task], models: int, workers: Workers, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:
     """Each task with its outcomes, in the order of ``tasks``; jobs run side by side and finish in any order."""
     outcomes: dict[int, list[Outcome]] = {number: [] for number in range(len(tasks))}
     jobs, owner = [], {}
@@ -122,7 +124,7 @@ def _run(tasks: Sequence[Task], models: int, workers: int, watch: Watch) -> Iter
             if done:
                 outcomes[number].append(Outcome(part, done))
                 continue
-            job = Job(f"{task.name} on {task.forget.name}", unlearn_chunk, (task, part))
+            job = Job(f"{task.name} on {task.forget.name}", unlearn_chunk, (task, part), shared=(task.suite,))
             jobs.append(job)
             owner[id(job)] = number
     for job, outcome in run_jobs(jobs, workers, watch):
@@ -218,12 +220,13 @@ def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
     ]
 
 
-def estimate_seconds(tasks: Sequence[Task], models: int, workers: int) -> float | None:
+def estimate_seconds(tasks: Sequence[Task], models: int, workers: Workers) -> float | None:
     """How long the bench will take, from a short burst of training; None where a method of the user's own is in it."""
     if any(":" in task.name for task in tasks):
         return None
+    side = default_workers() if isinstance(workers, str) else min(workers, default_workers())
     work = sum(_units(task) for task in tasks if not task.method.anchor and not _stored(task, models))
-    return 4.0 + work * models * _seconds_per_unit(tasks[0].suite) / min(workers, default_workers())
+    return 4.0 + work * models * _seconds_per_unit(tasks[0].suite) / side
 
 
 def _stored(task: Task, models: int) -> bool:
@@ -234,7 +237,7 @@ def _units(task: Task) -> float:
     """Forward and backward passes of one example through one model that a task takes, its measurements included."""
     split = task.suite.split(task.forget)
     examples = len(split.forget) + (len(split.retain) if "retain data" in task.method.needs else 0)
-    return float(task.config.epochs * (1.2 * examples + len(task.suite.data.all) / 3))
+    return float(task.config.epochs * (1.2 * examples + task.suite.data.examples / 3))
 
 
 @cache

@@ -6,21 +6,23 @@ and double its floor, and the interval then misses every time. Nor will pseudo-v
 observed number is already unbiased for its own mean.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import stdtr, stdtrit  # not scipy.stats, which takes half a second to import
 
-from expunge.errors import TooFewModels
+from expunge.errors import MismatchedEnsembles, TooFewModels
+from expunge.metrics.statistic import Statistic, numbers_of
 
 GROUPS = 20
 
 INFLATION = 1.4  # of dealt intervals: measured, see tests/metrics/test_calibration.py
 
-Statistic = Callable[[ndarray, ndarray], ndarray]  # (unlearned, oracle) -> one number per thing to report
+Rows = ndarray | slice
 Spread = tuple[ndarray, int]  # the variance of each number, and its degrees of freedom
 
 
@@ -67,6 +69,7 @@ def estimate(
 
     Args:
         statistic: a function of two ensembles' margins that returns a vector; so one call can serve many aggregates.
+            As a :class:`ByExample` it works block by block on margins that are larger than the memory.
         unlearned: margins, one row per model, 2 or more.
         oracle: the same of the oracles; 2 or more, not necessarily as many.
         groups: into how many groups the models of each ensemble are split, at most.
@@ -83,15 +86,9 @@ def estimate(
     >>> estimate(lambda u, o: u.mean(axis=0) - o.mean(axis=0), after, oracle)
     [Estimate(value=2.0, low=-10.706204736174694, high=14.706204736174694)]
     """
-    value = _call(statistic, unlearned, oracle)
-    spreads = [
-        _spread(lambda keep: _call(statistic, unlearned[keep], oracle), value, len(unlearned), groups),
-        _spread(lambda keep: _call(statistic, unlearned, oracle[keep]), value, len(oracle), groups),
-    ]
-    error, freedom = _standard_error(spreads)
-    half = stdtrit(freedom, (1 + level) / 2) * error
-    low, high = (value - half).clip(*bounds), (value + half).clip(*bounds)
-    return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
+    grouped = group_models(unlearned, oracle, groups)
+    versions = [partial(_kept, kept=each) for each in left_out(grouped)]
+    return jackknife(numbers_of(statistic, unlearned, oracle, versions), grouped, level=level, bounds=bounds)
 
 
 def estimate_by_dealing(
@@ -127,19 +124,16 @@ def estimate_by_dealing(
     >>> found.low < 0 < found.high
     True
     """
-    value, rng = _call(statistic, unlearned, oracle), np.random.default_rng(0)
-    (first, restore_first), (second, restore_second) = _standardised(unlearned), _standardised(oracle)
-    pool = np.concatenate([first, second])
-    again = []
-    for _ in range(deals):
-        order = rng.permutation(len(pool))
-        dealt = restore_first(pool[order[: len(first)]]), restore_second(pool[order[len(first) :]])
-        again.append(_call(statistic, *dealt))
+    _require_two(unlearned, oracle)
+    value = numbers_of(statistic, unlearned, oracle, [lambda *pair: pair])[0]
+    rng, models = np.random.default_rng(0), len(unlearned)
+    orders = [np.split(rng.permutation(models + len(oracle)), [models]) for _ in range(deals)]
+    versions = [partial(_dealt, orders=each) for each in orders]
+    again = numbers_of(statistic, unlearned, oracle, versions, _pooled)
     half = INFLATION * stdtrit(deals - 1, (1 + level) / 2) * np.std(again, axis=0, ddof=1)
-    low = np.maximum(
-        value - half, np.minimum(value, bounds[0])
-    )  # binned KLoM may lie below 0 by a rounding of its floor
-    high = np.minimum(value + half, np.maximum(value, bounds[1]))
+    # binned KLoM may lie below 0 by a rounding of its floor
+    low, high = np.maximum(value - half, np.minimum(value, bounds[0])), value + half
+    high = np.minimum(high, np.maximum(value, bounds[1]))
     return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
 
 
@@ -176,17 +170,12 @@ def paired_difference(
     [Difference(value=-1.0, low=-1.0, high=-1.0, p_value=0.0)]
     """
 
-    def difference(keep: ndarray, reference: ndarray) -> ndarray:
-        change: ndarray = _call(statistic, first[keep], reference) - _call(statistic, second[keep], reference)
-        return change
-
-    every = np.ones(len(first), bool)
-    value = difference(every, oracle)
-    spreads = [
-        _spread(lambda keep: difference(keep, oracle), value, len(first), groups),
-        _spread(lambda keep: difference(every, oracle[keep]), value, len(oracle), groups),
-    ]
-    error, freedom = _standard_error(spreads)
+    if first.shape != second.shape:
+        raise MismatchedEnsembles(f"expected two methods on the same models, got {first.shape} and {second.shape}")
+    grouped = group_models(first, oracle, groups)
+    versions = [partial(_kept, kept=each) for each in left_out(grouped)]
+    one, other = (numbers_of(statistic, margins, oracle, versions) for margins in (first, second))
+    value, error, freedom = _errors(one - other, grouped)
     half = stdtrit(freedom, (1 + level) / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
         p: ndarray = np.where(value == 0, 1.0, 2 * stdtr(freedom, -np.abs(value) / error))
@@ -210,25 +199,72 @@ def holm(p_values: Sequence[float]) -> Float[ndarray, " tests"]:
     return adjusted
 
 
-def _call(statistic: Statistic, unlearned: ndarray, oracle: ndarray) -> Float[ndarray, " numbers"]:
-    return np.asarray(statistic(unlearned, oracle), np.float64)
+def group_models(
+    unlearned: Float[ndarray, "models examples"], oracle: Float[ndarray, "oracles _examples"], groups: int = GROUPS
+) -> tuple[ndarray, ndarray]:
+    """The group of each model of both ensembles, at most ``groups`` of each; a group is left out at once."""
+    _require_two(unlearned, oracle)
+    return _groups(len(unlearned), groups), _groups(len(oracle), groups)
 
 
-def _standardised(margins: ndarray) -> tuple[ndarray, Callable[[ndarray], ndarray]]:
-    """Margins of mean 0 and variance 1 in each example, and the way back; a constant example stays constant."""
-    if len(margins) < 2:
-        raise TooFewModels(f"expected 2 models or more for an interval, got {len(margins)}")
-    mean, spread = margins.mean(axis=0), margins.std(axis=0, ddof=1)
-    return (margins - mean) / np.where(spread > 0, spread, 1), lambda dealt: dealt * spread + mean
+def left_out(grouped: tuple[ndarray, ndarray]) -> list[tuple[Rows, Rows]]:
+    """Which rows of both ensembles stay: all, then all but each group of the first, then of the second."""
+    everything = slice(None)
+    first, second = ([group != number for number in range(int(group.max()) + 1)] for group in grouped)
+    return [(everything, everything), *((keep, everything) for keep in first), *((everything, keep) for keep in second)]
 
 
-def _spread(statistic: Callable[[ndarray], ndarray], value: ndarray, models: int, groups: int) -> Spread:
-    """The jackknife variance of ``statistic(keep)``, where ``keep`` says which models stay."""
-    if models < 2:
-        raise TooFewModels(f"expected 2 models or more for an interval, got {models}")
-    group = _groups(models, groups)
-    count = int(group.max()) + 1
-    without = np.array([statistic(group != number) for number in range(count)])
+def jackknife(
+    numbers: Float[ndarray, "versions numbers"],
+    grouped: tuple[ndarray, ndarray],
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> list[Estimate]:
+    """As :func:`estimate`, from the numbers of the ensembles as they are and :func:`left_out` of one group each."""
+    value, error, freedom = _errors(numbers, grouped)
+    half = stdtrit(freedom, (1 + level) / 2) * error
+    low, high = (value - half).clip(*bounds), (value + half).clip(*bounds)
+    return [Estimate(*map(float, each)) for each in zip(value, low, high, strict=True)]
+
+
+def _kept(unlearned: ndarray, oracle: ndarray, *, kept: tuple[Rows, Rows]) -> tuple[ndarray, ndarray]:
+    return unlearned[kept[0]], oracle[kept[1]]
+
+
+def _pooled(unlearned: ndarray, oracle: ndarray) -> tuple[ndarray, ...]:
+    """Margins of mean 0 and variance 1 in each example of both ensembles, pooled; then the means and the spreads."""
+    means, spreads = zip(*((side.mean(axis=0), side.std(axis=0, ddof=1)) for side in (unlearned, oracle)), strict=True)
+    pool = [
+        (side - mean) / np.where(spread > 0, spread, 1)  # a constant example stays constant
+        for side, mean, spread in zip((unlearned, oracle), means, spreads, strict=True)
+    ]
+    return np.concatenate(pool), *means, *spreads
+
+
+def _dealt(pool: ndarray, *way_back: ndarray, orders: list[ndarray]) -> tuple[ndarray, ndarray]:
+    """Two ensembles dealt from the pool, each with the means and spreads of one of those that are in it."""
+    mean_first, mean_second, spread_first, spread_second = way_back
+    first, second = (pool[order] for order in orders)
+    return first * spread_first + mean_first, second * spread_second + mean_second
+
+
+def _require_two(*ensembles: ndarray) -> None:
+    for margins in ensembles:
+        if len(margins) < 2:
+            raise TooFewModels(f"expected 2 models or more for an interval, got {len(margins)}")
+
+
+def _errors(numbers: ndarray, grouped: tuple[ndarray, ndarray]) -> tuple[ndarray, ndarray, ndarray]:
+    """The numbers themselves, their standard errors, and the degrees of freedom."""
+    value, without = numbers[0], np.split(numbers[1:], [int(grouped[0].max()) + 1])
+    spreads = [_spread(value, part, group) for part, group in zip(without, grouped, strict=True)]
+    return value, *_standard_error(spreads)
+
+
+def _spread(value: ndarray, without: ndarray, group: ndarray) -> Spread:
+    """The jackknife variance of numbers, from those ``without`` each group of models."""
+    models, count = len(group), len(without)
     share = (models / np.bincount(group))[:, None]  # of all models to those left out; the same for equal groups
     pseudo = share * value - (share - 1) * without
     centre = count * value - ((1 - 1 / share) * without).sum(axis=0)

@@ -9,21 +9,23 @@ from numpy import ndarray
 from scipy.special import stdtrit
 
 from expunge.engine import one_thread
-from expunge.ensembles.build import Measured, Plan, read_measured
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import check_margins
+from expunge.ensembles.measured import Measured, read_measured
+from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.accuracy import accuracy
 from expunge.metrics.calibration import Estimate, estimate_by_dealing
+from expunge.metrics.copies import ALIKE, copies, likeness
 from expunge.metrics.distinguishable import distinguishable_share
-from expunge.metrics.klom import klom
-from expunge.metrics.outliers import outliers
+from expunge.metrics.klom import klom, require_comparable
+from expunge.metrics.outliers import outliers_of_parts
+from expunge.metrics.statistic import ByExample
 from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
-from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites import ForgetSet, Suite, find_suite
 
 KLOM_AGGREGATES = ("p95", "mean")
-COPY = 1e-3  # nats of margin: models of different seeds differ by about 1 on the middle example
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,14 @@ class Row:
 
 def klom_scores(row: Row, oracle: Measured) -> list[Score]:
     """KLoM of each split: its 95th percentile over examples, the headline, and its mean; nats, lower is better."""
-    columns = row.columns
+    columns, margins = row.columns, (row.measured.margins, oracle.margins)
+    require_comparable(*margins)
 
-    def statistic(unlearned: ndarray, reference: ndarray) -> ndarray:
-        values = klom(unlearned, reference)
+    def summary(values: ndarray) -> ndarray:
         parts = [values[columns[split]] for split in SPLITS]
         return np.array([number for part in parts for number in (np.percentile(part, 95), part.mean())])
 
-    estimates = iter(estimate_by_dealing(statistic, _clipped(row.measured), _clipped(oracle), bounds=(0.0, np.inf)))
+    estimates = iter(estimate_by_dealing(ByExample(klom, summary), *margins, bounds=(0.0, np.inf)))
     return [
         row.score(split, "klom", aggregate, next(estimates), len(oracle.margins))
         for split in SPLITS
@@ -88,21 +90,24 @@ def klom_scores(row: Row, oracle: Measured) -> list[Score]:
     ]
 
 
-def _clipped(measured: Measured) -> Float[ndarray, "models examples"]:
-    """Margins as KLoM clips them: what lies beyond would overflow in a variance and changes no KLoM."""
-    return measured.margins.clip(-100, 100)
-
-
 def require_independent(row: Row, oracle: Measured) -> None:
     """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned."""
     for split, columns in row.columns.items():
-        mine, theirs = _clipped(row.measured)[:, columns], _clipped(oracle)[:, columns]
-        for number, margins in zip(row.measured.origin.models, mine, strict=True):
-            if np.median(np.abs(theirs - margins), axis=1).min() < COPY:
-                raise BadMargins(
-                    f"model {number} has the {split} margins of a reference oracle; a method must not be given the "
-                    "oracles that it is compared with"
-                )
+        found = copies(row.measured.margins, oracle.margins, columns)
+        if found.any():
+            number = row.measured.origin.models[int(np.argmax(found))]
+            raise BadMargins(
+                f"model {number} has the {split} margins of a reference oracle; a method must not be given the "
+                "oracles that it is compared with"
+            )
+    some = np.linspace(0, row.suite.data.examples - 1, min(row.suite.data.examples, 2000)).round().astype(int)
+    alike = likeness(row.measured.margins[:, some], oracle.margins[:, some]).max(axis=1)
+    if len(oracle.margins) > 2 and alike.max() > ALIKE:
+        number = row.measured.origin.models[int(alike.argmax())]
+        raise BadMargins(
+            f"model {number} differs from the other models as one of the reference oracles does (r = {alike.max():.3f} "
+            "over examples, 1 for a copy in disguise); a method must not be given the oracles that it is compared with"
+        )
 
 
 def accuracy_scores(row: Row, oracles: int) -> list[Score]:
@@ -138,10 +143,9 @@ def distinguishable_scores(row: Row, oracle: Measured) -> tuple[list[Score], Boo
 
 def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
-    found = {
-        split: outliers(_clipped(row.measured)[:, columns], _clipped(oracle)[:, columns])
-        for split, columns in row.columns.items()
-    }
+    columns = row.columns
+    told = outliers_of_parts(row.measured.margins, oracle.margins, list(columns.values()))
+    found = dict(zip(columns, told, strict=True))
     return [
         row.score(
             split,
@@ -207,7 +211,7 @@ def evaluate(
     unlearned.require_same_suite(reference)
     if reference.kind != "oracle" or unlearned.kind == "oracle":
         raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {reference.kind}")
-    suite = suite or load_suite(reference.suite)
+    suite = find_suite(reference.suite, reference.digest, suite)
     forget = forget or _forget_set(suite, reference.forget_set)
     truth = _measured(oracle, suite)
     row = Row(suite, forget, "identity", _measured(after, suite), cost=0.0, seconds=0.0)
@@ -241,8 +245,8 @@ def _measured(given: Ensemble | Measured, suite: Suite) -> Measured:
     if isinstance(given, Measured):
         return given
     with one_thread():
-        values, correct = measure(given, suite.data.all)
-    check_margins(values.numpy(), len(suite.data.all), f"{given.origin.kind} ensemble")
+        values, correct = measure(given, suite.data)
+    check_margins(values.numpy(), suite.data.examples, f"{given.origin.kind} ensemble")
     return Measured(values.numpy(), correct.numpy(), given.origin)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.metrics.distinguishable import permuted_statistics
+from expunge.metrics.anderson_darling import deal_labels, statistic_blocks
+from expunge.metrics.klom import require_comparable
 
 
 def exchangeable(
@@ -26,5 +27,8 @@ def exchangeable(
     >>> exchangeable(margins[:20], margins[20:]) > 0.05 > exchangeable(margins[:20] + 2, margins[20:])
     True
     """
-    statistics = permuted_statistics(first, second, permutations, seed).mean(axis=0)
-    return float(np.mean(statistics >= statistics[0]))
+    require_comparable(first, second)
+    total = np.zeros(permutations + 1)
+    for _, statistics in statistic_blocks(first, second, deal_labels(len(first), len(second), permutations, seed)):
+        total = np.vstack([total, statistics]).sum(axis=0)  # one after the other, whatever the blocks
+    return float(np.mean(total >= total[0]))

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.ensembles.margins import require_finite
+from expunge.ensembles.blocks import blocks
+from expunge.ensembles.margins import all_finite, require_finite
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles
 from expunge.metrics import _kernels
 
@@ -44,19 +45,26 @@ def klom(
     >>> klom(np.array([[0.0], [1.0]]), np.array([[0.0], [0.0]])).round(4)  # 0.5 log 0.5 + 0.5 log(0.5 / 1e-5)
     array([5.0633])
     """
-    require_comparable(unlearned, oracle)
+    require_same_examples(unlearned, oracle)
     _require_settings(bins, floor, clip)
     dtype = np.float32 if unlearned.dtype == oracle.dtype == np.float32 else np.float64
-    p, q = (_kernels.frozen(values.astype(dtype, copy=False)) for values in (unlearned, oracle))
-    log_p = np.log(np.maximum(np.arange(len(p) + 1), 1) / len(p))  # of an empty bin: any number, it counts 0 times
-    log_q = np.log(np.maximum(np.arange(len(q) + 1) / len(q), floor))
-    out = np.empty(p.shape[1])
+    models, oracles = len(unlearned), len(oracle)
+    log_p = np.log(np.maximum(np.arange(models + 1), 1) / models)  # of an empty bin: any number, it counts 0 times
+    log_q = np.log(np.maximum(np.arange(oracles + 1) / oracles, floor))
+    out = np.empty(unlearned.shape[1])
+    for columns, parts in blocks(unlearned, oracle):
+        if not all(map(all_finite, parts)):
+            require_comparable(unlearned, oracle)  # names the models, of all blocks
+        p, q = (_kernels.frozen(part.astype(dtype, copy=False)) for part in parts)
+        _fill(out[columns], p, q, bins, clip, log_p, log_q)
+    return out
 
+
+def _fill(out: ndarray, p: ndarray, q: ndarray, bins: int, clip: float, log_p: ndarray, log_q: ndarray) -> None:
     def run(start: int, stop: int) -> None:
         _kernels.klom_block(p, q, start, stop, bins, clip, log_p, log_q, out)
 
     _kernels.over_blocks(run, out.size, p.size + q.size)
-    return out
 
 
 def require_comparable(unlearned: ndarray, oracle: ndarray) -> None:
@@ -69,13 +77,25 @@ def require_comparable(unlearned: ndarray, oracle: ndarray) -> None:
 def require_same_examples(unlearned: ndarray, oracle: ndarray) -> None:
     """Refuse what is no matrix of at least one model, and two matrices of different examples."""
     for values, what in ((unlearned, "unlearned"), (oracle, "oracle")):
-        if values.ndim != 2 or len(values) == 0:
-            raise BadMargins(f"{what}: expected (models, examples) of 1 model or more, got shape {values.shape}")
+        require_matrix(values, what)
     if unlearned.shape[1] != oracle.shape[1]:
         raise MismatchedEnsembles(
             f"expected margins of the same examples, got {unlearned.shape[1]} unlearned and {oracle.shape[1]} oracle; "
             "select the same columns of both"
         )
+
+
+def require_matrix(values: object, what: str) -> None:
+    """Refuse what is no array of real numbers, models by examples, of at least one model."""
+    if not isinstance(values, ndarray):
+        raise BadMargins(
+            f"{what}: expected a NumPy array (models, examples), got {type(values).__name__}; give "
+            "np.asarray(margins), of a tensor margins.detach().cpu().numpy()"
+        )
+    if values.ndim != 2 or len(values) == 0:
+        raise BadMargins(f"{what}: expected (models, examples) of 1 model or more, got shape {values.shape}")
+    if values.dtype.kind not in "fiub":
+        raise BadMargins(f"{what}: expected margins that are real numbers, got {values.dtype}")
 
 
 def _require_settings(bins: int, floor: float, clip: float) -> None:

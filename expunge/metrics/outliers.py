@@ -1,10 +1,18 @@
 """Models far outside their own ensemble: a few of them stretch KLoM's bins and hide what the others do."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from expunge.ensembles.blocks import blocks, held, spans
+from expunge.metrics._kernels import over_blocks
+from expunge.metrics.klom import require_same_examples
+
 FAR = 6.0  # robust standard deviations, on the middle example; honest models stay under 4
+STEP = 1 << 16  # examples whose distances are computed in one step
+CLIP = 100.0  # as KLoM clips margins: beyond, differences would overflow
 
 
 def outliers(
@@ -32,11 +40,51 @@ def outliers(
     >>> np.flatnonzero(outliers(margins, oracle))
     array([7])
     """
-    middle, goal = np.median(unlearned, axis=0), np.median(oracle, axis=0)
-    distance = np.abs(unlearned - middle)
-    spreads = [1.4826 * np.median(np.abs(side - at), axis=0) for side, at in ((unlearned, middle), (oracle, goal))]
-    scale = np.maximum.reduce([*spreads, np.abs(middle - goal)])
-    with np.errstate(divide="ignore", invalid="ignore"):  # an example on which most models agree to the last bit
-        robust = np.where(scale > 0, distance / scale, np.where(distance > 0, np.inf, 0.0))
-    far: ndarray = np.median(robust, axis=1) > FAR
-    return far
+    return outliers_of_parts(unlearned, oracle, [np.arange(unlearned.shape[1])])[0]
+
+
+def outliers_of_parts(
+    unlearned: Float[ndarray, "models examples"],
+    oracle: Float[ndarray, "oracles examples"],
+    parts: Sequence[Int[ndarray, "..."]],
+) -> list[Bool[ndarray, " models"]]:
+    """As :func:`outliers`, of each of ``parts``, which are columns of the margins; in memory that is bounded."""
+    require_same_examples(unlearned, oracle)
+    middle, scale = _middles(unlearned, oracle)
+    far = np.zeros((len(parts), len(unlearned)), bool)
+    at_once = held(2 * scale.nbytes)  # models
+    robust = np.empty((min(at_once, len(unlearned)), scale.size), scale.dtype)
+    for models in (slice(first, first + at_once) for first in range(0, len(unlearned), at_once)):
+        some = unlearned[models]
+        _distances(some, middle, scale, robust)
+        for found, part in zip(far, parts, strict=True):
+            found[models] = [np.median(row[part]) > FAR for row in robust[: len(some)]]
+    return list(far)
+
+
+def _middles(unlearned: ndarray, oracle: ndarray) -> tuple[ndarray, ndarray]:
+    """Of each example the median of the unlearned margins, and the scale of distances from it."""
+    middle = np.empty(unlearned.shape[1], np.result_type(unlearned.dtype, 0.0))
+    scale = np.empty(middle.size, np.result_type(middle.dtype, oracle.dtype))
+    for columns, parts in blocks(unlearned, oracle):
+
+        def run(start: int, stop: int, columns: slice = columns, parts: tuple[ndarray, ...] = parts) -> None:
+            sides = [part[:, start:stop].clip(-CLIP, CLIP) for part in parts]
+            medians = [np.median(side, axis=0) for side in sides]
+            spreads = [1.4826 * np.median(np.abs(side - at), axis=0) for side, at in zip(sides, medians, strict=True)]
+            middle[columns][start:stop] = medians[0]
+            scale[columns][start:stop] = np.maximum.reduce([*spreads, np.abs(medians[0] - medians[1])])
+
+        over_blocks(run, parts[0].shape[1], sum(part.size for part in parts), width=2048)
+    return middle, scale
+
+
+def _distances(unlearned: ndarray, middle: ndarray, scale: ndarray, robust: ndarray) -> None:
+    """How many times its scale each margin lies from the middle of its example: into the first rows of ``robust``."""
+    for columns, (part,) in blocks(unlearned):
+        for start, stop in spans(part.shape[1], STEP):
+            place = slice(columns.start + start, columns.start + stop)
+            distance, unit = np.abs(part[:, start:stop].clip(-CLIP, CLIP) - middle[place]), scale[place]
+            with np.errstate(divide="ignore", invalid="ignore"):  # where most models agree to the last bit
+                ratio = np.where(unit > 0, distance / unit, np.where(distance > 0, np.inf, 0.0))
+            robust[: len(part), place] = ratio

@@ -2,19 +2,24 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import torch
+from jaxtyping import UInt8
 from numpy import ndarray
 
-from expunge.ensembles.build import Plan, read_measured
-from expunge.errors import BadSetting
+from expunge.ensembles.blocks import release
+from expunge.ensembles.measured import read_measured
+from expunge.ensembles.plan import Plan
+from expunge.errors import BadSetting, MissingData
 from expunge.methods import find_method
 from expunge.records import Score, hardware, versions, write_scores
-from expunge.suites import ForgetSet, Suite
+from expunge.suites import Data, ForgetSet, Suite
 
 
 def prepare(folder: Path) -> Path:
@@ -35,25 +40,58 @@ def arrays_file(folder: Path, forget: ForgetSet, name: str) -> Path:
 
 
 def write_arrays(file: Path, arrays: Mapping[str, ndarray]) -> None:
-    """Write an uncompressed ``.npz``."""
+    """Write an uncompressed ``.npz``; mapped files go into it row by row and are never in memory whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **dict(arrays))
+    with zipfile.ZipFile(part, "w") as archive:
+        for name, array in arrays.items():
+            _write_array(archive, f"{name}.npy", array)
     os.replace(part, file)
 
 
+def _write_array(archive: zipfile.ZipFile, name: str, array: ndarray) -> None:
+    with archive.open(name, "w", force_zip64=True) as stream:
+        if not isinstance(array, np.memmap) or array.ndim < 2 or not array.flags.c_contiguous:
+            np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+            return
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        for row in array:
+            stream.write(row.data)
+            release(array)
+
+
 def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) -> None:
-    """What the rows of a forget set are compared with: margins of oracles and pretrained, and the examples."""
+    """What the rows of a forget set are compared with: margins of oracles and pretrained, and the examples.
+
+    Labels and pictures are left out where nobody has the data: published margins are scored without them.
+    """
     arrays = {
         "oracle": read_measured(Plan(suite, "oracle", forget), 0, models).margins,
         "pretrained": read_measured(Plan(suite, "pretrained"), 0, models).margins,
-        "labels": suite.data.all.y.numpy(),
         **suite.columns(forget),
+        **_examples(suite),
     }
-    if suite.images:
-        arrays["images"] = suite.data.all.x.reshape(-1, *suite.images).numpy()
     write_arrays(arrays_file(folder, forget, "reference"), arrays)
+
+
+def _examples(suite: Suite) -> dict[str, ndarray]:
+    """Labels, and pictures where inputs are some; nothing where the data are missing."""
+    try:
+        arrays = {"labels": suite.data.labels.numpy()}
+    except MissingData:
+        return {}
+    if suite.images:
+        arrays["images"] = _pictures(suite.data, suite.images)
+    return arrays
+
+
+def _pictures(data: Data, size: tuple[int, int]) -> UInt8[ndarray, "examples height width"]:
+    """Grey pictures of all examples, train then test; the darkest value of all becomes 0, the lightest 255."""
+    parts = [part.x.float().reshape(len(part), -1, *size).mean(1) for part in (data.train, data.test)]
+    grey = torch.cat(parts)
+    low, high = grey.min(), grey.max()
+    pictures: ndarray = ((grey - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8).numpy()
+    return pictures
 
 
 def write_records(

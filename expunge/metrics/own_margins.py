@@ -1,14 +1,17 @@
 """Scoring margins that were made elsewhere: for people who have margins and no wish to run their method here."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from expunge.ensembles.build import Measured, Plan, read_measured
+from expunge.ensembles.blocks import release, stacked
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.margins import check_margins
+from expunge.ensembles.measured import Measured, read_measured
+from expunge.ensembles.plan import Plan
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS
 from expunge.metrics.evaluate import Row, held_out, require_independent, score_row
@@ -23,19 +26,19 @@ def score_margins(
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
-    ``margins`` is an array, a ``.npy``, or a folder with one ``.npy`` a model. With ``out``, records and arrays are
-    written there as a bench writes them.
+    ``margins`` is an array, a ``.npy``, or a folder with one ``.npy`` a model; files are mapped, not read, so they may
+    be larger than the memory. With ``out``, records and arrays are written there as a bench writes them.
     """
     started = time.perf_counter()
     forget = suite.forget_sets[forget_set]
     if name in METHODS:
         raise BadSetting(f"--name {name!r} is a method of expunge; choose another name for your margins")
     values = margins if isinstance(margins, ndarray) else read_margins(Path(margins))
-    check_margins(values, len(suite.data.all), str(margins) if isinstance(margins, Path) else "margins")
+    check_margins(values, suite.data.examples, str(margins) if isinstance(margins, Path) else "margins")
     models, half = len(values), suite.models // 2
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
-    values = values.clip(-1e30, 1e30).astype(np.float32)  # KLoM clips at 100
+    values = _as_float32(values)
     origin = Origin(suite.name, suite.digest, "unlearned", forget.key, tuple(range(models)))
     yours = Row(suite, forget, name, Measured(values, None, origin))
     identity = Row(
@@ -65,13 +68,28 @@ def read_margins(place: Path) -> ndarray:
         shapes = {part.shape for part in parts}
         if len(shapes) > 1 or parts[0].ndim != 1:
             raise BadMargins(f"{place}: expected files of one shape (examples,), got {sorted(shapes)}")
-        return np.stack(parts)
+        rows = (row for part in parts for row in _rows(part[None]))
+        return stacked(rows, (len(parts), parts[0].size), np.result_type(*parts))
     return _load(place)
+
+
+def _as_float32(values: ndarray) -> ndarray:
+    """Margins as all others are; KLoM clips at 100, so those beyond float32 need not be told apart."""
+    if values.dtype == np.float32:
+        return values
+    return stacked((row.clip(-1e30, 1e30) for row in _rows(values)), values.shape, np.dtype(np.float32))
+
+
+def _rows(values: ndarray) -> Iterator[ndarray]:
+    """Row after row; each is let go of before the next, where the array is a mapped file."""
+    for row in values:
+        yield row
+        release(values)
 
 
 def _load(file: Path) -> ndarray:
     try:
-        array: ndarray = np.load(file, allow_pickle=False)
+        array: ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadMargins(f"there is no file {file}; expected a .npy of margins") from None
     except (OSError, ValueError, EOFError) as error:

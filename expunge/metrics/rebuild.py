@@ -1,16 +1,17 @@
 """Making all ensembles of a suite again, and holding them against the shipped ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from expunge.engine import Watch, silent
-from expunge.ensembles.build import Plan, build, derive_forget_sets
+from expunge.engine import Say, Watch, Workers, silent, warn
+from expunge.ensembles.build import build_all, derive_forget_sets
+from expunge.ensembles.plan import Plan
 from expunge.errors import BadSetting
 from expunge.metrics.exchangeable import exchangeable
-from expunge.store import SHIPPED, Store
-from expunge.suites import ForgetSets, Suite
+from expunge.store import SHIPPED, Artefact, Store
+from expunge.suites import Suite
 from expunge.suites.suite import with_derived
 
 
@@ -19,36 +20,33 @@ def rebuild(
     forget_sets: Sequence[str] | None = None,
     *,
     models: int | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     watch: Watch = silent,
+    say: Say = warn,
 ) -> list[dict[str, Any]]:
     """Train the ensembles of ``suite`` into the user's store; what is there already is kept.
 
     Returns one entry per ensemble: its name, its number of models, and ``shipped``: whether it has the bytes of the
     shipped one or, on another kind of machine, whether it is exchangeable with it.
     """
-    models = suite.models if models is None else models
-    if models < 1:
-        raise BadSetting(f"expected at least 1 model, got {models}")
-    rows = [_row(plan, count, workers, watch) for plan, count in _plans(suite, forget_sets, models, workers, watch)]
-    return rows
-
-
-def _plans(
-    suite: Suite, names: Sequence[str] | None, models: int, workers: int, watch: Watch
-) -> Iterator[tuple[Plan, int]]:
-    chosen = [suite.forget_sets[name] for name in names or ()]
-    yield Plan(suite, "pretrained"), models
-    if names is None and suite.derive:
-        yield Plan(suite, "subset"), suite.subsets
+    count = suite.models if models is None else models
+    if count < 1:
+        raise BadSetting(f"expected at least 1 model, got {count}")
+    known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
+    wanted = [(Plan(suite, "pretrained"), count), *((Plan(suite, "oracle", forget), count) for forget in known)]
+    if forget_sets is None and suite.subsets:
+        wanted.insert(1, (Plan(suite, "subset"), suite.subsets))
+    made = build_all(wanted, workers=workers, watch=watch, say=say)
+    if forget_sets is None and suite.derive:
         derive_forget_sets(suite)
-        chosen = list(ForgetSets(with_derived(suite).forget_sets).values())
-    for forget in chosen:
-        yield Plan(suite, "oracle", forget), models
+        names = set(with_derived(suite).forget_sets) - set(suite.forget_sets)
+        more = [(Plan(suite, "oracle", with_derived(suite).forget_sets[name]), count) for name in sorted(names)]
+        made += build_all(more, workers=workers, watch=watch, say=say)
+        wanted += more
+    return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
 
 
-def _row(plan: Plan, models: int, workers: int, watch: Watch) -> dict[str, Any]:
-    made = build(plan, models, workers=workers, watch=watch)
+def _row(plan: Plan, made: Artefact, models: int) -> dict[str, Any]:
     shipped = Store(SHIPPED).read(plan.key)
     row: dict[str, Any] = {"ensemble": plan.label, "models": made.meta["models"], "folder": str(made.folder)}
     if shipped is None:

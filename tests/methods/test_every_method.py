@@ -80,7 +80,7 @@ def test_looking_at_a_result_costs_the_method_nothing(
     method = METHODS[name]
     costs = []
     for step in run_method(name, method, configure(name, method, {"epochs": 2}), ensemble, suite, forget):
-        measure(step.ensemble, suite.data.test)
+        measure(step.ensemble, suite.data)
         costs.append(step.cost)
     assert costs == pytest.approx([expected_cost(name, epoch, suite, forget) for epoch in (1, 2)])
 

@@ -9,7 +9,9 @@ from numpy import ndarray
 from scipy.stats import binom
 
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
-from expunge.metrics.distinguishable import _labels, _statistics, distinguishable, distinguishable_share, flag_rule
+from expunge.metrics.anderson_darling import deal_labels, statistics_of
+from expunge.metrics.distinguishable import distinguishable, distinguishable_share
+from expunge.metrics.flagging import flag_rule
 from tests.metrics.simulated import draw, halves
 
 Flags = Callable[[ndarray, ndarray], ndarray]
@@ -27,7 +29,7 @@ def corrected(unlearned: ndarray, oracle: ndarray) -> ndarray:
 
 def p_values(unlearned: ndarray, oracle: ndarray) -> ndarray:
     """Each example's own permutation p-value, from its own permutations."""
-    statistics = _statistics(unlearned, oracle, _labels(len(unlearned), len(oracle), FEW, 0))
+    statistics = statistics_of(unlearned, oracle, deal_labels(len(unlearned), len(oracle), FEW, 0))
     return (statistics >= statistics[:, :1]).mean(axis=1)
 
 
@@ -148,7 +150,7 @@ def test_the_statistic_is_that_of_pettitt() -> None:
     order = np.argsort(np.concatenate([unlearned, oracle])[:, 0])
     below, k = np.cumsum(order < 6)[:-1], np.arange(1, 15)
     expected = ((below * 15 - k * 6) ** 2 / (k * (15 - k))).sum() / (6 * 9)
-    assert _statistics(unlearned, oracle, _labels(6, 9, 0, 0))[0, 0] == pytest.approx(expected)
+    assert statistics_of(unlearned, oracle, deal_labels(6, 9, 0, 0))[0, 0] == pytest.approx(expected)
 
 
 def test_tied_margins_count_as_on_average_over_their_orders() -> None:
@@ -156,7 +158,7 @@ def test_tied_margins_count_as_on_average_over_their_orders() -> None:
     k, share = np.arange(1, 5), 2 / 5
     counts = [np.cumsum([0, *order, 0])[:-1] for order in permutations([1, 1, 0])]
     expected = ((np.mean(counts, axis=0) - k * share) ** 2 / (k * (5 - k) * share * (1 - share))).sum()
-    assert _statistics(unlearned, oracle, _labels(2, 3, 0, 0))[0, 0] == pytest.approx(expected)
+    assert statistics_of(unlearned, oracle, deal_labels(2, 3, 0, 0))[0, 0] == pytest.approx(expected)
 
 
 def test_the_seed_decides_on_the_rule() -> None:

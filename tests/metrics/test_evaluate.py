@@ -1,5 +1,7 @@
 """The Python interface from ensemble to scores, and what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from torch import nn
@@ -7,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 import expunge as xp
 from expunge.ensembles import Ensemble, Measured, Plan, read_measured
-from expunge.errors import MismatchedEnsembles
+from expunge.errors import BadMargins, MismatchedEnsembles
 from expunge.metrics.ranking import rank
 from expunge.records import Score
 from expunge.suites import ForgetSet, Suite
@@ -77,3 +79,11 @@ def test_a_rank_is_one_plus_the_number_significantly_better() -> None:
     oracle, near, nearly, far = rng.normal(size=(4, 60, 40))
     ranks = rank({"near": near, "nearly": nearly, "far": far + 2, "farther": far + 4}, oracle, np.arange(40))
     assert [(each.best, each.worst) for each in ranks.values()] == [(1, 2), (1, 2), (3, 3), (4, 4)]
+
+
+def test_a_copy_of_an_oracle_in_disguise_is_refused(suite: Suite, forget: ForgetSet) -> None:
+    oracle = read_measured(Plan(suite, "oracle", forget), 0, 20)
+    copied = np.asarray(oracle.margins)[:10] * 1.01 + 0.05
+    origin = replace(oracle.origin, kind="unlearned", models=tuple(range(10)))
+    with pytest.raises(BadMargins, match=r"as one of the reference oracles does \(r = "):
+        xp.evaluate(Measured(copied, None, origin), oracle)

@@ -140,6 +140,25 @@ def test_refuses_an_ensemble_without_models() -> None:
         klom(np.zeros((5, 3)), np.zeros((0, 3)))
 
 
+def test_refuses_what_is_no_array_of_numbers_in_one_line() -> None:
+    code = (
+        "import numpy as np, torch; from expunge.errors import BadMargins; from expunge.metrics.klom import klom\n"
+        "good = np.zeros((5, 3))\n"
+        "for bad in ([[1.0]], torch.zeros(5, 3), None, good.astype(object), good.astype(str), good + 0j, good[0]):\n"
+        "    try: klom(good, bad)\n"
+        "    except BadMargins as error: print(error)\n"
+    )  # in a process of its own, where annotations are not checked
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert len(lines) == 7
+    assert lines[0] == (
+        "oracle: expected a NumPy array (models, examples), got list; give np.asarray(margins), of a tensor "
+        "margins.detach().cpu().numpy()"
+    )
+    assert all(line.startswith("oracle: expected ") for line in lines)
+
+
 @pytest.mark.parametrize("setting", [{"bins": 0}, {"floor": 0.0}, {"floor": 1.0}, {"clip": 0.0}, {"clip": np.inf}])
 def test_refuses_settings_out_of_range(setting: dict[str, float]) -> None:
     with pytest.raises(BadSetting, match=next(iter(setting))):
