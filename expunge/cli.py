@@ -1,21 +1,29 @@
 """The command: each one parses, calls one function, writes, prints."""
 
-import json
+import os
+import signal
 import sys
-import time
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from expunge.errors import BadSetting, ExpungeError
-from expunge.records import Score, to_json
+from expunge.records import Score
+from expunge.terminal import (
+    ProgressLine,
+    duration,
+    in_words,
+    print_checks,
+    print_json,
+    print_line,
+    print_ported,
+    print_scores,
+    say,
+)
 
-if TYPE_CHECKING:  # commands import what they need: torch takes a second, which --help need not wait for
-    from expunge.engine import Watch
-
+# Commands import what they need: torch takes a second, which --help need not wait for.
 OK, USER_ERROR, FAILED_ROWS, INTERRUPTED = 0, 2, 3, 130
 INTERRUPTED_SAYS = "expunge: interrupted; what was finished is kept, run the same command again to go on"
 
@@ -27,10 +35,10 @@ class _Commands(typer.core.TyperGroup):
         try:
             code = super().invoke(ctx)
         except ExpungeError as error:
-            _say(f"expunge: {error}")
+            say(f"expunge: {error}")
             code = USER_ERROR
         except KeyboardInterrupt:
-            _say(INTERRUPTED_SAYS)
+            say(INTERRUPTED_SAYS)
             code = INTERRUPTED
         raise typer.Exit(code)
 
@@ -45,32 +53,44 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
-err = Console(stderr=True)
-
+Suite = Annotated[str, typer.Argument(help="Name of a suite, or file.py:function.")]
+ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Of this forget set only; repeat.")]
+Published = Annotated[str, typer.Option(help="The suite that the margins belong to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; default: one a core.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
+]
 
 
 def main() -> None:
     """Entry point."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a batch system: ended as tidily as by Ctrl-C
+    warnings.showwarning = lambda message, *_: say(f"expunge: {message}")  # one line, without where in the code
     try:
         app()
     except KeyboardInterrupt:  # before the command began
-        _say(INTERRUPTED_SAYS)
+        say(INTERRUPTED_SAYS)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        sys.exit(OK)
 
 
 @app.command(epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50")
 def bench(
-    suite: Annotated[str, typer.Argument(help="Name of a suite.")] = "digits",
+    suite: Suite = "digits",
     method: Annotated[list[str] | None, typer.Option(help="A method, or file.py:function; repeat for more.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
     forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
-    models: Annotated[int, typer.Option(help="The first N pretrained models, against N oracles.")] = 100,
+    models: Annotated[
+        int | None,
+        typer.Option(help="The first N pretrained models, against N oracles; default: 100, or all."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
     workers: Workers = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
     """Score unlearning methods against the oracles of SUITE: table, records, report."""
@@ -79,12 +99,13 @@ def bench(
     from expunge.reports import report as write_report
     from expunge.suites import load_suite
 
-    loaded, count = load_suite(suite), _count(workers)
+    loaded, where = load_suite(suite), _where(workers, cluster)
     names = method or None
+    models = min(100, loaded.models // 2) if models is None else models
     settings = _settings(set_ or [])
     tasks = plan_tasks(loaded, names, forget_set, models=models, settings=settings, seed=seed)
-    _say(_estimate(tasks, estimate_seconds(tasks, models, count)))
-    with _progress("bench") as watch:
+    say(_estimate(tasks, estimate_seconds(tasks, models, where)))
+    with ProgressLine("bench") as watch:
         scores = run(
             loaded,
             names,
@@ -93,19 +114,19 @@ def bench(
             settings=settings,
             seed=seed,
             out=out_,
-            workers=count,
+            workers=where,
             watch=watch,
             command=" ".join(["expunge", *sys.argv[1:]]),
         )
     page = write_report(out_)
-    _print_scores(scores, as_json)
-    _say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
+    print_scores(scores, as_json)
+    say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
     return _code(scores)
 
 
 @app.command(epilog="Example: expunge score digits random-50 margins.npy --name my-method")
 def score(
-    suite: Annotated[str, typer.Argument(help="Name of a suite.")],
+    suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     margins: Annotated[Path, typer.Argument(help="A .npy of (models, examples), or a folder with one .npy a model.")],
     name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
@@ -120,8 +141,8 @@ def score(
     if out_:
         from expunge.reports import report as write_report
 
-        _say(f"report: {write_report(out_)}")
-    _print_scores(scores, as_json)
+        say(f"report: {write_report(out_)}")
+    print_scores(scores, as_json)
     return _code(scores)
 
 
@@ -136,13 +157,13 @@ def list_(
     kinds = [kind] if kind else list(KINDS)
     found = {name: catalogue(name) for name in kinds}
     if as_json:
-        _print_json(found[kind] if kind else found)
+        print_json(found[kind] if kind else found)
         return OK
     for name, entries in found.items():
-        out.print(f"{name}:", highlight=False)
+        print_line(f"{name}:")
         width = max(len(entry["name"]) for entry in entries)
         for entry in entries:
-            out.print(f"  {entry['name']:<{width}}  {entry['summary']}", markup=False, highlight=False, soft_wrap=True)
+            print_line(f"  {entry['name']:<{width}}  {entry['summary']}")
     return OK
 
 
@@ -156,11 +177,11 @@ def info(
 
     facts = describe(name)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return OK
     for key, value in facts.items():
-        shown = _one_line(value).replace("\n", "\n" + " " * 13)
-        out.print(f"{key:<12} {shown}", markup=False, highlight=False, soft_wrap=True)
+        shown = in_words(value).replace("\n", "\n" + " " * 13)
+        print_line(f"{key:<12} {shown}")
     return OK
 
 
@@ -172,31 +193,112 @@ def report(
     from expunge.reports import report as write_report
 
     page = write_report(folder)
-    _print_json({"report": str(page)}) if as_json else out.print(str(page), soft_wrap=True)
+    print_json({"report": str(page)}) if as_json else print_line(str(page))
     return OK
 
 
 @app.command(epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")
 def build(
-    suite: Annotated[str, typer.Argument(help="Name of a suite.")],
+    suite: Suite,
     forget_set: Annotated[list[str] | None, typer.Option(help="Oracles of this forget set only; repeat.")] = None,
     models: Annotated[
-        int | None, typer.Option(help="Models of each ensemble; default: as many as are shipped.")
+        int | None, typer.Option(help="Models of pretrained and oracles, rounded up to whole chunks; default: all.")
     ] = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
     """Train all ensembles of SUITE into the store; run it again and it goes on where it stopped."""
     from expunge.metrics.rebuild import rebuild
     from expunge.suites import load_suite
 
-    with _progress("build") as watch:
-        rows = rebuild(load_suite(suite), forget_set, models=models, workers=_count(workers), watch=watch)
+    where = _where(workers, cluster)
+    with ProgressLine("build") as watch:
+        rows = rebuild(load_suite(suite), forget_set, models=models, workers=where, watch=watch, say=say)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return OK
     for row in rows:
-        out.print("  ".join(str(value) for value in row.values()), markup=False, highlight=False, soft_wrap=True)
+        print_line("  ".join(str(value) for value in row.values()))
+    return OK
+
+
+@app.command(epilog="Example: expunge fetch cifar10-resnet9 --forget-set set-2")
+def fetch(
+    suite: Suite,
+    forget_set: ForgetSets = None,
+    repo: Annotated[str | None, typer.Option(help="OWNER/NAME at the hub; default: where they were published.")] = None,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit of the repository.")] = "main",
+    as_json: AsJson = False,
+) -> int:
+    """Bring published margins, or a store that was pushed, from the Hugging Face hub into the store."""
+    from expunge.ensembles.sharing import fetch as run
+    from expunge.suites import load_suite
+
+    print_ported(run(load_suite(suite), forget_set, repository=repo, revision=revision), as_json)
+    return OK
+
+
+@app.command("import", epilog="Example: expunge import EasyDUB-dataset --forget-set set-2")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A folder in EasyDUB's layout or that of KLOM-models.")],
+    forget_set: ForgetSets = None,
+    models: Annotated[int | None, typer.Option(help="The first N models of each ensemble; default: all.")] = None,
+    suite: Published = "cifar10-resnet9",
+    as_json: AsJson = False,
+) -> int:
+    """Bring published margins from a folder into the store."""
+    from expunge.ensembles.published import find_publication, import_published
+
+    print_ported(import_published(find_publication(suite), folder, forget_set, models=models), as_json)
+    return OK
+
+
+@app.command(epilog="Example: expunge export my-easydub --forget-set set-2")
+def export(
+    folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
+    forget_set: ForgetSets = None,
+    models: Annotated[int | None, typer.Option(help="The first N models of each ensemble; default: all.")] = None,
+    suite: Published = "cifar10-resnet9",
+    as_json: AsJson = False,
+) -> int:
+    """Write the margins of the store to a folder in EasyDUB's layout."""
+    from expunge.ensembles.published import export_easydub, find_publication
+
+    print_ported(export_easydub(find_publication(suite), folder, forget_set, models=models), as_json)
+    return OK
+
+
+@app.command(epilog="Example: expunge check EasyDUB-dataset")
+def check(
+    folder: Annotated[Path | None, typer.Argument(help="A folder in a published layout; default: the store.")] = None,
+    suite: Annotated[str, typer.Option(help="Whose margins they are.")] = "cifar10-resnet9",
+    as_json: AsJson = False,
+) -> int:
+    """Check margins that others made: shape, copies, outliers, order of columns, exchangeable halves."""
+    from dataclasses import asdict
+
+    from expunge.metrics.soundness import check as run
+    from expunge.suites import load_suite
+
+    findings = [asdict(each) for each in run(load_suite(suite), folder)]
+    print_checks(findings, as_json)
+    return OK if all(each["ok"] for each in findings) else USER_ERROR
+
+
+@app.command(epilog="Example: expunge push me/my-ensembles --suite fashion-mnist-10k")
+def push(
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME of a data set at the hub; made where there is none.")],
+    suite: Annotated[str, typer.Option(help="Whose ensembles are uploaded.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Upload the finished ensembles of a suite to the Hugging Face hub."""
+    from expunge.ensembles.sharing import push as run
+    from expunge.suites import load_suite
+
+    address = run(repo, load_suite(suite), private=private)
+    print_json({"commit": address}) if as_json else print_line(address)
     return OK
 
 
@@ -206,18 +308,18 @@ def doctor(as_json: AsJson = False) -> int:
     from expunge.reports.doctor import examine
 
     checks = examine()
-    if as_json:
-        _print_json(checks)
-    else:
-        for check in checks:
-            mark = "ok  " if check["ok"] else "FAIL"
-            out.print(f"{mark}  {check['name']:<10} {check['found']}", markup=False, highlight=False, soft_wrap=True)
-    return OK if all(check["ok"] for check in checks) else USER_ERROR
+    print_checks(checks, as_json)
+    return OK if all(each["ok"] for each in checks) else USER_ERROR
 
 
-def _count(workers: int | None) -> int:
+def _where(workers: int | None, cluster: str | None) -> int | str:
+    """How many local workers, or the address of a scheduler."""
     from expunge.engine import default_workers
 
+    if cluster is not None:
+        if workers is not None:
+            raise BadSetting("give --workers for this machine or --cluster for another, not both")
+        return cluster
     if workers is not None and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     return workers or default_workers()
@@ -244,71 +346,8 @@ def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:
 def _estimate(tasks: list[Any], seconds: float | None) -> str:
     sets = len({task.forget.name for task in tasks})
     size = f"{len(tasks) // sets} methods on {sets} forget set{'s' if sets > 1 else ''}"
-    return f"{size}, " + ("of unknown duration" if seconds is None else f"about {_duration(seconds)}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _print_scores(scores: list[Score], as_json: bool) -> None:
-    from expunge.reports import render_tables
-
-    if as_json:
-        out.print("[" + ",\n ".join(map(to_json, scores)) + "]", markup=False, highlight=False, soft_wrap=True)
-        return
-    for table in render_tables(scores):
-        out.print(table)
-
-
-def _one_line(value: object) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key} = {each}" for key, each in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
-
-
-def _print_json(value: object) -> None:
-    out.print(json.dumps(value, indent=1, allow_nan=False), markup=False, highlight=False, soft_wrap=True)
+    return f"{size}, " + ("of unknown duration" if seconds is None else f"about {duration(seconds)}")
 
 
 def _code(scores: list[Score]) -> int:
     return FAILED_ROWS if any(score.status == "failed" for score in scores) else OK
-
-
-def _say(text: str) -> None:
-    """A line for people, on standard error, so that standard output is the result alone."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-class _progress:
-    """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._started = self._printed = time.monotonic()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True)
-        self._task = self._bar.add_task(what, total=None)
-
-    def __enter__(self) -> "Watch":
-        if err.is_terminal:
-            self._bar.start()
-        return self._see
-
-    def __exit__(self, *_: object) -> None:
-        if err.is_terminal:
-            self._bar.stop()
-
-    def _see(self, done: int, total: int, label: str) -> None:
-        if err.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=label)
-            return
-        now = time.monotonic()
-        if done < total and now - self._printed < 5:
-            return
-        self._printed = now
-        left = (now - self._started) / done * (total - done)
-        _say(f"{self._what}: {done}/{total} done, {_duration(left)} left ({label})")

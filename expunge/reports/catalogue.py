@@ -8,7 +8,8 @@ from typing import Any
 from expunge.errors import UnknownName, lookup, suggestion
 from expunge.methods import METHODS, Method
 from expunge.metrics import METRICS, Metric
-from expunge.suites import SUITES, ForgetSet, Suite, load_suite
+from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
+from expunge.suites.suite import Unmade
 
 Entry = dict[str, Any]
 
@@ -24,13 +25,17 @@ def describe(name: str) -> Entry:
         return _method(name, METHODS[name], full=True)
     if name in METRICS:
         return _metric(name, METRICS[name], full=True)
-    if name in SUITES:
+    if name in SUITES or ":" in name:
         return _suite(load_suite(name), full=True)
-    sets = {each["name"]: each for each in _forget_sets()}
-    if name in sets:
-        suite = load_suite(sets[name]["suite"])
-        return {**sets[name], "kind": "forget set", "indices": suite.forget_sets[name].indices.tolist()}
-    raise UnknownName(f"unknown name {name!r}; {suggestion(name, [*METHODS, *METRICS, *SUITES, *sets])}")
+    sets = _forget_sets()
+    found = [each for each in sets if name in (each["name"], f"{each['suite']}/{each['name']}")]
+    if len(found) > 1:
+        places = ", ".join(f"{each['suite']}/{name}" for each in found)
+        raise UnknownName(f"{len(found)} suites have a forget set {name!r}; say which: {places}")
+    if found:
+        return _full_forget_set(found[0]["suite"], found[0]["name"])
+    choices = [*METHODS, *METRICS, *SUITES, *dict.fromkeys(each["name"] for each in sets)]
+    raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
 def _suites() -> list[Entry]:
@@ -38,7 +43,7 @@ def _suites() -> list[Entry]:
 
 
 def _suite(suite: Suite, *, full: bool = False) -> Entry:
-    train, test = len(suite.data.train), len(suite.data.test)
+    train, test = suite.data.sizes  # known without the examples, which may be absent
     entry: Entry = {
         "name": suite.name,
         "kind": "suite",
@@ -47,7 +52,7 @@ def _suite(suite: Suite, *, full: bool = False) -> Entry:
     if full:
         recipe = dataclasses.asdict(suite.recipe)
         entry |= {"digest": suite.digest, "recipe": recipe, "network": repr(suite.network())}
-        entry |= {"forget sets": {name: each.made for name, each in suite.forget_sets.items()}}
+        entry |= {"forget sets": {name: _held(suite, name).made for name in suite.forget_sets}}
     return entry
 
 
@@ -92,12 +97,27 @@ def _metric(name: str, metric: Metric, *, full: bool = False) -> Entry:
 
 
 def _forget_sets() -> list[Entry]:
-    return [_forget_set(suite.name, each) for suite in map(load_suite, SUITES) for each in suite.forget_sets.values()]
+    return [_forget_set(suite, name) for suite in map(load_suite, SUITES) for name in suite.forget_sets]
 
 
-def _forget_set(suite: str, forget: ForgetSet) -> Entry:
-    summary = f"{len(forget)} of {suite}: {forget.made}"
-    return {"name": forget.name, "summary": summary, "suite": suite, "size": len(forget), "digest": forget.digest}
+def _forget_set(suite: Suite, name: str) -> Entry:
+    """What is known of a forget set without making it, which may need the data, or a minute."""
+    held = _held(suite, name)
+    size = len(held) if isinstance(held, ForgetSet) else None
+    of = f"{size} of {suite.name}" if size else f"of {suite.name}, made when asked for"
+    digest = held.digest if isinstance(held, ForgetSet) else None
+    return {"name": name, "summary": f"{of}: {held.made}", "suite": suite.name, "size": size, "digest": digest}
+
+
+def _full_forget_set(suite: str, name: str) -> Entry:
+    loaded = load_suite(suite)
+    indices = loaded.forget_sets[name].indices.tolist()
+    return {**_forget_set(loaded, name), "kind": "forget set", "indices": indices}
+
+
+def _held(suite: Suite, name: str) -> ForgetSet | Unmade:
+    held = ForgetSets(suite.forget_sets).held(name)
+    return held if isinstance(held, ForgetSet | Unmade) else suite.forget_sets[name]
 
 
 KINDS: dict[str, Callable[[], list[Entry]]] = {

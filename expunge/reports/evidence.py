@@ -25,7 +25,7 @@ class Example:
     """One example of the forget set; margins are one value per model."""
 
     index: int
-    label: int
+    label: int | None  # None where the data were not at hand
     klom: float  # of the untouched models, nats
     picture: ndarray | None  # (h, w) in [0, 1]
     pretrained: ndarray
@@ -50,18 +50,17 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
     reference = folder / "reference.npz"
     if not reference.is_file():
         return Evidence(missing="The margins of this forget set were not kept, so its histograms are not drawn.")
-    names = ("oracle", "pretrained", "forget", "retain", "labels")
-    arrays = _load(reference, names, optional=("images",))
-    labels = arrays["labels"]
+    names = ("oracle", "pretrained", "forget", "retain")
+    arrays = _load(reference, names, optional=("labels", "images"))
     _check(reference, arrays)
-    only_class = _only_class(labels[arrays["forget"]], labels[arrays["retain"]])
+    only_class = _only_class(arrays)
     files = {unquote(file.stem): file for file in folder.glob("*.npz")}
     forget = arrays["forget"]
     far = klom(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
     order = np.argsort(-far, kind="stable")[:count]
     worst = forget[order]
     shown = [name for name in methods if name in files and name not in (FLOOR, NOTHING)]
-    margins = {name: _columns(files[name], worst, len(labels)) for name in shown}
+    margins = {name: _columns(files[name], worst, arrays["oracle"].shape[1]) for name in shown}
     examples = [
         _example(int(index), float(value), arrays, {name: columns[:, place] for name, columns in margins.items()})
         for place, (index, value) in enumerate(zip(worst, far[order], strict=True))
@@ -70,7 +69,9 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
 
 
 def _check(file: Path, arrays: Mapping[str, ndarray]) -> None:
-    examples = len(arrays["labels"])
+    examples = arrays["oracle"].shape[-1]
+    if "labels" in arrays and arrays["labels"].shape != (examples,):
+        raise _damaged(file, f"labels has shape {arrays['labels'].shape}, expected ({examples},)")
     for name in ("oracle", "pretrained"):
         if arrays[name].ndim != 2 or arrays[name].shape[1] != examples:
             raise _damaged(file, f"{name} has shape {arrays[name].shape}, expected (models, {examples})")
@@ -78,16 +79,18 @@ def _check(file: Path, arrays: Mapping[str, ndarray]) -> None:
             raise _damaged(file, f"forget holds no index below {examples}")
         if not np.isfinite(arrays[name][:, arrays["forget"]]).all():
             raise _damaged(file, f"{name} holds values that are not finite")
-    if "images" in arrays and (arrays["images"].ndim != 3 or len(arrays["images"]) != examples):
-        raise _damaged(file, f"images has shape {arrays['images'].shape}, expected ({examples}, height, width)")
+    images = arrays.get("images")
+    if images is not None and (images.dtype != np.uint8 or images.ndim != 3 or len(images) != examples):
+        found = f"{images.dtype} {images.shape}"
+        raise _damaged(file, f"images are {found}, expected uint8 ({examples}, height, width)")
 
 
 def _example(index: int, value: float, arrays: Mapping[str, ndarray], unlearned: Mapping[str, ndarray]) -> Example:
     return Example(
         index=index,
-        label=int(arrays["labels"][index]),
+        label=int(arrays["labels"][index]) if "labels" in arrays else None,
         klom=value,
-        picture=arrays["images"][index] if "images" in arrays else None,
+        picture=arrays["images"][index] / 255 if "images" in arrays else None,
         pretrained=arrays["pretrained"][:, index].clip(-CLIP, CLIP),
         oracle=arrays["oracle"][:, index].clip(-CLIP, CLIP),
         unlearned=unlearned,
@@ -113,7 +116,10 @@ def histograms(example: Example, method: str | None) -> dict[str, Any]:
     }
 
 
-def _only_class(forget: ndarray, retain: ndarray) -> int | None:
+def _only_class(arrays: Mapping[str, ndarray]) -> int | None:
+    if "labels" not in arrays:
+        return None
+    forget, retain = (arrays["labels"][arrays[split]] for split in ("forget", "retain"))
     present = np.unique(forget)
     return int(present[0]) if len(present) == 1 and not (retain == present[0]).any() else None
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import SPLITS, Score, Split
+from expunge.records import Score, Split
 
 FLOOR = "oracle"  # held-out oracles against the reference oracles
 NOTHING = "identity"  # the untouched models
@@ -48,10 +48,10 @@ class Row:
         """Place by forget P95: one plus the number of methods significantly better; up to the last place left open."""
         return self.cells.get(("rank", "p95", "forget"))
 
-    def strays(self) -> bool:
-        """Whether some models lie far outside their ensemble, on any split."""
-        shares = [self.cells.get(("outliers", "share", split)) for split in SPLITS]
-        return any(share is not None and share.value > 0 for share in shares)
+    def strays(self, split: Split) -> float:
+        """The share of models that lie far outside their ensemble on a split."""
+        share = self.cells.get(("outliers", "share", split))
+        return share.value if share else 0.0
 
     def distinguishable(self, split: Split) -> Interval | None:
         """The share of examples whose margins differ from the oracles', 0 to 1."""

@@ -26,8 +26,8 @@ RULES: dict[Reading, str] = {
     "partly forgets": "forget lies below identity, above the floor",
     "does nothing": "forget overlaps identity, not the floor",
     "moves away": "forget lies above identity: further from the oracles than before",
-    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity, or some models "
-    "lie far outside the others, which hides the rest from KLoM",
+    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity, or more models "
+    "lie far outside the others than of the oracles and of identity, which hides the rest from KLoM",
     "cannot tell": "an interval is absent, or forget overlaps both the floor and identity",
     "failed": "the method raised or diverged; the reason is given",
 }
@@ -59,9 +59,9 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
     are told apart from the oracles must not lie above 0 either. In this order:
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
-    2. *breaks the model*: some models are outliers, which stretch KLoM's bins so that its numbers say too little; or on
-       retain or test the interval lies wholly above ``BREAKS`` times the floor's and
-       identity's upper ends. Identity counts because on a class forget set the test split holds the class, and a
+    2. *breaks the model*: more models are outliers than of the oracles and of identity, which stretch KLoM's bins so
+       that its numbers say too little; or on retain or test the interval lies wholly above ``BREAKS`` times the floor's
+       and identity's upper ends. Identity counts because on a class forget set the test split holds the class, and a
        model that merely still knows it is far from the oracles there without being broken.
     3. *cannot tell*: an interval is missing, or forget reaches both the floor and identity (too few models, or a
        set nobody memorised). ``identity`` itself is then still said to do nothing.
@@ -74,7 +74,8 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
         return "floor"
     if floor is None:
         return "cannot tell"
-    if row.strays() or any(_breaks(split, row, floor, identity) for split in SPLITS[1:]):
+    strays = any(_strays(split, row, floor, identity) for split in SPLITS)
+    if strays or any(_breaks(split, row, floor, identity) for split in SPLITS[1:]):
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
@@ -114,6 +115,12 @@ def _above(one: Interval | None, other: Interval | None, times: float = 1.0) -> 
     if one is None or other is None or one.low is None or other.high is None:
         return False
     return one.low > times * other.high
+
+
+def _strays(split: Split, row: Row, floor: Row, identity: Row | None) -> bool:
+    """Whether more of its models are outliers than of the anchors': a handful of models has some by chance."""
+    anchors = [each.strays(split) for each in (floor, identity) if each and each is not row]
+    return row.strays(split) > max(anchors)
 
 
 def _breaks(split: Split, row: Row, floor: Row, identity: Row | None) -> bool:

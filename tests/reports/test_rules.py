@@ -95,3 +95,16 @@ def test_examples_that_are_told_apart_from_the_oracles_keep_a_row_from_the_floor
     assert reading(apart, FLOOR, IDENTITY) == "partly forgets"
     assert reading(perhaps, FLOOR, IDENTITY) == "forgets"
     assert reading(apart, FLOOR, row("identity", 0.68)) == "does nothing"
+
+
+def strays(made: Row, share: float) -> Row:
+    return replace(made, cells={**made.cells, ("outliers", "share", "test"): Interval(share, 0.0, 1.0)})
+
+
+def test_more_outliers_than_the_anchors_have_break_the_model() -> None:
+    assert reading(strays(row("scrub", 0.66), 0.01), FLOOR, IDENTITY) == "breaks the model"
+    assert reading(strays(row("scrub", 0.66), 0.1), strays(FLOOR, 0.2), IDENTITY) == "forgets"
+    assert reading(strays(row("scrub", 0.66), 0.1), FLOOR, strays(IDENTITY, 0.1)) == "forgets"
+    nothing = strays(IDENTITY, 0.1)
+    assert reading(nothing, strays(FLOOR, 0.2), nothing) == "does nothing"
+    assert reading(nothing, FLOOR, nothing) == "breaks the model"
