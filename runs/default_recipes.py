@@ -19,7 +19,7 @@ from expunge.errors import MethodFailed
 from expunge.methods import METHODS, configure, run_method
 from expunge.metrics.klom import klom
 from expunge.suites import ForgetSet, Suite, load_suite
-from expunge.suites.forget_sets import influence
+from expunge.suites.forget_sets import memorised
 
 MODELS = range(100, 150)
 LIMIT = 0.15
@@ -39,10 +39,9 @@ def tuning_sets(suite: Suite) -> list[ForgetSet]:
     used = np.unique(np.concatenate([each.indices for each in suite.forget_sets.values()]))
     free = np.setdiff1d(np.arange(len(suite.data.train)), used)
     margins, masks = read_subsets(suite)
-    memorisation = np.diag(influence(margins[:, : masks.shape[1]].astype(float), masks))
     labels = suite.data.train.y.numpy()[free]
     random = np.sort(np.random.default_rng(7).choice(free, 50, replace=False))
-    hard = np.sort(free[np.argsort(-memorisation[free])[:50]])
+    hard = free[memorised(np.asarray(margins[:, free]), masks[:, free], 50)]
     return [
         ForgetSet("tuning-random", random, ""),
         ForgetSet("tuning-memorised", hard, ""),
@@ -61,7 +60,7 @@ def objective(suite: Suite, name: str, settings: dict[str, object], forget: Forg
         return None
     if last.cost > LIMIT:
         return None
-    values = klom(measure(last.ensemble, suite.data.all)[0].numpy(), oracle)
+    values = klom(measure(last.ensemble, suite.data)[0].numpy(), oracle)
     return [float(np.percentile(values[columns], 95)) for columns in suite.columns(forget).values()]
 
 

@@ -6,6 +6,21 @@ cd "$(dirname "$0")/.."
 EXPUNGE_STORE="$(mktemp -d)"
 export EXPUNGE_STORE
 expunge build digits
+# What is shipped is one file of weights, without the chunks that a build keeps to go on from.
+python - << 'END'
+import numpy as np
+
+from expunge import load_suite, pretrain
+from expunge.ensembles import Plan
+from expunge.store import user_store
+
+suite = load_suite("digits")
+store, key = user_store(), Plan(suite, "pretrained").key
+joined = store.read(key)
+contents = {name: np.array(joined.array(name)) for name in ("margins", "correct")}
+store.write(key, {**contents, "weights": pretrain(suite, suite.models).state()}, joined.meta)
+END
+find "$EXPUNGE_STORE" -depth \( -name chunks -o -name locks -o -name unlearned -o -name '*.lock' -o -name .store \) -exec rm -rf {} +
 rm -rf expunge/data/*/
 cp -r "$EXPUNGE_STORE"/* expunge/data/
 rm -rf "$EXPUNGE_STORE"
