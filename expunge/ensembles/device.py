@@ -10,6 +10,7 @@ import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -64,7 +65,7 @@ def resident_data(data: Data, device: torch.device) -> Data:
 def resident_split(split: Split, device: torch.device) -> Split:
     """What a method is given, on the device of its ensemble."""
     retain, forget = resident(split.retain, device), resident(split.forget, device)
-    return Split(retain, forget, split.classes, split.batch_size, split.retraining)
+    return replace(split, retain=retain, forget=forget)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -38,3 +38,13 @@ class Generators:
     def integers(self, high: int, n: int) -> Int[Tensor, "models n"]:
         """``n`` uniform integers in ``[0, high)`` for every model."""
         return torch.stack([torch.randint(high, (n,), generator=each, device=self.device) for each in self._each])
+
+    def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "models ..."]:
+        """Standard normal numbers of ``shape`` for every model."""
+        drawn = [torch.randn(shape, generator=each, device=self.device, dtype=dtype) for each in self._each]
+        return torch.stack(drawn)
+
+    def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "models ..."]:
+        """Uniform numbers in ``[0, 1)`` of ``shape`` for every model."""
+        drawn = [torch.rand(shape, generator=each, device=self.device, dtype=dtype) for each in self._each]
+        return torch.stack(drawn)

@@ -6,13 +6,15 @@ from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, lookup
-from expunge.methods.ascent_descent import AscentDescent, ascent_descent
-from expunge.methods.fine_tune import FineTune, fine_tune
-from expunge.methods.gradient_ascent import GradientAscent, gradient_ascent
-from expunge.methods.method import Method, NoSettings, Step, configure, run_method
-from expunge.methods.neg_grad_plus import NegGradPlus, neg_grad_plus
-from expunge.methods.random_labels import RandomLabels, random_labels
-from expunge.methods.scrub import Scrub, scrub
+from expunge.methods import (
+    ascent_descent,
+    fine_tune,
+    gradient_ascent,
+    neg_grad_plus,
+    random_labels,
+    scrub,
+)
+from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.user import from_function, user_method
 from expunge.records import Setting
 from expunge.suites import ForgetSet, Suite, find_suite
@@ -20,42 +22,25 @@ from expunge.suites import ForgetSet, Suite, find_suite
 __all__ = ["METHODS", "Method", "Step", "configure", "find_method", "run_method", "unlearn"]
 
 METHODS: dict[str, Method] = {
-    "identity": Method(NoSettings, None, "anchor: the pretrained models, nothing done", "anchor", ()),
-    "oracle": Method(NoSettings, None, "anchor: held-out oracles, what a perfect method gets", "anchor", ("oracles",)),
-    "fine-tune": Method(
-        FineTune, fine_tune, "go on training on the retained examples", "arXiv:2108.11577", ("retain data",)
+    # Anchors, made of margins.
+    "identity": Method(unlearn=None, summary="anchor: the pretrained models, nothing done"),
+    "oracle": Method(
+        unlearn=None, summary="anchor: held-out oracles, what a perfect method gets", needs=("oracles",), ranked=False
     ),
-    "gradient-ascent": Method(
-        GradientAscent, gradient_ascent, "climb the loss of the forget set", "arXiv:2109.13398", ("forget data",)
-    ),
-    "ascent-descent": Method(
-        AscentDescent,
-        ascent_descent,
-        "by turns climb the loss of the forget set and descend that of the rest",
-        "arXiv:2410.23232",
-        ("forget data", "retain data"),
-    ),
-    "neg-grad-plus": Method(
-        NegGradPlus,
-        neg_grad_plus,
-        "descend on the retain loss and climb the forget loss in one step",
-        "arXiv:2302.09880",
-        ("forget data", "retain data"),
-    ),
-    "random-labels": Method(
-        RandomLabels,
-        random_labels,
-        "train on with wrong random labels for the forget set",
-        "arXiv:1911.04933",
-        ("forget data", "retain data"),
-    ),
-    "scrub": Method(
-        Scrub,
-        scrub,
-        "a student disobeys its teacher on the forget set and obeys it on the rest",
-        "arXiv:2302.09880",
-        ("forget data", "retain data"),
-    ),
+    # Up and down losses.
+    "fine-tune": fine_tune.METHOD,
+    "gradient-ascent": gradient_ascent.METHOD,
+    "ascent-descent": ascent_descent.METHOD,
+    "neg-grad-plus": neg_grad_plus.METHOD,
+    "random-labels": random_labels.METHOD,
+    # Teachers and students.
+    "scrub": scrub.METHOD,
+    # Weights damped, or drawn anew.
+    # By influence and curvature.
+    # Sparse, and layer by layer.
+    # Winners of the NeurIPS 2023 challenge.
+    # In weight space.
+    # With retrained models, shards and logs.
 }
 
 

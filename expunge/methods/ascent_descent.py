@@ -7,6 +7,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Phase, Walk, ascend, descend, require, shuffled, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
 
 
@@ -37,3 +39,13 @@ def ascent_descent(ensemble: Ensemble, split: Split, cfg: AscentDescent, rng: Ge
         yield xent, shuffled(split.retain, cfg.batch_size, rng)
 
     yield from descend(ensemble, cfg, (epoch(number) for number in range(1, cfg.epochs + 1)))
+
+
+METHOD = Method(
+    unlearn=ascent_descent,
+    config=AscentDescent,
+    summary="by turns climb the loss of the forget set and descend that of the rest",
+    cite=("georgiev2024",),
+    needs=("forget data", "retain data"),
+    search={"lr": RATES, "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9)), "forget_batch_size": OneOf((16, 64))},
+)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._descend import Walk, descend, shuffled, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
 
 
@@ -21,3 +23,13 @@ def fine_tune(ensemble: Ensemble, split: Split, cfg: FineTune, rng: Generators) 
     """Yield the ensemble after each pass over the retained examples."""
     epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
     yield from descend(ensemble, cfg, epochs)
+
+
+METHOD = Method(
+    unlearn=fine_tune,
+    config=FineTune,
+    summary="go on training on the retained examples",
+    cite=("warnecke2023", "golatkar2020"),
+    needs=("retain data",),
+    search={"lr": RATES, "epochs": OneOf((1, 2))},
+)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._descend import Walk, ascend, descend, shuffled
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
@@ -22,3 +24,13 @@ def gradient_ascent(ensemble: Ensemble, split: Split, cfg: GradientAscent, rng: 
     """Yield the ensemble after each pass over the forget set."""
     epochs = ([(ascend, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
     yield from descend(ensemble, cfg, epochs)
+
+
+METHOD = Method(
+    unlearn=gradient_ascent,
+    config=GradientAscent,
+    summary="climb the loss of the forget set",
+    cite=("thudi2022", "graves2021"),
+    needs=("forget data",),
+    search={"lr": RATES, "epochs": Between(1, 10, whole=True), "momentum": OneOf((0.0, 0.9))},
+)

@@ -7,8 +7,8 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from expunge.ensembles.device import resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
+from expunge.methods.references import REFERENCES
+from expunge.methods.search import Space
 from expunge.records import Setting
 from expunge.suites.suite import ForgetSet, Split, Suite
 
@@ -30,22 +32,44 @@ class NoSettings:
 
 
 @dataclass(frozen=True)
-class Method:
-    """One row of METHODS.
+class Preparation:
+    """What a method takes out of a store, beside the examples, and finds in ``split.extra``.
 
-    ``config`` is a frozen dataclass; ``unlearn`` yields the ensemble after each epoch and leaves its input as it is.
-    An anchor has no ``unlearn``: its row is made of margins that exist already.
+    ``require(suite, forget, config)`` raises :class:`~expunge.errors.StoreError`, which names the command that makes
+    what is missing; it is called before any work. ``load(suite, forget, models, config)`` reads it for these models.
     """
 
-    config: type
+    require: Callable[[Suite, ForgetSet, Any], None]
+    load: Callable[[Suite, ForgetSet, Sequence[int], Any], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row of METHODS; each method's own file ends with it.
+
+    ``config`` is a frozen dataclass; ``unlearn`` yields the ensemble after each epoch, one that has no epochs yields
+    once, and leaves its input as it is. An anchor has no ``unlearn``: its row is made of margins that exist already.
+    """
+
     unlearn: Unlearn | None
+    config: type = NoSettings
     summary: str
-    source: str
-    needs: tuple[str, ...]
+    cite: tuple[str, ...] = ()  # keys of references.toml, the source first
+    needs: tuple[str, ...] = ()
+    search: Mapping[str, Space] = field(default_factory=dict)  # where tuning looks for settings
+    prepare: Preparation | None = None
+    deviations: str = ""  # what public code does otherwise, and what is done here
+    ranked: bool = True  # an upper bound, which uses retrained models, has no rank
+    from_scratch: bool = False  # it trains models from their first weights, and costs about what a retraining costs
 
     @property
     def anchor(self) -> bool:
         return self.unlearn is None
+
+    @property
+    def source(self) -> str:
+        """The first reference in a few words."""
+        return REFERENCES[self.cite[0]].short if self.cite else "none"
 
 
 @dataclass(frozen=True)
@@ -101,6 +125,8 @@ def run_method(
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
     device, models = ensemble.device, ensemble.origin.models
     split = resident_split(suite.split(forget), device)
+    if method.prepare:
+        split = replace(split, extra=method.prepare.load(suite, forget, models, config))
     rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models], device)
     teacher = ensemble.copy()
     teacher.meter = meter = Meter()
@@ -123,7 +149,7 @@ def run_method(
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started) / len(ensemble)
         cost = meter.units / (3 * split.retraining * len(ensemble))
-        student.origin = dataclasses.replace(
+        student.origin = replace(
             ensemble.origin,
             kind="unlearned",
             forget_set=forget.key,

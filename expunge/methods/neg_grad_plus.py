@@ -10,6 +10,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
@@ -40,3 +42,13 @@ def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Gener
         return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
 
     yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+
+
+METHOD = Method(
+    unlearn=neg_grad_plus,
+    config=NegGradPlus,
+    summary="descend on the retain loss and climb the forget loss in one step",
+    cite=("kurmanji2023",),
+    needs=("forget data", "retain data"),
+    search={"lr": RATES, "beta": Between(0.8, 0.999), "forget_batch_size": OneOf((16, 64))},
+)

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, descend, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
 
 
@@ -30,14 +33,25 @@ def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Gene
     x = torch.cat([split.retain.x, split.forget.x])
 
     def epoch() -> Iterator[Batch]:
-        labels = torch.cat([split.retain.y.expand(len(rng), -1), wrong_labels(split, rng)], dim=1)
+        labels = torch.cat(
+            [split.retain.y.expand(len(rng), -1), wrong_labels(split.forget.y, split.classes, rng)], dim=1
+        )
         for rows in rng.permutation(len(x)).split(cfg.batch_size, dim=1):
             yield x[rows], labels.gather(1, rows)
 
     yield from descend(ensemble, cfg, ([(xent, epoch())] for _ in range(cfg.epochs)))
 
 
-def wrong_labels(split: Split, rng: Generators) -> Tensor:
-    """For every model and forget example, one of the other classes, all equally likely: ``(models, forget)``."""
-    away = 1 + rng.integers(split.classes - 1, len(split.forget))
-    return (split.forget.y + away) % split.classes
+def wrong_labels(labels: Int[Tensor, "... examples"], classes: int, rng: Generators) -> Int[Tensor, "models examples"]:
+    """For every model and example, one of the other classes, all equally likely."""
+    return (labels + 1 + rng.integers(classes - 1, labels.shape[-1])) % classes
+
+
+METHOD = Method(
+    unlearn=random_labels,
+    config=RandomLabels,
+    summary="train on with wrong random labels for the forget set",
+    cite=("golatkar2020", "graves2021"),
+    needs=("forget data", "retain data"),
+    search={"lr": RATES, "epochs": OneOf((1, 2))},
+)

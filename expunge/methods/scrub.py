@@ -11,6 +11,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, cross_entropy
 from expunge.methods._descend import Phase, Walk, descend, require, shuffled
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
@@ -72,3 +74,20 @@ def distillation(
     """``T^2 KL(softmax(teacher / T) || softmax(student / T))``, mean over the batch, in nats, for each model."""
     p, q = (logits.div(temperature).log_softmax(-1) for logits in (teacher, student))
     return temperature**2 * (p.exp() * (p - q)).sum(-1).mean(1)
+
+
+METHOD = Method(
+    unlearn=scrub,
+    config=Scrub,
+    summary="a student disobeys its teacher on the forget set and obeys it on the rest",
+    cite=("kurmanji2023",),
+    needs=("forget data", "retain data"),
+    search={
+        "lr": RATES,
+        "alpha": Between(0.01, 1.0, log=True),
+        "temperature": OneOf((1.0, 2.0, 4.0)),
+        "forget_batch_size": OneOf((4, 16, 64)),
+    },
+    deviations="data-unlearning-bench builds the optimizer on the teacher, so its student's weights never move; here "
+    "the optimizer is the student's. The learning rate is constant, and the student is not averaged over steps.",
+)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -44,7 +45,15 @@ class Task:
     def key(self, models: range) -> str:
         """Where the result for these models lies in the store: it changes with all that changes the result."""
         code = fingerprint(self.name) if ":" in self.name else ""
-        facts = [self.name, code, _source_digest(), self.settings, self.forget.digest, self.seed, versions()["torch"]]
+        facts = [
+            self.name,
+            code,
+            _source_digest(self.name),
+            self.settings,
+            self.forget.digest,
+            self.seed,
+            versions()["torch"],
+        ]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
 
@@ -109,8 +118,19 @@ def _unlearned(task: Task, models: Sequence[int]) -> _Unlearned:
 
 
 @cache
-def _source_digest() -> str:
-    """Hash of the code that turns pretrained models into unlearned ones: other code, other results."""
-    package = Path(__file__).parents[1]
-    files = sorted([*(package / "methods").glob("*.py"), *(package / "ensembles").glob("*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _source_digest(method: str) -> str:
+    """Hash of the code that turns pretrained models into unlearned ones by ``method``: other code, other results.
+
+    That is all of the ensembles, this file, and the method's module with those of the methods that it imports.
+    """
+    folder = Path(__file__).parent
+    wanted, files = (
+        [method.replace("-", "_"), "method", "user", "task"],
+        set((folder.parent / "ensembles").glob("*.py")),
+    )
+    while wanted:
+        file = folder / f"{wanted.pop()}.py"
+        if file.exists() and file not in files:
+            files.add(file)
+            wanted += re.findall(r"^from expunge\.methods\.(\w+) import", file.read_text(), re.MULTILINE)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

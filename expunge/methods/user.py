@@ -33,7 +33,7 @@ def user_method(name: str) -> Method:
 def from_function(function: Function, summary: str) -> Method:
     """The method that runs ``function`` on each model."""
     unlearn = functools.partial(_one_by_one, function)
-    return Method(NoSettings, unlearn, summary, "the user", ("forget data", "retain data"))
+    return Method(unlearn=unlearn, summary=summary, needs=("forget data", "retain data"))
 
 
 def fingerprint(name: str) -> str:

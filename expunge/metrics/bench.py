@@ -112,6 +112,9 @@ def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
     for forget in {task.forget.name: task.forget for task in tasks}.values():
         for first in (0, suite.models // 2):
             read_measured(Plan(suite, "oracle", forget), first, models)
+    for task in tasks:
+        if task.method.prepare:
+            task.method.prepare.require(suite, task.forget, task.config)
 
 
 def _run(tasks: Sequence[Task], models: int, workers: Workers, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:
@@ -237,7 +240,7 @@ def _units(task: Task) -> float:
     """Forward and backward passes of one example through one model that a task takes, its measurements included."""
     split = task.suite.split(task.forget)
     examples = len(split.forget) + (len(split.retain) if "retain data" in task.method.needs else 0)
-    return float(task.config.epochs * (1.2 * examples + task.suite.data.examples / 3))
+    return float(getattr(task.config, "epochs", 1) * (1.2 * examples + task.suite.data.examples / 3))
 
 
 @cache

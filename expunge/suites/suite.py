@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -58,13 +59,21 @@ class ForgetSet:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What an unlearning method is given: examples to keep, examples to forget, the number of classes."""
+    """What an unlearning method is given: examples to keep, examples to forget, how the models were trained.
+
+    ``extra`` is what the method's own row prepared out of a store, in a type of the method's own; None for most.
+    """
 
     retain: Examples
     forget: Examples
     classes: int
-    batch_size: int
-    retraining: int  # forward and backward passes of single examples that one retraining takes
+    recipe: Recipe
+    extra: Any = None
+
+    @property
+    def retraining(self) -> int:
+        """Forward and backward passes of single examples that one retraining takes."""
+        return self.recipe.epochs * len(self.retain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +243,7 @@ class Suite:
     def split(self, forget: ForgetSet) -> Split:
         """The view of the data that an unlearning method gets."""
         keep, train = self.retain(forget), self.data.train
-        passes = self.recipe.epochs * len(keep)
-        return Split(train.take(keep), train.take(forget.indices), self.data.classes, self.recipe.batch_size, passes)
+        return Split(train.take(keep), train.take(forget.indices), self.data.classes, self.recipe)
 
 
 def with_derived(suite: Suite) -> Suite:

@@ -1,0 +1,48 @@
+"""Where methods come from: the entries of references.toml, in a few words and as BibTeX."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One publication; ``authors`` as BibTeX writes them, ``venue`` the conference or journal, absent for preprints."""
+
+    authors: str
+    title: str
+    year: int
+    venue: str = ""
+    arxiv: str = ""
+    doi: str = ""
+    url: str = ""
+
+    @property
+    def short(self) -> str:
+        """First author, year, and where to find it.
+
+        >>> Reference(authors="Ada, A. and Bob, B. and Cy, C.", title="T", year=2023, arxiv="2302.09880").short
+        'Ada et al. 2023, arXiv:2302.09880'
+        """
+        names = [name.partition(",")[0] for name in self.authors.split(" and ")]
+        who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
+        place = f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}" if self.doi else self.venue or self.url
+        return f"{who} {self.year}, {place}"
+
+    def bibtex(self, key: str) -> str:
+        """The entry for a bibliography."""
+        where = {"booktitle": self.venue} if self.venue else {"howpublished": self.url} if self.url else {}
+        fields = {"author": self.authors, "title": f"{{{self.title}}}", **where, "year": str(self.year)}
+        fields |= {"eprint": self.arxiv, "archiveprefix": "arXiv"} if self.arxiv else {}
+        fields |= {"doi": self.doi} if self.doi else {}
+        fields |= {"url": self.url} if self.url and self.venue else {}
+        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        return f"@{'inproceedings' if self.venue else 'misc'}{{{key},\n{lines}\n}}"
+
+
+def _read() -> dict[str, Reference]:
+    entries = tomllib.loads(Path(__file__).with_name("references.toml").read_text())
+    return {key: Reference(**entry) for key, entry in entries.items()}
+
+
+REFERENCES = _read()

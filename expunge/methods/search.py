@@ -1,0 +1,42 @@
+"""Where tuning looks for a setting: a range of numbers, or a choice of values."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.records import Setting
+
+
+@dataclass(frozen=True)
+class Between:
+    """Numbers from ``low`` to ``high``, both possible; uniform, or uniform in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def draw(self, rng: np.random.Generator) -> Setting:
+        """One value at random; others are rounded to 3 digits, so that a recipe can be read."""
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        if self.whole and not self.log:
+            return int(rng.integers(int(low), int(high) + 1))
+        value = math.exp(rng.uniform(low, high)) if self.log else rng.uniform(low, high)
+        return round(value) if self.whole else min(max(float(f"{value:.3g}"), self.low), self.high)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of ``values``, all equally likely."""
+
+    values: tuple[Setting, ...]
+
+    def draw(self, rng: np.random.Generator) -> Setting:
+        """One value at random."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+
+Space = Between | OneOf
+
+RATES = Between(1e-4, 0.5, log=True)  # learning rates

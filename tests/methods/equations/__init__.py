@@ -1,0 +1,1 @@
+"""One hand-computed case for each method, in the file of its family."""

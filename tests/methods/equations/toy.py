@@ -1,0 +1,96 @@
+"""A linear network of two inputs and three classes, one example to keep, one to forget; and gradients by hand."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles.seeds import Generators
+from expunge.methods import METHODS
+from expunge.suites import Examples, Split
+from expunge.suites.recipe import Recipe
+
+LR = 0.1
+W = torch.tensor([[1.0, -0.5], [0.25, 0.5], [-1.0, 0.0]], dtype=torch.float64)
+RETAIN = Examples(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.tensor([0]))
+FORGET = Examples(torch.tensor([[-1.0, 1.0]], dtype=torch.float64), torch.tensor([2]))
+SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sizes that a cost is made of: epochs, retained and forgotten examples, and the epochs of one retraining."""
+
+    epochs: int
+    retain: int
+    forget: int
+    retraining_epochs: int
+    classes: int = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """``check(name)`` raises unless the row ``name`` does what the equation of this method says.
+
+    ``examples`` counts by hand the passes forward and backward of one example through one model; a pass that goes
+    forward only is a third of one.
+    """
+
+    check: Callable[[str], None]
+    examples: Callable[[Counts], float]
+
+
+def run_toy(
+    name: str, settings: Mapping[str, object], split: Split = SPLIT, w: Tensor = W, models: int = 2
+) -> list[Tensor]:
+    """The weight matrices after each epoch, ``(models, classes, inputs)``; settings that a row lacks are dropped."""
+    method = METHODS[name]
+    known = {field.name for field in dataclasses.fields(method.config)}
+    config = method.config(**{key: value for key, value in settings.items() if key in known})
+    assert method.unlearn is not None
+    steps = method.unlearn(linear(w, models), split, config, Generators(range(models)))
+    return [step.state()["0.weight"] for step in steps]
+
+
+def linear(w: Tensor = W, models: int = 2) -> Ensemble:
+    """The same linear network, so many times."""
+    network = nn.Sequential(nn.Linear(w.shape[1], w.shape[0], bias=False)).double()
+    network.load_state_dict({"0.weight": w})
+    origin = Origin("test", "0", "pretrained", None, tuple(range(models)))
+    return Ensemble.stack([network] * models, origin, (w.shape[1],))
+
+
+def require_steps(found: Sequence[Tensor], *expected: Tensor | Sequence[Tensor]) -> None:
+    """Raise AssertionError unless every model is, after each epoch, at the weights expected, or at one of several."""
+    assert len(found) == len(expected)
+    for weights, wanted in zip(found, expected, strict=True):
+        choices = [wanted] if isinstance(wanted, Tensor) else wanted
+        for each in weights:
+            assert any(torch.allclose(each, one, rtol=0, atol=1e-12) for one in choices)
+
+
+def steps_to(
+    settings: Mapping[str, object], *expected: Callable[[], Tensor | Sequence[Tensor]]
+) -> Callable[[str], None]:
+    """A check: after each epoch with these settings the weights are those that the functions compute."""
+
+    def check(name: str) -> None:
+        require_steps(run_toy(name, settings), *(each() for each in expected))
+
+    return check
+
+
+def cross_entropy_gradient(w: Tensor, x: Tensor, y: int) -> Tensor:
+    """``(softmax(W x) - e_y) x^T``."""
+    p = (w @ x).softmax(0)
+    p[y] -= 1
+    return p[:, None] * x
+
+
+def distillation_gradient(teacher: Tensor, w: Tensor, x: Tensor, t: float) -> Tensor:
+    """Of ``T^2 KL(softmax(W0 x / T) || softmax(W x / T))``: ``T (q - p) x^T``."""
+    p, q = (teacher @ x / t).softmax(0), (w @ x / t).softmax(0)
+    return t * (q - p)[:, None] * x
