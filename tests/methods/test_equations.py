@@ -1,4 +1,4 @@
-"""Every method against its own equation, in a case computed by hand; each fails when another row is put in its place."""
+"""Every method against its own equation, computed by hand; each case fails when another row is put in its place."""
 
 import math
 
