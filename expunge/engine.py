@@ -119,10 +119,8 @@ def _on(jobs: Sequence[Job], workers: Workers) -> Iterator[tuple[Job, Any]]:
     from distributed.comm.core import CommClosedError
     from distributed.utils import silence_logging_cmgr
 
-    for name in (
-        "asyncio",
-        "tornado.application",
-    ):  # they tell, at length and late, of connections that died with a worker
+    # They tell, at length and late, of connections that died with a worker.
+    for name in ("asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     connected = _cluster(workers) if isinstance(workers, str) else _local_workers(min(workers, len(jobs)))
     try:
@@ -149,9 +147,8 @@ def _local_workers(count: int) -> "Iterator[Client]":
         """What is done in each worker, those that replace lost ones included."""
 
         def setup(self, worker: Any) -> None:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # Ctrl-C reaches all of a terminal; the parent ends its workers
+            # Ctrl-C reaches all of a terminal; the parent ends its workers.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             if torch.cuda.device_count() > 1:
                 os.environ.setdefault("EXPUNGE_DEVICE", f"cuda:{int(worker.name) % torch.cuda.device_count()}")
 

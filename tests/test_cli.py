@@ -161,6 +161,7 @@ def test_settings_reach_the_method(tmp_path: Path) -> None:
         (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
         (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
         (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy of numbers"),
+        (["score", "digits", "random-50", "torn.npy"], "torn.npy is no .npy of numbers (TokenError)"),
         (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
         (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
@@ -172,6 +173,7 @@ def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, t
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine.py").write_text("def forget(model, retain, forget, seed):\n    return model\n")
     (tmp_path / "broken.py").write_text("def forget(:\n")
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY\x01\x00\x06\x00{'a'((")
     before = sorted(tmp_path.rglob("*"))
     assert message in refused(run(*arguments, cwd=tmp_path))
     after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts]

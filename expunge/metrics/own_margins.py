@@ -39,7 +39,7 @@ def score_margins(
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
     values = _as_float32(values)
-    origin = Origin(suite.name, suite.digest, "unlearned", forget.key, tuple(range(models)))
+    origin = Origin(suite.address, suite.digest, "unlearned", forget.key, tuple(range(models)))
     yours = Row(suite, forget, name, Measured(values, None, origin))
     identity = Row(
         suite, forget, "identity", read_measured(Plan(suite, "pretrained"), 0, models), cost=0.0, seconds=0.0
@@ -92,8 +92,8 @@ def _load(file: Path) -> ndarray:
         array: ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadMargins(f"there is no file {file}; expected a .npy of margins") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise BadMargins(f"{file} is no .npy of numbers: {error}") from None
+    except Exception as error:  # a damaged file makes numpy raise anything, and advise what must not be done
+        raise BadMargins(f"{file} is no .npy of numbers ({type(error).__name__})") from None
     if not isinstance(array, ndarray):
         raise BadMargins(f"{file} is an .npz; expected a .npy of margins")
     return array
