@@ -87,8 +87,7 @@ def estimate(
     [Estimate(value=2.0, low=-10.706204736174694, high=14.706204736174694)]
     """
     grouped = group_models(unlearned, oracle, groups)
-    versions = [partial(_kept, kept=each) for each in left_out(grouped)]
-    return jackknife(numbers_of(statistic, unlearned, oracle, versions), grouped, level=level, bounds=bounds)
+    return jackknife(left_out_numbers(statistic, unlearned, oracle, grouped), grouped, level=level, bounds=bounds)
 
 
 def estimate_by_dealing(
@@ -169,12 +168,28 @@ def paired_difference(
     >>> paired_difference(lambda u, o: u.mean(axis=0), oracle + 2, oracle + 3, oracle)
     [Difference(value=-1.0, low=-1.0, high=-1.0, p_value=0.0)]
     """
-
     if first.shape != second.shape:
         raise MismatchedEnsembles(f"expected two methods on the same models, got {first.shape} and {second.shape}")
     grouped = group_models(first, oracle, groups)
-    versions = [partial(_kept, kept=each) for each in left_out(grouped)]
-    one, other = (numbers_of(statistic, margins, oracle, versions) for margins in (first, second))
+    one, other = (left_out_numbers(statistic, margins, oracle, grouped) for margins in (first, second))
+    return difference_of(one, other, grouped, level=level)
+
+
+def left_out_numbers(
+    statistic: Statistic, unlearned: ndarray, oracle: ndarray, grouped: tuple[ndarray, ndarray]
+) -> Float[ndarray, "versions numbers"]:
+    """The numbers of the ensembles as they are, then without each group of models: what a jackknife is made of."""
+    return numbers_of(statistic, unlearned, oracle, [partial(_kept, kept=each) for each in left_out(grouped)])
+
+
+def difference_of(
+    one: Float[ndarray, "versions numbers"],
+    other: Float[ndarray, "versions numbers"],
+    grouped: tuple[ndarray, ndarray],
+    *,
+    level: float = 0.95,
+) -> list[Difference]:
+    """:func:`paired_difference` of two methods, from the :func:`left_out_numbers` of each."""
     value, error, freedom = _errors(one - other, grouped)
     half = stdtrit(freedom, (1 + level) / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from expunge.metrics.calibration import holm, paired_difference
+from expunge.errors import MismatchedEnsembles
+from expunge.metrics.calibration import difference_of, group_models, holm, left_out_numbers
 from expunge.metrics.klom import klom
 
 LEVEL = 0.05  # chance of any false order among all pairs
@@ -32,7 +33,7 @@ def rank(
 
     Row ``i`` of every method began from pretrained model ``i``. Each pair is compared by
     :func:`~expunge.metrics.calibration.paired_difference`, and Holm's correction over all pairs holds the chance of any
-    false order at 5 %.
+    false order at 5 %. What the jackknife needs of a method is computed once and serves all its pairs.
 
     >>> rng = np.random.default_rng(0)
     >>> oracle, near = rng.normal(size=(2, 50, 30))
@@ -43,9 +44,15 @@ def rank(
     def headline(unlearned: ndarray, reference: ndarray) -> ndarray:
         return np.array([np.percentile(klom(unlearned, reference), 95)])
 
-    pairs = list(combinations(margins, 2))
     part = {name: values[:, forget] for name, values in margins.items()}
-    found = [paired_difference(headline, part[a], part[b], oracle[:, forget])[0] for a, b in pairs]
+    if len({values.shape for values in part.values()}) > 1:
+        raise MismatchedEnsembles("expected methods on the same models, got " + _shapes(margins))
+    if not part:
+        return {}
+    grouped = group_models(next(iter(part.values())), oracle)
+    numbers = {name: left_out_numbers(headline, values, oracle[:, forget], grouped) for name, values in part.items()}
+    pairs = list(combinations(margins, 2))
+    found = [difference_of(numbers[a], numbers[b], grouped)[0] for a, b in pairs]
     better = dict.fromkeys(margins, 0)
     worse = dict.fromkeys(margins, 0)
     for (first, second), difference, p in zip(pairs, found, holm([each.p_value for each in found]), strict=True):
@@ -55,3 +62,7 @@ def rank(
         better[loser] += 1
         worse[winner] += 1
     return {name: Rank(1.0 + better[name], float(len(part) - worse[name])) for name in margins}
+
+
+def _shapes(margins: Mapping[str, ndarray]) -> str:
+    return ", ".join(f"{values.shape} of {name!r}" for name, values in margins.items())
