@@ -4,7 +4,8 @@ Activations are ``(models, batch, channels, ...)``. Between convolutions they li
 models inside the channels, so that splitting and merging the model axis moves no byte.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,11 @@ def run(layer: nn.Module, x: Tensor) -> Tensor:
 def _merge(x: Tensor) -> Tensor:
     """``(models, batch, channels, ...)`` to ``(batch, models * channels, ...)``."""
     merged = x.transpose(0, 1).flatten(1, 2)
-    return merged.contiguous(memory_format=torch.channels_last) if merged.ndim == 4 else merged
+    if merged.ndim != 4:
+        return merged
+    if len(merged) == 1:  # a copy, for its strides: with those of a view, torch's BatchNorm goes backward wrongly
+        return merged.clone(memory_format=torch.channels_last)
+    return merged.contiguous(memory_format=torch.channels_last)
 
 
 def _divide(x: Tensor, models: int) -> Tensor:
@@ -113,8 +118,21 @@ def _vmapped(layer: nn.Module, x: Tensor) -> Tensor:
         result: Tensor = torch.func.functional_call(layer, (parameters, buffers), (each,))
         return result
 
-    result: Tensor = torch.func.vmap(one)(dict(layer.named_parameters()), dict(layer.named_buffers()), x)
+    with _differentiable_attention():
+        result: Tensor = torch.func.vmap(one)(dict(layer.named_parameters()), dict(layer.named_buffers()), x)
     return result
+
+
+@contextlib.contextmanager
+def _differentiable_attention() -> Iterator[None]:
+    """Where autograd records, without torch's fast attention of evaluation mode: it has no derivative, and under vmap
+    torch does not see that one will be asked for."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(before and not torch.is_grad_enabled())
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 # The type must match exactly: a subclass may compute something else, and goes through vmap.

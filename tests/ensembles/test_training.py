@@ -1,6 +1,7 @@
 """The law of the stack: training together is training one by one."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -70,6 +71,22 @@ def test_a_stack_computes_what_its_models_compute(network: Callable[[], nn.Modul
     assert together.shape == (MODELS, EXAMPLES, 3)
     for index, model in enumerate(stacked):
         torch.testing.assert_close(together[index], model(data.x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_stack_goes_backward_as_its_models_do_on_a_single_example(training: bool) -> None:
+    """BatchNorm on views of a batch of one: right forward, wrong backward, unless the strides are put straight."""
+    layers = [nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)]
+    models = [nn.Sequential(*map(deepcopy, layers)).double().train(training) for _ in range(3)]
+    stack = ensemble_of(models).train(training)
+    x = random_examples(1).x
+    stack(x).sigmoid().sum().backward()
+    found = [parameter.grad for parameter in stack.parameters()]
+    for row, model in enumerate(models):
+        model(x).sigmoid().sum().backward()
+        for gradients, parameter in zip(found, model.parameters(), strict=True):
+            assert gradients is not None
+            torch.testing.assert_close(gradients[row], parameter.grad, rtol=0, atol=1e-12)
 
 
 def test_per_model_inputs_and_shared_inputs_agree(data: Examples) -> None:

@@ -1,0 +1,99 @@
+"""Gradients of single examples, of all models at once: each model is stacked as often as a block has examples."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from expunge.ensembles.device import exact_arithmetic
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.train import cross_entropy
+from expunge.suites.suite import Examples
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (rows, batch, classes), labels (rows, batch) -> means (rows,)
+
+BLOCK = 2**24  # numbers that the gradients of one block may have; four times as many are held at once
+MOST = 256  # examples of each model in one block: their activations need room too
+
+
+def per_sample_gradients(
+    ensemble: Ensemble,
+    examples: Examples,
+    rows: Int[Tensor, "models n"] | None = None,
+    loss: Loss = cross_entropy,
+    *,
+    group: int = 1,
+) -> Iterator[Float[Tensor, "models block d"]]:
+    """For each model the gradients of ``loss`` on its single examples, in blocks, in the order of ``rows``.
+
+    ``d`` counts the weights in the order of ``ensemble.parameters()``. Without ``rows``, all examples in their own
+    order. With ``group``, gradients of the mean over that many examples at a time; the last group may be smaller.
+    Evaluation mode, so no example depends on another; on the ensemble's meter each counts forward and backward.
+    """
+    rows = in_order(ensemble, examples) if rows is None else rows
+    size = max(1, min(MOST, BLOCK // flat_weights(ensemble).numel()))
+    whole = rows.shape[1] // group * group
+    for part, groups in ((rows[:, :whole], whole // group), (rows[:, whole:], 1)):
+        if part.shape[1]:
+            yield from _gradients(ensemble, examples, part.unflatten(1, (groups, -1)), loss, size)
+
+
+def _gradients(
+    ensemble: Ensemble, examples: Examples, rows: Int[Tensor, "models groups group"], loss: Loss, size: int
+) -> Iterator[Float[Tensor, "models block d"]]:
+    for block in rows.split(size, dim=1):
+        stack = _repeated(ensemble, block.shape[1])
+        picked = block.flatten(0, 1)
+        with torch.enable_grad(), exact_arithmetic():
+            loss(stack(examples.x[picked]), examples.y[picked]).sum().backward()
+        gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in stack.parameters()]
+        flat: Tensor = torch.cat([each.flatten(1) for each in gradients], dim=1)
+        yield flat.unflatten(0, (len(ensemble), -1))
+
+
+def mean_square(
+    ensemble: Ensemble,
+    examples: Examples,
+    rows: Int[Tensor, "models n"] | None = None,
+    loss: Loss = cross_entropy,
+    *,
+    group: int = 1,
+) -> Float[Tensor, "models d"]:
+    """Mean over the examples of the squares of their gradients, see :func:`per_sample_gradients`."""
+    total, count = torch.zeros_like(flat_weights(ensemble)), 0
+    for block in per_sample_gradients(ensemble, examples, rows, loss, group=group):
+        total += block.square().sum(1)
+        count += block.shape[1]
+    return total / count
+
+
+def in_order(ensemble: Ensemble, examples: Examples) -> Int[Tensor, "models n"]:
+    """Every example once, in the same order for all models."""
+    return torch.arange(len(examples), device=ensemble.device).expand(len(ensemble), -1)
+
+
+def flat_weights(ensemble: Ensemble) -> Float[Tensor, "models d"]:
+    """The weights of each model in a row, in the order of ``ensemble.parameters()``: a copy."""
+    return torch.cat([parameter.detach().flatten(1) for parameter in ensemble.parameters()], dim=1)
+
+
+@torch.no_grad()
+def with_weights(ensemble: Ensemble, weights: Float[Tensor, "models d"]) -> Ensemble:
+    """A copy of ``ensemble`` in evaluation mode that has these weights; its buffers stay."""
+    result = ensemble.copy().eval()
+    parameters = list(result.parameters())
+    for parameter, part in zip(parameters, weights.split([each[0].numel() for each in parameters], 1), strict=True):
+        parameter.copy_(part.view_as(parameter))
+    return result
+
+
+def _repeated(ensemble: Ensemble, times: int) -> Ensemble:
+    """Every model so many times in a row, in evaluation mode, on the same meter."""
+    models = tuple(model for model in ensemble.origin.models for _ in range(times))
+    state = {key: tensor.repeat_interleave(times, 0) for key, tensor in ensemble.state().items()}
+    origin = replace(ensemble.origin, models=models)
+    result = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).eval()
+    result.meter = ensemble.meter
+    return result
