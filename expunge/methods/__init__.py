@@ -8,10 +8,19 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, lookup
 from expunge.methods import (
     ascent_descent,
+    cfw,
+    ct,
+    fcs,
     fine_tune,
     gradient_ascent,
+    kde,
+    msg,
     neg_grad_plus,
+    npo,
+    prmq,
+    prune_first,
     random_labels,
+    rni,
     scrub,
 )
 from expunge.methods.method import Method, Step, configure, run_method
@@ -33,12 +42,21 @@ METHODS: dict[str, Method] = {
     "ascent-descent": ascent_descent.METHOD,
     "neg-grad-plus": neg_grad_plus.METHOD,
     "random-labels": random_labels.METHOD,
+    "npo": npo.METHOD,
     # Teachers and students.
     "scrub": scrub.METHOD,
     # Weights damped, or drawn anew.
     # By influence and curvature.
     # Sparse, and layer by layer.
+    "prune-first": prune_first.METHOD,
     # Winners of the NeurIPS 2023 challenge.
+    "fcs": fcs.METHOD,
+    "msg": msg.METHOD,
+    "cfw": cfw.METHOD,
+    "prmq": prmq.METHOD,
+    "ct": ct.METHOD,
+    "kde": kde.METHOD,
+    "rni": rni.METHOD,
     # In weight space.
     # With retrained models, shards and logs.
 }

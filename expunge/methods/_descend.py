@@ -51,7 +51,12 @@ def descend(ensemble: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]
 
     The optimizer is born with the student, so it cannot hold the teacher's weights. SGD, no weight decay.
     """
-    student = ensemble.copy().train()
+    yield from descend_from(ensemble.copy(), config, epochs)
+
+
+def descend_from(student: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]]]) -> Iterator[Ensemble]:
+    """:func:`descend` of a ``student`` that a method has made of a copy already; it is changed in place."""
+    student.train()
     optimizer = Descent(student, lr=config.lr, momentum=config.momentum)
     for phases in epochs:
         for loss, batches in phases:

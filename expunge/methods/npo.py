@@ -1,0 +1,75 @@
+"""NPO, negative preference optimization: push down the label's probability, the less the lower it is already."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods.method import Method
+from expunge.methods.scrub import teach
+from expunge.methods.search import RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativePreference(Walk):
+    """Minimise ``-(2 / beta) mean log sigmoid(-beta log(p_y / p0_y))`` on forget, plus ``gamma CE(retain)``.
+
+    ``p_y`` is the student's probability of the label, ``p0_y`` that of the ensemble as it came. As ``beta`` goes to 0
+    the first term becomes ascent on the cross-entropy. Zhang et al. 2024, arXiv:2404.05868, with the label of an
+    example in the place of the tokens of an answer.
+    """
+
+    epochs: int = 1
+    lr: float = 0.05
+    beta: float = 1.0
+    gamma: float = 1.0
+    forget_batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta > 0, "beta must be above 0", self.beta)
+        require(self.gamma >= 0, "gamma must be at least 0", self.gamma)
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
+
+
+def npo(ensemble: Ensemble, split: Split, cfg: NegativePreference, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+    reference = ensemble.copy().eval()
+
+    def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
+        retain, forget = batch
+        ratio = log_likelihood(student(forget[0]), forget[1]) - log_likelihood(teach(reference, forget), forget[1])
+        return cfg.gamma * xent(student, retain) - 2 / cfg.beta * logsigmoid(-cfg.beta * ratio).mean(1)
+
+    def pairs() -> Iterator[tuple[Batch, Batch]]:
+        forget = cycled(split.forget, cfg.forget_batch_size, rng)
+        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
+
+    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+
+
+def log_likelihood(logits: Float[Tensor, "models batch classes"], labels: Tensor) -> Float[Tensor, "models batch"]:
+    """``log p_y`` of every example."""
+    return logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+
+
+METHOD = Method(
+    unlearn=npo,
+    config=NegativePreference,
+    summary="push the forget labels' probability down, the less the lower it is, and fine-tune",
+    cite=("zhang2024npo",),
+    needs=("forget data", "retain data"),
+    search={
+        "lr": RATES,
+        "beta": Between(0.05, 5.0, log=True),
+        "gamma": Between(0.5, 50.0, log=True),
+        "forget_batch_size": OneOf((16, 64)),
+    },
+)
