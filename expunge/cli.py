@@ -20,6 +20,7 @@ from expunge.terminal import (
     print_line,
     print_ported,
     print_scores,
+    print_search,
     say,
 )
 
@@ -87,6 +88,9 @@ def bench(
         int | None,
         typer.Option(help="The first N pretrained models, against N oracles; default: 100, or all."),
     ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
+    ] = "tuned",
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
     workers: Workers = None,
@@ -94,6 +98,7 @@ def bench(
     as_json: AsJson = False,
 ) -> int:
     """Score unlearning methods against the oracles of SUITE: table, records, report."""
+    from expunge.methods.recipes import in_words as recipes_in_words
     from expunge.metrics.bench import bench as run
     from expunge.metrics.bench import estimate_seconds, plan_tasks
     from expunge.reports import report as write_report
@@ -103,7 +108,8 @@ def bench(
     names = method or None
     models = min(100, loaded.models // 2) if models is None else models
     settings = _settings(set_ or [])
-    tasks = plan_tasks(loaded, names, forget_set, models=models, settings=settings, seed=seed)
+    tasks = plan_tasks(loaded, names, forget_set, models=models, settings=settings, recipe=recipe, seed=seed)
+    say(recipes_in_words(loaded.name, {task.name: task.recipe for task in tasks if task.recipe}))
     say(_estimate(tasks, estimate_seconds(tasks, models, where)))
     with ProgressLine("bench") as watch:
         scores = run(
@@ -112,6 +118,7 @@ def bench(
             forget_set,
             models=models,
             settings=settings,
+            recipe=recipe,
             seed=seed,
             out=out_,
             workers=where,
@@ -122,6 +129,51 @@ def bench(
     print_scores(scores, as_json)
     say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
     return _code(scores)
+
+
+@app.command(epilog="Example: expunge tune scrub digits --budget 24 --out scrub.json")
+def tune(
+    method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
+    suite: Suite = "digits",
+    budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
+    sampler: Annotated[str, typer.Option(help="random, or optuna where expunge[tune] is installed.")] = "random",
+    seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
+    models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
+    oracles: Annotated[
+        int | None, typer.Option(help="Oracles of each tuning set; default: half of what the suite has.")
+    ] = None,
+    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 0.15,
+    out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+) -> int:
+    """Search the settings of METHOD that come nearest to the oracles of SUITE, on what no bench scores."""
+    from dataclasses import asdict
+
+    from expunge.methods.recipes import require_writable, write_search
+    from expunge.metrics.tuning import tune as run
+
+    if out_:
+        require_writable(out_)
+    with ProgressLine("tune") as watch:
+        found = run(
+            method,
+            suite,
+            budget=budget,
+            sampler=sampler,
+            seed=seed,
+            models=models,
+            oracles=oracles,
+            limit=limit,
+            workers=_where(workers, cluster),
+            watch=watch,
+        )
+    if out_:
+        write_search(out_, found)
+        say(f"record: {out_}")
+    print_json(asdict(found)) if as_json else print_search(found, suite)
+    return OK if found.chosen else FAILED_ROWS
 
 
 @app.command(epilog="Example: expunge score digits random-50 margins.npy --name my-method")

@@ -52,6 +52,7 @@ class Score:
     hardware: str
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    recipe: str = ""  # which settings these are: "default", "tuned", ...; "" for anchors and in older records
 
 
 _SCORE = TypeAdapter(Score)

@@ -12,6 +12,7 @@ from expunge.records import Score, to_json
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
     from expunge.ensembles.published import Ported
+    from expunge.methods.recipes import Search
 
 out = Console()
 err = Console(stderr=True)
@@ -60,6 +61,24 @@ def print_ported(ensembles: "list[Ported]", as_json: bool) -> None:
         return
     for each in ensembles:
         print_line(f"{each.ensemble}  {each.models} models")
+
+
+def print_search(search: "Search", suite: str) -> None:
+    """The trials, the best first and the failed last, then what was chosen."""
+    best = sorted(search.trials, key=lambda each: (each.objective is None, each.objective, each.number))
+    for trial in best:
+        cost = "" if trial.cost is None else f"{100 * trial.cost:5.1f} %"
+        value = "failed" if trial.objective is None else f"{trial.objective:6.3f}"
+        settings = ", ".join(f"{key}={each}" for key, each in trial.settings.items()) or "the defaults"
+        print_line(f"{value:>6}  {cost:>7}  {trial.number:3}  {settings}{'  ' + trial.reason if trial.reason else ''}")
+    limit = f"cost at most {100 * search.limit:g} %" if search.limit else "no limit of cost: it trains from scratch"
+    print_line(f"{search.objective}; untouched {search.untouched:.3f}; {limit} of a retraining")
+    if search.chosen is None:
+        print_line("no trial succeeded: nothing is chosen")
+        return
+    keys = [key for key in search.space if key in search.chosen.settings]
+    options = " ".join(f"--set {search.method}.{key}={search.chosen.settings[key]}" for key in keys)
+    print_line(f"chosen: trial {search.chosen.trial}; expunge bench {suite} --method {search.method} {options}")
 
 
 def in_words(value: object) -> str:

@@ -17,11 +17,15 @@ from numpy import ndarray
 
 from expunge.cli import main
 from expunge.ensembles import Plan, read_measured
+from expunge.methods.recipes import read_search
 from expunge.records import Score, read_scores
 from expunge.suites import Suite
 
 EXPUNGE = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "expunge"]
 TWO = ["--method", "scrub", "--method", "gradient-ascent"]
+DEFAULTS = ["--recipe", "default"]
+TINY = f"{Path(__file__).parent / 'tiny_suite.py'}:tiny"
+TUNE = ["tune", "fine-tune", TINY, "--models", "3", "--oracles", "3", "--workers", "1", "--limit", "1"]
 SMALL = ["--models", "4", "--workers", "1", "--forget-set", "random-10"]
 
 
@@ -63,7 +67,7 @@ def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPUNGE_STORE", str(folder / "store"))
-        done = run("bench", "digits", *SMALL, *TWO, "--out", folder / "out")
+        done = run("bench", "digits", *SMALL, *TWO, *DEFAULTS, "--out", folder / "out")
     assert done.returncode == 0, done.stderr
     return folder / "out"
 
@@ -104,7 +108,7 @@ def test_every_number_has_an_interval_around_it_and_a_cost(benched: Path) -> Non
 
 def test_a_second_bench_finds_everything_done(benched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPUNGE_STORE", str(benched.parent / "store"))
-    done = run("bench", "digits", *SMALL, *TWO, "--out", tmp_path)
+    done = run("bench", "digits", *SMALL, *TWO, *DEFAULTS, "--out", tmp_path)
     assert done.returncode == 0
     assert "done" not in done.stderr  # no job ran
     assert scores_of(tmp_path) == scores_of(benched)
@@ -138,6 +142,41 @@ def test_settings_reach_the_method(tmp_path: Path) -> None:
     assert score.config["epochs"] == 1
 
 
+def test_bench_says_which_settings_it_uses_where_it_can(benched: Path, tmp_path: Path) -> None:
+    assert {score.method: score.recipe for score in scores_of(benched)} == {
+        "identity": "",
+        "oracle": "",
+        "scrub": "default",
+        "gradient-ascent": "default",
+    }
+    assert json.loads((benched / "run.json").read_text())["methods"]["scrub"]["recipe"] == "default"
+    assert "settings: default" in (benched / "report.html").read_text()
+    options = [*SMALL, "--method", "gradient-ascent", *DEFAULTS, "--set", "gradient-ascent.epochs=1"]
+    done = run("bench", "digits", *options, "--out", tmp_path)
+    assert "recipes: default: gradient-ascent with epochs set\n" in done.stderr
+
+
+def test_tune_prints_trials_and_leaves_a_record(tmp_path: Path) -> None:
+    done = run(*TUNE, "--budget", "2", "--out", tmp_path / "new" / "record.json")
+    assert done.returncode == 0, done.stderr
+    search = read_search(tmp_path / "new/record.json")
+    assert search.chosen is not None
+    assert f"chosen: trial {search.chosen.trial}; expunge bench {TINY} --method fine-tune --set " in done.stdout
+    assert "the defaults" in done.stdout
+    assert "oracle tuning-class" in done.stderr  # what is built is shown
+    again = run(*TUNE, "--budget", "2", "--json")
+    assert json.loads(again.stdout) == json.loads((tmp_path / "new/record.json").read_text())
+    assert "trial" not in again.stderr
+
+
+def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
+    done = run(*TUNE[:-1], "0.01", "--budget", "2", "--out", tmp_path / "record.json")
+    assert done.returncode == 3, done.stderr
+    assert "costs too much" in done.stdout
+    assert "no trial succeeded: nothing is chosen" in done.stdout
+    assert read_search(tmp_path / "record.json").chosen is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -166,6 +205,17 @@ def test_settings_reach_the_method(tmp_path: Path) -> None:
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
         (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
         (["report", "empty"], "run `expunge bench"),
+        (["bench", "digits", "--recipe", "tunned"], "unknown recipe 'tunned'; did you mean 'tuned'?"),
+        (["tune", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
+        (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
+        (["tune", "oracle"], "'oracle' is an anchor"),
+        (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
+        (["tune", "scrub", "--budget", "0"], "expected a budget of at least 1 trial, got 0"),
+        (["tune", "scrub", "--limit", "nan"], "expected a limit above 0"),
+        (["tune", "scrub", "--sampler", "grid"], "unknown sampler 'grid'; choose from optuna, random"),
+        (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),
+        (["tune", "scrub", "--out", "empty"], "expected a file to write the record to, got the folder empty"),
+        (["tune", "scrub", "--out", "mine.py/record.json"], "cannot write mine.py/record.json"),
         (["build", "digits", "--models", "0"], "expected at least 1 model, got 0"),
     ],
 )
@@ -180,7 +230,7 @@ def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, t
     assert after == before
 
 
-@pytest.mark.parametrize("command", ["bench", "score", "list", "info", "report", "build", "doctor"])
+@pytest.mark.parametrize("command", ["bench", "tune", "score", "list", "info", "report", "build", "doctor"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -21,8 +21,8 @@ Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
 class Walk:
     """The settings of every method that walks down a loss: SGD at a constant learning rate.
 
-    The defaults of each method are the best of a grid on models, forget sets and oracles that are never scored:
-    ``runs/default_recipes.py``.
+    The defaults of each method do well on models, forget sets and oracles of ``digits`` that are never scored; what a
+    search there found is its recipe (:mod:`expunge.methods.recipes`).
     """
 
     epochs: int

@@ -33,6 +33,7 @@ class Task:
     name: str
     config: Any
     seed: int
+    recipe: str = ""  # which settings these are, in words; it changes no result
 
     @property
     def method(self) -> Method:

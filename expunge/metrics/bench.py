@@ -17,6 +17,7 @@ from expunge.ensembles.train import cross_entropy
 from expunge.ensembles.weights import pretrain
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.evaluate import (
     Row,
@@ -45,6 +46,7 @@ def bench(
     *,
     models: int = 100,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    recipe: str = "tuned",
     seed: int = 0,
     out: Path | str = "out",
     workers: Workers = 1,
@@ -53,15 +55,17 @@ def bench(
 ) -> list[Score]:
     """Score ``methods`` (default: all) on ``forget_sets`` (default: all) and write records and arrays to ``out``.
 
-    The anchors ``identity`` and ``oracle`` are in every bench. A method that raises or diverges becomes rows of status
-    "failed"; the others finish. What was computed before, by whatever run, is taken from the store.
+    ``recipe`` is "tuned" for the settings that were found for the suite, where there are some, or "default"; those in
+    ``settings`` go on top. The anchors ``identity`` and ``oracle`` are in every bench. A method that raises or diverges
+    becomes rows of status "failed"; the others finish. What was computed before, by whatever run, is taken from the
+    store.
 
     Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
     ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.
     """
     started = time.perf_counter()
     suite = load_suite(suite) if isinstance(suite, str) else suite
-    tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, seed=seed)
+    tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, recipe=recipe, seed=seed)
     _require_ensembles(tasks, models)
     folder = prepare(Path(out))
     scores: list[Score] = []
@@ -85,6 +89,7 @@ def plan_tasks(
     *,
     models: int,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    recipe: str = "tuned",
     seed: int = 0,
 ) -> list[Task]:
     """Every row of the bench, checked before any work: names, settings, number of models."""
@@ -100,9 +105,10 @@ def plan_tasks(
             raise BadSetting(
                 f"a setting is given for {name!r}, which is not benched; the methods are {', '.join(names)}"
             )
-    configs = {name: configure(name, find_method(name), settings.get(name, {})) for name in names}
+    used = recipes_for(suite, names, settings, recipe)
+    configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
-    return [Task(suite, forget, name, configs[name], seed) for forget, name in product(chosen, names)]
+    return [Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)]
 
 
 def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
@@ -147,7 +153,7 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
     ]
     models = len(oracle.margins)
     if reasons:
-        empty = Row(task.suite, task.forget, task.name, oracle, task.settings, seed=task.seed)
+        empty = Row(task.suite, task.forget, task.name, oracle, task.settings, seed=task.seed, recipe=task.recipe)
         arrays_file(folder, task.forget, task.name).unlink(missing_ok=True)
         return failed_scores(empty, models, models, reasons[0]), []
     rows = _rows(task, outcomes, models)
@@ -218,6 +224,7 @@ def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
             cost=costs[epoch],
             seconds=seconds[epoch],
             seed=task.seed,
+            recipe=task.recipe,
         )
         for epoch in range(len(margins))
     ]

@@ -41,6 +41,7 @@ class Row:
     cost: float | None = None
     seconds: float | None = None
     seed: int = 0
+    recipe: str = ""
 
     @property
     def columns(self) -> dict[str, ndarray]:
@@ -70,6 +71,7 @@ class Row:
             seed=self.seed,
             hardware=hardware(),
             versions=versions(),
+            recipe=self.recipe,
         )
 
 

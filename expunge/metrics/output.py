@@ -98,13 +98,14 @@ def write_records(
     folder: Path, scores: Sequence[Score], curve: Sequence[Score], suite: Suite, command: str, seconds: float
 ) -> None:
     """``scores.jsonl``, ``curve.jsonl`` and ``run.json``: what a reader wants to know of how the numbers came to be."""
+    recipes = {score.method: score.recipe for score in scores}
     sets = {score.forget_set: suite.forget_sets[score.forget_set] for score in scores}
     facts: dict[str, Any] = {
         "suite": suite.name,
         "suite_digest": suite.digest,
         "command": command,
         "forget_sets": {name: {"size": len(each), "description": each.made} for name, each in sets.items()},
-        "methods": {score.method: _card(score.method) for score in scores},
+        "methods": {name: _card(name, recipe) for name, recipe in recipes.items()},
         "versions": versions(),
         "hardware": hardware(),
         "seconds": seconds,
@@ -116,9 +117,9 @@ def write_records(
     write_scores(folder / "scores.jsonl", scores)
 
 
-def _card(name: str) -> dict[str, Any]:
+def _card(name: str, recipe: str) -> dict[str, Any]:
     try:
         method = find_method(name)
     except ValueError:  # margins made elsewhere: no row of the table
         return {"source": "margins made elsewhere", "needs": []}
-    return {"source": method.source, "needs": list(method.needs)}
+    return {"source": method.source, "needs": list(method.needs), "recipe": recipe}

@@ -24,6 +24,7 @@ class MethodInfo(BaseModel):
 
     source: str = ""
     needs: list[str] = []
+    recipe: str = ""  # which settings were used
 
 
 class RunInfo(BaseModel):

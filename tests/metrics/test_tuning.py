@@ -1,0 +1,319 @@
+"""Tuning looks at nothing that is scored, tries the same settings again for the same seed, and chooses the best."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy import ndarray
+
+from expunge.ensembles import Ensemble, Plan, pretrain, read_measured, retrain
+from expunge.ensembles.train import measure
+from expunge.errors import BadSetting, MethodFailed, StoreError, UnknownName
+from expunge.methods import METHODS, Method, configure, run_method
+from expunge.methods.fine_tune import FineTune
+from expunge.methods.method import Preparation
+from expunge.methods.recipes import Trial, read_search, write_search
+from expunge.methods.search import Between, OneOf
+from expunge.metrics import tuning
+from expunge.metrics.klom import klom
+from expunge.metrics.trials import OptunaSearch, RandomSearch
+from expunge.metrics.tuning import choose, tune
+from expunge.metrics.tuning_sets import tuning_sets
+from expunge.suites import SUITES, ForgetSet, Suite, load_suite
+from tests.tiny_suite import crowded, tiny
+
+SPACE = {"lr": Between(1e-4, 0.5, log=True), "size": OneOf((4, 16)), "count": Between(1, 3, whole=True)}
+NAME = "fine-tune"
+SMALL = {"models": 3, "oracles": 3}
+
+
+@pytest.fixture
+def small() -> Suite:
+    return tiny()
+
+
+def test_tuning_sets_of_digits_are_of_examples_in_no_forget_set(suite: Suite) -> None:
+    used = set(np.concatenate([each.indices for each in suite.forget_sets.values()]).tolist())
+    sets = {each.name: each for each in tuning_sets(suite)}
+    assert sets.keys() == {"tuning-random", "tuning-class", "tuning-memorised"}
+    assert len(sets["tuning-random"]) == len(sets["tuning-memorised"]) == 50
+    assert len(np.unique(suite.data.train.y[sets["tuning-class"].indices])) == 1
+    for each in sets.values():
+        assert not used & set(each.indices.tolist())
+    assert [each.digest for each in tuning_sets(suite)] == [each.digest for each in sets.values()]
+
+
+def test_tuning_sets_of_a_suite_without_subsets(small: Suite) -> None:
+    random, part = tuning_sets(small)
+    assert len(random) == 15  # between 10 and 20
+    assert 2 <= len(part) <= 20
+    assert min(random.indices[0], part.indices[0]) >= 25
+
+
+def test_forget_sets_that_leave_too_little_are_told_in_one_line() -> None:
+    with pytest.raises(BadSetting, match=r"leave 50 of 200 training examples, expected at least 80"):
+        tuning_sets(crowded())
+
+
+def test_forget_sets_that_are_not_made_yet_are_asked_for_first() -> None:
+    with pytest.raises(StoreError, match="run `expunge build fashion-mnist-10k` first"):
+        tuning_sets(load_suite("fashion-mnist-10k"))
+
+
+def test_random_search_repeats_itself_and_a_larger_budget_goes_on() -> None:
+    few, many = (RandomSearch(SPACE, 3, NAME).ask(count) for count in (4, 9))
+    assert few == many[:4]
+    assert many != RandomSearch(SPACE, 4, NAME).ask(9)
+    assert many != RandomSearch(SPACE, 3, "scrub").ask(9)
+    assert all(1e-4 <= float(each["lr"]) <= 0.5 and each["size"] in (4, 16) for each in many)
+    assert {each["count"] for each in many} == {1, 2, 3}
+
+
+def test_random_search_ends_where_a_finite_space_does() -> None:
+    tried = RandomSearch({"size": OneOf((4, 16)), "epochs": OneOf((1, 2))}, 0, NAME).ask(20)
+    assert len(tried) == 4
+    assert len({tuple(each.values()) for each in tried}) == 4
+
+
+def test_optuna_repeats_itself_and_comes_nearer() -> None:
+    pytest.importorskip("optuna")
+
+    def run() -> list[float]:
+        search, found = OptunaSearch(SPACE, 0, NAME), []
+        for _ in range(12):
+            asked = search.ask(40)
+            values = [abs(float(each["lr"]) - 0.1) + float(each["count"]) for each in asked]
+            search.tell([None, *values[1:]])  # the first of each batch failed
+            found += values
+        return found
+
+    values = run()
+    assert values == run()
+    assert len(values) == 48
+    assert np.mean(values[-12:]) < np.mean(values[:12])
+
+
+def test_optuna_that_is_not_installed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, small: Suite) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(BadSetting, match=r"not installed; pip install 'expunge\[tune\]'"):
+        tune(NAME, small, sampler="optuna", **SMALL)
+
+
+def by_hand(suite: Suite, forget: ForgetSet, **settings: object) -> list[float]:
+    """P95 of KLoM of models 6 to 8 against oracles 0 to 2."""
+    config = configure(NAME, METHODS[NAME], settings)
+    *_, last = run_method(NAME, METHODS[NAME], config, pretrain(suite, 3, first=6), suite, forget)
+    margins = measure(last.ensemble, suite.data)[0].numpy()
+    oracle = measure(retrain(suite, forget, 3), suite.data)[0].numpy()
+    values = klom(margins, oracle)
+    return [float(np.percentile(values[columns], 95)) for columns in suite.columns(forget).values()]
+
+
+def test_the_objective_is_the_mean_p95_of_klom_and_the_least_is_chosen(small: Suite) -> None:
+    search = tune(NAME, small, budget=3, limit=1, **SMALL)
+    assert (search.pretrained, search.oracles) == ([6, 8], [0, 2])
+    assert [trial.number for trial in search.trials] == [0, 1, 2]
+    assert search.trials[0].settings == {}
+    for trial in search.trials:
+        expected = [by_hand(small, forget, **trial.settings) for forget in tuning_sets(small)]
+        assert trial.objective == pytest.approx(np.mean(expected), abs=1e-6)
+    best = min(search.trials, key=lambda trial: trial.objective or 0.0)
+    assert search.chosen is not None
+    assert search.chosen.trial == best.number
+    assert search.chosen.settings.items() >= best.settings.items()
+    untouched = [
+        klom(
+            np.array(read_measured(Plan(small, "pretrained"), 6, 3).margins),
+            np.array(read_measured(Plan(small, "oracle", forget), 0, 3).margins),
+        )
+        for forget in tuning_sets(small)
+    ]
+    parts = [
+        np.percentile(values[columns], 95)
+        for values, forget in zip(untouched, tuning_sets(small), strict=True)
+        for columns in small.columns(forget).values()
+    ]
+    assert search.untouched == pytest.approx(np.mean(parts))
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many trials have run on a tuning set."""
+    runs: list[int] = []
+    real = tuning._measured
+
+    def measured(*arguments: object) -> dict[str, object]:
+        runs.append(1)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tuning, "_measured", measured)
+    return runs
+
+
+def test_a_finished_trial_is_never_run_again(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = counted(monkeypatch)
+    first = tune(NAME, small, budget=2, limit=1, **SMALL)
+    assert len(runs) == 4  # two trials on two tuning sets
+    assert tune(NAME, small, budget=2, limit=1, **SMALL) == first
+    assert len(runs) == 4
+    assert tune(NAME, small, budget=3, limit=1, **SMALL).trials[:2] == first.trials
+    assert len(runs) == 6
+
+
+def test_what_is_interrupted_loses_the_running_trial_only(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(done: int, total: int, label: str) -> None:
+        if label.startswith("trial 1 "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(NAME, small, budget=3, limit=1, watch=stop, **SMALL)
+    runs = counted(monkeypatch)
+    tune(NAME, small, budget=3, limit=1, **SMALL)
+    assert len(runs) == 3  # of six: trial 0 on both sets and trial 1 on the first were kept
+
+
+def test_a_trial_that_costs_too_much_is_listed_kept_and_never_chosen(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = tune(NAME, small, budget=2, limit=0.01, **SMALL)
+    assert search.chosen is None
+    assert all(trial.objective is None for trial in search.trials)
+    assert search.trials[0].reason.startswith("tuning-random: costs too much: 12.5% of a retraining after epoch 1,")
+    runs = counted(monkeypatch)
+    assert tune(NAME, small, budget=2, limit=0.01, **SMALL) == search
+    assert runs == []
+
+
+def test_a_method_that_trains_from_scratch_has_no_limit(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, NAME, replace(METHODS[NAME], from_scratch=True))
+    search = tune(NAME, small, budget=1, limit=0.01, **SMALL)
+    assert search.limit is None
+    assert search.chosen is not None
+
+
+def spoiled(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    """Fine-tuning that does something else."""
+    row: Method = METHODS[NAME]
+    monkeypatch.setitem(METHODS, NAME, replace(row, **changes))  # type: ignore[arg-type]
+
+
+def test_a_trial_that_diverges_is_failed_and_the_others_finish(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(ensemble: Ensemble, split: object, cfg: FineTune, rng: object) -> Iterator[Ensemble]:
+        after = ensemble.copy()
+        next(after.parameters()).data.mul_(torch.inf if cfg.lr > 1 else 0.9)
+        yield after.eval()
+
+    spoiled(monkeypatch, unlearn=breaks, search={"lr": OneOf((1e30, 0.01))})
+    search = tune(NAME, small, budget=3, limit=1, **SMALL)
+    reasons = {trial.settings.get("lr"): trial.reason for trial in search.trials}
+    assert "diverged: the weights of models" in reasons[1e30]
+    assert reasons[0.01] == ""
+    assert search.chosen is not None
+    assert search.chosen.settings["lr"] != 1e30
+
+
+def test_a_trial_with_outliers_among_its_models_is_failed(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(ensemble: Ensemble, *_: object) -> Iterator[Ensemble]:
+        after = ensemble.copy()
+        for parameter in after.parameters():
+            parameter.data[0] *= -300  # of each chunk of three
+        yield after.eval()
+
+    spoiled(monkeypatch, unlearn=explode)
+    search = tune(NAME, small, budget=1, models=6, oracles=6)
+    assert "makes outliers of 2 of 6 models on" in search.trials[0].reason
+    assert search.chosen is None
+
+
+def test_settings_that_do_not_go_together_are_a_failed_trial(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled(monkeypatch, search={"lr": OneOf((-1.0,))})
+    search = tune(NAME, small, budget=2, limit=1, **SMALL)
+    assert [trial.reason for trial in search.trials] == ["", "fine-tune: lr must be above 0, got -1.0"]
+
+
+def test_a_method_gets_what_it_takes_out_of_a_store_for_a_tuning_set(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracles of the tuning sets other than those it is compared with are built for a method that needs some."""
+    seen: list[tuple[str, ndarray]] = []
+
+    def require(suite: Suite, forget: ForgetSet, config: object) -> None:
+        read_measured(Plan(suite, "oracle", forget), 6, 6)
+
+    def load(suite: Suite, forget: ForgetSet, models: Sequence[int], config: object) -> object:
+        seen.append((forget.name, np.array(models)))
+        return read_measured(Plan(suite, "oracle", forget), 6, 6)
+
+    def given(ensemble: Ensemble, split: object, *_: object) -> Iterator[Ensemble]:
+        if split.extra is None:  # type: ignore[attr-defined]
+            raise MethodFailed("got nothing")
+        yield ensemble.copy()
+
+    spoiled(monkeypatch, unlearn=given, prepare=Preparation(require, load), needs=("oracles",))
+    assert tune(NAME, small, budget=1, **SMALL).trials[0].status == "ok"
+    assert [name for name, _ in seen] == ["tuning-random", "tuning-class"]
+    assert all(models.tolist() == [6, 7, 8] for _, models in seen)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "error", "message"),
+    [
+        ("scrubb", {}, UnknownName, "did you mean 'scrub'"),
+        ("identity", {}, BadSetting, "is an anchor"),
+        (NAME, {"budget": 0}, BadSetting, "a budget of at least 1 trial, got 0"),
+        (NAME, {"limit": 0.0}, BadSetting, "a limit above 0, as a share of one retraining, got 0.0"),
+        (NAME, {"limit": float("nan")}, BadSetting, "a limit above 0"),
+        (NAME, {"models": 1}, BadSetting, "expected 2 to 6 models, half of the 12"),
+        (NAME, {"models": 7}, BadSetting, "expected 2 to 6 models"),
+        (NAME, {"oracles": 7}, BadSetting, "expected 2 to 6 oracles"),
+        (NAME, {"sampler": "rnadom"}, UnknownName, "did you mean 'random'"),
+        (NAME, {"suite": "digit"}, UnknownName, "did you mean 'digits'"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_any_work(
+    method: str, options: dict[str, object], error: type[Exception], message: str, small: Suite
+) -> None:
+    with pytest.raises(error, match=message):
+        tune(method, **{"suite": small, **options})  # type: ignore[arg-type]
+
+
+def test_a_method_without_settings_has_nothing_to_tune(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled(monkeypatch, search={})
+    with pytest.raises(BadSetting, match="nothing to tune, it has no settings that are searched"):
+        tune(NAME, small)
+
+
+def test_the_first_of_equal_trials_is_chosen() -> None:
+    trials = [
+        Trial(number=0, settings={}, status="failed", reason="so"),
+        Trial(number=1, settings={"lr": 0.1}, status="ok", objective=2.0),
+        Trial(number=2, settings={"lr": 0.2}, status="ok", objective=1.0),
+        Trial(number=3, settings={"lr": 0.3}, status="ok", objective=1.0),
+    ]
+    chosen = choose(NAME, METHODS[NAME], trials)
+    assert chosen is not None
+    assert (chosen.trial, chosen.settings["lr"], chosen.settings["epochs"]) == (2, 0.2, METHODS[NAME].config().epochs)
+    assert choose(NAME, METHODS[NAME], trials[:1]) is None
+
+
+def test_a_record_is_read_as_it_was_written(small: Suite, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    search = tune(NAME, small, budget=2, limit=1, **SMALL)
+    write_search(tmp_path / "record.json", search)
+    assert read_search(tmp_path / "record.json") == search
+
+
+def test_every_name_of_a_search_space_is_a_setting_and_its_ends_are_allowed() -> None:
+    for name, method in METHODS.items():
+        for key, space in method.search.items():
+            values = space.values if isinstance(space, OneOf) else (space.low, space.high)
+            for value in values:
+                whole = not isinstance(space, OneOf) and space.whole
+                configure(name, method, {key: int(value) if whole else value})
+
+
+def test_all_suites_that_need_no_files_can_be_tuned() -> None:
+    assert "tabular" in SUITES  # its forget sets leave enough; those it derives are asked for first
+    with pytest.raises(StoreError, match="expunge build tabular"):
+        tuning_sets(load_suite("tabular"))
