@@ -15,7 +15,7 @@ CHECKED = 1 << 20  # margins that are looked at in one step
 
 
 def margins(
-    logits: Float[Tensor, "*models batch classes"], labels: Int[Tensor, " batch"]
+    logits: Float[Tensor, "*models batch classes"], labels: Int[Tensor, "*shared batch"]
 ) -> Float[Tensor, "*models batch"]:
     """``z_y - logsumexp(other logits)``, natural log, higher is more confident; equals ``log(p_y / (1 - p_y))``.
 

@@ -1,7 +1,7 @@
 """The one training loop: stacked models, each on its own order of its own examples."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,15 @@ def draw(examples: Examples, rows: Int[Tensor, "models n"], batch_size: int) -> 
     """Minibatches in the order of ``rows``; the last one may be smaller."""
     for part in rows.split(batch_size, dim=1):
         yield examples.x[part], examples.y[part]
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """What takes a step along the gradients of an ensemble's parameters, elementwise: so each model has its own."""
+
+    def zero_grad(self) -> None: ...
+
+    def step(self) -> None: ...
 
 
 class Descent:
@@ -80,6 +89,38 @@ class Descent:
             self._buffers[row] = buffer
 
 
+class Adam:
+    """Adam without weight decay on all parameters of an ensemble: Kingma and Ba 2015, arXiv:1412.6980.
+
+    The same steps as ``torch.optim.Adam``, which imports torch's compiler, and in its functional form counts steps in
+    tensors.
+    """
+
+    def __init__(self, ensemble: Ensemble, *, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        self.lr, self.betas = lr, betas
+        self._parameters = list(ensemble.parameters())
+        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = [0] * len(self._parameters)
+
+    def zero_grad(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step down the gradients; a parameter that the loss did not reach stays where it is."""
+        slow, slower = self.betas
+        for row, parameter in enumerate(self._parameters):
+            if parameter.grad is None:
+                continue
+            self._steps[row] += 1
+            mean = self._means[row].lerp_(parameter.grad, 1 - slow)
+            square = self._squares[row].mul_(slower).addcmul_(parameter.grad, parameter.grad, value=1 - slower)
+            width = square.div(1 - slower ** self._steps[row]).sqrt_().add_(1e-8)
+            parameter.addcdiv_(mean, width, value=-self.lr / (1 - slow ** self._steps[row]))
+
+
 def _of_norms(ensemble: Ensemble) -> set[int]:
     """Identities of the scales and shifts of normalisation layers."""
     norms = (module for module in ensemble.modules() if isinstance(module, NORMS))
@@ -88,7 +129,7 @@ def _of_norms(ensemble: Ensemble) -> set[int]:
 
 def descend(
     student: Ensemble,
-    optimizer: Descent,
+    optimizer: Optimizer,
     loss: Callable[[Ensemble, B], Float[Tensor, " models"]],
     batches: Iterable[B],
 ) -> None:

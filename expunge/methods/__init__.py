@@ -10,6 +10,8 @@ from expunge.methods import (
     ascent_descent,
     cfw,
     ct,
+    dm_direct,
+    dmm,
     fcs,
     fine_tune,
     gradient_ascent,
@@ -17,6 +19,7 @@ from expunge.methods import (
     msg,
     neg_grad_plus,
     npo,
+    oracle_matching,
     prmq,
     prune_first,
     random_labels,
@@ -59,6 +62,9 @@ METHODS: dict[str, Method] = {
     "rni": rni.METHOD,
     # In weight space.
     # With retrained models, shards and logs.
+    "oracle-matching": oracle_matching.METHOD,
+    "dm-direct": dm_direct.METHOD,
+    "dmm": dmm.METHOD,
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from numpy import ndarray
 
 from expunge.engine import one_thread
 from expunge.ensembles.device import resident_split
@@ -24,6 +25,7 @@ from expunge.records import Setting
 from expunge.suites.suite import ForgetSet, Split, Suite
 
 Unlearn = Callable[[Ensemble, Split, Any, Generators], Iterator[Ensemble]]
+Predict = Callable[[ndarray, Any, Any], ndarray]  # margins of the pretrained models, what was prepared, config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,13 @@ class Method:
     """One row of METHODS; each method's own file ends with it.
 
     ``config`` is a frozen dataclass; ``unlearn`` yields the ensemble after each epoch, one that has no epochs yields
-    once, and leaves its input as it is. An anchor has no ``unlearn``: its row is made of margins that exist already.
+    once, and leaves its input as it is. A row that makes no models has ``predict`` in its place, which turns the
+    margins of the pretrained models, ``(models, examples)``, into those of unlearned ones. An anchor has neither: its
+    row is made of margins that exist already.
     """
 
     unlearn: Unlearn | None
+    predict: Predict | None = None
     config: type = NoSettings
     summary: str
     cite: tuple[str, ...] = ()  # keys of references.toml, the source first
@@ -64,7 +69,7 @@ class Method:
 
     @property
     def anchor(self) -> bool:
-        return self.unlearn is None
+        return self.unlearn is None and self.predict is None
 
     @property
     def source(self) -> str:
@@ -121,6 +126,10 @@ def run_method(
 
     Its examples and its chance are where the ensemble is: no method speaks of devices.
     """
+    if method.predict:
+        raise BadSetting(
+            f"{name!r} predicts margins and makes no models; it can be benched, but not run on an ensemble"
+        )
     if method.unlearn is None:
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
     device, models = ensemble.device, ensemble.origin.models

@@ -203,10 +203,11 @@ def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
     if task.name == "oracle":
         return [held_out(identity)]
     artefacts = [outcome.artefact for outcome in outcomes if outcome.artefact]
-    margins, packed = (
-        np.concatenate([each.array(name) for each in artefacts], axis=1) for name in ("margins", "correct")
-    )
-    correct = np.unpackbits(packed, axis=2, count=margins.shape[2]).astype(bool)
+    margins = np.concatenate([each.array("margins") for each in artefacts], axis=1)
+    correct: Sequence[np.ndarray | None] = [None] * len(margins)
+    if not task.method.predict:
+        packed = np.concatenate([each.array("correct") for each in artefacts], axis=1)
+        correct = list(np.unpackbits(packed, axis=2, count=margins.shape[2]).astype(bool))
     shares = [outcome.models.stop - outcome.models.start for outcome in outcomes]
     costs, seconds = (
         np.average([each.meta[name] for each in artefacts], axis=0, weights=shares).tolist()

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.ensembles import Ensemble, Origin, layers
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import measure, train
+from expunge.ensembles.train import Adam, measure, train
 from expunge.errors import BadSetting
 from expunge.suites import Data, Examples, Recipe
 from tests.ensembles.plain import (
@@ -195,3 +196,22 @@ def test_a_hook_that_a_stack_would_skip_is_refused() -> None:
     network[0].register_forward_hook(lambda layer, inputs, output: 10 * output)  # type: ignore[index]
     with pytest.raises(ValueError, match=r"Conv2d \(layer '0'\) has a forward hook"):
         ensemble_of([network])
+
+
+def test_adam_takes_the_steps_of_torch_for_each_model_and_leaves_what_no_loss_reached() -> None:
+    networks = [nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).double() for _ in range(2)]
+    ensemble = Ensemble.stack(networks, Origin("test", "0", "pretrained", None, (0, 1)), (3,))
+    plain = [torch.optim.Adam(network[:1].parameters(), lr=0.01) for network in networks]
+    optimizer = Adam(ensemble, lr=0.01)
+    for step in range(3):
+        x = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        layers.run(ensemble.network[0], x).square().sum().backward()  # type: ignore[index]
+        optimizer.step()
+        for model, (network, each) in enumerate(zip(networks, plain, strict=True)):
+            each.zero_grad()
+            network[0](x[model]).square().sum().backward()
+            each.step()
+    for model, network in enumerate(networks):
+        for key, tensor in network.state_dict().items():
+            torch.testing.assert_close(ensemble.state()[key][model], tensor, rtol=0, atol=1e-14)

@@ -1,0 +1,113 @@
+"""Matching of margins: a student is trained until its margins on the forget set, and on some others, are those asked.
+
+The loop of the methods that know, or predict, what a retrained model answers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.margins import margins
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Adam, Batch
+from expunge.ensembles.train import descend as walk
+from expunge.methods._descend import require
+from expunge.methods.search import Between, OneOf, Space
+from expunge.suites.suite import Examples, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """The settings of every method that matches margins: Adam, its rate times ``decay`` after each epoch.
+
+    An epoch goes through the forget set ``forget_multiplier`` times, and through a fixed random part of the retained
+    examples, ``retain_multiplier`` times as many as the forget set has, or all.
+    """
+
+    epochs: int
+    lr: float
+    batch_size: int = 64
+    decay: float = 0.95
+    forget_multiplier: int = 1
+    retain_multiplier: int
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs must be at least 1", self.epochs)
+        require(self.lr > 0, "lr must be above 0", self.lr)
+        require(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+        require(0 < self.decay <= 1, "decay must lie in (0, 1]", self.decay)
+        require(self.forget_multiplier >= 1, "forget_multiplier must be at least 1", self.forget_multiplier)
+        require(self.retain_multiplier >= 0, "retain_multiplier must be at least 0", self.retain_multiplier)
+
+
+MATCH_SEARCH: dict[str, Space] = {
+    "lr": Between(1e-4, 1e-2, log=True),
+    "epochs": Between(1, 6, whole=True),
+    "batch_size": OneOf((16, 32, 64)),
+    "forget_multiplier": OneOf((1, 2, 5)),
+    "retain_multiplier": OneOf((1, 2, 3, 5, 10, 20)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ByExample:
+    """Numbers for the examples of a split, in the order of the split: of each model, or one row for all."""
+
+    forget: Float[Tensor, "models forget"]
+    retain: Float[Tensor, "models retain"]
+
+    def joined(self, ensemble: Ensemble) -> Float[Tensor, "models examples"]:
+        """Forget, then retain, for the models of ``ensemble`` and where they are."""
+        both = torch.cat([self.forget, self.retain], dim=1)
+        return both.to(ensemble.device).expand(len(ensemble), -1)
+
+
+def joined(split: Split) -> Examples:
+    """The examples of a split, those of the forget set first."""
+    x, y = (torch.cat([getattr(split.forget, name), getattr(split.retain, name)]) for name in ("x", "y"))
+    return Examples(x, y)
+
+
+def chosen(split: Split, cfg: Match, rng: Generators) -> Int[Tensor, "models chosen"]:
+    """Rows of :func:`joined`: all of the forget set, then each model's own random part of the rest."""
+    first = len(split.forget)
+    part = rng.permutation(len(split.retain))[:, : cfg.retain_multiplier * first] + first
+    return torch.cat([torch.arange(first, device=part.device).expand(len(part), -1), part], dim=1)
+
+
+def match(
+    ensemble: Ensemble,
+    split: Split,
+    cfg: Match,
+    rng: Generators,
+    rows: Int[Tensor, "models chosen"],
+    *,
+    target: Float[Tensor, "models chosen"],
+) -> Iterator[Ensemble]:
+    """Train a copy of ``ensemble`` to have the margins ``target`` at ``rows`` of :func:`joined`; yield each epoch.
+
+    The loss is the mean over the batch of the square of what is amiss. The order is drawn anew in each epoch.
+    """
+    examples, first = joined(split), len(split.forget)
+    again = torch.arange(first, device=rows.device).repeat(cfg.forget_multiplier - 1)
+    seen = torch.cat([again, torch.arange(rows.shape[1], device=rows.device)])
+
+    def batches() -> Iterator[tuple[Batch, Tensor]]:
+        for places in seen[rng.permutation(len(seen))].split(cfg.batch_size, dim=1):
+            part = rows.gather(1, places)
+            yield (examples.x[part], examples.y[part]), target.gather(1, places)
+
+    def loss(student: Ensemble, batch: tuple[Batch, Tensor]) -> Float[Tensor, " models"]:
+        (x, y), wanted = batch
+        return (margins(student(x), y) - wanted).square().mean(1)
+
+    student = ensemble.copy().train()
+    optimizer = Adam(student, lr=cfg.lr)
+    for _ in range(cfg.epochs):
+        walk(student, optimizer, loss, batches())
+        optimizer.lr *= cfg.decay
+        yield student.copy().eval()

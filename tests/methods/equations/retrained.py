@@ -1,0 +1,91 @@
+"""Methods that use retrained models: margins of oracles, or what datamodels predict of them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expunge.methods import METHODS
+from expunge.methods._matching import ByExample
+from tests.methods.equations.toy import FORGET, RETAIN, SPLIT, Case, Counts, W, require_steps, run_toy
+
+MATCH = {"epochs": 2, "lr": 0.01, "decay": 0.5, "forget_multiplier": 2, "retain_multiplier": 1, "multiplier": 2.0}
+GIVEN = {"forget": 0.75, "retain": -0.4}  # an oracle's margins, or the datamodels' effects
+
+
+def margin(w: Tensor, x: Tensor, y: int) -> float:
+    z = w @ x
+    others = [other for other in range(3) if other != y]
+    return float(z[y] - torch.log(torch.exp(z[others]).sum()))
+
+
+def margin_gradient(w: Tensor, x: Tensor, y: int) -> Tensor:
+    """``(e_y - q) x^T``, where q is the softmax over the other classes."""
+    z = w @ x
+    others = [other for other in range(3) if other != y]
+    weights = torch.zeros(3, dtype=torch.float64)
+    weights[others] = -torch.exp(z[others]) / torch.exp(z[others]).sum()
+    weights[y] = 1.0
+    return weights[:, None] * x
+
+
+def two_steps_of_adam(forget: float, retain: float) -> list[Tensor]:
+    """Two epochs of one batch, forget twice and retain once, towards these margins; the second at half the rate."""
+    w, mean, square, steps = W, torch.zeros_like(W), torch.zeros_like(W), []
+    for t, lr in ((1, 0.01), (2, 0.005)):
+        up = 2 * 2 * (margin(w, FORGET.x[0], 2) - forget) * margin_gradient(w, FORGET.x[0], 2)
+        up += 2 * (margin(w, RETAIN.x[0], 0) - retain) * margin_gradient(w, RETAIN.x[0], 0)
+        gradient = up / 3
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        w = w - lr * (mean / (1 - 0.9**t)) / ((square / (1 - 0.999**t)).sqrt() + 1e-8)
+        steps.append(w)
+    return steps
+
+
+def to_the_oracles() -> list[Tensor]:
+    return two_steps_of_adam(GIVEN["forget"], GIVEN["retain"])
+
+
+def to_the_predictions() -> list[Tensor]:
+    """The margins of the model as it came, minus twice the effects."""
+    forget = margin(W, FORGET.x[0], 2) - 2 * GIVEN["forget"]
+    return two_steps_of_adam(forget, margin(W, RETAIN.x[0], 0) - 2 * GIVEN["retain"])
+
+
+def matching(expected: Callable[[], list[Tensor]]) -> Callable[[str], None]:
+    """A check: given :data:`GIVEN` out of the store, the weights are those expected."""
+    parts = {name: torch.tensor([[value]], dtype=torch.float64) for name, value in GIVEN.items()}
+
+    def check(name: str) -> None:
+        require_steps(run_toy(name, MATCH, dataclasses.replace(SPLIT, extra=ByExample(**parts))), *expected())
+
+    return check
+
+
+def predicted(name: str) -> None:
+    """Two models, three examples: margins minus twice the effects."""
+    method = METHODS[name]
+    assert method.predict
+    found = method.predict(
+        np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 5.0]]), np.array([0.5, 0.0, -2.0]), method.config(multiplier=2.0)
+    )
+    assert found.tolist() == [[0.0, 2.0, 7.0], [-1.0, -1.0, 9.0]]
+
+
+def matched(n: Counts, forgotten: int, kept: int) -> float:
+    return n.epochs * (forgotten * n.forget + min(kept * n.forget, n.retain))
+
+
+CASES = {
+    "oracle-matching": Case(  # one retraining, and the walk
+        matching(to_the_oracles), lambda n: n.retraining_epochs * n.retain + matched(n, 1, 5)
+    ),
+    "dm-direct": Case(predicted, lambda n: 0.0),  # arithmetic on margins that were measured before
+    "dmm": Case(  # the model as it came goes forward once
+        matching(to_the_predictions),
+        lambda n: matched(n, 1, 3) + (n.forget + min(3 * n.forget, n.retain)) / 3,
+    ),
+}

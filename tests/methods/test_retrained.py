@@ -1,0 +1,148 @@
+"""Methods that use retrained models: which ones, what they say where those are missing, and rows without models."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from expunge.ensembles import Ensemble, Plan, read_measured
+from expunge.ensembles.device import resident_split
+from expunge.errors import BadSetting, StoreError
+from expunge.methods import METHODS, configure, run_method, unlearn
+from expunge.methods._matching import ByExample
+from expunge.methods.oracle_matching import OracleMatching, held_out_margins
+from expunge.methods.task import Task, unlearn_chunk
+from expunge.metrics.bench import bench
+from expunge.suites import Examples, ForgetSet, Split, Suite
+from expunge.suites.recipe import Recipe
+from tests.ensembles.test_device import (
+    CLASSES,
+    EXAMPLES,
+    META,
+    MODELS,
+    OneDevice,
+    convolutional,
+    ensemble_of,
+    meta_generators,
+    random_examples,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("oracle-matching", {"epochs": 0}),
+        ("oracle-matching", {"oracles": 0}),
+        ("oracle-matching", {"decay": 0.0}),
+        ("oracle-matching", {"forget_multiplier": 0}),
+        ("oracle-matching", {"retain_multiplier": -1}),
+        ("dmm", {"lr": 0.0}),
+        ("dmm", {"batch_size": 0}),
+        ("dmm", {"multiplier": 0.0}),
+        ("dmm", {"estimator": "magic"}),
+        ("dm-direct", {"multiplier": -1.0}),
+        ("dm-direct", {"estimator": "magic"}),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=", got "):
+        METHODS[name].config(**settings)
+
+
+def test_oracles_to_match_are_never_those_of_the_reference(suite: Suite, forget: ForgetSet) -> None:
+    oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
+    found = held_out_margins(suite, forget, range(200), OracleMatching())
+    wanted = oracles[100 + np.arange(200) % 100][:, forget.indices]
+    np.testing.assert_array_equal(found.forget.numpy(), wanted)
+    both = held_out_margins(suite, forget, [3], OracleMatching(oracles=2)).retain.numpy()
+    np.testing.assert_allclose(both[0], oracles[106:108][:, suite.retain(forget)].mean(axis=0), rtol=1e-6)
+
+
+def test_more_oracles_than_are_held_out_are_refused(suite: Suite, forget: ForgetSet) -> None:
+    prepare = METHODS["oracle-matching"].prepare
+    assert prepare
+    with pytest.raises(BadSetting, match="at most 100, got 101"):
+        prepare.require(suite, forget, OracleMatching(oracles=101))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("oracle-matching", "expunge build digits --forget-set mine` first"),
+        ("dm-direct", "expunge build digits` first"),
+        ("dmm", "expunge build digits` first"),
+    ],
+)
+def test_what_is_missing_in_the_store_is_said_with_the_command_that_makes_it(
+    name: str, command: str, suite: Suite
+) -> None:
+    other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
+    prepare = METHODS[name].prepare
+    assert prepare
+    with pytest.raises(StoreError, match=command):
+        prepare.require(other, ForgetSet("mine", np.arange(5), ""), METHODS[name].config())
+
+
+def test_matching_brings_margins_nearer_to_the_oracles_they_were_given(
+    ensemble: Ensemble, suite: Suite, forget: ForgetSet
+) -> None:
+    method, config = METHODS["oracle-matching"], OracleMatching()
+    *_, last = run_method("oracle-matching", method, config, ensemble, suite, forget)
+    wanted = held_out_margins(suite, forget, ensemble.origin.models, config).forget
+    x, y = suite.data.train.x[forget.indices], suite.data.train.y[forget.indices]
+
+    def distance(models: Ensemble) -> torch.Tensor:
+        logits = models.eval()(x)
+        own = logits.gather(-1, y.expand(len(models), -1)[..., None])[..., 0]
+        others = logits.scatter(-1, y.expand(len(models), -1)[..., None], -torch.inf).logsumexp(-1)
+        return (own - others - wanted).square().mean(1)
+
+    assert (distance(last.ensemble) < 0.5 * distance(ensemble)).all()
+    assert last.cost > 1
+
+
+@pytest.mark.parametrize("name", ["oracle-matching", "dmm"])
+def test_they_run_where_the_ensemble_and_the_split_are(name: str) -> None:
+    data, unlearn = random_examples(EXAMPLES, torch.float32), METHODS[name].unlearn
+    assert unlearn
+    extra = ByExample(torch.zeros(1, EXAMPLES - 30), torch.zeros(1, 30))
+    parts = Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:])
+    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), extra), META)
+    ensemble = ensemble_of([convolutional() for _ in range(MODELS)]).to(META)
+    with OneDevice():
+        students = list(unlearn(ensemble, split, METHODS[name].config(), meta_generators()))
+    assert [student.device for student in students] == [META] * METHODS[name].config().epochs
+
+
+def test_a_row_that_predicts_is_refused_as_a_model(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
+    method = METHODS["dm-direct"]
+    with pytest.raises(BadSetting, match="predicts margins and makes no models"):
+        next(run_method("dm-direct", method, method.config(), ensemble, suite, forget))
+    with pytest.raises(BadSetting, match="predicts margins and makes no models"):
+        unlearn(ensemble, forget, "dm-direct")
+
+
+def test_a_prediction_has_margins_no_accuracy_and_no_cost(suite: Suite, forget: ForgetSet) -> None:
+    task = Task(suite, forget, "dm-direct", configure("dm-direct", METHODS["dm-direct"], {}), 0)
+    outcome = unlearn_chunk(task, range(100, 103))
+    assert outcome.artefact
+    assert "correct" not in outcome.artefact
+    assert outcome.artefact.meta["costs"] == [0.0]
+    before = read_measured(Plan(suite, "pretrained"), 100, 3).margins
+    moved = outcome.artefact.array("margins")[0] - before
+    np.testing.assert_allclose(moved, moved[:1].repeat(3, axis=0), atol=1e-4)  # the same for all models
+    assert moved[0, forget.indices].mean() < -0.05
+
+
+def test_rows_with_retrained_models_are_benched_and_only_methods_are_ranked(suite: Suite, tmp_path: Path) -> None:
+    scores = bench(
+        suite, ["dm-direct", "oracle-matching"], ["random-10"], models=10, out=tmp_path,
+        settings={"oracle-matching": {"epochs": 1}},
+    )  # fmt: skip
+    found = {(score.method, score.metric) for score in scores if score.status == "ok"}
+    assert {("dm-direct", "klom"), ("oracle-matching", "klom"), ("dm-direct", "rank")} <= found
+    assert ("dm-direct", "accuracy") not in found
+    assert ("oracle-matching", "accuracy") in found
+    assert ("oracle-matching", "rank") not in found
