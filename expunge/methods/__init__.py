@@ -8,6 +8,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, lookup
 from expunge.methods import (
     ascent_descent,
+    assd,
     cfw,
     ct,
     dm_direct,
@@ -16,6 +17,8 @@ from expunge.methods import (
     fine_tune,
     gradient_ascent,
     kde,
+    lfssd,
+    lfssd_det,
     msg,
     neg_grad_plus,
     npo,
@@ -25,6 +28,8 @@ from expunge.methods import (
     random_labels,
     rni,
     scrub,
+    ssd,
+    ssd_det,
 )
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.user import from_function, user_method
@@ -49,6 +54,11 @@ METHODS: dict[str, Method] = {
     # Teachers and students.
     "scrub": scrub.METHOD,
     # Weights damped, or drawn anew.
+    "ssd": ssd.METHOD,
+    "ssd-det": ssd_det.METHOD,
+    "lfssd": lfssd.METHOD,
+    "lfssd-det": lfssd_det.METHOD,
+    "assd": assd.METHOD,
     # By influence and curvature.
     # Sparse, and layer by layer.
     "prune-first": prune_first.METHOD,

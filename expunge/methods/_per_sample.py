@@ -62,9 +62,27 @@ def mean_square(
     group: int = 1,
 ) -> Float[Tensor, "models d"]:
     """Mean over the examples of the squares of their gradients, see :func:`per_sample_gradients`."""
+    return _mean(torch.square, ensemble, per_sample_gradients(ensemble, examples, rows, loss, group=group))
+
+
+def mean_absolute(
+    ensemble: Ensemble,
+    examples: Examples,
+    rows: Int[Tensor, "models n"] | None = None,
+    loss: Loss = cross_entropy,
+    *,
+    group: int = 1,
+) -> Float[Tensor, "models d"]:
+    """Mean over the examples of the absolute values of their gradients, see :func:`per_sample_gradients`."""
+    return _mean(torch.abs, ensemble, per_sample_gradients(ensemble, examples, rows, loss, group=group))
+
+
+def _mean(
+    function: Callable[[Tensor], Tensor], ensemble: Ensemble, blocks: Iterator[Tensor]
+) -> Float[Tensor, "models d"]:
     total, count = torch.zeros_like(flat_weights(ensemble)), 0
-    for block in per_sample_gradients(ensemble, examples, rows, loss, group=group):
-        total += block.square().sum(1)
+    for block in blocks:
+        total += function(block).sum(1)
         count += block.shape[1]
     return total / count
 
