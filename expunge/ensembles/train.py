@@ -142,11 +142,18 @@ def descend(
 
 
 def train(
-    ensemble: Ensemble, examples: Examples, rows: Int[Tensor, "models n"], recipe: Recipe, generators: Generators
+    ensemble: Ensemble,
+    examples: Examples,
+    rows: Int[Tensor, "models n"],
+    recipe: Recipe,
+    generators: Generators,
+    *,
+    after: Callable[[int], None] = lambda epochs: None,
 ) -> Ensemble:
     """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch.
 
     All happens on the device of the ensemble, to which ``examples`` are copied once; ``generators`` must draw there.
+    ``after`` is told how many epochs are over, from 0 on.
     """
     ensemble.train()
     device = ensemble.device
@@ -172,10 +179,12 @@ def train(
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         return cross_entropy(_logits(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
 
-    for _ in range(recipe.epochs):
+    after(0)
+    for epoch in range(recipe.epochs):
         order = rows.gather(1, generators.permutation(n))
         batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
         descend(ensemble, optimizer, loss, scheduled(batches))
+        after(epoch + 1)
     return ensemble.eval()
 
 

@@ -9,14 +9,20 @@ from expunge.errors import MethodFailed, lookup
 from expunge.methods import (
     ascent_descent,
     assd,
+    bad_teacher,
+    cf_k,
     cfw,
     ct,
+    delete,
     dm_direct,
     dmm,
+    eu_k,
     fcs,
     fine_tune,
     gradient_ascent,
+    gradient_ascent_l1,
     kde,
+    l1_sparse,
     lfssd,
     lfssd_det,
     msg,
@@ -26,10 +32,13 @@ from expunge.methods import (
     prmq,
     prune_first,
     random_labels,
+    retrain,
     rni,
+    salun,
     scrub,
     ssd,
     ssd_det,
+    successive_random_labels,
 )
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.user import from_function, user_method
@@ -47,12 +56,16 @@ METHODS: dict[str, Method] = {
     # Up and down losses.
     "fine-tune": fine_tune.METHOD,
     "gradient-ascent": gradient_ascent.METHOD,
+    "gradient-ascent-l1": gradient_ascent_l1.METHOD,
     "ascent-descent": ascent_descent.METHOD,
     "neg-grad-plus": neg_grad_plus.METHOD,
     "random-labels": random_labels.METHOD,
     "npo": npo.METHOD,
+    "successive-random-labels": successive_random_labels.METHOD,
     # Teachers and students.
     "scrub": scrub.METHOD,
+    "bad-teacher": bad_teacher.METHOD,
+    "delete": delete.METHOD,
     # Weights damped, or drawn anew.
     "ssd": ssd.METHOD,
     "ssd-det": ssd_det.METHOD,
@@ -62,6 +75,11 @@ METHODS: dict[str, Method] = {
     # By influence and curvature.
     # Sparse, and layer by layer.
     "prune-first": prune_first.METHOD,
+    "l1-sparse": l1_sparse.METHOD,
+    "salun": salun.METHOD,
+    "eu-k": eu_k.METHOD,
+    "cf-k": cf_k.METHOD,
+    "retrain": retrain.METHOD,
     # Winners of the NeurIPS 2023 challenge.
     "fcs": fcs.METHOD,
     "msg": msg.METHOD,

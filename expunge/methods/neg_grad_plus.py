@@ -1,6 +1,7 @@
 """NegGrad+: down the loss of what is kept and up the loss of the forget set, in one and the same step."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods._statistics import still_statistics
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -17,12 +19,17 @@ from expunge.suites.suite import Split
 
 @dataclass(frozen=True, kw_only=True)
 class NegGradPlus(Walk):
-    """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880."""
+    """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880.
+
+    Batches of both are normalised by their own statistics. Without ``forget_statistics``, those of forget batches leave
+    BatchNorm's running ones as they are; then ``beta`` 1 is fine-tuning to the last bit.
+    """
 
     epochs: int = 1
     lr: float = 0.05
     beta: float = 0.98  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
     forget_batch_size: int = 16
+    forget_statistics: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,7 +42,9 @@ def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Gener
 
     def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         retain, forget = batch
-        return cfg.beta * xent(student, retain) - (1 - cfg.beta) * xent(student, forget)
+        down = xent(student, retain)
+        with nullcontext() if cfg.forget_statistics else still_statistics(student):
+            return cfg.beta * down - (1 - cfg.beta) * xent(student, forget)
 
     def pairs() -> Iterator[tuple[Batch, Batch]]:
         forget = cycled(split.forget, cfg.forget_batch_size, rng)

@@ -9,16 +9,18 @@ from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
 from expunge.methods.random_labels import wrong_labels
 from expunge.suites import Examples
-from tests.methods.equations import challenge, damping, preference, pruning, retrained, walkers
+from tests.methods.equations import challenge, damping, last_layers, preference, pruning, retrained, teachers, walkers
 from tests.methods.equations.toy import LR, SPLIT, Case, require_steps, run_toy
 
 CASES: dict[str, Case] = {
     **challenge.CASES,
+    **damping.CASES,
+    **last_layers.CASES,
     **preference.CASES,
     **pruning.CASES,
     **retrained.CASES,
+    **teachers.CASES,
     **walkers.CASES,
-    **damping.CASES,
 }
 RUNNABLE = sorted(name for name, method in METHODS.items() if not method.anchor)
 

@@ -1,0 +1,59 @@
+"""Gradient ascent with an l1 penalty: climb the loss of what is to be forgotten, weights drawn towards zero."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import Walk, descend, require, shuffled, xent
+from expunge.methods._norms import l1_norm
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAscentL1(Walk):
+    """Minimise ``gamma ||theta||_1 - CE(forget)`` over all parameters ``theta``.
+
+    In the public code of Jia et al. 2023, arXiv:2304.04934.
+    """
+
+    epochs: int = 3
+    lr: float = 0.02
+    momentum: float = 0.0
+    gamma: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.gamma >= 0, "gamma must be at least 0", self.gamma)
+
+
+def gradient_ascent_l1(ensemble: Ensemble, split: Split, cfg: GradientAscentL1, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the forget set."""
+
+    def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
+        return cfg.gamma * l1_norm(student) - xent(student, batch)
+
+    epochs = ([(loss, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    yield from descend(ensemble, cfg, epochs)
+
+
+METHOD = Method(
+    unlearn=gradient_ascent_l1,
+    config=GradientAscentL1,
+    summary="climb the loss of the forget set under an l1 penalty",
+    cite=("jia2023",),
+    needs=("forget data",),
+    search={
+        "lr": RATES,
+        "gamma": Between(1e-6, 1e-2, log=True),
+        "epochs": Between(1, 10, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+    },
+    deviations="The public code also lets the weights decay; here they do not.",
+)

@@ -1,0 +1,87 @@
+"""Methods that train the last layers, or all: a network of two linear layers, whose weights are drawn by hand."""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles.seeds import Generators
+from expunge.methods import METHODS
+from tests.methods.equations.toy import RETAIN, SPLIT, Case, W
+
+BODY = torch.tensor([[0.5, -1.0], [2.0, 0.25]], dtype=torch.float64)
+DECAY = SPLIT.recipe.weight_decay
+RATE = SPLIT.recipe.lr_at(0, 1)  # of the only step
+
+
+def run(name: str, settings: dict[str, float], models: int = 2) -> list[list[Tensor]]:
+    """The weights of both layers of each model after the last epoch."""
+    method = METHODS[name]
+    known = {field.name for field in dataclasses.fields(method.config)}
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Sequential(nn.Linear(2, 3, bias=False))).double()
+    network.load_state_dict({"0.weight": BODY, "1.0.weight": W})
+    origin = Origin("test", "0", "pretrained", None, tuple(range(models)))
+    assert method.unlearn is not None
+    config = method.config(**{key: value for key, value in settings.items() if key in known})
+    *_, last = method.unlearn(
+        Ensemble.stack([network] * models, origin, (2,)), SPLIT, config, Generators(range(models))
+    )
+    assert all(parameter.requires_grad for parameter in last.parameters())
+    return [list(each) for each in zip(last.state()["0.weight"], last.state()["1.0.weight"], strict=True)]
+
+
+def gradients(body: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the cross-entropy of ``head body x`` on the retained example: ``H^T (p - e) x^T`` and ``(p - e) (B x)^T``."""
+    x = RETAIN.x[0]
+    error = (head @ body @ x).softmax(0)
+    error[0] -= 1
+    return (head.T @ error)[:, None] * x, error[:, None] * (body @ x)
+
+
+def drawn(model: int, *shapes: tuple[int, int]) -> list[Tensor]:
+    """What linear layers of these shapes draw one after the other: uniform in ``+-1 / sqrt(inputs)``."""
+    seed = int(Generators([model]).integers(2**62, 1))
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        (2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1) / shape[1] ** 0.5 for shape in shapes
+    ]
+
+
+def require(found: list[list[Tensor]], *expected: tuple[Tensor, Tensor]) -> None:
+    for layers, wanted in zip(found, expected, strict=True):
+        for layer, each in zip(layers, wanted, strict=True):
+            torch.testing.assert_close(layer, each, rtol=0, atol=1e-12)
+
+
+def check_fine_tune(name: str) -> None:
+    body, head = gradients(BODY, W)
+    require(run(name, {"epochs": 1, "lr": 0.1, "momentum": 0.0}), *[(BODY - 0.1 * body, W - 0.1 * head)] * 2)
+
+
+def check_cf_k(name: str) -> None:
+    after = W - 0.1 * gradients(BODY, W)[1]
+    require(run(name, {"layers": 1, "epochs": 1, "lr": 0.1, "momentum": 0.0}), *[(BODY, after)] * 2)
+
+
+def check_eu_k(name: str) -> None:
+    heads = [drawn(model, (3, 2))[0] for model in range(2)]
+    after = [head - RATE * (gradients(BODY, head)[1] + DECAY * head) for head in heads]
+    require(run(name, {"layers": 1, "passes": 0}), *[(BODY, head) for head in after])
+
+
+def check_retrain(name: str) -> None:
+    expected = []
+    for model in range(2):
+        body, head = drawn(model, (2, 2), (3, 2))
+        down = gradients(body, head)
+        expected.append((body - RATE * (down[0] + DECAY * body), head - RATE * (down[1] + DECAY * head)))
+    require(run(name, {}), *expected)
+
+
+CASES = {
+    "fine-tune": Case(check_fine_tune, lambda n: n.epochs * n.retain),
+    "cf-k": Case(check_cf_k, lambda n: n.epochs * n.retain),
+    "eu-k": Case(check_eu_k, lambda n: 2 * n.retain),
+    "retrain": Case(check_retrain, lambda n: n.retraining_epochs * n.retain),
+}

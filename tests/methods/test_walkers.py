@@ -1,0 +1,105 @@
+"""Methods that walk up and down losses: settings, and what holds beyond their equations on one example."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from expunge.ensembles import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.methods import METHODS
+from expunge.methods.salun import salient_weights
+from expunge.suites import Split, Suite
+
+
+@pytest.fixture
+def split(small: Suite) -> Split:
+    return small.split(small.forget_sets["random-20"])
+
+
+def run(name: str, ensemble: Ensemble, split: Split, **settings: object) -> list[Ensemble]:
+    method = METHODS[name]
+    assert method.unlearn is not None
+    return list(method.unlearn(ensemble, split, method.config(**settings), Generators(range(len(ensemble)))))
+
+
+def test_neg_grad_plus_with_beta_1_is_fine_tuning_to_the_last_bit(ensemble: Ensemble, split: Split) -> None:
+    (tuned,) = run("fine-tune", ensemble, split, epochs=1, lr=0.1)
+    (without,) = run("neg-grad-plus", ensemble, split, epochs=1, lr=0.1, beta=1.0, forget_statistics=False)
+    assert all(torch.equal(tensor, without.state()[key]) for key, tensor in tuned.state().items())
+    (counted,) = run("neg-grad-plus", ensemble, split, epochs=1, lr=0.1, beta=1.0)
+    buffers = dict(counted.network.named_buffers())
+    for key, tensor in tuned.state().items():  # in running statistics the forget batches show
+        assert torch.equal(tensor, counted.state()[key]) == (key not in buffers), key
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_salun_moves_the_salient_weights_and_leaves_the_others_to_the_last_bit(
+    ensemble: Ensemble, split: Split, momentum: float
+) -> None:
+    masks = salient_weights(ensemble.copy(), split, 0.3, 64)
+    share = torch.cat([mask.flatten(1) for mask in masks.values()], dim=1).double().mean(1)
+    assert share == pytest.approx(0.3, abs=1e-3)
+    *_, after = run("salun", ensemble, split, salient=0.3, epochs=2, momentum=momentum, lr=0.01)
+    before, moved = ensemble.state(), 0
+    for key, mask in masks.items():
+        assert torch.equal(after.state()[key][~mask], before[key][~mask]), key
+        moved += int((after.state()[key][mask] != before[key][mask]).sum())
+    assert moved > 0.9 * sum(int(mask.sum()) for mask in masks.values())
+
+
+def test_salient_weights_do_not_depend_on_the_size_of_batches(ensemble: Ensemble, split: Split) -> None:
+    whole, parts = (salient_weights(ensemble.copy(), split, 0.5, size) for size in (64, 7))
+    same = torch.cat([(mask == parts[key]).flatten() for key, mask in whole.items()])
+    assert same.double().mean() > 0.999  # but for sums in another order
+
+
+def test_salun_with_all_weights_is_successive_random_labels(ensemble: Ensemble, split: Split) -> None:
+    settings = {"epochs": 1, "lr": 0.01}
+    (masked,) = run("salun", ensemble, split, salient=1.0, **settings)
+    (free,) = run("successive-random-labels", ensemble, split, **settings)
+    assert all(torch.equal(tensor, masked.state()[key]) for key, tensor in free.state().items())
+
+
+def test_l1_sparse_without_penalty_is_fine_tuning(ensemble: Ensemble, split: Split) -> None:
+    sparse = run("l1-sparse", ensemble, split, epochs=2, lr=0.1, gamma=0.0)
+    tuned = run("fine-tune", ensemble, split, epochs=2, lr=0.1)
+    for first, second in zip(sparse, tuned, strict=True):
+        assert all(torch.equal(tensor, second.state()[key]) for key, tensor in first.state().items())
+
+
+@pytest.mark.parametrize(
+    ("epochs", "without", "expected"),
+    [
+        (1, 0, [1.0]),
+        (4, 0, [1.0, 0.75, 0.5, 0.25]),
+        (4, 3, [1.0, 0.0, 0.0, 0.0]),
+        (3, 3, [1.0, 1.0, 1.0]),  # constant
+    ],
+)
+def test_the_penalty_of_l1_sparse_fades_epoch_by_epoch(epochs: int, without: int, expected: list[float]) -> None:
+    cfg = METHODS["l1-sparse"].config(epochs=epochs, no_l1_epochs=without, gamma=1.0)
+    assert [cfg.gamma_at(epoch) for epoch in range(epochs)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gradient-ascent-l1", {"gamma": -1.0}),
+        ("l1-sparse", {"gamma": -1.0}),
+        ("l1-sparse", {"epochs": 2, "no_l1_epochs": 3}),
+        ("salun", {"salient": 0.0}),
+        ("salun", {"salient": 1.5}),
+        ("bad-teacher", {"temperature": 0.0}),
+        ("bad-teacher", {"retain_share": 0.0}),
+        ("eu-k", {"layers": -1}),
+        ("eu-k", {"passes": -1}),
+        ("cf-k", {"layers": -1}),
+        ("successive-random-labels", {"epochs": 0}),
+        ("delete", {"lr": 0.0}),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
+    assert {field.name for field in dataclasses.fields(METHODS[name].config)} >= settings.keys()
+    with pytest.raises(ValueError, match=", got "):
+        METHODS[name].config(**settings)
