@@ -47,7 +47,8 @@ def bad_teacher(ensemble: Ensemble, split: Split, cfg: BadTeacher, rng: Generato
         with torch.no_grad():
             taught = torch.where(forgotten[..., None], bad(x), good(x)).div(cfg.temperature).log_softmax(-1)
         learnt = student(x).div(cfg.temperature).log_softmax(-1)
-        return (taught.exp() * (taught - learnt)).sum(-1).mean(1)
+        divergence: Tensor = (taught.exp() * (taught - learnt)).sum(-1)
+        return divergence.mean(1)
 
     yield from descend(ensemble, cfg, ([(loss, marked(split, cfg, rng))] for _ in range(cfg.epochs)))
 
