@@ -27,7 +27,8 @@ class Score:
 
     ``value`` lies between ``low`` and ``high``, the 95 % interval for the expectation of the same statistic over
     fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``cost`` is the share of
-    one retraining, ``seconds`` the time to unlearn one model on ``hardware``.
+    one retraining, ``seconds`` the time to unlearn one model on ``hardware``. ``oracle`` is what the reference oracles
+    get of the same number, ``None`` where another row says it.
     """
 
     suite: str
@@ -53,6 +54,7 @@ class Score:
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     recipe: str = ""  # which settings these are: "default", "tuned", ...; "" for anchors and in older records
+    oracle: float | None = None
 
 
 _SCORE = TypeAdapter(Score)

@@ -18,6 +18,8 @@ CHECKED += ["metrics.klom", "metrics.klom_reference", "metrics.output", "metrics
 CHECKED += [
     f"metrics.{name}" for name in ("anderson_darling", "copies", "flagging", "outliers", "soundness", "statistic")
 ]
+CHECKED += [f"metrics.{name}" for name in ("average_gap", "classic", "classic_scores", "mia_efficacy", "over_models")]
+CHECKED += [f"metrics.{name}" for name in ("modified_entropy", "row", "tow")]
 CHECKED += ["hub"]
 install_import_hook(
     [f"expunge.{name}" for name in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"

@@ -41,6 +41,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert not (tmp_path / "s.jsonl.part").exists()
 
 
+def test_a_record_of_before_the_oracle_stood_beside_is_read(tmp_path: Path) -> None:
+    record = json.loads(to_json(a_score(oracle=0.5)))
+    del record["oracle"]
+    (tmp_path / "s.jsonl").write_text(json.dumps(record) + "\n")
+    assert read_scores(tmp_path / "s.jsonl") == [a_score(oracle=None)]
+
+
 def test_a_number_that_is_none_is_never_written() -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         to_json(a_score(value=float("nan")))

@@ -5,21 +5,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from expunge.metrics.accuracy import accuracy
+from expunge.metrics.average_gap import average_gap
 from expunge.metrics.bench import bench
+from expunge.metrics.classic import ra, ta, ua
 from expunge.metrics.distinguishable import distinguishable
 from expunge.metrics.evaluate import evaluate
 from expunge.metrics.klom import klom
 from expunge.metrics.klom_reference import klom_reference
+from expunge.metrics.mia_efficacy import mia_efficacy, mia_efficacy_published
+from expunge.metrics.modified_entropy import modified_entropy, modified_entropy_published
 from expunge.metrics.outliers import outliers
 from expunge.metrics.own_margins import score_margins
 from expunge.metrics.ranking import rank
+from expunge.metrics.tow import tow
 
-__all__ = ["METRICS", "Metric", "bench", "distinguishable", "evaluate", "klom", "klom_reference", "score_margins"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "bench",
+    "distinguishable",
+    "evaluate",
+    "klom",
+    "klom_reference",
+    "modified_entropy",
+    "modified_entropy_published",
+    "score_margins",
+]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of METRICS: a function of arrays that returns one value per example, and how to read it."""
+    """One row of METRICS: a function of arrays, most return a value per example or per model, and how to read it."""
 
     function: Callable[..., Any]
     aggregates: tuple[str, ...]
@@ -28,6 +44,9 @@ class Metric:
     oracle: str  # what a perfect method gets
     source: str
 
+
+WITH_GAPS = ("mean", "gap", "absolute-gap")  # the gap: to the mean of the reference oracles
+BESIDE = "said in each record; gaps: 0"
 
 METRICS: dict[str, Metric] = {
     "klom": Metric(
@@ -46,4 +65,22 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         accuracy, ("mean",), "share of examples", "as the oracle", "the row `oracle`", "first choice = label"
     ),
+    "ua": Metric(ua, WITH_GAPS, "share of forget examples", "as the oracle", BESIDE, "arXiv:2304.04934"),
+    "ra": Metric(ra, WITH_GAPS, "share of retain examples", "as the oracle", BESIDE, "arXiv:2304.04934"),
+    "ta": Metric(ta, WITH_GAPS, "share of test examples", "as the oracle", BESIDE, "arXiv:2304.04934"),
+    "mia-efficacy": Metric(
+        mia_efficacy, WITH_GAPS, "share of forget examples", "as the oracle", BESIDE, "arXiv:2304.04934, mended"
+    ),
+    "mia-efficacy-published": Metric(
+        mia_efficacy_published,
+        WITH_GAPS,
+        "share of forget examples",
+        "as the oracle",
+        BESIDE,
+        "arXiv:2304.04934, as its code has it",
+    ),
+    "average-gap": Metric(
+        average_gap, ("mean",), "share of examples", "lower", "0; the row `oracle`: its noise", "arXiv:2304.04934"
+    ),
+    "tow": Metric(tow, ("mean",), "product of shares", "higher", "1; the row `oracle`: its noise", "arXiv:2406.01257"),
 }

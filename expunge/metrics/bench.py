@@ -19,8 +19,8 @@ from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
+from expunge.metrics.classic_scores import PerModel, classic_scores, per_model
 from expunge.metrics.evaluate import (
-    Row,
     accuracy_scores,
     distinguishable_scores,
     failed_scores,
@@ -32,6 +32,7 @@ from expunge.metrics.evaluate import (
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
 from expunge.metrics.ranking import rank
+from expunge.metrics.row import Row
 from expunge.records import Score
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite, load_suite
@@ -70,9 +71,12 @@ def bench(
     folder = prepare(Path(out))
     scores: list[Score] = []
     curve: list[Score] = []
+    truths: dict[str, PerModel] = {}
     for task, outcomes in _run(tasks, models, workers, watch):
         oracle = read_measured(Plan(suite, "oracle", task.forget), 0, models)
-        last, points = _score(folder, task, outcomes, oracle)
+        if task.forget.name not in truths:
+            truths[task.forget.name] = per_model(suite, task.forget, oracle)
+        last, points = _score(folder, task, outcomes, oracle, truths[task.forget.name])
         scores += last
         curve += points
     for forget in {task.forget.name: task.forget for task in tasks}.values():
@@ -146,7 +150,9 @@ def _chunks(models: int, size: int) -> list[range]:
     return [range(first, min(first + size, models)) for first in range(0, models, size)]
 
 
-def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured) -> tuple[list[Score], list[Score]]:
+def _score(
+    folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured, truth: PerModel
+) -> tuple[list[Score], list[Score]]:
     """The scores of the last epoch and of every epoch of a task; the arrays of the last go to ``folder``."""
     reasons = [
         f"models {each.models.start} to {each.models.stop - 1}: {each.reason}" for each in outcomes if each.reason
@@ -163,13 +169,13 @@ def _score(folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measur
         return failed_scores(rows[-1], models, models, str(error)), []
     epochs = [[*klom_scores(row, oracle), *accuracy_scores(row, models)] for row in rows]
     told, flags = distinguishable_scores(rows[-1], oracle)
-    strays = outlier_scores(rows[-1], oracle)
+    others = [*told, *outlier_scores(rows[-1], oracle), *classic_scores(rows[-1], truth)]
     margins = rows[-1].measured.margins
     arrays = {"margins": margins, "klom": klom(margins, oracle.margins)}
     if flags is not None:
         arrays["distinguishable"] = flags
     write_arrays(arrays_file(folder, task.forget, task.name), arrays)
-    return [*epochs[-1], *told, *strays], [score for epoch in epochs for score in epoch]
+    return [*epochs[-1], *others], [score for epoch in epochs for score in epoch]
 
 
 def _ranks(folder: Path, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:

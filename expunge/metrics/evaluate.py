@@ -1,12 +1,10 @@
 """From margins to scores: every metric on every split, with its interval, beside the oracles."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from numpy import ndarray
-from scipy.special import stdtrit
 
 from expunge.engine import one_thread
 from expunge.ensembles.ensemble import Ensemble
@@ -17,62 +15,18 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.accuracy import accuracy
 from expunge.metrics.calibration import Estimate, estimate_by_dealing
+from expunge.metrics.classic_scores import PerModel, classic_scores, per_model
 from expunge.metrics.copies import ALIKE, copies, likeness
 from expunge.metrics.distinguishable import distinguishable_share
 from expunge.metrics.klom import klom, require_comparable
 from expunge.metrics.outliers import outliers_of_parts
+from expunge.metrics.over_models import mean_over_models
+from expunge.metrics.row import Row
 from expunge.metrics.statistic import ByExample
-from expunge.records import SPLITS, Score, Setting, Split, hardware, versions
+from expunge.records import SPLITS, Score
 from expunge.suites import ForgetSet, Suite, find_suite
 
 KLOM_AGGREGATES = ("p95", "mean")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method on one forget set: its margins, and how they came to be."""
-
-    suite: Suite
-    forget: ForgetSet
-    method: str
-    measured: Measured
-    config: Mapping[str, Setting] = field(default_factory=dict)
-    epoch: int | None = None
-    cost: float | None = None
-    seconds: float | None = None
-    seed: int = 0
-    recipe: str = ""
-
-    @property
-    def columns(self) -> dict[str, ndarray]:
-        return self.suite.columns(self.forget)
-
-    def score(self, split: Split, metric: str, aggregate: str, estimate: Estimate, oracles: int) -> Score:
-        """The record of one number of this row."""
-        return Score(
-            suite=self.suite.name,
-            suite_digest=self.suite.digest,
-            forget_set=self.forget.name,
-            method=self.method,
-            config=dict(self.config),
-            split=split,
-            metric=metric,
-            aggregate=aggregate,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            models=len(self.measured.margins),
-            oracle_models=oracles,
-            epoch=self.epoch,
-            cost=self.cost,
-            seconds=self.seconds,
-            status="ok",
-            reason="",
-            seed=self.seed,
-            hardware=hardware(),
-            versions=versions(),
-            recipe=self.recipe,
-        )
 
 
 def klom_scores(row: Row, oracle: Measured) -> list[Score]:
@@ -160,13 +114,14 @@ def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     ]
 
 
-def score_row(row: Row, oracle: Measured) -> list[Score]:
-    """All scores of one row."""
+def score_row(row: Row, oracle: Measured, truth: PerModel) -> list[Score]:
+    """All scores of one row; ``truth`` is what :func:`per_model` finds of ``oracle``, the same for many rows."""
     return [
         *klom_scores(row, oracle),
         *distinguishable_scores(row, oracle)[0],
         *outlier_scores(row, oracle),
         *accuracy_scores(row, len(oracle.margins)),
+        *classic_scores(row, truth),
     ]
 
 
@@ -188,13 +143,6 @@ def failed_scores(row: Row, oracles: int, models: int, reason: str) -> list[Scor
         for split in SPLITS
         for name in names
     ]
-
-
-def mean_over_models(values: Float[ndarray, " models"], bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
-    """Mean and its 95 % interval by Student's t over models, cut at ``bounds``."""
-    mean = float(values.mean())
-    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Estimate(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
 
 
 def evaluate(
@@ -228,7 +176,8 @@ def evaluate(
             seconds=made.seconds,
         )
     require_independent(row, truth)
-    return [*score_row(held_out(row, reference.models), truth), *score_row(row, truth)]
+    known = per_model(suite, forget, truth)
+    return [score for each in (held_out(row, reference.models), row) for score in score_row(each, truth, known)]
 
 
 def held_out(row: Row, used: tuple[int, ...] = ()) -> Row:

@@ -14,9 +14,11 @@ from expunge.ensembles.measured import Measured, read_measured
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS
-from expunge.metrics.evaluate import Row, held_out, require_independent, score_row
+from expunge.metrics.classic_scores import per_model
+from expunge.metrics.evaluate import held_out, require_independent, score_row
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.metrics.row import Row
 from expunge.records import Score
 from expunge.suites import Suite
 
@@ -47,7 +49,8 @@ def score_margins(
     rows = [identity, held_out(yours), yours]
     oracle = read_measured(Plan(suite, "oracle", forget), 0, half)
     require_independent(yours, oracle)
-    scores = [score for row in rows for score in score_row(row, oracle)]
+    truth = per_model(suite, forget, oracle)
+    scores = [score for row in rows for score in score_row(row, oracle, truth)]
     if out:
         folder = prepare(Path(out))
         for row in rows:

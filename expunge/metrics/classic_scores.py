@@ -1,0 +1,79 @@
+"""The classic scores of a row, each with its interval, its gap to the oracles, and what the oracles get beside it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from expunge.ensembles.measured import Measured
+from expunge.ensembles.seeds import seed_of
+from expunge.metrics.average_gap import average_gap
+from expunge.metrics.classic import ra, ta, ua
+from expunge.metrics.mia_efficacy import MOST_PUBLISHED, mia_efficacy, mia_efficacy_published
+from expunge.metrics.over_models import distance, gap, mean_over_models
+from expunge.metrics.row import Row
+from expunge.metrics.tow import tow
+from expunge.records import Score, Split
+from expunge.suites import ForgetSet, Suite
+
+ACCURACIES = ("ua", "ra", "ta")
+AVERAGED = ("ua", "mia-efficacy", "ra", "ta")
+PLACES: dict[str, Split] = {  # which examples are looked at
+    "ua": "forget",
+    "ra": "retain",
+    "ta": "test",
+    "mia-efficacy": "forget",
+    "mia-efficacy-published": "forget",
+}
+
+PerModel = Mapping[str, Float[ndarray, " models"]]
+
+
+def per_model(suite: Suite, forget: ForgetSet, measured: Measured) -> PerModel:
+    """The classic scores of each model, by name, each 0 to 1; those that cannot be had are absent.
+
+    Accuracies need more than margins, and the attack as published is too slow where test examples are many.
+    """
+    columns = suite.columns(forget)
+    retain, test, chosen = (columns[split] for split in ("retain", "test", "forget"))
+    origin = measured.origin
+    seeds = [seed_of(suite.digest, "mia-efficacy", forget.digest, origin.kind, model) for model in origin.models]
+    found = {"mia-efficacy": mia_efficacy(measured.margins, retain, test, chosen, seeds)}
+    if len(test) <= min(MOST_PUBLISHED, len(retain)):
+        found["mia-efficacy-published"] = mia_efficacy_published(measured.margins, retain, test, chosen)
+    if measured.correct is not None:
+        for name, function in (("ua", ua), ("ra", ra), ("ta", ta)):
+            found[name] = function(measured.correct[:, columns[PLACES[name]]])
+    return {name: found[name] for name in PLACES if name in found}
+
+
+def classic_scores(row: Row, truth: PerModel) -> list[Score]:
+    """The records: of each score its mean and its gap to the oracles, signed and absolute; then what sums them up.
+
+    ``truth`` is :func:`per_model` of the oracles. What concerns several splits stands under "forget", as a rank does.
+    """
+    mine = per_model(row.suite, row.forget, row.measured)
+    shared = [name for name in mine if name in truth]
+    scores = [score for name in shared for score in _scores_of(row, name, mine[name], truth[name])]
+    for name, parts, function, best in (("tow", ACCURACIES, tow, 1.0), ("average-gap", AVERAGED, average_gap, 0.0)):
+        if set(parts) <= set(shared):
+            estimate = function([mine[part] for part in parts], [truth[part] for part in parts])
+            scores.append(row.score("forget", name, "mean", estimate, _count(truth), oracle=best))
+    return scores
+
+
+def _scores_of(row: Row, name: str, mine: ndarray, oracle: ndarray) -> list[Score]:
+    signed = gap(mine, oracle)
+    return [
+        row.score(PLACES[name], name, aggregate, estimate, len(oracle), oracle=best)
+        for aggregate, estimate, best in (
+            ("mean", mean_over_models(mine, bounds=(0.0, 1.0)), float(np.mean(oracle))),
+            ("gap", signed, 0.0),
+            ("absolute-gap", distance(signed), 0.0),
+        )
+    ]
+
+
+def _count(truth: PerModel) -> int:
+    return len(next(iter(truth.values())))

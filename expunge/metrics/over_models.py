@@ -1,0 +1,66 @@
+"""Numbers of single models: their mean, and its gap to the oracles' mean, with intervals by Student's t over models."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.special import stdtrit
+
+from expunge.metrics.calibration import Estimate
+
+
+def mean_over_models(
+    values: Float[ndarray, " models"], bounds: tuple[float, float] = (-np.inf, np.inf), *, level: float = 0.95
+) -> Estimate:
+    """Mean and its interval by Student's t over models, cut at ``bounds``."""
+    mean = float(values.mean())
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Estimate(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
+
+
+def gap(values: Float[ndarray, " models"], oracle: Float[ndarray, " oracles"], *, level: float = 0.95) -> Estimate:
+    """``mean(values) - mean(oracle)``, the signed gap to the oracles, with its interval.
+
+    Unit and direction are those of the values; the nearer to 0 the better. The interval is Welch's, which has the
+    variance of both ensembles, with Satterthwaite's degrees of freedom.
+
+    Args:
+        values: one number per model, 2 or more.
+        oracle: the same of the oracles; not necessarily as many.
+        level: of the interval.
+
+    Returns:
+        The gap and its interval.
+
+    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
+
+    >>> gap(np.array([1.0, 3.0]), np.array([1.0, 1.0])).value
+    1.0
+    """
+    parts = [(side.var(ddof=1) / len(side), len(side) - 1) for side in (values, oracle)]
+    variance = sum(part for part, _ in parts)
+    fourth = sum(part**2 / freedom for part, freedom in parts)
+    freedom = variance**2 / fourth if fourth > 0 else 1.0
+    value = float(values.mean() - oracle.mean())
+    half = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    return Estimate(value, value - half, value + half)
+
+
+def distance(signed: Estimate) -> Estimate:
+    """The absolute gap: ``|value|``, with the absolute values of the signed interval for an interval.
+
+    So it covers at least as often as the signed one, and reaches down to 0 where the sign is open.
+
+    Source: "Gap" of Jia et al. 2023, arXiv:2304.04934.
+
+    >>> distance(Estimate(-0.2, -0.5, 0.1)), distance(Estimate(-0.2, -0.3, -0.1))
+    (Estimate(value=0.2, low=0.0, high=0.5), Estimate(value=0.2, low=0.1, high=0.3))
+    """
+    ends = abs(signed.low), abs(signed.high)
+    return Estimate(abs(signed.value), 0.0 if signed.low <= 0 <= signed.high else min(ends), max(ends))
+
+
+def distances(
+    pairs: list[tuple[Float[ndarray, " models"], Float[ndarray, " oracles"]]], *, level: float = 0.95
+) -> list[Estimate]:
+    """The absolute gap of each pair, with intervals that hold all at once: Bonferroni's, at ``1 - (1 - level) / n``."""
+    return [distance(gap(*pair, level=1 - (1 - level) / len(pairs))) for pair in pairs]
