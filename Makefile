@@ -1,7 +1,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install demo test test-all lint bench docs clean
 
 install: .venv/installed
 
@@ -26,6 +26,11 @@ test-all: lint
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Pages and tables that are made of other files: docs/methods.md, results/README.md and what `expunge info` knows of it.
+docs: .venv/installed
+	$(BIN)/python runs/collect.py
+	$(BIN)/python runs/method_cards.py
 
 clean:
 	rm -rf .venv out build dist *.egg-info

@@ -237,6 +237,19 @@ def info(
     return OK
 
 
+@app.command(epilog="Example: expunge cite scrub fine-tune")
+def cite(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods or metrics; default: expunge itself.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print the references of methods and metrics as BibTeX."""
+    from expunge.reports.cards import cite as run
+
+    found = {name or "expunge": run(name) for name in dict.fromkeys(names or [""])}
+    print_json(found) if as_json else print_line("\n\n".join(found.values()))
+    return OK
+
+
 @app.command(epilog="Example: expunge report out")
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench.")], as_json: AsJson = False

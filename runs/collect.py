@@ -1,6 +1,6 @@
 """Collect the records of a bench in results/: a JSON file for each suite, forget set and method, and a page of tables.
 
-Run: python runs/collect.py OUT  (OUT is the --out folder of a bench)
+Run: python runs/collect.py [OUT]  (OUT is the --out folder of a bench; without it, what is made of the records is)
 """
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from expunge.records import Score, read_scores
+from expunge.reports.results import SHIPPED, Result, summarise, write_results
 
 RESULTS = Path(__file__).parents[1] / "results"
 SPLITS = ("forget", "retain", "test")
@@ -25,8 +26,16 @@ Made by the scripts of [runs/](../runs). Every file here is a list of records th
 again."""
 
 
-def main(out: Path) -> None:
-    """Write the files of the records in ``out``, then the page of all there are."""
+def main(outs: list[str]) -> None:
+    """Write the files of the records in each folder, then the page of all there are and what the package ships."""
+    for out in map(Path, outs):
+        add(out)
+    (RESULTS / "README.md").write_text(page())
+    write_results(SHIPPED, shipped())
+
+
+def add(out: Path) -> None:
+    """Write the files of the records in ``out``."""
     rows: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
     for score in read_scores(out / "scores.jsonl"):
         rows[score.suite, score.forget_set, score.method].append(score)
@@ -34,7 +43,12 @@ def main(out: Path) -> None:
         file = RESULTS / suite / forget / f"{method}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("[\n" + ",\n".join(json.dumps(asdict(score)) for score in scores) + "\n]\n")
-    (RESULTS / "README.md").write_text(page())
+
+
+def shipped() -> list[Result]:
+    """The headline of every file of records."""
+    files = sorted(RESULTS.glob("*/*/*.json"))
+    return [each for file in files for each in summarise([Score(**score) for score in json.loads(file.read_text())])]
 
 
 def page() -> str:
@@ -86,4 +100,4 @@ def percent(score: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

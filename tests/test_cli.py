@@ -204,6 +204,8 @@ def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
         (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
         (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
+        (["cite", "srcub"], "unknown method or metric 'srcub'; did you mean 'scrub'?"),
+        (["cite", "identity"], "'identity' comes from no publication"),
         (["report", "empty"], "run `expunge bench"),
         (["bench", "digits", "--recipe", "tunned"], "unknown recipe 'tunned'; did you mean 'tuned'?"),
         (["tune", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
@@ -230,7 +232,7 @@ def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, t
     assert after == before
 
 
-@pytest.mark.parametrize("command", ["bench", "tune", "score", "list", "info", "report", "build", "doctor"])
+@pytest.mark.parametrize("command", ["bench", "tune", "score", "list", "info", "cite", "report", "build", "doctor"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -259,6 +261,25 @@ def test_list_shows_eight_forget_sets_of_digits() -> None:
 @pytest.mark.parametrize("name", ["scrub", "digits", "klom", "memorised-50"])
 def test_info_tells_of_every_kind_of_thing(name: str) -> None:
     assert json.loads(run("info", name, "--json").stdout)["name"] == name
+
+
+def test_info_of_a_method_is_its_card() -> None:
+    told = run("info", "scrub").stdout
+    for line in ("what ", "sources ", "needs ", "cost ", "deviations ", "results ", "recipes "):
+        assert f"\n{line}" in told
+    assert "data-unlearning-bench builds the optimizer on the teacher" in told
+    assert "fashion-mnist-10k random-100 = forget " in told
+
+
+def test_cite_prints_bibtex() -> None:
+    told = run("cite", "scrub", "fine-tune").stdout
+    assert [line.partition("{")[2] for line in told.splitlines() if line.startswith("@")] == [
+        "kurmanji2023,",
+        "warnecke2023,",
+        "golatkar2020,",
+    ]
+    assert run("cite").stdout.startswith("@software{expunge,")
+    assert json.loads(run("cite", "klom", "--json").stdout)["klom"].startswith("@misc{georgiev2024,")
 
 
 def test_doctor_finds_a_sound_installation() -> None:

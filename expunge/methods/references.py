@@ -1,5 +1,6 @@
 """Where methods come from: the entries of references.toml, in a few words and as BibTeX."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,22 @@ class Reference:
 
     def bibtex(self, key: str) -> str:
         """The entry for a bibliography."""
-        where = {"booktitle": self.venue} if self.venue else {"howpublished": self.url} if self.url else {}
-        fields = {"author": self.authors, "title": f"{{{self.title}}}", **where, "year": str(self.year)}
+        where = {"booktitle": _escaped(self.venue)} if self.venue else {"howpublished": self.url} if self.url else {}
+        fields = {"author": self.authors, "title": f"{{{_escaped(self.title)}}}", **where, "year": str(self.year)}
         fields |= {"eprint": self.arxiv, "archiveprefix": "arXiv"} if self.arxiv else {}
         fields |= {"doi": self.doi} if self.doi else {}
         fields |= {"url": self.url} if self.url and self.venue else {}
         lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
         return f"@{'inproceedings' if self.venue else 'misc'}{{{key},\n{lines}\n}}"
+
+
+def _escaped(text: str) -> str:
+    """Text with a backslash before what LaTeX would not print.
+
+    >>> _escaped("EuroS&P")
+    'EuroS\\\\&P'
+    """
+    return re.sub(r"([&%$#_])", r"\\\1", text)
 
 
 def _read() -> dict[str, Reference]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from expunge.errors import UnknownName, lookup, suggestion
-from expunge.methods import METHODS, Method
+from expunge.methods import METHODS
 from expunge.metrics import METRICS, Metric
+from expunge.reports.cards import card, facts
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.suite import Unmade
 
@@ -22,7 +23,7 @@ def catalogue(kind: str) -> list[Entry]:
 def describe(name: str) -> Entry:
     """All that is known of one suite, method, metric or forget set."""
     if name in METHODS:
-        return _method(name, METHODS[name], full=True)
+        return card(name)
     if name in METRICS:
         return _metric(name, METRICS[name], full=True)
     if name in SUITES or ":" in name:
@@ -57,22 +58,7 @@ def _suite(suite: Suite, *, full: bool = False) -> Entry:
 
 
 def _methods() -> list[Entry]:
-    return [_method(name, method) for name, method in METHODS.items()]
-
-
-def _method(name: str, method: Method, *, full: bool = False) -> Entry:
-    defaults = {field.name: field.default for field in dataclasses.fields(method.config)}
-    entry: Entry = {
-        "name": name,
-        "kind": "method",
-        "summary": method.summary,
-        "source": method.source,
-        "needs": list(method.needs),
-        "settings": defaults,
-    }
-    if full:
-        entry["what"] = inspect.getdoc(method.config)
-    return entry
+    return [facts(name) for name in METHODS]
 
 
 def _metrics() -> list[Entry]:

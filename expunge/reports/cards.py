@@ -1,0 +1,158 @@
+"""Cards of methods: what one is, costs and got, in words; the same facts make ``docs/methods.md``. And BibTeX."""
+
+import dataclasses
+import inspect
+from importlib.metadata import version
+from typing import Any
+
+from expunge.errors import BadSetting, UnknownName, suggestion
+from expunge.methods import METHODS, Method
+from expunge.methods.recipes import Search, settings_in_words, shipped
+from expunge.methods.references import REFERENCES
+from expunge.metrics import METRICS
+from expunge.reports.results import Result, read_results
+from expunge.reports.words import compute
+
+TITLE = "expunge: knowing whether a machine-learning model has really forgotten"
+YEAR = 2026
+PAGE = """\
+# Methods
+
+What each row of `expunge list methods` is. `expunge info NAME` shows the same, and what it was measured to cost and to
+reach; `expunge cite NAME` prints its references as BibTeX. Made by `make docs` from the methods' files: do not edit.
+
+"""
+
+
+def card(name: str) -> dict[str, Any]:
+    """All that is known of the method ``name``."""
+    method = METHODS[name]
+    return {
+        **facts(name),
+        "what": inspect.getdoc(method.config),
+        "sources": [f"{REFERENCES[key].short}: {REFERENCES[key].title}" for key in method.cite],
+        "cost": cost(name),
+        "recipes": {search.suite: _found(search) for search in shipped(name) if search.chosen},
+        "deviations": method.deviations or "none known",
+        "results": {f"{each.suite} {each.forget_set}": each.in_words for each in results(name)} or "no results yet",
+    }
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The short entry of a listing."""
+    method = METHODS[name]
+    return {
+        "name": name,
+        "kind": "method",
+        "summary": method.summary,
+        "source": method.source,
+        "needs": list(method.needs),
+        "settings": defaults(method),
+    }
+
+
+def defaults(method: Method) -> dict[str, Any]:
+    """The settings of a method and what they are unless said otherwise."""
+    return {field.name: field.default for field in dataclasses.fields(method.config)}
+
+
+def results(name: str) -> list[Result]:
+    """What the method was measured to reach, on every suite and forget set there are results of."""
+    return [each for each in read_results() if each.method == name]
+
+
+def cost(name: str) -> str:
+    """What it was measured to cost, and whether it trains models from their first weights."""
+    costs = [each.cost for each in results(name) if each.cost is not None]
+    scratch = "trains models from their first weights" if METHODS[name].from_scratch else ""
+    if not costs:
+        return ", ".join(filter(None, [scratch, "not measured yet"]))
+    least, most = compute(min(costs)), compute(max(costs))
+    spent = least if least == most else f"{least} to {most}"
+    return ", ".join(filter(None, [scratch, f"{spent} of a retraining, measured"]))
+
+
+def _found(search: Search) -> str:
+    """A recipe and how it was found."""
+    chosen = search.chosen
+    if chosen is None:
+        return "none: every trial failed"
+    settings = settings_in_words(chosen.settings, search.space)
+    best = next(each for each in search.trials if each.number == chosen.trial)
+    limit = f", limit {compute(search.limit)}" if search.limit else ", no limit of cost"
+    return (
+        f"{settings} (objective {chosen.objective:.2f}, doing nothing {search.untouched:.2f}; best of "
+        f"{len(search.trials)} trials, {search.sampler}, seed {search.seed}; cost {compute(best.cost)}{limit})"
+    )
+
+
+def methods_page() -> str:
+    """``docs/methods.md``: a table of all rows, then a card for each. What was measured is left to the command."""
+    head = "| method | what it does | needs | source |\n| --- | --- | --- | --- |\n"
+    lines = [
+        f"| [`{name}`](#{name}) | {_cell(method.summary)} | {_cell(', '.join(method.needs) or '–')} | "
+        f"{_cell(method.source if method.cite else '–')} |\n"
+        for name, method in METHODS.items()
+    ]
+    return PAGE + head + "".join(lines) + "".join(_section(name) for name in METHODS)
+
+
+def _section(name: str) -> str:
+    method = METHODS[name]
+    sources = [f"{REFERENCES[key].authors.replace(' and ', '; ')}: {_cited(key)}" for key in method.cite]
+    settings = [f"`{key}` = {value}" for key, value in defaults(method).items()]
+    tuned = [f"on `{search.suite}`: {_found(search)}" for search in shipped(name) if search.chosen]
+    rows = {
+        "Needs": ", ".join(method.needs) or "nothing but the models",
+        "Settings": ", ".join(settings) or "none",
+        "Tuned": "; ".join(tuned) or ("not yet" if method.search else "nothing to tune"),
+        "Deviations": method.deviations or "none known",
+        "Sources": "".join(f"\n  - {each}" for each in sources) or "none",
+    }
+    if method.from_scratch:
+        rows["Cost"] = "trains models from their first weights, so it costs about what a retraining costs"
+    what = "" if method.anchor else f"{inspect.getdoc(method.config)}\n\n"
+    items = "".join(f"- {key}: {value}\n" for key, value in rows.items()).replace(": \n", ":\n")
+    return f"\n## {name}\n\n{method.summary[0].upper()}{method.summary[1:]}.\n\n{what}{items}"
+
+
+def _cited(key: str) -> str:
+    """Title, place and year of a reference, with an address."""
+    entry = REFERENCES[key]
+    place = f", {entry.venue}" if entry.venue else ""
+    links = [f"[arXiv:{entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})"] if entry.arxiv else []
+    links += [f"[doi:{entry.doi}](https://doi.org/{entry.doi})"] if entry.doi else []
+    links += [f"<{entry.url}>"] if entry.url else []
+    return f"*{entry.title}*{place} {entry.year}{''.join(f', {link}' for link in links)}."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def cite(name: str = "") -> str:
+    """BibTeX of all references of a method or a metric; of expunge itself where no name is given."""
+    if not name:
+        return own_bibtex()
+    if name not in METHODS and name not in METRICS:
+        raise UnknownName(f"unknown method or metric {name!r}; {suggestion(name, [*METHODS, *METRICS])}")
+    keys = METHODS[name].cite if name in METHODS else _references_of(METRICS[name].source)
+    if not keys:
+        raise BadSetting(f"{name!r} comes from no publication; cite expunge, as `expunge cite` prints it")
+    return "\n\n".join(REFERENCES[key].bibtex(key) for key in keys)
+
+
+def _references_of(source: str) -> tuple[str, ...]:
+    return tuple(key for key, entry in REFERENCES.items() if entry.arxiv and f"arXiv:{entry.arxiv}" in source)
+
+
+def own_bibtex() -> str:
+    """The entry for expunge, of the version that is installed."""
+    fields = {
+        "author": "{The expunge authors}",
+        "title": f"{{{TITLE}}}",
+        "year": str(YEAR),
+        "version": version("expunge"),
+    }
+    lines = ",\n".join(f"  {key} = {{{value}}}" for key, value in fields.items())
+    return f"@software{{expunge,\n{lines}\n}}"

@@ -1,0 +1,11 @@
+"""Write docs/methods.md anew from the methods' own files.
+
+Run: python runs/method_cards.py
+"""
+
+from pathlib import Path
+
+from expunge.reports.cards import methods_page
+
+if __name__ == "__main__":
+    (Path(__file__).parents[1] / "docs/methods.md").write_text(methods_page())

@@ -1,0 +1,147 @@
+"""Cards of methods say all that is known, and the pages made of them are what is in the tree."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from expunge.errors import BadSetting, UnknownName
+from expunge.methods import METHODS, recipes
+from expunge.methods.recipes import write_search
+from expunge.methods.references import REFERENCES, Reference
+from expunge.records import Score
+from expunge.reports import cards
+from expunge.reports.cards import card, cite, methods_page
+from expunge.reports.results import SHIPPED, Result, read_results, summarise, write_results
+from expunge.reports.rows import Interval
+from expunge.suites import Suite
+from tests.methods.test_recipes import a_search
+from tests.test_records import a_score
+
+ROOT = Path(__file__).parents[2]
+ENTRY = re.compile(r"@\w+\{(\w+),\n(  \w+ = \{.*\},?\n)+\}")
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_the_page_tells_all_of_every_method(name: str) -> None:
+    section = methods_page().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    method = METHODS[name]
+    assert method.summary[1:] in section
+    assert all(f"`{field.name}` = {field.default}" in section for field in dataclasses.fields(method.config))
+    assert all(REFERENCES[key].title in section for key in method.cite)
+    assert all(need in section for need in method.needs)
+    assert method.deviations in section
+    if not method.anchor:
+        assert (method.config.__doc__ or "").strip().splitlines()[0] in section
+    if method.from_scratch:
+        assert "trains models from their first weights" in section
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_has_a_card_that_is_json(name: str) -> None:
+    entry = json.loads(json.dumps(card(name), allow_nan=False))
+    assert entry["name"] == name
+    assert entry["settings"].keys() == {field.name for field in dataclasses.fields(METHODS[name].config)}
+    assert len(entry["sources"]) == len(METHODS[name].cite)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two results of scrub, one of which failed."""
+    found = Result(
+        suite="digits",
+        forget_set="random-50",
+        method="scrub",
+        models=100,
+        oracle_models=100,
+        klom={"forget": Interval(1.5, 1.2, 1.8)},
+        rank=Interval(2, 2, 4),
+        cost=0.098,
+        recipe="tuned",
+    )
+    failed = dataclasses.replace(found, forget_set="class-3", klom={}, rank=None, cost=None)
+    dearer = dataclasses.replace(found, forget_set="random-10", cost=0.131, rank=None, recipe="")
+    monkeypatch.setattr(cards, "read_results", lambda: (found, failed, dearer))
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_card_shows_what_was_measured() -> None:
+    entry = card("scrub")
+    assert entry["cost"] == "9.8 % to 13 % of a retraining, measured"
+    assert entry["results"] == {
+        "digits random-50": "forget 1.50 [1.20, 1.80]; rank 2 to 4; cost 9.8 %; settings: tuned",
+        "digits class-3": "failed",
+        "digits random-10": "forget 1.50 [1.20, 1.80]; cost 13 %",
+    }
+    entry = card("fine-tune")
+    assert (entry["cost"], entry["results"]) == ("not measured yet", "no results yet")
+
+
+def test_a_method_that_trains_from_scratch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "scrub", dataclasses.replace(METHODS["scrub"], from_scratch=True))
+    assert card("scrub")["cost"].startswith("trains models from their first weights, ")
+    assert "- Cost: trains models from their first weights" in methods_page()
+
+
+def test_a_card_and_the_page_show_the_tuned_recipe(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits").mkdir()
+    write_search(tmp_path / "digits/scrub.json", a_search(suite))
+    monkeypatch.setattr(recipes, "SHIPPED", tmp_path)
+    told = "lr = 0.02 (objective 1.00, doing nothing 3.00; best of 1 trials, random, seed 0; cost 10 %, limit 15 %)"
+    assert card("scrub")["recipes"] == {"digits": told}
+    assert f"- Tuned: on `digits`: {told}\n" in methods_page()
+    assert "- Tuned: not yet\n" in methods_page()
+
+
+def test_the_headline_of_records_is_kept() -> None:
+    scores = [
+        a_score(value=float(place), low=0.0, high=9.0, split=split, metric=metric, epoch=1, recipe="tuned")
+        for metric in ("klom", "rank")
+        for place, split in enumerate(("forget", "retain", "test"))
+        if metric == "klom" or split == "forget"
+    ]
+    (found,) = summarise(scores)
+    assert {split: cell.value for split, cell in found.klom.items()} == {"forget": 0.0, "retain": 1.0, "test": 2.0}
+    assert found.rank == Interval(0.0, 0.0, 9.0)
+    assert (found.suite, found.forget_set, found.method, found.recipe) == ("digits", "random-50", "scrub", "tuned")
+    failed = [dataclasses.replace(each, value=None, low=None, high=None, status="failed") for each in scores]
+    assert summarise(failed)[0].klom == {}
+
+
+def test_a_reference_can_be_read_by_bibtex() -> None:
+    for name, method in METHODS.items():
+        if method.cite:
+            entries = cite(name).split("\n\n")
+            assert [match[1] for entry in entries if (match := ENTRY.fullmatch(entry))] == list(method.cite)
+    entry = Reference(authors="A, B", title="50 % & more_", year=2020, venue="Security & Privacy").bibtex("a2020")
+    assert "title = {{50 \\% \\& more\\_}}" in entry
+    assert "booktitle = {Security \\& Privacy}" in entry
+
+
+def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
+    assert cite("klom").startswith("@misc{georgiev2024,")
+    with pytest.raises(BadSetting, match="'identity' comes from no publication"):
+        cite("identity")
+    with pytest.raises(UnknownName, match="unknown method or metric 'srcub'; did you mean 'scrub'"):
+        cite("srcub")
+
+
+def test_expunge_is_cited_as_its_citation_file_says() -> None:
+    facts = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    entry = cite()
+    assert ENTRY.fullmatch(entry)
+    assert f"title = {{{{{facts['title']}}}}}" in entry
+    assert f"version = {{{facts['version']}}}" in entry
+    assert f"year = {{{facts['date-released'][:4]}}}" in entry
+
+
+def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
+    files = sorted((ROOT / "results").glob("*/*/*.json"))
+    scores = [[Score(**each) for each in json.loads(file.read_text())] for file in files]
+    write_results(tmp_path / "results.json", [each for some in scores for each in summarise(some)])
+    assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
+    assert len(read_results()) == len(files)
