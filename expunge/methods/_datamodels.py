@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from expunge.ensembles.datamodels import ESTIMATORS
 from expunge.ensembles.measured import read_subsets
+from expunge.errors import StoreError
 from expunge.methods._descend import require
 from expunge.methods._matching import ByExample
 from expunge.suites.suite import ForgetSet, Suite
@@ -31,6 +32,10 @@ class Datamodels:
 
 def require_subsets(suite: Suite, forget: ForgetSet, cfg: Any) -> None:
     """Raise StoreError where the models trained on halves are missing."""
+    if not suite.subsets:
+        raise StoreError(
+            f"suite {suite.name!r} has no models trained on halves, which datamodels need; give it subsets"
+        )
     read_subsets(suite)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from expunge.engine import Job, Watch, Workers, default_workers, one_thread, run_jobs, silent
+from expunge.engine import Job, Watch, Workers, default_workers, one_thread, run_jobs, silent, warn
 from expunge.ensembles.measured import Measured, read_measured
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import cross_entropy
 from expunge.ensembles.weights import pretrain
-from expunge.errors import BadMargins, BadSetting
+from expunge.errors import BadMargins, BadSetting, DamagedArtefact, StoreError
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
@@ -54,7 +54,9 @@ def bench(
     watch: Watch = silent,
     command: str = "",
 ) -> list[Score]:
-    """Score ``methods`` (default: all) on ``forget_sets`` (default: all) and write records and arrays to ``out``.
+    """Score ``methods`` on ``forget_sets`` (default of both: all) and write records and arrays to ``out``.
+
+    By default, methods are left out for which the store lacks what they take out of it, and that is said.
 
     ``recipe`` is "tuned" for the settings that were found for the suite, where there are some, or "default"; those in
     ``settings`` go on top. The anchors ``identity`` and ``oracle`` are in every bench. A method that raises or diverges
@@ -68,6 +70,8 @@ def bench(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, recipe=recipe, seed=seed)
     _require_ensembles(tasks, models)
+    if methods is None:
+        _tell_left_out(tasks)
     folder = prepare(Path(out))
     scores: list[Score] = []
     curve: list[Score] = []
@@ -96,7 +100,10 @@ def plan_tasks(
     recipe: str = "tuned",
     seed: int = 0,
 ) -> list[Task]:
-    """Every row of the bench, checked before any work: names, settings, number of models."""
+    """Every row of the bench, checked before any work: names, settings, number of models.
+
+    Without ``methods`` those are left out for which the store lacks what they take out of it.
+    """
     if not 2 <= models <= suite.models // 2:
         raise BadSetting(
             f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
@@ -112,7 +119,10 @@ def plan_tasks(
     used = recipes_for(suite, names, settings, recipe)
     configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
-    return [Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)]
+    tasks = [
+        Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
+    ]
+    return tasks if methods is not None else [task for task in tasks if not _lacks(task)]
 
 
 def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
@@ -125,6 +135,27 @@ def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
     for task in tasks:
         if task.method.prepare:
             task.method.prepare.require(suite, task.forget, task.config)
+
+
+def _lacks(task: Task) -> bool:
+    """Whether the store lacks what the method takes out of it; damage is no lack."""
+    try:
+        if task.method.prepare:
+            task.method.prepare.require(task.suite, task.forget, task.config)
+    except DamagedArtefact:
+        raise
+    except StoreError:
+        return True
+    return False
+
+
+def _tell_left_out(tasks: Sequence[Task]) -> None:
+    for forget in {task.forget.name: task.forget for task in tasks}.values():
+        left = METHODS.keys() - {task.name for task in tasks if task.forget is forget}
+        if left:
+            warn(
+                f"{forget.name}: left out are {', '.join(sorted(left))}, for which more must be built; name one to see"
+            )
 
 
 def _run(tasks: Sequence[Task], models: int, workers: Workers, watch: Watch) -> Iterator[tuple[Task, list[Outcome]]]:

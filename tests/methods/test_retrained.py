@@ -14,7 +14,7 @@ from expunge.methods import METHODS, configure, run_method, unlearn
 from expunge.methods._matching import ByExample
 from expunge.methods.oracle_matching import OracleMatching, held_out_margins
 from expunge.methods.task import Task, unlearn_chunk
-from expunge.metrics.bench import bench
+from expunge.metrics.bench import bench, plan_tasks
 from expunge.suites import Examples, ForgetSet, Split, Suite
 from expunge.suites.recipe import Recipe
 from tests.ensembles.test_device import (
@@ -83,6 +83,19 @@ def test_what_is_missing_in_the_store_is_said_with_the_command_that_makes_it(
     assert prepare
     with pytest.raises(StoreError, match=command):
         prepare.require(other, ForgetSet("mine", np.arange(5), ""), METHODS[name].config())
+
+
+def test_a_suite_without_models_on_halves_has_no_datamodels_and_a_bench_of_all_leaves_them_out(suite: Suite) -> None:
+    without = dataclasses.replace(suite, subsets=0)
+    prepare = METHODS["dmm"].prepare
+    assert prepare
+    with pytest.raises(StoreError, match="has no models trained on halves"):
+        prepare.require(without, suite.forget_sets["random-50"], METHODS["dmm"].config())
+    named = {task.name for task in plan_tasks(without, ["dmm"], ["random-50"], models=2)}
+    every = {task.name for task in plan_tasks(without, None, ["random-50"], models=2)}
+    assert "dmm" in named
+    assert every.isdisjoint({"dmm", "dm-direct"})
+    assert {"oracle-matching", "fine-tune"} <= every
 
 
 def test_matching_brings_margins_nearer_to_the_oracles_they_were_given(
