@@ -19,14 +19,17 @@ from expunge.methods import (
     eu_k,
     fcs,
     fine_tune,
+    fisher_forgetting,
     gradient_ascent,
     gradient_ascent_l1,
+    jit,
     kde,
     l1_sparse,
     lfssd,
     lfssd_det,
     msg,
     neg_grad_plus,
+    neg_merge,
     npo,
     oracle_matching,
     prmq,
@@ -39,6 +42,7 @@ from expunge.methods import (
     ssd,
     ssd_det,
     successive_random_labels,
+    task_vector,
 )
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.user import from_function, user_method
@@ -72,6 +76,8 @@ METHODS: dict[str, Method] = {
     "lfssd": lfssd.METHOD,
     "lfssd-det": lfssd_det.METHOD,
     "assd": assd.METHOD,
+    "fisher-forgetting": fisher_forgetting.METHOD,
+    "jit": jit.METHOD,
     # By influence and curvature.
     # Sparse, and layer by layer.
     "prune-first": prune_first.METHOD,
@@ -89,6 +95,8 @@ METHODS: dict[str, Method] = {
     "kde": kde.METHOD,
     "rni": rni.METHOD,
     # In weight space.
+    "task-vector": task_vector.METHOD,
+    "neg-merge": neg_merge.METHOD,
     # With retrained models, shards and logs.
     "oracle-matching": oracle_matching.METHOD,
     "dm-direct": dm_direct.METHOD,

@@ -101,10 +101,16 @@ def flat_weights(ensemble: Ensemble) -> Float[Tensor, "models d"]:
 def with_weights(ensemble: Ensemble, weights: Float[Tensor, "models d"]) -> Ensemble:
     """A copy of ``ensemble`` in evaluation mode that has these weights; its buffers stay."""
     result = ensemble.copy().eval()
-    parameters = list(result.parameters())
-    for parameter, part in zip(parameters, weights.split([each[0].numel() for each in parameters], 1), strict=True):
-        parameter.copy_(part.view_as(parameter))
+    for parameter, part in zip(result.parameters(), in_parts(result, weights), strict=True):
+        parameter.copy_(part)
     return result
+
+
+def in_parts(ensemble: Ensemble, values: Float[Tensor, "models d"]) -> list[Tensor]:
+    """One number for each weight, in the shapes of ``ensemble.parameters()``."""
+    shapes = [parameter.shape for parameter in ensemble.parameters()]
+    parts = values.split([shape[1:].numel() for shape in shapes], dim=1)
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _repeated(ensemble: Ensemble, times: int) -> Ensemble:

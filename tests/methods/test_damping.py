@@ -5,10 +5,18 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
+from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
+from expunge.methods._per_sample import flat_weights, in_parts
 from expunge.methods.assd import percentile
-from expunge.suites import Examples, Split
+from expunge.methods.fisher_forgetting import fisher, official, whole_classes
+from expunge.methods.neg_merge import consensus
+from expunge.suites import Examples, ForgetSet, Split, Suite
+from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.equations.damping import SPLIT_3, THREE
 from tests.methods.equations.toy import FORGET, SPLIT, W, cross_entropy_gradient, run_toy
 
@@ -76,9 +84,105 @@ def test_adaptive_dampening_hits_the_logarithm_of_the_share(forgotten: int) -> N
     assert share == pytest.approx(math.log(1 + forgotten) / 100, abs=0.002)
 
 
+@pytest.mark.parametrize("group", [1, 3])
+def test_the_fisher_information_is_that_of_autograd_one_example_one_label_at_a_time(group: int) -> None:
+    """With groups: of batch means, weighted by the mean probability of the batch, the last batch smaller."""
+    torch.manual_seed(0)
+    networks = [convolutional().double().eval() for _ in range(2)]
+    examples = random_examples(7)
+    split = Split(examples, examples, CLASSES, SPLIT.recipe)
+    drawn = Generators(range(2)).permutation(7)
+    found = fisher(ensemble_of(networks), split, drawn, group=group)
+    for model, network in enumerate(networks):
+        batches = drawn[model].split(group)
+        expected = torch.zeros_like(found[model])
+        for batch in batches:
+            x = examples.x[batch.repeat(2)]  # twice: torch's BatchNorm may go backward wrongly on a batch of one
+            for label in range(CLASSES):
+                network.zero_grad()
+                loss = F.cross_entropy(network(x), torch.full((len(x),), label))
+                loss.backward()
+                gradient = torch.cat([each.grad.flatten() for each in network.parameters() if each.grad is not None])
+                expected += network(x).softmax(1)[:, label].mean().detach() * gradient**2 / len(batches)
+        torch.testing.assert_close(found[model], expected, rtol=1e-9, atol=1e-14)
+
+
+def test_the_official_noise_has_the_published_variances() -> None:
+    """A 3 x 2 classifier, a 4 x 5 matrix and four biases; class 1 is forgotten whole."""
+    network = nn.ModuleDict({"hidden": nn.Linear(5, 4), "head": nn.Linear(2, 3, bias=False)}).double()
+    ensemble = Ensemble.stack([network], Origin("test", "0", "pretrained", None, (0,)), (5,))
+    names = [name for name, _ in ensemble.network.named_parameters()]
+    sizes = {"hidden.weight": (4, 5), "hidden.bias": (4,), "head.weight": (3, 2)}
+    information = {name: torch.full(sizes[name], 0.5, dtype=torch.float64) for name in names}
+    information["hidden.weight"][0] = torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0])
+    information["hidden.bias"][1] = 0.0
+    information["head.weight"][0] = torch.tensor([0.0, 0.5])
+    flat = torch.cat([information[name].flatten() for name in names])[None]
+    mean, variance = official(ensemble, flat, 0.1, torch.tensor([False, True, False]))
+    means, variances = (
+        {name: part[0] for name, part in zip(names, in_parts(ensemble, each), strict=True)} for each in (mean, variance)
+    )
+    weights = variances["hidden.weight"]
+    torch.testing.assert_close(
+        weights[0], torch.full((5,), 0.1 * (1000 + 4) / 5, dtype=torch.float64), rtol=1e-6, atol=0
+    )
+    torch.testing.assert_close(weights[1:], torch.full((3, 5), 0.2, dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        variances["hidden.bias"], torch.tensor([2.0, 1000.0, 2.0, 2.0]).double(), rtol=1e-6, atol=0
+    )
+    head = torch.tensor([[51.0, 51.0], [1e-3, 1e-3], [2.0, 2.0]]).double()
+    torch.testing.assert_close(variances["head.weight"], head, rtol=1e-6, atol=0)
+    assert (means["head.weight"][1] == 0).all()
+    assert torch.equal(means["head.weight"][0], network["head"].weight[0])
+    assert torch.equal(means["hidden.weight"], network["hidden"].weight)
+
+
+def test_a_class_is_gone_when_it_is_forgotten_and_nowhere_kept() -> None:
+    keep, drop = torch.tensor([0, 0, 3]), torch.tensor([1, 3, 1])
+    split = Split(Examples(keep[:, None].double(), keep), Examples(drop[:, None].double(), drop), 5, SPLIT.recipe)
+    assert whole_classes(split).tolist() == [False, True, False, False, False]
+
+
+def test_the_official_variant_draws_around_zero_what_is_forgotten_whole() -> None:
+    """Of SPLIT_3, class 2 is forgotten whole: in 500 models its row has mean 0 and variance 1e-3."""
+    (found,) = run_toy("fisher-forgetting", {"variant": "official", "alpha": 1e-12}, SPLIT_3, models=500)
+    assert (found[:, 2].mean(0).abs() < 0.006).all()
+    assert float(found[:, 2].std()) == pytest.approx(1e-3**0.5, rel=0.1)
+    torch.testing.assert_close(found[:, :2], W[:2].expand(500, -1, -1), rtol=0, atol=1e-3)
+
+
+def test_a_task_vector_gone_forward_is_the_fine_tune(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
+    split = suite.split(forget)
+    swapped = Split(split.forget, split.forget, split.classes, split.recipe)
+    settings = {"epochs": 2, "lr": 0.01, "batch_size": 16}
+    chance = [Generators(range(3)) for _ in range(2)]
+    unlearn = [METHODS[name].unlearn for name in ("task-vector", "fine-tune")]
+    assert unlearn[0]
+    assert unlearn[1]
+    there = unlearn[0](ensemble, split, METHODS["task-vector"].config(**settings, scale=-1.0), chance[0])
+    tuned = unlearn[1](ensemble, swapped, METHODS["fine-tune"].config(**settings), chance[1])
+    for found, expected in zip(there, tuned, strict=True):
+        torch.testing.assert_close(flat_weights(found), flat_weights(expected), rtol=0, atol=1e-6)
+        assert torch.equal(found.state()["1.running_mean"], ensemble.state()["1.running_mean"])
+
+
+def test_the_consensus_of_fine_tunes_is_their_mean_where_all_signs_are_one() -> None:
+    vectors = torch.tensor([[[1.0, -1.0, 1.0, 0.0, 0.0]], [[3.0, -2.0, -1.0, 0.0, 1.0]]])
+    assert consensus(vectors).tolist() == [[2.0, -1.5, 0.0, 0.0, 0.0]]
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
+        ("fisher-forgetting", {"alpha": 0.0}),
+        ("fisher-forgetting", {"variant": "other"}),
+        ("fisher-forgetting", {"retain_examples": 0}),
+        ("jit", {"sigma": 0.0}),
+        ("jit", {"samples": 0}),
+        ("task-vector", {"scale": 0.0}),
+        ("neg-merge", {"scale": 0.0}),
+        ("neg-merge", {"tunes": 1}),
+        ("neg-merge", {"ratio": 0.0}),
         ("ssd", {"alpha": 0.0}),
         ("ssd-det", {"dampening": -1.0}),
         ("lfssd", {"retain_examples": 0}),
@@ -87,6 +191,6 @@ def test_adaptive_dampening_hits_the_logarithm_of_the_share(forgotten: int) -> N
         ("assd", {"retain_examples": 0}),
     ],
 )
-def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float | str]) -> None:
     with pytest.raises(ValueError, match=", got "):
         METHODS[name].config(**settings)

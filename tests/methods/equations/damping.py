@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from expunge.ensembles.seeds import Generators
 from expunge.suites import Examples, Split
 from tests.methods.equations.toy import (
     FORGET,
@@ -23,6 +25,8 @@ THREE = Examples(
     torch.tensor([[0.5, 1.0], [-0.5, 0.25], [0.75, -0.5]], dtype=torch.float64), torch.tensor([0, 1, 1])
 )  # to keep: a draw of one of them is not all of them
 SPLIT_3 = Split(THREE, FORGET, 3, SPLIT.recipe)
+PAIR = Examples(torch.tensor([[1.0, 0.5], [1.0, -1.0]], dtype=torch.float64), torch.tensor([0, 1]))
+SPLIT_PAIR = Split(THREE, PAIR, 3, SPLIT.recipe)
 
 V = W - 0.125  # no weight of it is zero, so that dampening any of them can be seen
 
@@ -84,6 +88,65 @@ def assd(name: str) -> None:
     require_steps(run_toy(name, {"retain_examples": 3}, SPLIT_3, V), dampened(forget, retain, 3, alpha, 1.0))
 
 
+def noise_of_root_fisher(name: str) -> None:
+    """Of 400 models, the standard deviation of each weight is ``sqrt(alpha) F^(-1/4)``, and the mean is kept."""
+    information = torch.zeros_like(V)
+    for x in THREE.x:
+        p = (V @ x).softmax(0)
+        for label in range(3):
+            information += p[label] * cross_entropy_gradient(V, x, label) ** 2 / 3
+    (found,) = run_toy(name, {"alpha": 0.01, "variant": "paper", "retain_examples": 3}, SPLIT_3, V, models=400)
+    scaled = (found - V) / (0.1 * information**-0.25)
+    assert (scaled.mean(0).abs() < 0.25).all()
+    assert ((scaled.std(0) - 1).abs() < 0.18).all()
+    assert float(scaled.std()) == pytest.approx(1, abs=0.06)
+
+
+def jit(name: str) -> None:
+    """Logits are linear, so ``||V noise|| / ||noise||`` is to fall: one drawn direction in each of two samples."""
+    chance = Generators(range(2))
+    chance.permutation(1)
+    noises = [chance.normal(1, 2, dtype=torch.float64)[:, 0] for _ in range(2)]
+    expected = []
+    for model in range(2):
+        gradient = torch.zeros_like(V)
+        for noise in noises:
+            way = V @ noise[model]
+            gradient += way[:, None] * noise[model] / (way.norm() * noise[model].norm()) / 2
+        expected.append(V - 0.1 * gradient)
+    settings = {"epochs": 1, "lr": 0.1, "momentum": 0.0, "sigma": 0.5, "samples": 2}
+    (found,) = run_toy(name, settings, SPLIT, V)
+    for weights, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(weights, wanted, rtol=0, atol=1e-12)
+
+
+def tuned(lr: float, epochs: int) -> Tensor:
+    """V after so many steps down the loss of the two examples to forget, less V."""
+    w = V
+    for _ in range(epochs):
+        gradients = [cross_entropy_gradient(w, x, int(y)) for x, y in zip(PAIR.x, PAIR.y, strict=True)]
+        w = w - lr * (gradients[0] + gradients[1]) / 2
+    return w - V
+
+
+def task_vector(name: str) -> None:
+    settings = {"epochs": 2, "lr": 0.5, "momentum": 0.0, "scale": 0.25}
+    require_steps(run_toy(name, settings, SPLIT_PAIR, V), *(V - 0.25 * tuned(0.5, epochs) for epochs in (1, 2)))
+
+
+def neg_merge(name: str) -> None:
+    """Three fine-tunes, the last so fast that it overshoots: after two epochs they no longer agree on all signs."""
+    steps, disagreements = [], 0
+    for epochs in (1, 2):
+        vectors = [tuned(lr, epochs) for lr in (0.5, 4.0, 32.0)]
+        agreed = sum(each.sign() for each in vectors).abs() == 3  # type: ignore[union-attr]
+        disagreements += int((~agreed).sum())
+        steps.append(V - 0.25 * torch.where(agreed, (vectors[0] + vectors[1] + vectors[2]) / 3, 0.0))
+    assert 0 < disagreements < 6
+    settings = {"epochs": 2, "lr": 0.5, "momentum": 0.0, "scale": 0.25, "tunes": 3, "ratio": 8.0}
+    require_steps(run_toy(name, settings, SPLIT_PAIR, V), *steps)
+
+
 def drawn(n: Counts) -> float:
     return n.forget + min(n.retain, 512)
 
@@ -99,4 +162,8 @@ CASES = {
     "lfssd": Case(by_one_of_three(sensitivity, SETTINGS), drawn),
     "lfssd-det": Case(by_all_of_three(sensitivity, SETTINGS), everyone),
     "assd": Case(assd, drawn),
+    "fisher-forgetting": Case(noise_of_root_fisher, lambda n: n.classes * min(n.retain, 192)),
+    "jit": Case(jit, lambda n: n.epochs * n.forget * (1 + 5)),  # the inputs, and 5 times with noise
+    "task-vector": Case(task_vector, lambda n: n.epochs * n.forget),
+    "neg-merge": Case(neg_merge, lambda n: 3 * n.epochs * n.forget),
 }
