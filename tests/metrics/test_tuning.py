@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +163,26 @@ def test_a_finished_trial_is_never_run_again(small: Suite, monkeypatch: pytest.M
     assert len(runs) == 6
 
 
+def test_a_search_by_optuna_goes_on_where_it_was(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    options = {"sampler": "optuna", "limit": 1, **SMALL}
+    first = tune(NAME, small, budget=3, **options)  # type: ignore[arg-type]
+    runs = counted(monkeypatch)
+    assert tune(NAME, small, budget=3, **options) == first  # type: ignore[arg-type]
+    assert runs == []
+    assert len({str(trial.settings) for trial in first.trials}) == 3
+
+
+def test_trials_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for workers in (1, 2):
+        monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path / str(workers)))
+        tiny_suite = f"{Path(__file__).parents[1] / 'tiny_suite.py'}:tiny"
+        found.append(tune(NAME, tiny_suite, budget=2, limit=1, workers=workers, **SMALL))
+    trials = [[replace(trial, seconds=None) for trial in search.trials] for search in found]
+    assert trials[0] == trials[1]
+
+
 def test_what_is_interrupted_loses_the_running_trial_only(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(done: int, total: int, label: str) -> None:
         if label.startswith("trial 1 "):
@@ -298,7 +319,7 @@ def test_the_first_of_equal_trials_is_chosen() -> None:
     assert choose(NAME, METHODS[NAME], trials[:1]) is None
 
 
-def test_a_record_is_read_as_it_was_written(small: Suite, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_record_is_read_as_it_was_written(small: Suite, tmp_path: Path) -> None:
     search = tune(NAME, small, budget=2, limit=1, **SMALL)
     write_search(tmp_path / "record.json", search)
     assert read_search(tmp_path / "record.json") == search
