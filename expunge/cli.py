@@ -58,6 +58,9 @@ Suite = Annotated[str, typer.Argument(help="Name of a suite, or file.py:function
 ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Of this forget set only; repeat.")]
 Published = Annotated[str, typer.Option(help="The suite that the margins belong to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Prune = Annotated[
+    str | None, typer.Option(help="Of its sparse models: METHOD:SPARSITY with omp, imp or synflow, as omp:0.95.")
+]
 Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; default: one a core.")]
 Cluster = Annotated[
     str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
@@ -92,6 +95,7 @@ def bench(
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
     ] = "tuned",
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
+    prune: Prune = None,
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
     workers: Workers = None,
     cluster: Cluster = None,
@@ -102,9 +106,8 @@ def bench(
     from expunge.metrics.bench import bench as run
     from expunge.metrics.bench import estimate_seconds, plan_tasks
     from expunge.reports import report as write_report
-    from expunge.suites import load_suite
 
-    loaded, where = load_suite(suite), _where(workers, cluster)
+    loaded, where = _load(suite, prune), _where(workers, cluster)
     names = method or None
     models = min(100, loaded.models // 2) if models is None else models
     settings = _settings(set_ or [])
@@ -182,14 +185,14 @@ def score(
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     margins: Annotated[Path, typer.Argument(help="A .npy of (models, examples), or a folder with one .npy a model.")],
     name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
+    prune: Prune = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Score margins that were made elsewhere: all train examples in order, then all test examples."""
     from expunge.metrics import score_margins
-    from expunge.suites import load_suite
 
-    scores = score_margins(load_suite(suite), forget_set, margins, name=name, out=out_)
+    scores = score_margins(_load(suite, prune), forget_set, margins, name=name, out=out_)
     if out_:
         from expunge.reports import report as write_report
 
@@ -269,17 +272,17 @@ def build(
     models: Annotated[
         int | None, typer.Option(help="Models of pretrained and oracles, rounded up to whole chunks; default: all.")
     ] = None,
+    prune: Prune = None,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
     """Train all ensembles of SUITE into the store; run it again and it goes on where it stopped."""
     from expunge.metrics.rebuild import rebuild
-    from expunge.suites import load_suite
 
     where = _where(workers, cluster)
     with ProgressLine("build") as watch:
-        rows = rebuild(load_suite(suite), forget_set, models=models, workers=where, watch=watch, say=say)
+        rows = rebuild(_load(suite, prune), forget_set, models=models, workers=where, watch=watch, say=say)
     if as_json:
         print_json(rows)
         return OK
@@ -375,6 +378,14 @@ def doctor(as_json: AsJson = False) -> int:
     checks = examine()
     print_checks(checks, as_json)
     return OK if all(each["ok"] for each in checks) else USER_ERROR
+
+
+def _load(suite: str, prune: str | None) -> Any:
+    """The suite of this name, or its sparse one."""
+    from expunge.suites import load_suite
+
+    loaded = load_suite(suite)
+    return loaded if prune is None else loaded.pruned(prune)
 
 
 def _where(workers: int | None, cluster: str | None) -> int | str:

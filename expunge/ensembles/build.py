@@ -14,6 +14,7 @@ from expunge.ensembles.device import chosen_device, in_halves
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import holds
 from expunge.ensembles.plan import Plan
+from expunge.ensembles.prune import train_sparse
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import measure, train
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
@@ -108,17 +109,26 @@ def train_models(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, ndarray |
 
     First weights and subsets are drawn on the CPU, so they are the same on every device; orders where the models are.
     """
-    suite, device = plan.suite, chosen_device()
-    names = (suite.digest, plan.kind, plan.forget.digest if plan.forget else "")
+    suite, ensemble, names = plan.suite, first_weights(plan, models), _names(plan)
+    rows, masks = _rows(plan, Generators([seed_of(*names, model, "subset") for model in models]))
+    order = Generators([seed_of(*names, model, "order") for model in models], ensemble.device)
+    training = train_sparse if suite.recipe.prune else train
+    return training(ensemble, suite.data.train, rows, suite.recipe, order), masks
+
+
+def first_weights(plan: Plan, models: Sequence[int]) -> Ensemble:
+    """The models of these numbers before any training, on the chosen device."""
     networks = []
     for model in models:
         with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from the global generator
-            torch.manual_seed(seed_of(*names, model, "weights"))
-            networks.append(suite.network())
-    ensemble = Ensemble.stack(networks, plan.origin(models), suite.data.train.x.shape[1:]).to(device)
-    rows, masks = _rows(plan, Generators([seed_of(*names, model, "subset") for model in models]))
-    order = Generators([seed_of(*names, model, "order") for model in models], device)
-    return train(ensemble, suite.data.train, rows, suite.recipe, order), masks
+            torch.manual_seed(seed_of(*_names(plan), model, "weights"))
+            networks.append(plan.suite.network())
+    shape = plan.suite.data.train.x.shape[1:]
+    return Ensemble.stack(networks, plan.origin(models), shape).to(chosen_device())
+
+
+def _names(plan: Plan) -> tuple[str, ...]:
+    return plan.suite.digest, plan.kind, plan.forget.digest if plan.forget else ""
 
 
 def derive_forget_sets(suite: Suite) -> Artefact:

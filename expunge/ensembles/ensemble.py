@@ -1,9 +1,10 @@
 """Models of one network, stacked: every parameter and buffer carries a leading model axis."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -70,9 +71,13 @@ class Ensemble(nn.Module):
     ``ensemble(x)`` takes ``(models, batch, ...)``, or one ``(batch, ...)`` for all, and returns
     ``(models, batch, classes)``. Models share no parameter, so the gradient of a sum of per-model losses is each
     model's own, and every elementwise optimizer is right as it stands. ``ensemble[i]`` is an ordinary module.
+
+    Sparse models have :attr:`masks`, which all copies share; see :meth:`obey`.
     """
 
-    def __init__(self, network: nn.Module, origin: Origin, sample_shape: Sequence[int]) -> None:
+    def __init__(
+        self, network: nn.Module, origin: Origin, sample_shape: Sequence[int], masks: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         _require_stackable(network)
         self.network = network
@@ -82,6 +87,9 @@ class Ensemble(nn.Module):
         lengths = {len(tensor) for tensor in network.state_dict().values()}
         if lengths != {len(origin.models)}:
             raise BadSetting(f"expected {len(origin.models)} models in every tensor, got {sorted(lengths)}")
+        self._held: list[tuple[Tensor, Tensor]] = []  # each masked parameter, and where it is kept
+        self._hooks: list[Any] = []
+        self.obey(masks or {})
 
     @classmethod
     def stack(cls, networks: Sequence[nn.Module], origin: Origin, sample_shape: Sequence[int]) -> "Ensemble":
@@ -92,10 +100,39 @@ class Ensemble(nn.Module):
 
     @classmethod
     def from_state(
-        cls, network: nn.Module, state: Mapping[str, Tensor], origin: Origin, sample_shape: Sequence[int]
+        cls,
+        network: nn.Module,
+        state: Mapping[str, Tensor],
+        origin: Origin,
+        sample_shape: Sequence[int],
+        masks: Mapping[str, Tensor] | None = None,
     ) -> "Ensemble":
-        """``network`` gives the architecture, ``state`` its tensors with a leading model axis."""
-        return cls(_with_state(network, state), origin, sample_shape)
+        """``network`` gives the architecture, ``state`` its tensors with a leading model axis, ``masks`` likewise."""
+        return cls(_with_state(network, state), origin, sample_shape, masks)
+
+    def obey(self, masks: Mapping[str, Tensor]) -> "Ensemble":
+        """Keep these models sparse from now on: a weight where its mask, ``(models, ...)`` of bool, is False is 0.
+
+        No gradient reaches such a weight, so no optimizer moves it; whatever else may have written there, noise or new
+        weights, is undone before the next forward pass. ``{}`` ends it. Copies obey the same masks.
+        """
+        parameters = dict(self.network.named_parameters())
+        for name, mask in masks.items():
+            if name not in parameters or mask.shape != parameters[name].shape or mask.dtype != torch.bool:
+                found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+                raise BadSetting(f"expected masks of bool in the shapes of the parameters, got {name!r}: {found}")
+        for hook in self._hooks:
+            hook.remove()
+        self.masks = {name: mask.to(self.device) for name, mask in masks.items()}
+        self._held = [(parameters[name], mask) for name, mask in self.masks.items()]
+        self._hooks = [hook for parameter, mask in self._held if (hook := _guard(parameter, mask))]
+        self.project()
+        return self
+
+    def project(self) -> None:
+        """Set what is masked to 0, where anything wrote there."""
+        for parameter, mask in self._held:  # as data: that a 0 is 0 again is no change that a loss must know of
+            parameter.data.masked_fill_(~mask, 0)
 
     def forward(self, x: Tensor) -> Float[Tensor, "models batch classes"]:
         """Pictures, samples of three dimensions, may differ from ``sample_shape`` in height and width.
@@ -110,6 +147,7 @@ class Ensemble(nn.Module):
                 f"expected input ({len(self)}, batch, {self.sample_shape}) or (batch, {self.sample_shape}), got {given}"
             )
         self.meter.count(x.shape[0] * x.shape[1])
+        self.project()
         try:
             logits = layers.run(self.network, x.float() if x.dtype == torch.float16 else x)
         except RuntimeError as error:
@@ -155,8 +193,14 @@ class Ensemble(nn.Module):
         return len(self.origin.models)
 
     def __getitem__(self, index: int) -> nn.Module:
-        """Model ``index`` as an ordinary module with the ordinary state-dict keys, on tensors of its own."""
-        return _with_state(self.network, {key: tensor[index] for key, tensor in self.state().items()})
+        """Model ``index`` as an ordinary module with the ordinary state-dict keys, on tensors of its own.
+
+        No gradient reaches what is masked in it.
+        """
+        model = _with_state(self.network, {key: tensor[index] for key, tensor in self.state().items()})
+        for name, mask in self.masks.items():
+            _guard(model.get_parameter(name), mask[index])
+        return model
 
     def __iter__(self) -> Iterator[nn.Module]:
         return (self[index] for index in range(len(self)))
@@ -166,7 +210,8 @@ class Ensemble(nn.Module):
         rows = list(indices)
         origin = replace(self.origin, models=tuple(self.origin.models[row] for row in rows))
         state = {key: tensor[rows] for key, tensor in self.state().items()}
-        return Ensemble.from_state(self.network, state, origin, self.sample_shape)
+        masks = {name: mask[rows] for name, mask in self.masks.items()}
+        return Ensemble.from_state(self.network, state, origin, self.sample_shape, masks)
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by their ordinary names, each with a leading model axis."""
@@ -175,9 +220,30 @@ class Ensemble(nn.Module):
 
     def copy(self) -> "Ensemble":
         """An independent copy without gradients, in the same mode; its work counts on the same meter."""
-        result = Ensemble.from_state(self.network, self.state(), self.origin, self.sample_shape)
+        result = Ensemble.from_state(self.network, self.state(), self.origin, self.sample_shape, self.masks)
         result.meter = self.meter
         return result.train(self.training)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Ensemble":
+        """What ``to`` does to parameters it does to masks."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self.obey({name: fn(mask) for name, mask in self.masks.items()})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": [], "_hooks": []}  # hooks do not travel
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.obey(self.masks)
+
+
+def _guard(parameter: Tensor, mask: Tensor) -> Any:
+    """Let no gradient through where ``mask`` is False; the hook that does, None for a parameter that takes none."""
+    return parameter.register_hook(partial(_masked, mask)) if parameter.requires_grad else None
+
+
+def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
+    return gradient.masked_fill(~mask, 0)
 
 
 def _require_stackable(network: nn.Module) -> None:

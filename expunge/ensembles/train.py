@@ -148,12 +148,14 @@ def train(
     recipe: Recipe,
     generators: Generators,
     *,
+    first: int = 0,
     after: Callable[[int], None] = lambda epochs: None,
 ) -> Ensemble:
     """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch.
 
     All happens on the device of the ensemble, to which ``examples`` are copied once; ``generators`` must draw there.
-    ``after`` is told how many epochs are over, from 0 on.
+    Masks are obeyed, and none is found here: see :func:`~expunge.ensembles.prune.train_sparse`. With ``first``, that
+    many epochs of the schedule are skipped; ``after`` is told how many are over, from ``first`` on.
     """
     ensemble.train()
     device = ensemble.device
@@ -167,7 +169,7 @@ def train(
     )
     n = rows.shape[1]
     steps = recipe.epochs * -(-n // recipe.batch_size)
-    step = 0
+    step = first * -(-n // recipe.batch_size)
 
     def scheduled(batches: Iterable[Batch]) -> Iterator[Batch]:
         nonlocal step
@@ -179,8 +181,8 @@ def train(
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         return cross_entropy(_logits(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
 
-    after(0)
-    for epoch in range(recipe.epochs):
+    after(first)
+    for epoch in range(first, recipe.epochs):
         order = rows.gather(1, generators.permutation(n))
         batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
         descend(ensemble, optimizer, loss, scheduled(batches))

@@ -9,6 +9,7 @@ from expunge.ensembles.device import chosen_device
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import find_ensemble
 from expunge.ensembles.plan import Plan
+from expunge.ensembles.prune import masks_of_zeros
 from expunge.errors import BadSetting, StoreError
 from expunge.store import Artefact
 from expunge.suites.suite import ForgetSet, Suite
@@ -39,7 +40,9 @@ def _weights(plan: Plan, first: int, models: int, workers: Workers, watch: Watch
     with torch.random.fork_rng(devices=[]):
         network = plan.suite.network()
     origin = plan.origin(range(first, first + models))
-    return Ensemble.from_state(network, state, origin, plan.suite.data.train.x.shape[1:]).to(chosen_device()).eval()
+    ensemble = Ensemble.from_state(network, state, origin, plan.suite.data.train.x.shape[1:]).to(chosen_device()).eval()
+    pruning = plan.suite.recipe.pruning
+    return ensemble.obey(masks_of_zeros(ensemble, pruning)) if pruning else ensemble
 
 
 def _chunked_weights(plan: Plan, joined: Artefact, models: range, workers: Workers, watch: Watch) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def train_anew(ensemble: Ensemble, split: Split, cfg: EuK, seeds: Sequence[int],
     student = ensemble.copy()
     paths = last_layers(student, cfg.layers)
     reset_by_seeds(student, paths, seeds)
-    recipe = replace(split.recipe, epochs=cfg.passes or split.recipe.epochs)
+    recipe = replace(split.recipe, epochs=cfg.passes or split.recipe.epochs, prune="", rewind=None)
     rows = torch.arange(len(split.retain), device=student.device).expand(len(student), -1)
     train(student, split.retain, rows, recipe, order, after=lambda _: freeze_all_but(student, paths))
     return thaw(student, ensemble)

@@ -155,6 +155,7 @@ def run_method(
             raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
         if student is None:
             return
+        _keep_sparse(student, ensemble)
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started) / len(ensemble)
         cost = meter.units / (3 * split.retraining * len(ensemble))
@@ -166,6 +167,14 @@ def run_method(
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds)
+
+
+def _keep_sparse(student: Ensemble, ensemble: Ensemble) -> None:
+    """Whatever a method did, and to whatever copy: sparse models come out as sparse, with the masks they came with."""
+    try:
+        student.obey(ensemble.masks)
+    except BadSetting as error:
+        raise MethodFailed(f"returned models that cannot be kept sparse: {error}") from None
 
 
 def _require_finite_weights(ensemble: Ensemble, epoch: int) -> None:

@@ -270,6 +270,7 @@ def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
 
 def estimate_seconds(tasks: Sequence[Task], models: int, workers: Workers) -> float | None:
     """How long the bench will take, from a short burst of training; None where a method of the user's own is in it."""
+    _require_ensembles(tasks, models)  # or models would be trained for the sake of an estimate
     if any(":" in task.name for task in tasks):
         return None
     side = default_workers() if isinstance(workers, str) else min(workers, default_workers())

@@ -83,7 +83,14 @@ def find_suite(address: str, digest: str, given: Suite | None = None) -> Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """The suite ``name`` of :data:`SUITES`, or the user's own that ``file.py:function`` returns."""
+    """The suite ``name`` of :data:`SUITES`, or the user's own that ``file.py:function`` returns.
+
+    With ``@METHOD-SPARSITY`` behind its name it is the sparse one: ``digits@omp-0.95``; see :meth:`Suite.pruned`.
+    """
+    place, colon, last = name.rpartition(":")  # a folder may have an @ in its name, a function has none
+    dense, at, pruning = last.partition("@")
+    if at:
+        return load_suite(f"{place}{colon}{dense}").pruned(pruning.replace("-", ":", 1))
     if ":" not in name and name.endswith(".py"):
         raise UnknownName(f"unknown suite {name!r}; for a suite of your own give file.py:function")
     if ":" not in name:

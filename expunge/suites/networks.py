@@ -3,6 +3,7 @@
 All but the largest parts are plain layers in a row, which an ensemble runs for all its models at once.
 """
 
+import torch
 from torch import Tensor, nn
 
 
@@ -31,10 +32,10 @@ class Scale(nn.Module):
 
 
 class AsFloat(nn.Module):
-    """Inputs that are kept in 16 bits, in 32."""
+    """Inputs that are kept in 16 bits, in 32; others as they are."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float()
+        return x.float() if x.dtype == torch.float16 else x
 
 
 def lenet() -> nn.Module:

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass, fields
+from itertools import count, takewhile
 from typing import Literal, get_args
 
 from expunge.errors import BadSetting
+from expunge.suites.pruning import Pruning
 
 Augment = Literal["none", "flip", "flip-crop"]
 Precision = Literal["float32", "bfloat16"]
@@ -25,6 +27,8 @@ class Recipe:
     decay_norm: bool = True  # weight decay also on the scale and shift of normalisation layers
     augment: Augment = "none"  # left-right flips; and crops after padding by 4 pixels
     precision: Precision = "float32"  # of the forward pass; bfloat16 by autocast
+    prune: str = ""  # METHOD:SPARSITY of what is pruned while it is trained, "" for nothing; see PRUNINGS
+    rewind: int | None = None  # after which epoch pruned weights begin again; None: 8 of 182 epochs, at least 1
 
     def __post_init__(self) -> None:
         rules = {
@@ -36,16 +40,51 @@ class Recipe:
             "warmup": (0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "a number in [0, 1)"),
             "augment": (self.augment in get_args(Augment), f"one of {', '.join(get_args(Augment))}"),
+            "rewind": (self.rewind is None or 0 <= self.rewind < self.epochs, "an epoch before the last, from 0 on"),
             "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
         }
         for name, (holds, expected) in rules.items():
             if not holds:
                 raise BadSetting(f"recipe: expected {name} to be {expected}, got {getattr(self, name)!r}")
+        pruning = Pruning.parse(self.prune) if self.prune else None
+        spelled = str(pruning) if pruning and pruning.sparsity else ""  # one way, so that one recipe has one digest
+        object.__setattr__(self, "prune", spelled)
+
+    @property
+    def pruning(self) -> Pruning | None:
+        """What is pruned; None for nothing."""
+        return Pruning.parse(self.prune) if self.prune else None
+
+    @property
+    def rewound(self) -> int:
+        """After how many epochs the weights are as they are rewound to: 8 of 182 in Jia et al. 2023."""
+        return min(max(1, round(self.epochs * 8 / 182)), self.epochs - 1) if self.rewind is None else self.rewind
+
+    @property
+    def passes(self) -> int:
+        """How many times a model sees each of its examples until it is trained, pruning included."""
+        pruning = self.pruning
+        if pruning is None or pruning.method == "synflow":
+            return self.epochs
+        return self.epochs + len(self.rounds) * (self.epochs - self.rewound)
+
+    @property
+    def rounds(self) -> list[float]:
+        """The sparsity after each pruning between trainings.
+
+        >>> [round(each, 3) for each in Recipe(epochs=9, batch_size=1, lr=1.0, prune="imp:0.5").rounds]
+        [0.2, 0.36, 0.488, 0.5]
+        """
+        pruning = self.pruning
+        if pruning is None or pruning.method == "synflow":
+            return []
+        steps = (1 - 0.8**number for number in count(1)) if pruning.method == "imp" else iter(())
+        return [*takewhile(lambda sparsity: sparsity < pruning.sparsity, steps), pruning.sparsity]
 
     @property
     def facts(self) -> dict[str, object]:
         """All settings, but for younger ones at their defaults: a suite keeps its digest when a setting is added."""
-        young = ("from_zero", "label_smoothing", "decay_norm", "augment", "precision")
+        young = ("from_zero", "label_smoothing", "decay_norm", "augment", "precision", "prune", "rewind")
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)

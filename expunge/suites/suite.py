@@ -19,6 +19,7 @@ from expunge import store
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.suites.examples import Data, Examples
 from expunge.suites.loading import source_of
+from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
@@ -73,7 +74,7 @@ class Split:
     @property
     def retraining(self) -> int:
         """Forward and backward passes of single examples that one retraining takes."""
-        return self.recipe.epochs * len(self.retain)
+        return self.recipe.passes * len(self.retain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +178,35 @@ class Suite:
         """What :func:`load_suite` finds it by."""
         return self.place or self.name
 
+    def pruned(self, prune: str) -> "Suite":
+        """The suite whose models are sparse: ``METHOD:SPARSITY``, such as ``omp:0.95``, in its recipe.
+
+        Pretrained models and oracles both find their masks on what they are trained on. It is a suite of its own, found
+        by its address and ``@omp-0.95``; its forget sets are those of this one. At a sparsity of 0 it is this one.
+        """
+        if self.recipe.prune:
+            raise BadSetting(f"suite {self.name!r} is pruned already: expected one --prune or one @METHOD-SPARSITY")
+        pruning = Pruning.parse(prune)
+        if not pruning.sparsity:
+            return self
+        mark = f"@{pruning.method}-{pruning.sparsity!r}"
+        return replace(
+            self,
+            name=self.name + mark,
+            place=self.place and self.place + mark,
+            recipe=replace(self.recipe, prune=prune),
+            derive=None,
+            subsets=0,
+            published=False,
+        )
+
     def check(self) -> None:
         """Refuse a network that does not give one number for each class; two examples are run through a new one."""
         network, other = self._new_network(), self._new_network()
         if network is other:
             raise BadSetting(f"suite {self.name!r}: expected network() to make a new module at each call, got the same")
+        if self.recipe.prune:
+            prunable(network)
         for part in (self.data.train, self.data.test):
             self._check_output(network.eval(), part.x[:2])
 

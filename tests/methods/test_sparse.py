@@ -1,0 +1,137 @@
+"""Prune first, then unlearn: the law that every row of METHODS keeps the masks of sparse models."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from expunge.ensembles import Ensemble
+from expunge.ensembles.prune import magnitude_masks
+from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed
+from expunge.methods import METHODS, Method, configure, find_method, run_method, unlearn
+from expunge.methods.method import NoSettings
+from expunge.suites import ForgetSet, Split, Suite
+from expunge.suites.pruning import Pruning
+
+TRAINING = sorted(name for name, method in METHODS.items() if not method.anchor)
+
+
+@pytest.fixture
+def sparse(ensemble: Ensemble) -> Ensemble:
+    """The three models of the laws, nine tenths of their convolutions pruned."""
+    return ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.9)))
+
+
+def masked(ensemble: Ensemble, masks: dict[str, Tensor]) -> Tensor:
+    return torch.cat([ensemble.state()[name][~mask] for name, mask in masks.items()])
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_it_keeps_every_mask_and_still_moves_every_model(
+    name: str,
+    sparse: Ensemble,
+    laboratory: tuple[Suite, ForgetSet],
+) -> None:
+    (suite, forget), method = laboratory, METHODS[name]
+    epochs = {"epochs": 2} if any(field.name == "epochs" for field in dataclasses.fields(method.config)) else {}
+    before = {name: tensor.clone() for name, tensor in sparse.state().items()}
+    steps = list(run_method(name, method, configure(name, method, epochs), sparse, suite, forget))
+    assert steps
+    for step in steps:
+        assert step.ensemble.masks.keys() == sparse.masks.keys()
+        assert all(torch.equal(step.ensemble.masks[key], mask) for key, mask in sparse.masks.items())
+        assert (masked(step.ensemble, sparse.masks) == 0).all()
+    after = steps[-1].ensemble.state()
+    for row in range(len(sparse)):
+        assert any(not torch.equal(after[key][row], before[key][row]) for key, _ in sparse.network.named_parameters())
+
+
+def noisy(ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
+    """Add noise everywhere, look at the retained examples, and yield a stack that knows of no masks."""
+    student = ensemble.copy()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(rng.normal(*parameter.shape[1:]))
+        student(split.retain.x)
+        assert (masked(student, ensemble.masks) == 0).all(), "masks are obeyed before every forward pass"
+        for parameter in student.parameters():
+            parameter.add_(1)
+    yield Ensemble.stack(list(student), ensemble.origin, ensemble.sample_shape).eval()
+
+
+def test_noise_is_undone_and_a_stack_without_masks_gets_them(sparse: Ensemble, small: Suite) -> None:
+    row = Method(unlearn=noisy, summary="noise")
+    [step] = run_method("noisy", row, NoSettings(), sparse, small, small.forget_sets["random-20"])
+    assert (masked(step.ensemble, sparse.masks) == 0).all()
+    assert all(torch.equal(step.ensemble.masks[key], mask) for key, mask in sparse.masks.items())
+    kept = [step.ensemble.state()[name][mask] for name, mask in sparse.masks.items()]
+    assert (torch.cat(kept) != 0).all()
+
+
+def test_models_of_another_architecture_are_a_failed_row(sparse: Ensemble, small: Suite) -> None:
+    def other(ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
+        networks: list[nn.Module] = [nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(len(ensemble))]
+        yield Ensemble.stack(networks, ensemble.origin, ensemble.sample_shape)
+
+    row = Method(unlearn=other, summary="another network")
+    with pytest.raises(MethodFailed, match="returned models that cannot be kept sparse: expected masks of bool"):
+        list(run_method("other", row, NoSettings(), sparse, small, small.forget_sets["random-20"]))
+
+
+OWN = """
+import copy
+import torch
+
+def adam(model, retain, forget, seed):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.1)
+    x, y = retain.tensors
+    before = [p.clone() for p in model.parameters()]
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    kept = [(b == 0) == (p == 0) for b, p in zip(before, model.parameters()) if b.ndim == 4]
+    assert all(each.all() for each in kept), "the masks were not kept in the model itself"
+    return model
+
+def copied(model, retain, forget, seed):
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    return model
+"""
+
+
+@pytest.mark.parametrize("function", ["adam", "copied"])
+def test_a_users_own_method_keeps_them_too(function: str, sparse: Ensemble, small: Suite, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    name = f"{tmp_path}/own.py:{function}"
+    forget = small.forget_sets["random-20"]
+    [step] = run_method(name, find_method(name), NoSettings(), sparse, small, forget)
+    assert (masked(step.ensemble, sparse.masks) == 0).all()
+    kept = torch.cat([step.ensemble.state()[key][mask] for key, mask in sparse.masks.items()])
+    assert not torch.equal(kept, torch.cat([sparse.state()[key][mask] for key, mask in sparse.masks.items()]))
+    after = unlearn(sparse, forget, "fine-tune", suite=small)
+    assert (masked(after, sparse.masks) == 0).all()
+
+
+def test_a_users_function_sees_the_masks_in_a_tensor_dataset_world(sparse: Ensemble, small: Suite) -> None:
+    """A plain function through the API, on one model after the other."""
+
+    def own(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
+        x, y = forget.tensors
+        (-nn.functional.cross_entropy(model(x), y)).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(parameter.grad)
+        return model
+
+    after = unlearn(sparse, small.forget_sets["random-20"], own, suite=small)
+    assert (masked(after, sparse.masks) == 0).all()
