@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from expunge.ensembles import Ensemble
 from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
-from expunge.methods import METHODS, Method, configure, find_method, run_method, unlearn
+from expunge.methods import METHODS, Method, configure, find_method, run_method
 from expunge.methods.method import NoSettings
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
@@ -117,21 +116,3 @@ def test_a_users_own_method_keeps_them_too(function: str, sparse: Ensemble, smal
     assert (masked(step.ensemble, sparse.masks) == 0).all()
     kept = torch.cat([step.ensemble.state()[key][mask] for key, mask in sparse.masks.items()])
     assert not torch.equal(kept, torch.cat([sparse.state()[key][mask] for key, mask in sparse.masks.items()]))
-    after = unlearn(sparse, forget, "fine-tune", suite=small)
-    assert (masked(after, sparse.masks) == 0).all()
-
-
-def test_a_users_function_sees_the_masks_in_a_tensor_dataset_world(sparse: Ensemble, small: Suite) -> None:
-    """A plain function through the API, on one model after the other."""
-
-    def own(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
-        x, y = forget.tensors
-        (-nn.functional.cross_entropy(model(x), y)).backward()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                assert parameter.grad is not None
-                parameter.sub_(parameter.grad)
-        return model
-
-    after = unlearn(sparse, small.forget_sets["random-20"], own, suite=small)
-    assert (masked(after, sparse.masks) == 0).all()
