@@ -17,7 +17,7 @@ from expunge.methods.method import NoSettings
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
 
-TRAINING = sorted(name for name, method in METHODS.items() if not method.anchor)
+TRAINING = sorted(name for name, method in METHODS.items() if method.unlearn and not method.predict)
 
 
 @pytest.fixture
