@@ -10,6 +10,8 @@ from expunge.methods import (
     ascent_descent,
     assd,
     bad_teacher,
+    boundary_expand,
+    boundary_shrink,
     cf_k,
     cfw,
     ct,
@@ -28,6 +30,7 @@ from expunge.methods import (
     lfssd,
     lfssd_det,
     msg,
+    mu_mis,
     neg_grad_plus,
     neg_merge,
     npo,
@@ -35,6 +38,7 @@ from expunge.methods import (
     prmq,
     prune_first,
     random_labels,
+    random_labels_proximal,
     retrain,
     rni,
     salun,
@@ -43,6 +47,8 @@ from expunge.methods import (
     ssd_det,
     successive_random_labels,
     task_vector,
+    uam,
+    unsir,
 )
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.user import from_function, user_method
@@ -66,6 +72,12 @@ METHODS: dict[str, Method] = {
     "random-labels": random_labels.METHOD,
     "npo": npo.METHOD,
     "successive-random-labels": successive_random_labels.METHOD,
+    "random-labels-proximal": random_labels_proximal.METHOD,
+    "boundary-shrink": boundary_shrink.METHOD,
+    "boundary-expand": boundary_expand.METHOD,
+    "unsir": unsir.METHOD,
+    "mu-mis": mu_mis.METHOD,
+    "uam": uam.METHOD,
     # Teachers and students.
     "scrub": scrub.METHOD,
     "bad-teacher": bad_teacher.METHOD,

@@ -8,6 +8,7 @@ import torch
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
+from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
 from expunge.suites import Split, Suite
 
@@ -68,6 +69,33 @@ def test_l1_sparse_without_penalty_is_fine_tuning(ensemble: Ensemble, split: Spl
         assert all(torch.equal(tensor, second.state()[key]) for key, tensor in first.state().items())
 
 
+def test_uam_without_a_perturbation_takes_the_steps_of_fine_tuning(ensemble: Ensemble, split: Split) -> None:
+    (still,) = run("uam", ensemble, split, epochs=1, lr=0.1, rho=0.0)
+    (tuned,) = run("fine-tune", ensemble, split, epochs=1, lr=0.1)
+    for key, parameter in tuned.network.named_parameters():
+        assert torch.equal(still.state()[key], parameter), key
+
+
+def test_a_proximal_pull_on_no_weights_is_successive_random_labels(ensemble: Ensemble, split: Split) -> None:
+    settings = {"epochs": 1, "lr": 0.01}
+    (pulled,) = run("random-labels-proximal", ensemble, split, quantile=0.0, **settings)
+    (free,) = run("successive-random-labels", ensemble, split, **settings)
+    assert all(torch.equal(tensor, pulled.state()[key]) for key, tensor in free.state().items())
+
+
+def test_a_change_is_shrunk_at_each_models_own_quantile(ensemble: Ensemble) -> None:
+    torch.manual_seed(0)
+    moved = ensemble.copy()
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter += torch.arange(1.0, 4.0).view(3, *[1] * (parameter.ndim - 1)) * torch.randn_like(parameter)
+    shrink_change(moved, ensemble, 0.4)
+    for model in range(3):
+        pairs = zip(moved[model].parameters(), ensemble[model].parameters(), strict=True)
+        still = torch.cat([(now == before).flatten() for now, before in pairs])
+        assert still.double().mean() == pytest.approx(0.4, abs=2e-3)
+
+
 @pytest.mark.parametrize(
     ("epochs", "without", "expected"),
     [
@@ -97,6 +125,16 @@ def test_the_penalty_of_l1_sparse_fades_epoch_by_epoch(epochs: int, without: int
         ("cf-k", {"layers": -1}),
         ("successive-random-labels", {"epochs": 0}),
         ("delete", {"lr": 0.0}),
+        ("random-labels-proximal", {"quantile": 1.5}),
+        ("boundary-shrink", {"bound": 0.0}),
+        ("boundary-expand", {"epochs": 0}),
+        ("unsir", {"noise": 0}),
+        ("unsir", {"noise_lr": 0.0}),
+        ("unsir", {"retain_share": 0.0}),
+        ("unsir", {"repair": 0.0}),
+        ("mu-mis", {"lr": 0.0}),
+        ("uam", {"rho": -1.0}),
+        ("uam", {"forget_batch_size": 0}),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:

@@ -92,6 +92,36 @@ def check_salun(name: str) -> None:
     require_steps(run_toy(name, {**PLAIN, "salient": 1 / 3}, split=split), after)
 
 
+def random_labels_proximal() -> list[Tensor]:
+    """After the first of two steps a third of the weights go back, and the others as far; after the second, none.
+
+    The gradients of a row are of one size, so the two smallest changes are those of a row.
+    """
+    after = []
+    for wrong in (0, 1):
+        change = -LR * cross_entropy_gradient(W, FORGET.x[0], wrong)
+        smallest = change.abs().min()
+        w = W + change - change.sign() * smallest
+        after.append(w - LR * cross_entropy_gradient(w, RETAIN.x[0], 0))
+    return after
+
+
+def mu_mis() -> list[Tensor]:
+    """The input gradient of a logit is its row of the weights, ``||W_c||^2 - ||W_c'||^2`` falls along both rows."""
+    after = []
+    for other in (0, 1):
+        w = W.clone()
+        w[2] -= LR * 2 * W[2]
+        w[other] += LR * 2 * W[other]
+        after.append(w)
+    return after
+
+
+def uam() -> Tensor:
+    up = cross_entropy_gradient(W, FORGET.x[0], 2)
+    return W - LR * cross_entropy_gradient(W + 0.5 * up / up.square().sum().sqrt(), RETAIN.x[0], 0)
+
+
 def paired(n: Counts) -> float:
     """Forget examples in batches of 16 beside retained ones in batches of 64, one batch each at every step."""
     passes, rest = divmod(-(-n.retain // 64), -(-n.forget // 16))
@@ -109,6 +139,13 @@ CASES = {
     "successive-random-labels": Case(
         steps_to(PLAIN, successive_random_labels), lambda n: n.epochs * (n.retain + n.forget)
     ),
+    "random-labels-proximal": Case(
+        steps_to({**PLAIN, "quantile": 2 / 3}, random_labels_proximal), lambda n: n.epochs * (n.retain + n.forget)
+    ),
+    "mu-mis": Case(  # two input gradients are as much work as two passes, and backward goes through all three
+        steps_to(PLAIN, mu_mis), lambda n: n.epochs * n.forget * 3
+    ),
+    "uam": Case(steps_to({**PLAIN, "rho": 0.5}, uam), lambda n: n.epochs * (n.retain + paired(n))),
     "l1-sparse": Case(check_l1_sparse, lambda n: n.epochs * n.retain),
     "salun": Case(check_salun, lambda n: n.epochs * (n.retain + n.forget) + n.forget),
     "scrub": Case(  # its teacher goes forward only

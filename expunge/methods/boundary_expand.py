@@ -1,0 +1,93 @@
+"""Boundary expanding: what is to be forgotten moves to a class of its own, which is then dropped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.errors import MethodFailed
+from expunge.methods._descend import Walk, descend_from, shuffled, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
+from expunge.suites.suite import Examples, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryExpand(Walk):
+    """Minimise ``CE(f'(x), C)`` on forget, where ``f'`` is ``f`` with one class more, C; then drop that class.
+
+    The classifier, the last linear layer or convolution with as many outputs as classes, gets one output more, drawn
+    as torch draws a new layer's: uniform in ``+-1 / sqrt(inputs)``. Chen et al. 2023, arXiv:2303.11570.
+    """
+
+    epochs: int = 3
+    lr: float = 0.01
+    momentum: float = 0.0
+
+
+def boundary_expand(ensemble: Ensemble, split: Split, cfg: BoundaryExpand, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble, of the old classes again, after each pass over the forget set."""
+    path = classifier(ensemble, split.classes)
+    shadow = Examples(split.forget.x, torch.full_like(split.forget.y, split.classes))
+    student = ensemble.copy()
+    widen(student.network.get_submodule(path), rng)
+
+    def epoch() -> Iterator[Batch]:
+        yield from shuffled(shadow, cfg.batch_size, rng)
+
+    for wide in descend_from(student, cfg, ([(xent, epoch())] for _ in range(cfg.epochs))):
+        yield narrow(wide, ensemble, path)
+
+
+def classifier(ensemble: Ensemble, classes: int) -> str:
+    """The path of the last linear layer or convolution with as many outputs as there are classes."""
+    found: list[str] = [
+        path
+        for path, layer in ensemble.network.named_modules()
+        if (isinstance(layer, nn.Linear) and layer.out_features == classes)
+        or (isinstance(layer, nn.Conv2d) and layer.out_channels == classes and layer.groups == 1)
+    ]
+    if not found:
+        raise MethodFailed(f"expected a linear layer or convolution with {classes} outputs, one a class, found none")
+    return found[-1]
+
+
+@torch.no_grad()
+def widen(layer: nn.Module, rng: Generators) -> None:
+    """Give a stacked layer one output more."""
+    weight = layer.get_parameter("weight")
+    bound = weight[0, 0].numel() ** -0.5
+    for name, old in list(layer.named_parameters(recurse=False)):
+        drawn = bound * (2 * rng.uniform(1, *old.shape[2:], dtype=old.dtype) - 1)
+        setattr(layer, name, nn.Parameter(torch.cat([old, drawn], dim=1), old.requires_grad))
+    _count_outputs(layer, weight.shape[1] + 1)
+
+
+def narrow(wide: Ensemble, like: Ensemble, path: str) -> Ensemble:
+    """``wide`` without the last output of the layer at ``path``: an ensemble of the shapes of ``like``."""
+    parameters = {f"{path}.{name}".lstrip(".") for name, _ in wide.network.get_submodule(path).named_parameters()}
+    state = {key: tensor[:, :-1] if key in parameters else tensor for key, tensor in wide.state().items()}
+    result = Ensemble.from_state(like.network, state, like.origin, like.sample_shape)
+    result.meter = wide.meter
+    return result.eval()
+
+
+def _count_outputs(layer: nn.Module, outputs: int) -> None:
+    if isinstance(layer, nn.Linear):
+        layer.out_features = outputs
+    elif isinstance(layer, nn.Conv2d):
+        layer.out_channels = outputs
+
+
+METHOD = Method(
+    unlearn=boundary_expand,
+    config=BoundaryExpand,
+    summary="train the forget set on an extra class, then drop that class",
+    cite=("chen2023",),
+    needs=("forget data", "a classifier"),
+    search={"lr": RATES, "epochs": Between(1, 10, whole=True), "momentum": OneOf((0.0, 0.9))},
+)

@@ -1,0 +1,81 @@
+"""UAM, unlearning-aware minimisation: descend on what is kept, by the gradient where the rest is worst forgotten."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch, cross_entropy
+from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods._norms import l2_norm
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uam(Walk):
+    """Step down ``grad CE(retain)`` taken at ``theta + rho g / ||g||``, where ``g = grad CE(forget)`` at theta.
+
+    The norm is of all weights of a model together. From the abstract of the paper: weights are perturbed to maximise
+    the forget loss, and the gradient there minimises the retain loss. The step itself is that of its authors' public
+    library, as in sharpness-aware minimisation; settings of the paper are not known here.
+    Kim et al. 2025, NeurIPS.
+    """
+
+    epochs: int = 1
+    lr: float = 0.05
+    rho: float = 0.1
+    forget_batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.rho >= 0, "rho must be at least 0", self.rho)
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
+
+
+def uam(ensemble: Ensemble, split: Split, cfg: Uam, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+
+    def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
+        (x, y), forget = batch
+        return cross_entropy(torch.func.functional_call(student, perturbed(student, forget, cfg.rho), (x,)), y)
+
+    def pairs() -> Iterator[tuple[Batch, Batch]]:
+        forget = cycled(split.forget, cfg.forget_batch_size, rng)
+        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
+
+    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+
+
+def perturbed(student: Ensemble, forget: Batch, rho: float) -> dict[str, Tensor]:
+    """The weights a distance ``rho`` up the forget loss, each model on its own; gradients pass to the weights as such.
+
+    Where the gradient is 0, there is no way up, and the weights stay.
+    """
+    named = dict(student.named_parameters())
+    slopes = torch.autograd.grad(
+        xent(student, forget).sum(), list(named.values()), allow_unused=True, materialize_grads=True
+    )
+    norm = l2_norm(slopes)
+    scale = torch.where(norm > 0, rho / norm, 0.0)
+    return {
+        name: weight + scale.view(-1, *[1] * (weight.ndim - 1)) * slope
+        for (name, weight), slope in zip(named.items(), slopes, strict=True)
+    }
+
+
+METHOD = Method(
+    unlearn=uam,
+    config=Uam,
+    summary="descend on retain by the gradient at weights perturbed up the forget loss",
+    cite=("kim2025uam",),
+    needs=("forget data", "retain data"),
+    search={"lr": RATES, "rho": Between(0.001, 2.0, log=True), "forget_batch_size": OneOf((16, 64))},
+    deviations="The authors' library normalises forget and retain examples of a step as one batch, and may let rho "
+    "fall along a cosine; here a forget batch is one of its own, and rho is constant.",
+)

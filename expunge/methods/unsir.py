@@ -1,0 +1,106 @@
+"""UNSIR, unlearning by selective impair and repair: train on noise that is least like its class, then mend."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch, draw
+from expunge.methods._descend import Phase, Walk, descend, require, xent
+from expunge.methods.method import Method
+from expunge.methods.search import RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+Noise = tuple[Float[Tensor, "models noise ..."], Int[Tensor, "models noise"]]  # inputs and the labels they deny
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsir(Walk):
+    """Learn noise N of the forgotten labels, ``min_N lam ||N||^2 - CE(f_0(N), y)``; then by turns impair and repair.
+
+    Every model learns ``noise`` inputs of its own, their labels drawn from those of the forget set, by ``noise_steps``
+    steps of gradient descent at rate ``noise_lr`` from standard normal numbers. In each epoch, impair minimises CE on
+    noise and a part of retain, mixed; repair CE on that part, at ``repair`` times the rate. The part is a share
+    ``retain_share``, drawn once. Tarun et al. 2023, arXiv:2111.08947.
+    """
+
+    epochs: int = 1
+    lr: float = 0.02
+    noise: int = 64
+    noise_steps: int = 10
+    noise_lr: float = 0.1
+    lam: float = 0.1
+    retain_share: float = 0.3
+    repair: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.noise >= 1 and self.noise_steps >= 0, "noise must be at least 1, noise_steps 0", self.noise)
+        require(self.noise_lr > 0 and self.lam >= 0, "noise_lr must be above 0, lam at least 0", self.noise_lr)
+        require(0 < self.retain_share <= 1, "retain_share must lie in (0, 1]", self.retain_share)
+        require(self.repair > 0, "repair must be above 0", self.repair)
+
+
+def unsir(ensemble: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each epoch of impairing and repairing."""
+    noise = error_maximising(ensemble.copy().eval(), split, cfg, rng)
+    part = rng.permutation(len(split.retain))[:, : max(1, round(cfg.retain_share * len(split.retain)))]
+
+    def mend(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
+        return cfg.repair * xent(student, batch)
+
+    def epoch() -> Iterator[Phase[Batch]]:
+        yield xent, mixed(split, noise, part, cfg.batch_size, rng)
+        yield mend, draw(split.retain, part.gather(1, rng.permutation(part.shape[1])), cfg.batch_size)
+
+    yield from descend(ensemble, cfg, (epoch() for _ in range(cfg.epochs)))
+
+
+def error_maximising(original: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Noise:
+    """Inputs on which ``original`` errs as badly as it can, and the labels that they are not like."""
+    labels = split.forget.y[rng.integers(len(split.forget), cfg.noise)]
+    dtype = torch.promote_types(split.forget.x.dtype, torch.float32)
+    noise = rng.normal(cfg.noise, *split.forget.x.shape[1:], dtype=dtype)
+    for _ in range(cfg.noise_steps):
+        noise.requires_grad_()
+        error = cfg.noise * xent(original, (noise, labels)).sum()  # every input's own, whatever stands beside it
+        (slope,) = torch.autograd.grad(cfg.lam * noise.square().sum() - error, noise)
+        noise = (noise - cfg.noise_lr * slope).detach()
+    return noise, labels
+
+
+def mixed(
+    split: Split, noise: Noise, part: Int[Tensor, "models part"], batch_size: int, rng: Generators
+) -> Iterator[Batch]:
+    """One pass over the noise and a part of the retained examples, in an order of its own for each model."""
+    inputs, labels = noise
+    count = labels.shape[1]
+    models = torch.arange(len(labels), device=labels.device)[:, None]
+    for rows in rng.permutation(count + part.shape[1]).split(batch_size, dim=1):
+        noisy, first = rows < count, rows.clamp(max=count - 1)
+        kept = part.gather(1, (rows - count).clamp(min=0))
+        shape = (*rows.shape, *[1] * (inputs.ndim - 2))
+        x = torch.where(noisy.view(shape), inputs[models, first], split.retain.x[kept])
+        yield x, torch.where(noisy, labels.gather(1, first), split.retain.y[kept])
+
+
+METHOD = Method(
+    unlearn=unsir,
+    config=Unsir,
+    summary="impair with learned noise of the forgotten classes, then repair on retained examples",
+    cite=("tarun2023",),
+    needs=("forget data", "retain data"),
+    search={
+        "lr": RATES,
+        "noise": OneOf((16, 64, 256)),
+        "noise_steps": OneOf((0, 10, 40)),
+        "retain_share": Between(0.1, 0.5),
+        "repair": OneOf((0.1, 0.5, 1.0)),
+    },
+    deviations="Made for whole classes: noise has the labels of the forget set, in their proportions, and what is kept "
+    "of such a class suffers too. The public code learns noise and weights by Adam; here both descend plainly.",
+)

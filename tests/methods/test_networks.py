@@ -1,0 +1,96 @@
+"""Methods on networks of other kinds than the suite's: run whole by vmap, a bare layer, a convolution at the end."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from expunge.ensembles import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed
+from expunge.methods import METHODS
+from expunge.methods.mu_mis import sensitivity_gap
+from expunge.suites import Examples, Recipe, Split
+from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
+
+ROWS = [
+    *("gradient-ascent-l1", "successive-random-labels", "random-labels-proximal", "salun", "bad-teacher", "delete"),
+    *("boundary-shrink", "boundary-expand", "l1-sparse", "unsir", "eu-k", "cf-k", "retrain", "mu-mis", "uam"),
+]
+
+
+def bare() -> nn.Module:
+    """One layer on inputs of one row."""
+    return nn.Linear(32, CLASSES)
+
+
+def ending_in_a_convolution() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, CLASSES, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def made(network: Callable[[], nn.Module]) -> tuple[Ensemble, Split]:
+    data = random_examples(40, torch.float32)
+    if network is bare:
+        data = Examples(data.x.flatten(1), data.y)
+    torch.manual_seed(0)
+    ensemble = ensemble_of([network() for _ in range(2)])
+    ensemble.sample_shape = tuple(data.x.shape[1:])
+    recipe = Recipe(epochs=2, batch_size=16, lr=0.1)
+    return ensemble, Split(Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:]), CLASSES, recipe)
+
+
+@pytest.mark.parametrize("network", [convolutional, NormedAttention, bare, ending_in_a_convolution])
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Module]) -> None:
+    (ensemble, split), method = made(network), METHODS[name]
+    assert method.unlearn is not None
+    before = {key: tensor.clone() for key, tensor in ensemble.state().items()}
+    *_, after = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
+    state = after.state()
+    assert {key: tensor.shape for key, tensor in state.items()} == {key: old.shape for key, old in before.items()}
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in ensemble.state().items())
+    keys = [key for key, _ in after.network.named_parameters()]
+    for model in range(2):
+        assert any(not torch.equal(state[key][model], before[key][model]) for key in keys)
+    assert after(split.retain.x).shape == (2, 30, CLASSES)
+
+
+def test_a_network_without_a_classifier_cannot_have_its_boundary_expanded() -> None:
+    def paired_off() -> nn.Module:  # two layers of two outputs, of which one is left out
+        return nn.Sequential(nn.Flatten(), nn.Linear(32, 4), nn.Unflatten(1, (4, 1)), nn.Flatten())
+
+    (ensemble, split), method = made(paired_off), METHODS["boundary-expand"]
+    assert method.unlearn is not None
+    with pytest.raises(MethodFailed, match=r"^expected a linear layer or convolution with 3 outputs, one a class"):
+        next(method.unlearn(ensemble, split, method.config(), Generators([0, 1])))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_the_slope_of_an_input_gradient_is_that_of_finite_differences() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(32, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, CLASSES))
+    ensemble = ensemble_of([network, network]).double().eval()
+    data = random_examples(6)
+    batch = (data.x.expand(2, -1, -1, -1, -1), data.y.expand(2, -1), (data.y.expand(2, -1) + 1) % CLASSES)
+    sensitivity_gap(ensemble, batch).sum().backward()
+    weight = ensemble.network.get_parameter("1.weight")
+    assert weight.grad is not None
+    found, step = weight.grad[1, 2, 3].item(), 1e-5
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight[1, 2, 3] += sign * step
+        values.append(sensitivity_gap(ensemble, batch)[1].item())
+        with torch.no_grad():
+            weight[1, 2, 3] -= sign * step
+    assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)
+    assert found != 0
