@@ -57,6 +57,7 @@ app = typer.Typer(
 Suite = Annotated[str, typer.Argument(help="Name of a suite, or file.py:function.")]
 ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Of this forget set only; repeat.")]
 Published = Annotated[str, typer.Option(help="The suite that the margins belong to.")]
+Classic = Annotated[bool, typer.Option("--classic", help="Also print UA, RA, TA, MIA-efficacy, gaps and tug-of-war.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 Prune = Annotated[
     str | None, typer.Option(help="Of its sparse models: METHOD:SPARSITY with omp, imp or synflow, as omp:0.95.")
@@ -99,6 +100,7 @@ def bench(
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
     workers: Workers = None,
     cluster: Cluster = None,
+    classic: Classic = False,
     as_json: AsJson = False,
 ) -> int:
     """Score unlearning methods against the oracles of SUITE: table, records, report."""
@@ -129,7 +131,7 @@ def bench(
             command=" ".join(["expunge", *sys.argv[1:]]),
         )
     page = write_report(out_)
-    print_scores(scores, as_json)
+    print_scores(scores, as_json, classic=classic)
     say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
     return _code(scores)
 
@@ -255,12 +257,17 @@ def cite(
 
 @app.command(epilog="Example: expunge report out")
 def report(
-    folder: Annotated[Path, typer.Argument(help="The --out folder of a bench.")], as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="The --out folder of a bench.")],
+    classic: Classic = False,
+    as_json: AsJson = False,
 ) -> int:
     """Write report.html again from the records of a bench."""
+    from expunge.records import read_scores
     from expunge.reports import report as write_report
 
     page = write_report(folder)
+    if classic and not as_json:
+        print_scores(read_scores(folder / "scores.jsonl"), as_json, classic=True)
     print_json({"report": str(page)}) if as_json else print_line(str(page))
     return OK
 

@@ -33,14 +33,14 @@ def print_json(value: object) -> None:
     print_line(json.dumps(value, indent=1, allow_nan=False))
 
 
-def print_scores(scores: list[Score], as_json: bool) -> None:
-    """One table for each forget set, or one record a line."""
-    from expunge.reports import render_tables
+def print_scores(scores: list[Score], as_json: bool, *, classic: bool = False) -> None:
+    """One table for each forget set, after them those of the classic scores if wanted; or one record a line."""
+    from expunge.reports import render_classic, render_tables
 
     if as_json:
         print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
-    for table in render_tables(scores):
+    for table in [*render_tables(scores), *(render_classic(scores) if classic else [])]:
         out.print(table)
 
 

@@ -17,6 +17,7 @@ from expunge.metrics.modified_entropy import modified_entropy, modified_entropy_
 from expunge.metrics.outliers import outliers
 from expunge.metrics.own_margins import score_margins
 from expunge.metrics.ranking import rank
+from expunge.metrics.run_time import run_time
 from expunge.metrics.tow import tow
 
 __all__ = [
@@ -83,4 +84,7 @@ METRICS: dict[str, Metric] = {
         average_gap, ("mean",), "share of examples", "lower", "0; the row `oracle`: its noise", "arXiv:2304.04934"
     ),
     "tow": Metric(tow, ("mean",), "product of shares", "higher", "1; the row `oracle`: its noise", "arXiv:2406.01257"),
+    "run-time": Metric(
+        run_time, ("mean",), "seconds a model", "lower", "one retraining's, said in each record", "arXiv:2304.04934"
+    ),
 }

@@ -263,6 +263,7 @@ def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:
             seconds=seconds[epoch],
             seed=task.seed,
             recipe=task.recipe,
+            run_times=tuple(each.meta["seconds"][epoch] for each in artefacts),
         )
         for epoch in range(len(margins))
     ]

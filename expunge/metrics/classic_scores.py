@@ -13,6 +13,7 @@ from expunge.metrics.classic import ra, ta, ua
 from expunge.metrics.mia_efficacy import MOST_PUBLISHED, mia_efficacy, mia_efficacy_published
 from expunge.metrics.over_models import distance, gap, mean_over_models
 from expunge.metrics.row import Row
+from expunge.metrics.run_time import retraining_seconds, run_time
 from expunge.metrics.tow import tow
 from expunge.records import Score, Split
 from expunge.suites import ForgetSet, Suite
@@ -60,7 +61,15 @@ def classic_scores(row: Row, truth: PerModel) -> list[Score]:
         if set(parts) <= set(shared):
             estimate = function([mine[part] for part in parts], [truth[part] for part in parts])
             scores.append(row.score("forget", name, "mean", estimate, _count(truth), oracle=best))
-    return scores
+    return [*scores, *_run_time(row, _count(truth))]
+
+
+def _run_time(row: Row, oracles: int) -> list[Score]:
+    """Nothing where less than two chunks were timed, which leaves no interval."""
+    if len(row.run_times) < 2:
+        return []
+    oracle = retraining_seconds(row.suite, row.forget)
+    return [row.score("forget", "run-time", "mean", run_time(row.run_times), oracles, oracle=oracle)]
 
 
 def _scores_of(row: Row, name: str, mine: ndarray, oracle: ndarray) -> list[Score]:

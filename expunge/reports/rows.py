@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import Score, Split
+from expunge.records import SPLITS, Score, Split
 
 FLOOR = "oracle"  # held-out oracles against the reference oracles
 NOTHING = "identity"  # the untouched models
@@ -14,11 +14,15 @@ Key = tuple[str, str, Split]  # (metric, aggregate, split)
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and its 95 % interval; ``low`` and ``high`` are ``None`` where no interval could be given."""
+    """A number and its 95 % interval; ``low`` and ``high`` are ``None`` where no interval could be given.
+
+    ``oracle`` is what the oracles get of the same number, where the record says it.
+    """
 
     value: float
     low: float | None
     high: float | None
+    oracle: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Row:
     def rank(self) -> Interval | None:
         """Place by forget P95: one plus the number of methods significantly better; up to the last place left open."""
         return self.cells.get(("rank", "p95", "forget"))
+
+    def classic(self, name: str, aggregate: str = "mean") -> Interval | None:
+        """A classic score, or with ``aggregate`` "gap" its signed gap; only where the oracles' value is known."""
+        found = (self.cells.get((name, aggregate, split)) for split in SPLITS)
+        return next((cell for cell in found if cell and cell.oracle is not None), None)
 
     def strays(self, split: Split) -> float:
         """The share of models that lie far outside their ensemble on a split."""
@@ -79,7 +88,7 @@ def _row(group: list[Score]) -> Row:
                 f"{score.forget_set!r}, got two; report each run from its own folder"
             )
         if score.value is not None:
-            cells[key] = Interval(score.value, score.low, score.high)
+            cells[key] = Interval(score.value, score.low, score.high, score.oracle)
     first, failed = group[0], [score for score in group if score.status == "failed"]
     return Row(
         forget_set=first.forget_set,

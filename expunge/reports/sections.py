@@ -7,6 +7,7 @@ from typing import Any
 from expunge.records import SPLITS, Split
 from expunge.reports import plots, words
 from expunge.reports.boards import Board, Line
+from expunge.reports.classic import classic_table
 from expunge.reports.drawing import Axis, Look, bar, klom_axis, looks, png
 from expunge.reports.evidence import Evidence, read_evidence
 from expunge.reports.folder import ARRAYS, Folder
@@ -100,6 +101,7 @@ def _section(name: str, board: Board, folder: Folder, drawn: Drawn) -> View:
         "groups": _groups(board),
         "lines": [_line(line, board, drawn) for line in board.lines],
         "floor": board.floor is not None,
+        "classic": classic_table(board),
         "undrawn": undrawn,
         "plots": [f"{name}-{split}" for split in SPLITS] if f"{name}-forget" in drawn.plots else [],
         "examples": [_example(f"{name}-x{place}", example, drawn) for place, example in enumerate(evidence.examples)],

@@ -72,3 +72,25 @@ def times(ratio: float | None) -> str:
     ('×14.1', '–')
     """
     return ABSENT if ratio is None else f"×{ratio:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A gap in per cent, with its sign.
+
+    >>> signed(-0.0312), signed(0.5), signed(0.0), signed(None)
+    ('−3.1', '+50.0', '0.0', '–')
+    """
+    if value is None:
+        return ABSENT
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def signed_between(interval: Interval | None) -> str:
+    """
+    >>> signed_between(Interval(0.0, -0.01, 0.012))
+    '[−1.0, +1.2]'
+    """
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return f"[{signed(interval.low)}, {signed(interval.high)}]"

@@ -1,0 +1,136 @@
+"""The classic scores: the table of most papers, here with intervals, gaps, and the oracles' value beside each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from expunge.records import Score
+from expunge.reports import words
+from expunge.reports.boards import Board, Line, boards
+from expunge.reports.rows import FLOOR, Interval, Row
+
+PERCENT = {  # metric -> heading
+    "ua": "UA, %",
+    "ra": "RA, %",
+    "ta": "TA, %",
+    "mia-efficacy": "MIA-efficacy, %",
+    "mia-efficacy-published": "MIA-efficacy as published, %",
+}
+LEGEND = (
+    "UA: 1 − accuracy on forget; RA, TA: accuracy on retain and test; MIA-efficacy: share of the forget examples that "
+    "an attack on each model calls non-members; average gap: mean of the four absolute gaps to the oracles; ToW, tug "
+    "of war: product of 1 − absolute gap of the three accuracies. All should be what the oracles get, not high or low."
+)
+
+CELLS = "Each cell: the models / the oracles, in per cent; below, the gap ± the half width of its 95 % interval. "
+
+
+def classic_table(board: Board) -> dict[str, Any] | None:
+    """What the page shows of a forget set; ``None`` where no row has classic scores."""
+    names = [name for name in PERCENT if any(line.row.classic(name) for line in board.lines)]
+    if not names:
+        return None
+    return {
+        "columns": [PERCENT[name] for name in names],
+        "lines": [_line(line.row, names) for line in board.lines],
+        "legend": LEGEND,
+    }
+
+
+def _line(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    time, tow, average = (row.classic(name) for name in ("run-time", "tow", "average-gap"))
+    return {
+        "name": row.method,
+        "anchor": "held-out oracles" if row.method == FLOOR else "",
+        "floor": row.method == FLOOR,
+        "scores": [_score(row, name) for name in names],
+        "average": _cell(words.percent(words.value(average)), words.percent_between(average), "0", average),
+        "tow": _cell(words.nats(words.value(tow)), words.between(tow), "1", tow),
+        "time": _cell(words.seconds(words.value(time)), _seconds_between(time), words.seconds(_oracle(time)), time),
+    }
+
+
+def _score(row: Row, name: str) -> dict[str, str]:
+    cell, gap = row.classic(name), row.classic(name, "gap")
+    shown = _cell(words.percent(words.value(cell)), words.percent_between(cell), words.percent(_oracle(cell)), cell)
+    return shown | {
+        "heading": PERCENT[name],
+        "gap": words.signed(words.value(gap)),
+        "within": words.signed_between(gap),
+    }
+
+
+def _cell(value: str, between: str, oracle: str, cell: Interval | None) -> dict[str, str]:
+    return {"value": value, "between": between, "oracle": oracle if cell else ""}
+
+
+def _oracle(cell: Interval | None) -> float | None:
+    return cell.oracle if cell else None
+
+
+def _seconds_between(cell: Interval | None) -> str:
+    if cell is None or cell.low is None or cell.high is None:
+        return ""
+    return f"[{words.seconds(cell.low)}, {words.seconds(cell.high)}]"
+
+
+def render_classic(scores: Sequence[Score]) -> list[Table]:
+    """One table of classic scores per forget set and, last, what they mean; made for 80 columns and more."""
+    found = [_terminal_table(board) for board in boards(scores)]
+    legend = Table(box=None, show_header=False, caption_justify="left", caption=Text(CELLS + LEGEND, style="default"))
+    legend.add_column()
+    return [*found, legend]
+
+
+def _terminal_table(board: Board) -> Table:
+    first = board.lines[0].row
+    title = f"{board.forget_set}: classic scores, {first.models} models against {first.oracle_models} oracles"
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    table.add_column("method\n", overflow="fold", min_width=15)
+    for name in ("UA %", "RA %", "TA %", "MIA %"):
+        table.add_column(f"{name}\ngap", justify="right", no_wrap=True)
+    table.add_column("avg. gap\n", justify="right", no_wrap=True)
+    table.add_column("ToW\n", justify="right", no_wrap=True)
+    for line in board.lines:
+        table.add_row(*_terminal_cells(line), end_section=line.reading == "floor")
+    return table
+
+
+def _terminal_cells(line: Line) -> list[Text]:
+    row = line.row
+    average, tow = row.classic("average-gap"), row.classic("tow")
+    cells = [
+        (row.method, "failed" if row.failed else ""),
+        *(_terminal_score(row, name) for name in ("ua", "ra", "ta", "mia-efficacy")),
+        (words.percent(words.value(average)), _short_between(average)),
+        (words.nats(words.value(tow)), words.between(tow).replace(" ", "")),
+    ]
+    return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
+
+
+def _terminal_score(row: Row, name: str) -> tuple[str, str]:
+    """The value and the oracles', then the gap and its half width: the interval of a gap is symmetric."""
+    cell, gap = row.classic(name), row.classic(name, "gap")
+    if cell is None or gap is None or gap.high is None:
+        return words.ABSENT, ""
+    half = gap.high - gap.value
+    if max(abs(gap.value), half) >= 0.1:
+        return f"{_short(cell.value)}/{_short(cell.oracle)}", f"{100 * gap.value:+.0f}±{100 * half:.0f}".replace(
+            "-", "−"
+        )
+    return f"{_short(cell.value)}/{_short(cell.oracle)}", f"{words.signed(gap.value)}±{words.percent(half)}"
+
+
+def _short_between(cell: Interval | None) -> str:
+    if cell is None or cell.low is None or cell.high is None or cell.high < 0.1:
+        return words.percent_between(cell).replace(" ", "")
+    return f"[{100 * cell.low:.0f},{100 * cell.high:.0f}]"
+
+
+def _short(value: float | None) -> str:
+    return words.percent(value).replace("100.0", "100")
