@@ -41,6 +41,7 @@ from expunge.methods import (
     random_labels_proximal,
     retrain,
     rni,
+    rum,
     salun,
     scrub,
     ssd,
@@ -109,6 +110,8 @@ METHODS: dict[str, Method] = {
     # In weight space.
     "task-vector": task_vector.METHOD,
     "neg-merge": neg_merge.METHOD,
+    # Of other methods.
+    "rum": rum.METHOD,
     # With retrained models, shards and logs.
     "oracle-matching": oracle_matching.METHOD,
     "dm-direct": dm_direct.METHOD,

@@ -20,7 +20,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import measure
 from expunge.ensembles.weights import pretrain
 from expunge.errors import MethodFailed
-from expunge.methods import Method, find_method, run_method
+from expunge.methods import METHODS, Method, find_method, run_method
 from expunge.methods.user import fingerprint
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
@@ -49,10 +49,11 @@ class Task:
     def key(self, models: range) -> str:
         """Where the result for these models lies in the store: it changes with all that changes the result."""
         code = fingerprint(self.name) if ":" in self.name else ""
+        inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
         facts = [
             self.name,
             code,
-            _source_digest(self.name),
+            [_source_digest(name) for name in (self.name, *inner)],  # the rows that a setting names are its code too
             self.settings,
             self.forget.digest,
             self.seed,

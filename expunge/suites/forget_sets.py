@@ -120,14 +120,22 @@ def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "m
 
 
 def memorised(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
-    """The ``size`` examples whose own margin gains most, on average over models, from having been trained on.
+    """The ``size`` examples that are memorised most, see :func:`memorisation`."""
+    own = memorisation(margins, masks)
+    _require(size, masks.shape[1])
+    return np.sort(np.argsort(-own, kind="stable")[:size])
+
+
+def memorisation(
+    margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"]
+) -> Float[ndarray, " train"]:
+    """How much the own margin of each example gains, on average over models, from having been trained on, in nats.
 
     Source: memorisation of Feldman and Zhang 2020, arXiv:2008.03703, with margins in place of correctness.
     """
     weights, values = _contrast(margins, masks)
-    _require(size, masks.shape[1])
-    own = np.einsum("mi,mi->i", weights, values)
-    return np.sort(np.argsort(-own, kind="stable")[:size])
+    own: ndarray = np.einsum("mi,mi->i", weights, values)
+    return own
 
 
 def _contrast(margins: ndarray, masks: ndarray) -> tuple[ndarray, ndarray]:

@@ -1,5 +1,6 @@
 """Dampened weights and noise on weights: what their equations leave open."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,13 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
-from expunge.methods import METHODS
+from expunge.errors import StoreError
+from expunge.methods import METHODS, task
 from expunge.methods._per_sample import flat_weights, in_parts
 from expunge.methods.assd import percentile
 from expunge.methods.fisher_forgetting import fisher, official, whole_classes
 from expunge.methods.neg_merge import consensus
+from expunge.methods.rum import Rum, refined
+from expunge.methods.task import Task
 from expunge.suites import Examples, ForgetSet, Split, Suite
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.equations.damping import SPLIT_3, THREE
@@ -171,9 +175,56 @@ def test_the_consensus_of_fine_tunes_is_their_mean_where_all_signs_are_one() -> 
     assert consensus(vectors).tolist() == [[2.0, -1.5, 0.0, 0.0, 0.0]]
 
 
+def test_the_parts_of_rum_are_thirds_in_the_order_of_memorisation(suite: Suite, forget: ForgetSet) -> None:
+    low, medium, high = refined(suite, forget, [0], Rum())
+    assert [len(low), len(medium), len(high)] == [17, 17, 16]
+    assert sorted(torch.cat([low, medium, high]).tolist()) == list(range(50))
+    margins, masks = read_subsets(suite)
+    own = []
+    for row in forget.indices:  # mean margin of models that were trained on it, less that of the others
+        with_it = masks[:, row]
+        own.append(margins[with_it, row].mean(dtype=float) - margins[~with_it, row].mean(dtype=float))
+    gains = np.array(own)
+    assert gains[low].max() < gains[medium].min() < gains[medium].max() < gains[high].min()
+
+
+def test_rum_leaves_out_a_part_that_is_empty() -> None:
+    parts = [torch.tensor([0]), torch.tensor([1]), torch.tensor([], dtype=torch.int64)]
+    split = Split(FORGET, Examples(THREE.x[:2], THREE.y[:2]), 3, SPLIT.recipe, parts)
+    (found,) = run_toy("rum", {}, split)
+    (alone,) = run_toy("fine-tune", {}, split)
+    torch.testing.assert_close(found, alone)
+
+
+def test_rum_says_what_makes_the_models_that_it_needs(suite: Suite) -> None:
+    prepare = METHODS["rum"].prepare
+    assert prepare
+    other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
+    with pytest.raises(StoreError, match="expunge build digits` first"):
+        prepare.require(other, ForgetSet("mine", np.arange(5), ""), Rum())
+    with pytest.raises(StoreError, match="has no models trained on halves"):
+        prepare.require(dataclasses.replace(suite, subsets=0), suite.forget_sets["random-50"], Rum())
+
+
+def test_a_result_of_rum_lies_elsewhere_when_the_code_of_an_inner_method_changes(
+    suite: Suite, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Task(suite, forget, "rum", Rum(high=high), 0) for high in ("random-labels", "scrub"))
+    before = one.key(range(25)), other.key(range(25))
+    digest = task._source_digest
+    monkeypatch.setattr(task, "_source_digest", lambda name: "changed" if name == "scrub" else digest(name))
+    assert one.key(range(25)) == before[0]
+    assert other.key(range(25)) != before[1]
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
+        ("rum", {"low": "no-such-method"}),
+        ("rum", {"medium": "oracle"}),
+        ("rum", {"high": "rum"}),
+        ("rum", {"high": "dm-direct"}),
+        ("rum", {"medium": "identity", "high": "identity"}),
         ("fisher-forgetting", {"alpha": 0.0}),
         ("fisher-forgetting", {"variant": "other"}),
         ("fisher-forgetting", {"retain_examples": 0}),

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from expunge.ensembles.seeds import Generators
+from expunge.methods import METHODS
 from expunge.suites import Examples, Split
 from tests.methods.equations.toy import (
     FORGET,
+    RETAIN,
     SPLIT,
     Case,
     Counts,
@@ -147,6 +149,25 @@ def neg_merge(name: str) -> None:
     require_steps(run_toy(name, settings, SPLIT_PAIR, V), *steps)
 
 
+def rum(name: str) -> None:
+    """Nothing for the first of three; a step of fine-tuning for the second, the third among what is kept; and up.
+
+    The inner methods have their own default settings.
+    """
+    fine, up = METHODS["fine-tune"].config(), METHODS["gradient-ascent"].config()
+    assert fine.epochs == 1
+    kept = [(RETAIN.x[0], 0), (THREE.x[0], int(THREE.y[0]))]
+    w = V - fine.lr * sum(cross_entropy_gradient(V, *each) for each in kept) / 2
+    velocity = torch.zeros_like(V)
+    for _ in range(up.epochs):
+        velocity = up.momentum * velocity + cross_entropy_gradient(w, THREE.x[0], int(THREE.y[0]))
+        w = w + up.lr * velocity
+    parts = [torch.tensor([row]) for row in (1, 2, 0)]
+    split = Split(RETAIN, THREE, 3, SPLIT.recipe, parts)
+    settings = {"low": "identity", "medium": "fine-tune", "high": "gradient-ascent"}
+    require_steps(run_toy(name, settings, split, V), w)
+
+
 def drawn(n: Counts) -> float:
     return n.forget + min(n.retain, 512)
 
@@ -166,4 +187,5 @@ CASES = {
     "jit": Case(jit, lambda n: n.epochs * n.forget * (1 + 5)),  # the inputs, and 5 times with noise
     "task-vector": Case(task_vector, lambda n: n.epochs * n.forget),
     "neg-merge": Case(neg_merge, lambda n: 3 * n.epochs * n.forget),
+    "rum": Case(rum, lambda n: 2 * (n.retain + n.forget // 3)),  # two passes over what is kept and the last third
 }
