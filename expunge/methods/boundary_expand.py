@@ -34,7 +34,7 @@ def boundary_expand(ensemble: Ensemble, split: Split, cfg: BoundaryExpand, rng: 
     path = classifier(ensemble, split.classes)
     shadow = Examples(split.forget.x, torch.full_like(split.forget.y, split.classes))
     student = ensemble.copy()
-    widen(student.network.get_submodule(path), rng)
+    widen(student, path, rng)
 
     def epoch() -> Iterator[Batch]:
         yield from shuffled(shadow, cfg.batch_size, rng)
@@ -57,13 +57,18 @@ def classifier(ensemble: Ensemble, classes: int) -> str:
 
 
 @torch.no_grad()
-def widen(layer: nn.Module, rng: Generators) -> None:
-    """Give a stacked layer one output more."""
+def widen(student: Ensemble, path: str, rng: Generators) -> None:
+    """Give the layer at ``path`` one output more, which no mask of sparse models covers."""
+    layer, masks = student.network.get_submodule(path), dict(student.masks)
     weight = layer.get_parameter("weight")
     bound = weight[0, 0].numel() ** -0.5
     for name, old in list(layer.named_parameters(recurse=False)):
         drawn = bound * (2 * rng.uniform(1, *old.shape[2:], dtype=old.dtype) - 1)
         setattr(layer, name, nn.Parameter(torch.cat([old, drawn], dim=1), old.requires_grad))
+        key = f"{path}.{name}".lstrip(".")
+        if key in masks:
+            masks[key] = torch.cat([masks[key], torch.ones_like(drawn, dtype=torch.bool)], dim=1)
+    student.obey(masks)
     _count_outputs(layer, weight.shape[1] + 1)
 
 

@@ -1,5 +1,6 @@
 """Methods on networks of other kinds than the suite's: run whole by vmap, a bare layer, a convolution at the end."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -7,11 +8,13 @@ import torch
 from torch import nn
 
 from expunge.ensembles import Ensemble
+from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
 from expunge.methods.mu_mis import sensitivity_gap
 from expunge.suites import Examples, Recipe, Split
+from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
 
 ROWS = [
@@ -63,6 +66,29 @@ def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Modul
     for model in range(2):
         assert any(not torch.equal(state[key][model], before[key][model]) for key in keys)
     assert after(split.retain.x).shape == (2, 30, CLASSES)
+
+
+def test_a_classifier_that_is_sparse_is_expanded_and_stays_sparse() -> None:
+    (ensemble, split), method = made(ending_in_a_convolution), METHODS["boundary-expand"]
+    ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.3)))
+    assert not ensemble.masks["3.weight"].all()
+    assert method.unlearn is not None
+    *_, after = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
+    for key, mask in ensemble.masks.items():
+        assert (after.state()[key][~mask] == 0).all()
+        assert (after.state()[key][mask] != ensemble.state()[key][mask]).any()
+
+
+@pytest.mark.parametrize("name", ["eu-k", "retrain"])
+def test_what_is_trained_anew_is_not_pruned_anew(name: str) -> None:
+    (ensemble, split), method = made(ending_in_a_convolution), METHODS[name]
+    ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.5)))
+    split = dataclasses.replace(split, recipe=Recipe(epochs=9, batch_size=16, lr=0.1, prune="omp:0.9", rewind=8))
+    assert method.unlearn is not None
+    (after,) = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
+    after.project()
+    zeros = [(after.state()[key] == 0) == ~mask for key, mask in ensemble.masks.items()]
+    assert all(each.all() for each in zeros)
 
 
 def test_a_network_without_a_classifier_cannot_have_its_boundary_expanded() -> None:
