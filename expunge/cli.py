@@ -280,16 +280,30 @@ def build(
         int | None, typer.Option(help="Models of pretrained and oracles, rounded up to whole chunks; default: all.")
     ] = None,
     prune: Prune = None,
+    for_: Annotated[list[str] | None, typer.Option("--for", help="Only what this method needs; repeat.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Of --for, as METHOD.KEY=VALUE; repeat.")] = None,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Train all ensembles of SUITE into the store; run it again and it goes on where it stopped."""
+    """Train all ensembles of SUITE into the store; run it again and it goes on where it stopped.
+
+    With --for, only what a method needs beside them: the shards of sisa, the logs of amnesiac.
+    """
     from expunge.metrics.rebuild import rebuild
 
     where = _where(workers, cluster)
     with ProgressLine("build") as watch:
-        rows = rebuild(_load(suite, prune), forget_set, models=models, workers=where, watch=watch, say=say)
+        rows = rebuild(
+            _load(suite, prune),
+            forget_set,
+            methods=for_ or (),
+            settings=_settings(set_ or []),
+            models=models,
+            workers=where,
+            watch=watch,
+            say=say,
+        )
     if as_json:
         print_json(rows)
         return OK

@@ -13,10 +13,12 @@ from expunge.engine import Job, Say, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.device import chosen_device, in_halves
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import holds
-from expunge.ensembles.plan import Plan
+from expunge.ensembles.plan import Plan, new_networks
 from expunge.ensembles.prune import train_sparse
 from expunge.ensembles.seeds import Generators, seed_of
+from expunge.ensembles.shards import train_shards
 from expunge.ensembles.train import measure, train
+from expunge.ensembles.update_log import train_logged
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
 from expunge.store import Artefact, Content, Stacked, user_store
 from expunge.suites.suite import DERIVED, Suite
@@ -89,7 +91,7 @@ class _Trained:
 
 def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
     """Train these models on the chosen device and measure them; nothing stays on the device."""
-    ensemble, masks = train_models(plan, models)
+    ensemble, arrays, state = _made(plan, models)
     values, correct = measure(ensemble, plan.suite.data)
     bad = [number for number, row in zip(models, values, strict=True) if not row.isfinite().all()]
     if bad:
@@ -97,17 +99,27 @@ def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
             f"suite {plan.suite.name!r}, {plan.label}: training diverged, the margins of models {bad} are not finite; "
             "lower the learning rate of its recipe, or mend its network"
         )
-    if masks is None:
-        arrays = {"margins": values.numpy(), "correct": np.packbits(correct.numpy(), axis=1)}
+    if "masks" in arrays:
+        arrays |= {"margins": values.numpy().astype(np.float16)}
     else:
-        arrays = {"margins": values.numpy().astype(np.float16), "masks": np.packbits(masks, axis=1)}
-    return _Trained(arrays, {key: tensor.cpu() for key, tensor in ensemble.state().items()})
+        arrays |= {"margins": values.numpy(), "correct": np.packbits(correct.numpy(), axis=1)}
+    return _Trained(arrays, {key: tensor.cpu() for key, tensor in state.items()})
+
+
+def _made(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, dict[str, ndarray], dict[str, Tensor]]:
+    """The models as they are measured, arrays that are kept beside their margins, and their weights."""
+    if plan.kind == "sharded":
+        return train_shards(plan, models, chosen_device())
+    if plan.kind == "logged":
+        return train_logged(plan, models, chosen_device())
+    ensemble, masks = train_models(plan, models)
+    return ensemble, {} if masks is None else {"masks": np.packbits(masks, axis=1)}, ensemble.state()
 
 
 def train_models(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, ndarray | None]:
     """Train the models of these numbers together; for kind "subset" also return what each was trained on.
 
-    First weights and subsets are drawn on the CPU, so they are the same on every device; orders where the models are.
+    Subsets are drawn on the CPU, like first weights, so they are the same on every device; orders where the models are.
     """
     suite, ensemble, names = plan.suite, first_weights(plan, models), _names(plan)
     rows, masks = _rows(plan, Generators([seed_of(*names, model, "subset") for model in models]))
@@ -118,11 +130,7 @@ def train_models(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, ndarray |
 
 def first_weights(plan: Plan, models: Sequence[int]) -> Ensemble:
     """The models of these numbers before any training, on the chosen device."""
-    networks = []
-    for model in models:
-        with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from the global generator
-            torch.manual_seed(seed_of(*_names(plan), model, "weights"))
-            networks.append(plan.suite.network())
+    networks = new_networks(plan.suite, [seed_of(*_names(plan), model, "weights") for model in models])
     shape = plan.suite.data.train.x.shape[1:]
     return Ensemble.stack(networks, plan.origin(models), shape).to(chosen_device())
 

@@ -14,7 +14,7 @@ from expunge.ensembles import layers
 from expunge.errors import BadSetting, MismatchedEnsembles
 from expunge.records import Setting
 
-Kind = Literal["pretrained", "oracle", "subset", "unlearned"]
+Kind = Literal["pretrained", "oracle", "subset", "sharded", "logged", "unlearned"]
 
 
 @dataclass(frozen=True)

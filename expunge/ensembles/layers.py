@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.errors import BadSetting
-from expunge.suites.networks import AsFloat, Residual, Scale
+from expunge.suites.networks import AsFloat, Residual, Scale, Vote
 
 Rule = Callable[..., Tensor]  # (layer with stacked parameters, input) -> output
 
@@ -46,6 +46,10 @@ def _sequential(layer: nn.Sequential, x: Tensor) -> Tensor:
 
 def _residual(layer: Residual, x: Tensor) -> Tensor:
     return run(layer.shortcut, x) + run(layer.body, x)
+
+
+def _vote(layer: Vote, x: Tensor) -> Tensor:
+    return layer.count([run(member, x) for member in layer.members])
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -139,6 +143,7 @@ def _differentiable_attention() -> Iterator[None]:
 LAYERS: dict[type[nn.Module], Rule] = {
     nn.Sequential: _sequential,
     Residual: _residual,
+    Vote: _vote,
     nn.Conv2d: _conv2d,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,

@@ -57,6 +57,19 @@ def find_ensemble(plan: Plan, models: int) -> Artefact | None:
     return None
 
 
+def require_built(plan: Plan, models: int, method: str) -> None:
+    """Raise StoreError, which names the command, where the store lacks what ``method`` needs of so many models."""
+    if plan.suite.recipe.prune:
+        raise StoreError(f"{method} starts from models of its own, which are not made sparse; suite {plan.suite.name!r} is")
+    if find_ensemble(plan, models) is None:
+        option = f" --forget-set {plan.forget.name}" if plan.forget else ""
+        option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
+        raise StoreError(
+            f"{method} needs {plan.label} models of suite {plan.suite.name!r} ({plan.suite.digest}), and no store has "
+            f"{models} of them; run `expunge build {plan.suite.address} --for {method}{option}` first"
+        )
+
+
 def _missing(plan: Plan, models: int) -> StoreError:
     """What to say where margins are asked for that nobody has made."""
     suite, root = plan.suite, user_store().root

@@ -3,35 +3,63 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from expunge.ensembles.ensemble import Kind, Origin
 from expunge.suites.suite import ForgetSet, Suite
 
-_FOLDERS = {"pretrained": "pretrained", "oracle": "oracles", "subset": "subsets"}
+_FOLDERS = {
+    "pretrained": "pretrained",
+    "oracle": "oracles",
+    "subset": "subsets",
+    "sharded": "sharded",
+    "logged": "logged",
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which ensemble: its suite, kind, forget set, and whether weights are kept."""
+    """Which ensemble: its suite, kind, forget set, whether weights are kept, and settings of its kind.
+
+    "sharded" are votes of constituents, for SISA; "logged" are the pretrained models with the updates that ``forget``
+    had a part in, for amnesiac unlearning.
+    """
 
     suite: Suite
     kind: Kind
     forget: ForgetSet | None = None
     weights: bool = False
+    settings: tuple[tuple[str, int], ...] = ()
 
     @property
     def key(self) -> str:
         folder = _FOLDERS[self.kind] + ("-weights" if self.weights and self.kind == "oracle" else "")
         name = f"/{self.forget.key}" if self.forget else ""
-        return f"{self.suite.digest}/{folder}{name}"
+        settings = "".join(f"/{key}-{value}" for key, value in self.settings)
+        return f"{self.suite.digest}/{folder}{settings}{name}"
 
     @property
     def keeps_weights(self) -> bool:
-        return self.weights or self.kind == "pretrained"
+        return self.weights or self.kind in ("pretrained", "sharded", "logged")
 
     @property
     def label(self) -> str:
         return f"{self.kind} {self.forget.name}" if self.forget else self.kind
 
+    def setting(self, name: str) -> int:
+        return dict(self.settings)[name]
+
     def origin(self, models: Sequence[int]) -> Origin:
         forget = self.forget.key if self.forget else None
         return Origin(self.suite.address, self.suite.digest, self.kind, forget, tuple(models))
+
+
+def new_networks(suite: Suite, seeds: Sequence[int]) -> list[nn.Module]:
+    """Networks whose first weights are drawn on the CPU, from a seed each: the same on every device."""
+    networks = []
+    for seed in seeds:
+        with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from the global generator
+            torch.manual_seed(seed)
+            networks.append(suite.network())
+    return networks

@@ -31,6 +31,12 @@ class Generators:
     def __len__(self) -> int:
         return len(self._each)
 
+    def one(self, row: int) -> "Generators":
+        """The generator of one model, shared: what is drawn from either is drawn."""
+        alone = Generators([], self.device)
+        alone._each = [self._each[row]]
+        return alone
+
     def permutation(self, n: int) -> Int[Tensor, "models n"]:
         """An order of ``0..n-1`` for every model."""
         return torch.stack([torch.randperm(n, generator=each, device=self.device) for each in self._each])

@@ -141,6 +141,15 @@ def descend(
             optimizer.step()
 
 
+@runtime_checkable
+class Log(Protocol):
+    """What looks on while models train: told before each step on which examples it is, and after it."""
+
+    def before(self, rows: Int[Tensor, "models batch"]) -> None: ...
+
+    def after(self) -> None: ...
+
+
 def train(
     ensemble: Ensemble,
     examples: Examples,
@@ -150,12 +159,14 @@ def train(
     *,
     first: int = 0,
     after: Callable[[int], None] = lambda epochs: None,
+    log: Log | None = None,
 ) -> Ensemble:
     """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch.
 
     All happens on the device of the ensemble, to which ``examples`` are copied once; ``generators`` must draw there.
     Masks are obeyed, and none is found here: see :func:`~expunge.ensembles.prune.train_sparse`. With ``first``, that
-    many epochs of the schedule are skipped; ``after`` is told how many are over, from ``first`` on.
+    many epochs of the schedule are skipped; ``after`` is told how many are over, from ``first`` on; ``log`` of every
+    step.
     """
     ensemble.train()
     device = ensemble.device
@@ -171,12 +182,16 @@ def train(
     steps = recipe.epochs * -(-n // recipe.batch_size)
     step = first * -(-n // recipe.batch_size)
 
-    def scheduled(batches: Iterable[Batch]) -> Iterator[Batch]:
+    def scheduled(batches: Iterable[Batch], order: Int[Tensor, "models n"]) -> Iterator[Batch]:
         nonlocal step
-        for batch in batches:
+        for batch, part in zip(batches, order.split(recipe.batch_size, dim=1), strict=True):
             optimizer.lr = recipe.lr_at(step, steps)
             step += 1
+            if log:
+                log.before(part)
             yield batch
+            if log:
+                log.after()
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         return cross_entropy(_logits(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
@@ -185,7 +200,7 @@ def train(
     for epoch in range(first, recipe.epochs):
         order = rows.gather(1, generators.permutation(n))
         batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
-        descend(ensemble, optimizer, loss, scheduled(batches))
+        descend(ensemble, optimizer, loss, scheduled(batches, order))
         after(epoch + 1)
     return ensemble.eval()
 

@@ -1,5 +1,7 @@
 """Ensembles with their weights: shipped, out of the user's store, or trained on first use and kept."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,15 @@ def retrain(
 ) -> Ensemble:
     """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept."""
     return _weights(Plan(suite, "oracle", forget, weights=True), first, models, workers, watch)
+
+
+def read_weights(plan: Plan, models: Sequence[int]) -> dict[str, Tensor]:
+    """What is kept of the weights of these models, out of the finished chunks; nothing is trained."""
+    size, parts = plan.suite.chunk, []
+    for model in models:
+        chunk, row = divmod(model, size)
+        parts.append(finished_chunk(plan, chunk).tensors("weights", slice(row, row + 1)))
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
 def _weights(plan: Plan, first: int, models: int, workers: Workers, watch: Watch) -> Ensemble:

@@ -7,6 +7,7 @@ from torch import nn
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, lookup
 from expunge.methods import (
+    amnesiac,
     ascent_descent,
     assd,
     bad_teacher,
@@ -44,6 +45,7 @@ from expunge.methods import (
     rum,
     salun,
     scrub,
+    sisa,
     ssd,
     ssd_det,
     successive_random_labels,
@@ -116,6 +118,8 @@ METHODS: dict[str, Method] = {
     "oracle-matching": oracle_matching.METHOD,
     "dm-direct": dm_direct.METHOD,
     "dmm": dmm.METHOD,
+    "sisa": sisa.METHOD,
+    "amnesiac": amnesiac.METHOD,
 }
 
 

@@ -17,6 +17,7 @@ from numpy import ndarray
 from expunge.engine import one_thread
 from expunge.ensembles.device import resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
+from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
 from expunge.methods.references import REFERENCES
@@ -39,10 +40,12 @@ class Preparation:
 
     ``require(suite, forget, config)`` raises :class:`~expunge.errors.StoreError`, which names the command that makes
     what is missing; it is called before any work. ``load(suite, forget, models, config)`` reads it for these models.
+    ``plan(suite, forget, config)`` is what ``expunge build SUITE --for METHOD`` makes, where no other command makes it.
     """
 
     require: Callable[[Suite, ForgetSet, Any], None]
     load: Callable[[Suite, ForgetSet, Sequence[int], Any], object]
+    plan: Callable[[Suite, ForgetSet, Any], Plan] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

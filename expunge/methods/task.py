@@ -15,11 +15,11 @@ from numpy import ndarray
 
 from expunge.engine import warn
 from expunge.ensembles.device import in_halves
-from expunge.ensembles.measured import read_measured
+from expunge.ensembles.measured import read_measured, require_built
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import measure
 from expunge.ensembles.weights import pretrain
-from expunge.errors import MethodFailed
+from expunge.errors import DamagedArtefact, MethodFailed, StoreError
 from expunge.methods import METHODS, Method, find_method, run_method
 from expunge.methods.user import fingerprint
 from expunge.records import Setting, versions
@@ -45,6 +45,24 @@ class Task:
     @property
     def settings(self) -> dict[str, Setting]:
         return asdict(self.config)
+
+    def require(self, models: int) -> None:
+        """Raise StoreError where the store lacks what the method takes out of it for so many models."""
+        prepare = self.method.prepare
+        if prepare:
+            prepare.require(self.suite, self.forget, self.config)
+        if prepare and prepare.plan:
+            require_built(prepare.plan(self.suite, self.forget, self.config), models, self.name)
+
+    def lacks(self, models: int) -> bool:
+        """Whether the store lacks it; damage is no lack."""
+        try:
+            self.require(models)
+        except DamagedArtefact:
+            raise
+        except StoreError:
+            return True
+        return False
 
     def key(self, models: range) -> str:
         """Where the result for these models lies in the store: it changes with all that changes the result."""

@@ -15,7 +15,7 @@ from expunge.ensembles.measured import Measured, read_measured
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import cross_entropy
 from expunge.ensembles.weights import pretrain
-from expunge.errors import BadMargins, BadSetting, DamagedArtefact, StoreError
+from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
@@ -122,7 +122,7 @@ def plan_tasks(
     tasks = [
         Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
     ]
-    return tasks if methods is not None else [task for task in tasks if not _lacks(task)]
+    return tasks if methods is not None else [task for task in tasks if not task.lacks(models)]
 
 
 def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
@@ -133,20 +133,7 @@ def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
         for first in (0, suite.models // 2):
             read_measured(Plan(suite, "oracle", forget), first, models)
     for task in tasks:
-        if task.method.prepare:
-            task.method.prepare.require(suite, task.forget, task.config)
-
-
-def _lacks(task: Task) -> bool:
-    """Whether the store lacks what the method takes out of it; damage is no lack."""
-    try:
-        if task.method.prepare:
-            task.method.prepare.require(task.suite, task.forget, task.config)
-    except DamagedArtefact:
-        raise
-    except StoreError:
-        return True
-    return False
+        task.require(models)
 
 
 def _tell_left_out(tasks: Sequence[Task]) -> None:

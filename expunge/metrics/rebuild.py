@@ -1,6 +1,7 @@
 """Making all ensembles of a suite again, and holding them against the shipped ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from expunge.engine import Say, Watch, Workers, silent, warn
 from expunge.ensembles.build import build_all, derive_forget_sets
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadSetting
+from expunge.methods import configure, find_method
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
-from expunge.suites import Suite
+from expunge.suites import ForgetSet, Suite
 from expunge.suites.suite import with_derived
 
 
@@ -19,12 +21,16 @@ def rebuild(
     suite: Suite,
     forget_sets: Sequence[str] | None = None,
     *,
+    methods: Sequence[str] = (),
+    settings: Mapping[str, Mapping[str, object]] | None = None,
     models: int | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
     say: Say = warn,
 ) -> list[dict[str, Any]]:
     """Train the ensembles of ``suite`` into the user's store; what is there already is kept.
+
+    With ``methods``, only what these need beside the ensembles that every suite has, for their ``settings``.
 
     Returns one entry per ensemble: its name, its number of models, and ``shipped``: whether it has the bytes of the
     shipped one or, on another kind of machine, whether it is exchangeable with it.
@@ -33,6 +39,10 @@ def rebuild(
     if count < 1:
         raise BadSetting(f"expected at least 1 model, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
+    if methods or settings:
+        wanted = [(plan, count) for plan in _plans(suite, known, methods, settings or {})]
+        made = build_all(wanted, workers=workers, watch=watch, say=say)
+        return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
     wanted = [(Plan(suite, "pretrained"), count), *((Plan(suite, "oracle", forget), count) for forget in known)]
     if forget_sets is None and suite.subsets:
         wanted.insert(1, (Plan(suite, "subset"), suite.subsets))
@@ -44,6 +54,26 @@ def rebuild(
         made += build_all(more, workers=workers, watch=watch, say=say)
         wanted += more
     return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
+
+
+def _plans(
+    suite: Suite,
+    forget_sets: Iterable[ForgetSet],
+    methods: Sequence[str],
+    settings: Mapping[str, Mapping[str, object]],
+) -> list[Plan]:
+    """What the methods need of their own, each ensemble once, in the order of the methods."""
+    if stray := settings.keys() - set(methods):
+        raise BadSetting(f"a setting is given for {', '.join(sorted(stray))}, for which nothing is built")
+    found = {}
+    for (name, method), forget in product([(name, find_method(name)) for name in methods], list(forget_sets)):
+        if method.prepare is None or method.prepare.plan is None:
+            raise BadSetting(f"method {name!r} needs nothing beside what is built for every suite")
+        if suite.recipe.prune:
+            raise BadSetting(f"{name} starts from models of its own, which are not made sparse as {suite.name!r} wants")
+        plan = method.prepare.plan(suite, forget, configure(name, method, settings.get(name, {})))
+        found[plan.key] = plan
+    return list(found.values())
 
 
 def _row(plan: Plan, made: Artefact, models: int) -> dict[str, Any]:

@@ -170,8 +170,12 @@ def _build(field: Field, workers: Workers, watch: Watch) -> None:
     count = suite.models if "oracles" in method.needs else field.oracles
     build_all([(Plan(suite, "oracle", forget), count) for forget in field.sets], workers=workers, watch=watch)
     if method.prepare:
+        config = configure(field.method, method, {})
+        if method.prepare.plan:
+            plans = [method.prepare.plan(suite, forget, config) for forget in field.sets]
+            build_all([(plan, suite.models) for plan in plans], workers=workers, watch=watch)
         for forget in field.sets:
-            method.prepare.require(suite, forget, configure(field.method, method, {}))
+            method.prepare.require(suite, forget, config)
 
 
 def _run(field: Field, first: int, proposed: Sequence[Settings], workers: Workers, watch: Watch) -> list[Trial]:

@@ -3,6 +3,9 @@
 All but the largest parts are plain layers in a row, which an ensemble runs for all its models at once.
 """
 
+import math
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +32,22 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.factor * x
+
+
+class Vote(nn.Module):
+    """The logarithm of the mean of the softmax of networks that take the same input."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.count([member(x) for member in self.members])
+
+    def count(self, logits: list[Tensor]) -> Tensor:
+        """One vote out of the logits of each."""
+        each = torch.stack(logits).log_softmax(-1)
+        return each.logsumexp(0) - math.log(len(logits))
 
 
 class AsFloat(nn.Module):

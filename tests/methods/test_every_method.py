@@ -12,11 +12,13 @@ from expunge.ensembles.train import measure
 from expunge.methods import METHODS, Step, configure, run_method
 from expunge.methods.references import REFERENCES
 from expunge.suites import ForgetSet, Suite
+from tests.methods.conftest import BUILT_FOR
 from tests.methods.equations.toy import Counts
 from tests.methods.test_equations import CASES
 
 ANCHORS = {"identity", "oracle"}
 PREDICTIONS = {"dm-direct"}  # rows that predict margins and make no models
+VOTES = {"sisa"}  # its models are votes of networks, and what they cost depends on the shards that are hit
 TRAINING = sorted(METHODS.keys() - ANCHORS - PREDICTIONS)
 EPOCHS = 2
 DETERMINED = {"ssd-det", "lfssd-det"}  # methods that draw nothing: another seed gives the same models
@@ -52,7 +54,8 @@ def test_it_moves_every_model_leaves_its_input_and_repeats_itself(
     first, again, other = (steps_of(name, ensemble, laboratory, seed)[-1].ensemble for seed in (0, 0, 1))
     assert all(torch.equal(tensor, before[key]) for key, tensor in ensemble.state().items())
     assert not ensemble.training
-    assert ((flat(first) - flat(ensemble)).abs().amax(1) > 0).all()
+    if name not in VOTES:
+        assert ((flat(first) - flat(ensemble)).abs().amax(1) > 0).all()
     assert all(torch.equal(tensor, again.state()[key]) for key, tensor in first.state().items())
     same = all(torch.equal(tensor, other.state()[key]) for key, tensor in first.state().items())
     assert same == (name in DETERMINED)
@@ -65,7 +68,7 @@ def test_every_epoch_is_yielded_and_is_a_snapshot(name: str, ensemble: Ensemble,
     assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", [name for name in TRAINING if name not in VOTES])
 def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
     name: str, ensemble: Ensemble, laboratory: Laboratory
 ) -> None:
@@ -82,7 +85,9 @@ def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
     assert costs == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINING if not METHODS[name].from_scratch])
+@pytest.mark.parametrize(
+    "name", [name for name in TRAINING if not METHODS[name].from_scratch and name not in BUILT_FOR]
+)
 def test_a_default_recipe_costs_at_most_15_percent_of_a_retraining(name: str, ensemble: Ensemble, suite: Suite) -> None:
     method = METHODS[name]
     for forget in (suite.forget_sets["random-10"], suite.forget_sets["class-3"]):  # the smallest, the largest

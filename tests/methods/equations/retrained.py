@@ -1,15 +1,31 @@
 """Methods that use retrained models: margins of oracles, or what datamodels predict of them."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
 from expunge.methods._matching import ByExample
-from tests.methods.equations.toy import FORGET, RETAIN, SPLIT, Case, Counts, W, require_steps, run_toy
+from expunge.methods.amnesiac import Logged
+from expunge.methods.sisa import Sharded
+from tests.methods.equations.toy import (
+    FORGET,
+    LR,
+    RETAIN,
+    SPLIT,
+    Case,
+    Counts,
+    W,
+    cross_entropy_gradient,
+    linear,
+    require_steps,
+    run_toy,
+)
 
 MATCH = {"epochs": 2, "lr": 0.01, "decay": 0.5, "forget_multiplier": 2, "retain_multiplier": 1, "multiplier": 2.0}
 GIVEN = {"forget": 0.75, "retain": -0.4}  # an oracle's margins, or the datamodels' effects
@@ -79,7 +95,42 @@ def matched(n: Counts, forgotten: int, kept: int) -> float:
     return n.epochs * (forgotten * n.forget + min(kept * n.forget, n.retain))
 
 
+def voted(name: str) -> None:
+    """Forget is in the second slice of the first of two shards: that one goes on from its first slice's end."""
+    before, after, other = W + 0.5, W - 0.5, W * 2
+    state = {"0.0": W, "0.1": before, "0.2": after, "1.0": W, "1.1": W, "1.2": other}
+    extra = Sharded(
+        {f"{key}.0.weight": value.expand(2, 3, 2) for key, value in state.items()},
+        forget=torch.tensor([[1], [1]]),
+        retain=torch.tensor([[0], [0]]),
+    )
+    method = METHODS[name]
+    assert method.unlearn
+    (step,) = method.unlearn(
+        linear(), dataclasses.replace(SPLIT, extra=extra), method.config(shards=2, slices=2), Generators([0, 1])
+    )
+    trained = before - 0.1 * (cross_entropy_gradient(before, RETAIN.x[0], 0) + 5e-4 * before)
+    for member, expected in enumerate((trained, other)):
+        require_steps([step.state()[f"members.{member}.0.weight"]], expected)
+    x = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
+    mean = torch.stack([(each @ x[0]).softmax(0) for each in (trained, other)]).mean(0)
+    assert torch.allclose(step(x)[0, 0], mean.log(), rtol=0, atol=1e-12)
+
+
+def taken_back(name: str) -> None:
+    """The logged weights, less the logged updates; then a step of repair."""
+    trained, updates = W + 0.5, W * 3
+    extra = Logged({"0.weight": trained.expand(2, 3, 2)}, {"0.weight": updates.expand(2, 3, 2)})
+    split = dataclasses.replace(SPLIT, extra=extra)
+    removed = trained - updates
+    require_steps(run_toy(name, {"epochs": 0}, split), removed)
+    repaired = removed - LR * cross_entropy_gradient(removed, RETAIN.x[0], 0)
+    require_steps(run_toy(name, {"epochs": 1, "lr": LR, "momentum": 0.0}, split), repaired)
+
+
 CASES = {
+    "sisa": Case(voted, lambda n: math.nan),  # it depends on where the forget set lies
+    "amnesiac": Case(taken_back, lambda n: n.epochs * n.retain),
     "oracle-matching": Case(  # one retraining, and the walk
         matching(to_the_oracles), lambda n: n.retraining_epochs * n.retain + matched(n, 1, 5)
     ),
