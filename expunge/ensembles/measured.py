@@ -60,7 +60,9 @@ def find_ensemble(plan: Plan, models: int) -> Artefact | None:
 def require_built(plan: Plan, models: int, method: str) -> None:
     """Raise StoreError, which names the command, where the store lacks what ``method`` needs of so many models."""
     if plan.suite.recipe.prune:
-        raise StoreError(f"{method} starts from models of its own, which are not made sparse; suite {plan.suite.name!r} is")
+        raise StoreError(
+            f"{method} starts from models of its own, which are not made sparse; suite {plan.suite.name!r} is"
+        )
     if find_ensemble(plan, models) is None:
         option = f" --forget-set {plan.forget.name}" if plan.forget else ""
         option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
