@@ -22,9 +22,11 @@ from expunge.methods import (
     eu_k,
     fcs,
     fine_tune,
+    first_order,
     fisher_forgetting,
     gradient_ascent,
     gradient_ascent_l1,
+    influence,
     jit,
     kde,
     l1_sparse,
@@ -45,12 +47,14 @@ from expunge.methods import (
     rum,
     salun,
     scrub,
+    second_order,
     sisa,
     ssd,
     ssd_det,
     successive_random_labels,
     task_vector,
     uam,
+    unrolling_sgd,
     unsir,
 )
 from expunge.methods.method import Method, Step, configure, run_method
@@ -94,6 +98,10 @@ METHODS: dict[str, Method] = {
     "fisher-forgetting": fisher_forgetting.METHOD,
     "jit": jit.METHOD,
     # By influence and curvature.
+    "influence": influence.METHOD,
+    "first-order": first_order.METHOD,
+    "second-order": second_order.METHOD,
+    "unrolling-sgd": unrolling_sgd.METHOD,
     # Sparse, and layer by layer.
     "prune-first": prune_first.METHOD,
     "l1-sparse": l1_sparse.METHOD,

@@ -9,13 +9,24 @@ from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
 from expunge.methods.random_labels import wrong_labels
 from expunge.suites import Examples
-from tests.methods.equations import challenge, damping, last_layers, preference, pruning, retrained, teachers, walkers
+from tests.methods.equations import (
+    challenge,
+    curvature,
+    damping,
+    last_layers,
+    preference,
+    pruning,
+    retrained,
+    teachers,
+    walkers,
+)
 from tests.methods.equations.toy import LR, SPLIT, Case, require_steps, run_toy
 
 CASES: dict[str, Case] = {
     **challenge.CASES,
     **damping.CASES,
     **last_layers.CASES,
+    **curvature.CASES,
     **preference.CASES,
     **pruning.CASES,
     **retrained.CASES,
