@@ -32,8 +32,8 @@ class ContrastiveRounds(Walk):
     """
 
     epochs: int = 1
-    lr: float = 0.1
-    uniform_lr: float = 5e-3
+    lr: float = 0.2
+    uniform_lr: float = 1e-2
     forget_lr: float = 3e-4
     temperature: float = 1.15
     forget_batch_size: int = 64

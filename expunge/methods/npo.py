@@ -27,9 +27,9 @@ class NegativePreference(Walk):
     """
 
     epochs: int = 1
-    lr: float = 0.05
+    lr: float = 3e-3
     beta: float = 1.0
-    gamma: float = 1.0
+    gamma: float = 20.0
     forget_batch_size: int = 16
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ METHOD = Method(
     search={
         "lr": RATES,
         "beta": Between(0.05, 5.0, log=True),
-        "gamma": Between(0.5, 50.0, log=True),
+        "gamma": Between(0.5, 100.0, log=True),
         "forget_batch_size": OneOf((16, 64)),
     },
 )
