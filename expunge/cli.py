@@ -272,6 +272,29 @@ def report(
     return OK
 
 
+@app.command(epilog="Example: expunge leaderboard results --add out --readme README.md")
+def leaderboard(
+    results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
+    add: Annotated[list[Path] | None, typer.Option(help="The --out folder of a bench to add first; repeat.")] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="Also write the top of it between the markers in this file.")
+    ] = None,
+) -> int:
+    """Write README.md of a folder of results anew: who stands where, over all forget sets and on each."""
+    from expunge.reports.leaderboard import collect, front_block, results_page, with_block
+
+    for out in add or []:
+        collect(out, results)
+    page = results / "README.md"
+    page.write_text(results_page(results))
+    if readme:
+        readme.write_text(with_block(readme.read_text(), front_block(results)))
+    for path in (page, readme):
+        if path:
+            print_line(str(path))
+    return OK
+
+
 @app.command(epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")
 def build(
     suite: Suite,

@@ -1,0 +1,234 @@
+"""The leaderboard: ``results/`` holds the records of benches, one file a row, and its pages are made of them alone."""
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from expunge.errors import StoreError, UserError
+from expunge.methods import METHODS
+from expunge.records import SPLITS, Score, read_scores
+from expunge.reports import words
+from expunge.reports.boards import Board, Line, boards
+from expunge.reports.rows import FLOOR, Interval
+from expunge.reports.rules import MARKS, RULES
+
+FRONT = "digits"  # the suite that a README shows, where it has results; else the first
+TOP = 10
+BEGIN, END = "<!-- leaderboard: made by `expunge leaderboard`, not by hand -->", "<!-- end of leaderboard -->"
+CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
+INTRODUCTION = """\
+# Results
+
+KLoM's 95th percentile over examples, in nats, with its 95 % interval; lower is better. `oracle` is the floor: held-out
+oracles. `identity` is doing nothing. `differ`: the share of forget examples told apart from the oracles, false
+discoveries held at 5 %. Cost in shares of one retraining.
+
+A rank is one plus the number of methods significantly better on that forget set, in paired differences over the same
+models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are ties. Upper bounds, which use
+retrained models, have none. The mean over forget sets is of complete rows only: a method that failed or was not scored
+on a set is listed without it.
+
+Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval.
+
+Made by `expunge leaderboard`. Every file here is a list of records that hold all that is needed to get them again."""
+
+_SCORES = TypeAdapter(list[Score])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method over all forget sets of a suite; ``None`` where a row is incomplete or has no rank."""
+
+    method: str
+    rank: float | None  # mean of its ranks
+    ratio: float | None  # geometric mean of its forget P95 over the floor's
+    note: str  # why there is no rank
+
+    @property
+    def place(self) -> tuple[bool, float, float, str]:
+        return self.rank is None, self.rank or 0.0, math.inf if self.ratio is None else self.ratio, self.method
+
+
+def collect(out: Path, results: Path) -> None:
+    """Write the records of a bench to ``results``, a JSON file for each suite, forget set and method."""
+    rows: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    for score in read_scores(out / "scores.jsonl"):
+        rows[score.suite, score.forget_set, score.method].append(score)
+    for (suite, forget, method), scores in rows.items():
+        file = results / suite / forget / f"{quote(method, safe='')}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("[\n" + ",\n".join(json.dumps(asdict(score)) for score in scores) + "\n]\n")
+
+
+def read_records(results: Path) -> dict[str, list[Score]]:
+    """All records, by suite."""
+    found: dict[str, list[Score]] = defaultdict(list)
+    for file in sorted(results.glob("*/*/*.json")):
+        try:
+            scores = _SCORES.validate_json(file.read_bytes(), strict=True)
+        except ValidationError as error:
+            raise StoreError(
+                f"{file} is no list of score records: {error.errors()[0]['msg']}; collect it again"
+            ) from None
+        found[file.parts[-3]] += scores
+    if not found:
+        raise StoreError(f"{results} has no records (SUITE/FORGET_SET/METHOD.json); add a bench with --add OUT")
+    return dict(found)
+
+
+def standings(found: Sequence[Board]) -> list[Standing]:
+    """All methods of a suite, those with complete rows first, by their mean rank; the oracles are no method."""
+    for board in found:
+        _require_one_bench(board)
+    lines = [{line.row.method: line for line in board.lines} for board in found]
+    names = dict.fromkeys(name for some in lines for name in some if name != FLOOR)
+    rows = {name: [(some.get(name), board) for some, board in zip(lines, found, strict=True)] for name in names}
+    return sorted((_standing(name, each) for name, each in rows.items()), key=lambda each: each.place)
+
+
+def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standing:
+    ratios = [line.ratio(board.floor) if line and not line.row.failed else None for line, board in places]
+    known = [ratio for ratio in ratios if ratio is not None]
+    if len(known) < len(places):
+        return Standing(name, None, None, f"scored on {len(known)} of {len(places)} forget sets")
+    mean = math.exp(sum(map(math.log, known)) / len(known))
+    ranks = [line.row.rank.value for line, _ in places if line and line.row.rank]
+    if len(ranks) < len(places):
+        bound = name in METHODS and not METHODS[name].ranked
+        return Standing(name, None, mean, "upper bound" if bound else "not ranked")
+    return Standing(name, sum(ranks) / len(ranks), mean, "")
+
+
+def _require_one_bench(board: Board) -> None:
+    """Ranks of different benches count different methods, and must not stand in one table."""
+    ranks = [line.row.rank for line in board.lines if line.row.rank]
+    worst = max((rank.high or 0 for rank in ranks), default=0)
+    if worst != len(ranks):
+        raise UserError(
+            f"forget set {board.forget_set}: {len(ranks)} rows have ranks that go to {worst:.0f}, so they are of "
+            "different benches; bench all methods together, and remove the files of others"
+        )
+
+
+def results_page(results: Path) -> str:
+    """``results/README.md``: of each suite who stands where over all forget sets, then each forget set."""
+    parts = [INTRODUCTION]
+    for suite, scores in read_records(results).items():
+        found = boards(scores)
+        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found)]
+        parts += [_board(suite, board) for board in found]
+    return "\n\n".join(parts) + "\n"
+
+
+def front_block(results: Path) -> str:
+    """The top of the leaderboard, as a README shows it."""
+    records = read_records(results)
+    suite = FRONT if FRONT in records else next(iter(records))
+    found = boards(records[suite])
+    every = standings(found)
+    first = found[0].lines[0].row
+    shown = [each for each in every if each.rank is not None][:TOP]
+    counts = f"{first.models} models against {first.oracle_models} oracles"
+    ranked = sum(each.rank is not None for each in every)
+    title = (
+        f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {ranked} methods with complete rows:"
+    )
+    return f"{title}\n\n{_overall(found, shown)}\n\n{_legend(found)}"
+
+
+def with_block(text: str, block: str) -> str:
+    """``text`` with ``block`` between its two markers."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise UserError(f"expected the markers {BEGIN!r} and {END!r} once, in this order, to write between them")
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
+
+
+def _overall(found: Sequence[Board], shown: Sequence[Standing]) -> str:
+    """A line for each method: mean rank, mean multiple of the floor, and both on each forget set."""
+    names = [board.forget_set for board in found]
+    lines = [_row(["method", "mean rank", "mean × floor", *names]), "| --- |" + " --- |" * (2 + len(names))]
+    for each in shown:
+        cells = [_on(each.method, board) for board in found]
+        rank = each.note if each.rank is None else f"{each.rank:.1f}"
+        ratio = "" if each.ratio is None else words.times(each.ratio)
+        lines.append(_row([f"`{each.method}`", rank, ratio, *cells]))
+    return "\n".join(lines)
+
+
+def _legend(found: Sequence[Board]) -> str:
+    seen = {line.reading for board in found for line in board.lines}
+    marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
+    return f"Forget P95 of KLoM as a multiple of the floor, and the rank in brackets. What it reads: {marks}."
+
+
+def _on(method: str, board: Board) -> str:
+    line = next((line for line in board.lines if line.row.method == method), None)
+    if line is None:
+        return ""
+    if line.row.failed:
+        return "failed"
+    ratio = line.ratio(board.floor)
+    rank = f" ({_places(line.row.rank)})" if line.row.rank else ""
+    return f"{MARKS[line.reading]} {words.times(ratio)}{rank}"
+
+
+def _board(suite: str, board: Board) -> str:
+    """The tables of one forget set."""
+    first = board.lines[0].row
+    heads = ["method", "rank", "forget", "retain", "test", "differ", "accuracy on test", "cost"]
+    lines = [f"### {suite}, {board.forget_set} ({first.models} models against {first.oracle_models} oracles)", ""]
+    lines += [_row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_line, board.lines)]
+    if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
+        heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
+        lines += ["", _row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_classic, board.lines)]
+    return "\n".join(lines)
+
+
+def _line(line: Line) -> str:
+    row = line.row
+    klom = [
+        "failed" if row.failed else f"{words.nats(words.value(each))} {words.between(each)}"
+        for each in map(row.klom, SPLITS)
+    ]
+    bound = row.method in METHODS and not METHODS[row.method].ranked and row.method != FLOOR
+    rank = "upper bound" if bound else _places(row.rank)
+    share = [
+        f"{words.percent(each.value)}%" if each else ""
+        for each in (row.distinguishable("forget"), row.accuracy("test"))
+    ]
+    return _row([f"`{row.method}`", rank, *klom, *share, "" if row.cost is None else f"{row.cost:.1%}"])
+
+
+def _classic(line: Line) -> str:
+    row = line.row
+    average, tow, time = (row.classic(name) for name in ("average-gap", "tow", "run-time"))
+    cells = [_gap(row.classic(name), row.classic(name, "gap")) for name in CLASSIC]
+    cells.append(f"{words.percent(average.value)} {words.percent_between(average)}" if average else "")
+    cells.append(f"{words.nats(tow.value)} {words.between(tow)}" if tow else "")
+    cells.append(f"{words.seconds(time.value)} of {words.seconds(time.oracle)}" if time else "")
+    return _row([f"`{row.method}`", *cells])
+
+
+def _gap(cell: Interval | None, gap: Interval | None) -> str:
+    if cell is None or gap is None:
+        return ""
+    both = f"{words.percent(cell.value)} of {words.percent(cell.oracle)}"
+    return f"{both}: {words.signed(gap.value)} {words.signed_between(gap)}"
+
+
+def _places(rank: Interval | None) -> str:
+    if rank is None or rank.high is None:
+        return ""
+    return f"{rank.value:.0f}" if rank.high == rank.value else f"{rank.value:.0f} to {rank.high:.0f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,121 @@
+"""The leaderboard: complete rows only, ranks of one bench only, and pages that are what the records make."""
+
+from pathlib import Path
+
+import pytest
+
+from expunge.errors import StoreError, UserError
+from expunge.records import Score, write_scores
+from expunge.reports.boards import boards
+from expunge.reports.leaderboard import (
+    BEGIN,
+    END,
+    collect,
+    front_block,
+    read_records,
+    results_page,
+    standings,
+    with_block,
+)
+from tests.reports.synthetic import score, scores_of
+
+ROOT = Path(__file__).parents[2]
+P95 = {"forget": 0.5, "retain": 0.5, "test": 0.5}
+
+
+def scored(forget_set: str, ranks: dict[str, tuple[int, int]], ratios: dict[str, float]) -> list[Score]:
+    """A forget set: the floor, and methods at multiples of it, with their places."""
+    found = list(scores_of(forget_set, "oracle", P95, cost=1.0, seconds=None))
+    for method, ratio in ratios.items():
+        found += scores_of(forget_set, method, P95 | {"forget": 0.5 * ratio})
+    for method, (best, worst) in ranks.items():
+        found.append(
+            score(
+                forget_set=forget_set,
+                method=method,
+                metric="rank",
+                value=float(best),
+                low=float(best),
+                high=float(worst),
+            )
+        )
+    return found
+
+
+ONE = scored("one", {"scrub": (1, 1), "ssd": (2, 3), "gone": (2, 3)}, {"scrub": 2, "ssd": 4, "gone": 4, "bound": 1.0})
+TWO = scored("two", {"scrub": (1, 2), "ssd": (1, 2)}, {"scrub": 8, "ssd": 9, "bound": 1.0})
+
+
+def failed(forget_set: str, method: str) -> Score:
+    return score(
+        forget_set=forget_set, method=method, status="failed", value=None, low=None, high=None, reason="diverged"
+    )
+
+
+def test_a_mean_is_of_complete_rows_only() -> None:
+    found = {each.method: each for each in standings(boards([*ONE, *TWO, failed("two", "gone")]))}
+    assert (found["scrub"].rank, found["scrub"].ratio) == (1.0, pytest.approx(4.0))  # of 2 and 8
+    assert (found["ssd"].rank, found["ssd"].ratio) == (1.5, pytest.approx(6.0))
+    assert (found["gone"].rank, found["gone"].ratio, found["gone"].note) == (None, None, "scored on 1 of 2 forget sets")
+    assert (found["bound"].rank, found["bound"].ratio, found["bound"].note) == (None, pytest.approx(1.0), "not ranked")
+    assert "oracle" not in found
+    assert [each for each in found][:2] == ["scrub", "ssd"]
+
+
+def test_a_set_on_which_a_method_was_not_scored_counts_as_one_on_which_it_failed() -> None:
+    (gone,) = [each for each in standings(boards([*ONE, *TWO])) if each.method == "gone"]
+    assert (gone.rank, gone.ratio) == (None, None)
+
+
+def test_ranks_of_two_benches_are_refused() -> None:
+    stray = score(forget_set="two", method="other", metric="rank", value=1.0, low=1.0, high=1.0)
+    with pytest.raises(UserError, match="forget set two: 3 rows have ranks that go to 2"):
+        standings(boards([*ONE, *TWO, *scores_of("two", "other", P95), stray]))
+
+
+def results(folder: Path) -> Path:
+    out = folder / "out"
+    out.mkdir()
+    write_scores(out / "scores.jsonl", [*ONE, *TWO, failed("two", "gone")])
+    collect(out, folder / "results")
+    return folder / "results"
+
+
+def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
+    place = results(tmp_path)
+    assert sorted(read_records(place)["digits"], key=repr) == sorted([*ONE, *TWO, failed("two", "gone")], key=repr)
+    lines = results_page(place).splitlines()
+    overall = [line for line in lines if line.startswith("| `")][:4]
+    assert overall[0].startswith("| `scrub` | 1.0 | ×4.0 |")
+    assert overall[1].startswith("| `ssd` | 1.5 | ×6.0 |")
+    assert overall[2].startswith("| `bound` | not ranked | ×1.0 |")
+    assert overall[3].startswith("| `gone` | scored on 1 of 2 forget sets |  |")
+    assert overall[3].endswith("| failed |")
+    assert "(2 to 3)" in overall[1]
+    top = front_block(place)
+    assert "the first 2 of 2 methods with complete rows" in top
+    assert "gone" not in top
+
+
+def test_what_is_no_record_is_named(tmp_path: Path) -> None:
+    place = results(tmp_path)
+    (place / "digits/one/scrub.json").write_text('[{"suite": "digits"}]')
+    with pytest.raises(StoreError, match=r"scrub\.json is no list of score records"):
+        results_page(place)
+
+
+def test_an_empty_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has no records"):
+        results_page(tmp_path)
+
+
+def test_the_block_goes_between_its_markers_and_nowhere_else() -> None:
+    assert with_block(f"a {BEGIN} old {END} b", "new") == f"a {BEGIN}\n\nnew\n\n{END} b"
+    with pytest.raises(UserError, match="expected the markers"):
+        with_block("no markers", "new")
+
+
+def test_the_pages_of_this_repository_are_what_the_records_make() -> None:
+    place, readme = ROOT / "results", (ROOT / "README.md").read_text()
+    assert (place / "README.md").read_text() == results_page(place), "run `make docs`"
+    assert with_block(readme, front_block(place)) == readme, "run `make docs`"
