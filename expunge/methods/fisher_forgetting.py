@@ -35,7 +35,7 @@ class FisherForgetting:
     Golatkar et al. 2020, arXiv:1911.04933.
     """
 
-    alpha: float = 1e-6
+    alpha: float = 1e-5
     variant: str = "paper"
     retain_examples: int = 192
 

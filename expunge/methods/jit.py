@@ -27,7 +27,7 @@ class Jit(Walk):
     epochs: int = 1
     lr: float = 3e-3
     momentum: float = 0.0
-    sigma: float = 0.5
+    sigma: float = 0.1
     samples: int = 5
 
     def __post_init__(self) -> None:

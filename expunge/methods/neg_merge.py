@@ -26,7 +26,7 @@ class NegMerge(Walk):
     """
 
     epochs: int = 2
-    lr: float = 1e-3
+    lr: float = 0.01
     tunes: int = 3
     ratio: float = 3.0
     scale: float = 1.0

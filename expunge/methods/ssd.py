@@ -24,7 +24,7 @@ class Ssd(Dampening):
     Foster et al. 2024, arXiv:2308.07707.
     """
 
-    alpha: float = 3.0
+    alpha: float = 4.0
     retain_examples: int = 512
     batch_size: int = 1
 

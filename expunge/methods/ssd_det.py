@@ -21,7 +21,7 @@ class SsdDet(Dampening):
     Foster et al. 2024, arXiv:2308.07707; the order-independent form is of arXiv:2510.26714.
     """
 
-    alpha: float = 3.0
+    alpha: float = 4.0
 
 
 def ssd_det(ensemble: Ensemble, split: Split, cfg: SsdDet, rng: Generators) -> Iterator[Ensemble]:

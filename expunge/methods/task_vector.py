@@ -21,7 +21,7 @@ class TaskVector(Walk):
     """
 
     epochs: int = 2
-    lr: float = 6e-3
+    lr: float = 0.06
     scale: float = 0.5
 
     def __post_init__(self) -> None:
