@@ -156,15 +156,19 @@ def tune(
     """Search the settings of METHOD that come nearest to the oracles of SUITE, on what no bench scores."""
     from dataclasses import asdict
 
+    from expunge.methods import find_method
     from expunge.methods.recipes import require_writable, write_search
     from expunge.metrics.tuning import tune as run
+    from expunge.suites import load_suite
 
+    find_method(method)
+    loaded = load_suite(suite)
     if out_:
         require_writable(out_)
     with ProgressLine("tune") as watch:
         found = run(
             method,
-            suite,
+            loaded,
             budget=budget,
             sampler=sampler,
             seed=seed,

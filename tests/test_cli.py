@@ -208,7 +208,7 @@ def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
         (["cite", "identity"], "'identity' comes from no publication"),
         (["report", "empty"], "run `expunge bench"),
         (["bench", "digits", "--recipe", "tunned"], "unknown recipe 'tunned'; did you mean 'tuned'?"),
-        (["tune", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
+        (["tune", "scrubb", "--out", "new/record.json"], "unknown method 'scrubb'; did you mean 'scrub'?"),
         (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
         (["tune", "oracle"], "'oracle' is an anchor"),
         (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
