@@ -98,7 +98,7 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
     """
     key = task.key(models)  # before the method runs: it may change the current folder
     try:
-        run = _predicted if task.method.predict else _unlearned
+        run = predicted if task.method.predict else _unlearned
         parts = in_halves(partial(run, task), models, warn)
     except MethodFailed as error:
         return Outcome(models, None, str(error))
@@ -117,7 +117,7 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
 
 
 @dataclass(frozen=True)
-class _Unlearned:
+class Unlearned:
     """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``."""
 
     margins: ndarray
@@ -126,7 +126,7 @@ class _Unlearned:
     seconds: list[float]
 
 
-def _unlearned(task: Task, models: Sequence[int]) -> _Unlearned:
+def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
     """Run a task on these models on the chosen device; nothing stays there."""
     ensemble = pretrain(task.suite, len(models), first=models[0])
     margins, correct, costs, seconds = [], [], [], []
@@ -140,10 +140,10 @@ def _unlearned(task: Task, models: Sequence[int]) -> _Unlearned:
         correct.append(np.packbits(right.numpy(), axis=1))
         costs.append(step.cost)
         seconds.append(step.seconds)
-    return _Unlearned(np.stack(margins), np.stack(correct), costs, seconds)
+    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds)
 
 
-def _predicted(task: Task, models: Sequence[int]) -> _Unlearned:
+def predicted(task: Task, models: Sequence[int]) -> Unlearned:
     """Predict the margins of these models; no work of theirs is needed that was not done, so the cost is 0."""
     method, suite, started = task.method, task.suite, time.perf_counter()
     assert method.predict
@@ -153,7 +153,7 @@ def _predicted(task: Task, models: Sequence[int]) -> _Unlearned:
     bad = [number for number, row in zip(models, margins, strict=True) if not np.isfinite(row).all()]
     if bad:
         raise MethodFailed(f"the margins predicted for models {bad} are not finite")
-    return _Unlearned(margins[None], None, [0.0], [(time.perf_counter() - started) / len(models)])
+    return Unlearned(margins[None], None, [0.0], [(time.perf_counter() - started) / len(models)])
 
 
 @cache

@@ -40,7 +40,7 @@ def rebuild(
         raise BadSetting(f"expected at least 1 model, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
     if methods or settings:
-        wanted = [(plan, count) for plan in _plans(suite, known, methods, settings or {})]
+        wanted = [(plan, count) for plan in own_plans(suite, known, methods, settings or {})]
         made = build_all(wanted, workers=workers, watch=watch, say=say)
         return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
     wanted = [(Plan(suite, "pretrained"), count), *((Plan(suite, "oracle", forget), count) for forget in known)]
@@ -56,7 +56,7 @@ def rebuild(
     return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
 
 
-def _plans(
+def own_plans(
     suite: Suite,
     forget_sets: Iterable[ForgetSet],
     methods: Sequence[str],

@@ -18,7 +18,7 @@ from expunge.methods.fine_tune import FineTune
 from expunge.methods.method import Preparation
 from expunge.methods.recipes import Trial, read_search, write_search
 from expunge.methods.search import Between, OneOf
-from expunge.metrics import tuning
+from expunge.metrics import trial_jobs
 from expunge.metrics.klom import klom
 from expunge.metrics.trials import OptunaSearch, RandomSearch
 from expunge.metrics.tuning import choose, tune
@@ -143,13 +143,13 @@ def test_the_objective_is_the_mean_p95_of_klom_and_the_least_is_chosen(small: Su
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials have run on a tuning set."""
     runs: list[int] = []
-    real = tuning._measured
+    real = trial_jobs._measured
 
     def measured(*arguments: object) -> dict[str, object]:
         runs.append(1)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tuning, "_measured", measured)
+    monkeypatch.setattr(trial_jobs, "_measured", measured)
     return runs
 
 
@@ -276,6 +276,24 @@ def test_a_method_gets_what_it_takes_out_of_a_store_for_a_tuning_set(
     assert tune(NAME, small, budget=1, **SMALL).trials[0].status == "ok"
     assert [name for name, _ in seen] == ["tuning-random", "tuning-class"]
     assert all(models.tolist() == [6, 7, 8] for _, models in seen)
+
+
+def test_a_method_gets_the_models_of_its_own_for_the_settings_of_each_trial(small: Suite) -> None:
+    search = tune("sisa", small, budget=2, **SMALL)
+    assert [trial.status for trial in search.trials] == ["ok", "ok"]
+    assert search.limit is None
+    amnesiac = tune("amnesiac", small, budget=1, limit=1, **SMALL)
+    assert [trial.status for trial in amnesiac.trials] == ["ok"]
+
+
+def test_a_method_that_predicts_margins_is_tuned(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predict(pretrained: ndarray, extra: object, cfg: FineTune) -> ndarray:
+        return pretrained * np.float32(cfg.lr)
+
+    spoiled(monkeypatch, unlearn=None, predict=predict, search={"lr": OneOf((0.5,))})
+    search = tune(NAME, small, budget=2, **SMALL)
+    assert [trial.status for trial in search.trials] == ["ok", "ok"]
+    assert search.trials[0].objective != search.trials[1].objective
 
 
 @pytest.mark.parametrize(
