@@ -145,3 +145,7 @@ def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
     write_results(tmp_path / "results.json", [each for some in scores for each in summarise(some)])
     assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
     assert len(read_results()) == len(files)
+
+
+def test_the_page_of_methods_is_up_to_date() -> None:
+    assert (ROOT / "docs/methods.md").read_text() == methods_page(), "run `make docs`"
