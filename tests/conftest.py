@@ -20,7 +20,7 @@ CHECKED += [
 ]
 CHECKED += [f"metrics.{name}" for name in ("average_gap", "classic", "classic_scores", "mia_efficacy", "over_models")]
 CHECKED += [f"metrics.{name}" for name in ("modified_entropy", "row", "tow")]
-CHECKED += ["hub"]
+CHECKED += ["hub", "metrics.sparsity_bound"]
 install_import_hook(
     [f"expunge.{name}" for name in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )

@@ -1,0 +1,227 @@
+"""The page results/sparsity.md, made of the records of runs/sparsity.py and of nothing else."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+Interval = Sequence[float]  # value, low, high
+Entry = dict[str, Any]
+
+SPARSE = 0.95  # the sparsity that the paper's main table is about
+CONTROLS = ("identity", "oracle", "retrain")
+INTRODUCTION = """\
+# Sparse models: prune first, then unlearn
+
+The claims of Jia et al. 2023 (arXiv:2304.04934) on the suite `digits`, as found. {models} models a row, made by
+[runs/sparsity.sh](../runs/sparsity.sh); the records are in [sparsity/digits.json](sparsity/digits.json).
+
+Models are pruned by one-shot magnitude (`--prune omp:S`): the share S of all convolution weights, rewound to epoch 1 of
+15 and trained again. Oracles are pruned and trained the same way on their own retained examples, so that no mask has
+seen what is forgotten: a sparse row is compared with sparse oracles. Settings are the defaults of each method, the same
+at every sparsity; another learning rate may give another picture. Brackets are 95 % intervals over models.
+
+- `identity`: the pretrained models, nothing done. `oracle`: held-out oracles, what a perfect method gets.
+- `retrain`: retraining under the mask of the pretrained models, a control. Its weights have not seen the forget set;
+  its mask has. At sparsity 0 it has no mask."""
+
+TABLES = {  # heading: (number, factor, decimals, what it says)
+    "Average gap": (
+        "average gap",
+        100,
+        1,
+        "Mean absolute gap of UA, MIA-efficacy, RA and TA to the oracles, in points; lower is better.",
+    ),
+    "KLoM of the forget set, above the floor": (
+        "KLoM forget gap",
+        1,
+        2,
+        "95th percentile, in nats, less that of held-out oracles; 0 is perfect.",
+    ),
+    "KLoM of the retained examples, above the floor": ("KLoM retain gap", 1, 2, "As above."),
+    "KLoM of the test examples, above the floor": ("KLoM test gap", 1, 2, "As above."),
+    "UA gap": (
+        "UA gap",
+        100,
+        1,
+        "Unlearning accuracy less that of the oracles, in points: below 0 too much is remembered.",
+    ),
+    "RA gap": ("RA gap", 100, 1, "Accuracy on retained examples less that of the oracles, in points."),
+    "TA gap": ("TA gap", 100, 1, "Accuracy on test examples less that of the oracles, in points."),
+}
+
+
+def page(records: Entry) -> str:
+    """The whole page."""
+    rows = records["rows"]
+    found = {(e["sparsity"], e["forget_set"], e["method"]): e for e in rows if e["row"] == "method"}
+    parts = [INTRODUCTION.format(models=records["facts"]["models"]), *failures(rows), claims(rows, found)]
+    sets = list(dict.fromkeys(forget_set for _, forget_set, _ in found))
+    parts += [proposition(rows)]
+    for forget_set in sets:
+        parts += [f"## Forgetting {forget_set}", oracles(found, forget_set)]
+        parts += [table(found, forget_set, heading) for heading in TABLES]
+    return "\n\n".join(parts) + "\n"
+
+
+def failures(rows: list[Entry]) -> list[str]:
+    """What could not be built, or run."""
+    lines = [f"- Sparsity {e['sparsity']:g} could not be built: {e['reason']}." for e in rows if e["row"] == "build"]
+    lines += [
+        f"- {e['method']} on {e['forget_set']} at {e['sparsity']:g} failed: {e['reason']}."
+        for e in rows
+        if e["row"] == "method" and e["status"] == "failed"
+    ]
+    return ["\n".join(lines)] if lines else []
+
+
+def table(found: dict[tuple[float, str, str], Entry], forget_set: str, heading: str) -> str:
+    """One number of all methods against sparsity."""
+    name, factor, decimals, what = TABLES[heading]
+    sparsities = sparsities_of(found)
+    methods = list(dict.fromkeys(method for _, other, method in found if other == forget_set))
+    lines = []
+    for method in methods:
+        entries = [found[sparsity, forget_set, method]["numbers"].get(name) for sparsity in sparsities]
+        lines.append([method, *(in_brackets(entry, factor, decimals) for entry in entries)])
+    return f"### {heading}\n\n{what}\n\n" + grid(["method", *(f"{each:g}" for each in sparsities)], lines)
+
+
+def oracles(found: dict[tuple[float, str, str], Entry], forget_set: str) -> str:
+    """What the held-out oracles get, and what that is worth in KLoM."""
+    sparsities = sparsities_of(found)
+    numbers = [found[sparsity, forget_set, "oracle"]["numbers"] for sparsity in sparsities]
+    lines = [[name, *(in_brackets(each.get(name), 100, 1) for each in numbers)] for name in ("UA", "RA", "TA")]
+    lines += [[name, *(in_brackets(each.get(name), 1, 2) for each in numbers)] for name in ("KLoM forget", "KLoM test")]
+    text = "### The oracles\n\nAccuracies in per cent; KLoM is the floor, in nats.\n\n"
+    return text + grid(["", *(f"{each:g}" for each in sparsities)], lines)
+
+
+def proposition(rows: list[Entry]) -> str:
+    """The parts of Proposition 2 against sparsity."""
+    bounds = [entry for entry in rows if entry["row"] == "bound"]
+    lines = [
+        [words, *(in_brackets(entry[name], 1, 1) for entry in bounds)]
+        for name, words in (
+            ("distance", "norm of m (theta_t - theta_0)"),
+            ("curvature", "sigma(m)"),
+            ("order", "order of the bound"),
+        )
+    ]
+    return (
+        "## Proposition 2\n\nThe order of the bound on the distance in weights to retrained models, `eta^2 t "
+        "||m (theta_t - theta_0)|| sigma(m)`, and its parts; means over 10 pretrained models. Constants are unknown: it "
+        "proves no deletion, and its absolute size says nothing. theta_0 are the first weights, t the steps of a "
+        "training, sigma(m) the largest absolute eigenvalue of the Hessian over the kept weights at theta_t.\n\n"
+    ) + grid(["", *(f"{entry['sparsity']:g}" for entry in bounds)], lines)
+
+
+def claims(rows: list[Entry], found: dict[tuple[float, str, str], Entry]) -> str:
+    """What the paper claims, and whether it holds here; open where intervals overlap."""
+    lines = []
+    methods = [m for m in dict.fromkeys(method for _, _, method in found) if m not in CONTROLS]
+    sets = list(dict.fromkeys(forget_set for _, forget_set, _ in found))
+    for name, words in (("average gap", "average gap"), ("KLoM forget gap", "KLoM of the forget set above the floor")):
+        for forget_set in sets:
+            told = {
+                method: smaller(
+                    number(found, SPARSE, forget_set, method, name), number(found, 0.0, forget_set, method, name)
+                )
+                for method in methods
+            }
+            grouped = [
+                f"{verdict}: {', '.join(m for m in methods if told[m] == verdict)}"
+                for verdict in dict.fromkeys(told.values())
+            ]
+            lines.append([f"{words} smaller at {SPARSE:g} than dense, {forget_set}", "; ".join(grouped)])
+    for forget_set in sets:
+        lines.append(most_gained(found, forget_set, methods))
+        dense = [number(found, 0.0, forget_set, method, "average gap") for method in ("l1-sparse", "fine-tune")]
+        lines.append(
+            [f"from dense models, l1-sparse has a smaller average gap than fine-tune, {forget_set}", smaller(*dense)]
+        )
+        lines.append(accuracy_kept(found, forget_set))
+        lines.append(mask_remembers(found, forget_set))
+    orders = {entry["sparsity"]: entry["order"] for entry in rows if entry["row"] == "bound"}
+    lines.append(
+        [f"the order of Proposition 2 is smaller at {SPARSE:g} than dense", smaller(orders[SPARSE], orders[0.0])]
+    )
+    values = [orders[sparsity][0] for sparsity in sorted(orders)]
+    falls = all(later < earlier for earlier, later in pairwise(values))
+    lines.append(["and falls with every step of sparsity", "holds" if falls else "does not hold"])
+    text = "## The claims\n\n`open`: the intervals overlap. Gaps are compared by their absolute values.\n\n"
+    return text + grid(["claim", "here"], lines)
+
+
+def most_gained(found: dict[tuple[float, str, str], Entry], forget_set: str, methods: list[str]) -> list[str]:
+    """Fine-tuning gains most, says the paper (77.5 to 26.4 points class-wise, 2.7 to 1.9 random)."""
+    gains = {}
+    for method in methods:
+        dense, sparse = (number(found, sparsity, forget_set, method, "average gap") for sparsity in (0.0, SPARSE))
+        if dense and sparse:
+            gains[method] = 100 * (dense[0] - sparse[0])
+    best = max(gains, key=lambda method: gains[method])
+    verdict = "holds" if best == "fine-tune" else "does not hold"
+    return [
+        f"fine-tune gains most average gap from sparsity, {forget_set}",
+        f"{verdict}: fine-tune {gains['fine-tune']:+.1f} points, the most: {best} {gains[best]:+.1f}",
+    ]
+
+
+def accuracy_kept(found: dict[tuple[float, str, str], Entry], forget_set: str) -> list[str]:
+    """The sparse oracles are as accurate as the dense."""
+    dense, sparse = (number(found, sparsity, forget_set, "oracle", "TA") for sparsity in (0.0, SPARSE))
+    told = "not measured"
+    if dense and sparse:
+        told = f"TA {in_brackets(sparse, 100, 1)} after {in_brackets(dense, 100, 1)}"
+    return [f"oracles lose little test accuracy at {SPARSE:g}, {forget_set}", told]
+
+
+def mask_remembers(found: dict[tuple[float, str, str], Entry], forget_set: str) -> list[str]:
+    """Not the paper's: whether retraining under the pretrained mask differs from oracles with masks of their own."""
+    at = number(found, SPARSE, forget_set, "retrain", "KLoM forget gap")
+    claim = f"the mask remembers: retraining under the pretrained mask lies above the floor at {SPARSE:g}, {forget_set}"
+    if at is None:
+        return [claim, "not measured"]
+    verdict = "holds" if at[1] > 0 else "does not hold" if at[2] < 0 else "open"
+    return [claim, f"{verdict}: {in_brackets(at, 1, 2)} nats"]
+
+
+def smaller(first: Interval | None, second: Interval | None) -> str:
+    """Whether the first is smaller in absolute value, by intervals that do not overlap."""
+    if first is None or second is None:
+        return "not measured"
+    one, other = absolute(first), absolute(second)
+    return "holds" if one[1] < other[0] else "the opposite" if other[1] < one[0] else "open"
+
+
+def absolute(interval: Interval) -> tuple[float, float]:
+    """Ends of the absolute value."""
+    _, low, high = interval
+    ends = abs(low), abs(high)
+    return (0.0 if low <= 0 <= high else min(ends)), max(ends)
+
+
+def number(
+    found: dict[tuple[float, str, str], Entry], sparsity: float, forget_set: str, method: str, name: str
+) -> Interval | None:
+    """A number of a row with its interval; None where the row or the number is not there."""
+    entry = found.get((sparsity, forget_set, method))
+    return None if entry is None else entry["numbers"].get(name)
+
+
+def sparsities_of(found: dict[tuple[float, str, str], Entry]) -> list[float]:
+    return sorted({sparsity for sparsity, _, _ in found})
+
+
+def in_brackets(interval: Interval | None, factor: float, decimals: int) -> str:
+    """``value [low, high]``; a dash where there is none."""
+    if interval is None:
+        return "-"
+    value, low, high = (round(factor * each, decimals) + 0.0 for each in interval)
+    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def grid(head: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
