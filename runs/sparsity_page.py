@@ -109,8 +109,8 @@ def proposition(rows: list[Entry]) -> str:
     ]
     return (
         "## Proposition 2\n\nThe order of the bound on the distance in weights to retrained models, `eta^2 t "
-        "||m (theta_t - theta_0)|| sigma(m)`, and its parts; means over 10 pretrained models. Constants are unknown: it "
-        "proves no deletion, and its absolute size says nothing. theta_0 are the first weights, t the steps of a "
+        "||m (theta_t - theta_0)|| sigma(m)`, and its parts; means over 10 pretrained models. Constants are unknown: "
+        "it proves no deletion, and its absolute size says nothing. theta_0 are the first weights, t the steps of a "
         "training, sigma(m) the largest absolute eigenvalue of the Hessian over the kept weights at theta_t.\n\n"
     ) + grid(["", *(f"{entry['sparsity']:g}" for entry in bounds)], lines)
 
