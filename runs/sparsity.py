@@ -8,21 +8,28 @@ reference of a sparse model is the sparse oracle. Methods keep their default set
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from expunge.engine import default_workers
-from expunge.ensembles import Plan, build_all, pretrain
+from expunge.engine import Job, default_workers, run_jobs
+from expunge.ensembles import Measured, Plan, build_all, pretrain, read_measured
 from expunge.ensembles.build import first_weights
 from expunge.errors import BadSetting
-from expunge.metrics.bench import bench
-from expunge.metrics.over_models import mean_over_models
+from expunge.methods.task import Task, unlearn_chunk
+from expunge.metrics.average_gap import average_gap
+from expunge.metrics.bench import plan_tasks
+from expunge.metrics.calibration import Estimate
+from expunge.metrics.classic import ra, ta, ua
+from expunge.metrics.evaluate import held_out, klom_scores
+from expunge.metrics.over_models import gap, mean_over_models
+from expunge.metrics.row import Row
 from expunge.metrics.sparsity_bound import sparsity_bound
-from expunge.records import Score, hardware, versions
+from expunge.records import hardware, versions
+from expunge.store import user_store
 from expunge.suites import Suite, load_suite
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -38,23 +45,9 @@ METHODS = (
 )
 FORGET_SETS = ("random-50", "class-3")
 MODELS = 50
-OUT = Path("out/sparsity")
 RESULTS = Path(__file__).parents[1] / "results" / "sparsity"
 
-# What is kept of every row: (metric, aggregate, split) by the name that the page has for it.
-NUMBERS = {
-    "average gap": ("average-gap", "mean", "forget"),
-    "UA gap": ("ua", "gap", "forget"),
-    "RA gap": ("ra", "gap", "retain"),
-    "TA gap": ("ta", "gap", "test"),
-    "MIA-efficacy gap": ("mia-efficacy", "gap", "forget"),
-    "UA": ("ua", "mean", "forget"),
-    "RA": ("ra", "mean", "retain"),
-    "TA": ("ta", "mean", "test"),
-    "KLoM forget": ("klom", "p95", "forget"),
-    "KLoM retain": ("klom", "p95", "retain"),
-    "KLoM test": ("klom", "p95", "test"),
-}
+ACCURACIES = {"UA": (ua, "forget"), "RA": (ra, "retain"), "TA": (ta, "test")}
 
 Entry = dict[str, Any]
 
@@ -64,13 +57,17 @@ def main(only_page: bool) -> None:
     file = RESULTS / "digits.json"
     if not only_page:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        entries = [entry for sparsity in SPARSITIES for entry in measured(sparsity)]
-        facts = {"models": MODELS, "hardware": hardware(), "versions": versions()}
-        lines = ",\n".join(json.dumps(entry) for entry in entries)
-        file.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
+        write(file, [entry for sparsity in SPARSITIES for entry in measured(sparsity)])
     from sparsity_page import page
 
     (RESULTS.parent / "sparsity.md").write_text(page(json.loads(file.read_text())))
+
+
+def write(file: Path, entries: list[Entry]) -> None:
+    """One entry a line."""
+    facts = {"models": MODELS, "hardware": hardware(), "versions": versions()}
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    file.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
 
 
 def suite_of(sparsity: float) -> Suite:
@@ -86,17 +83,27 @@ def measured(sparsity: float) -> list[Entry]:
         build(suite)
     except BadSetting as error:  # so many weights pruned that some model has a layer without any
         return [{"sparsity": sparsity, "row": "build", "status": "failed", "reason": str(error)}]
-    scores = bench(
-        suite,
-        METHODS,
-        FORGET_SETS,
-        models=MODELS,
-        recipe="default",
-        out=OUT / suite.name,
-        workers=default_workers(),
-        watch=lambda done, total, label: print(f"{suite.name}: {done}/{total} {label}", flush=True),
-    )
-    return [*rows(sparsity, scores), bound(sparsity, suite)]
+    tasks = plan_tasks(suite, METHODS, FORGET_SETS, models=MODELS, recipe="default")
+    parts = [range(first, min(first + suite.chunk, MODELS)) for first in range(0, MODELS, suite.chunk)]
+    jobs = [
+        Job(f"{task.name} on {task.forget.name}", unlearn_chunk, (task, part), shared=(suite,))
+        for task in tasks
+        for part in parts
+        if not task.method.anchor and user_store().read(task.key(part)) is None
+    ]
+    failures = {
+        job.label: outcome.reason for job, outcome in run_jobs(jobs, default_workers(), watch) if outcome.reason
+    }
+    found = []
+    for forget_set in FORGET_SETS:
+        own = [task for task in tasks if task.forget.name == forget_set]
+        found += scored(sparsity, suite, own, parts, failures)
+    return [*found, bound(sparsity, suite)]
+
+
+def watch(done: int, total: int, label: str) -> None:
+    """Say how far it is."""
+    print(f"{done}/{total} {label}", flush=True)
 
 
 def build(suite: Suite) -> None:
@@ -107,24 +114,60 @@ def build(suite: Suite) -> None:
     build_all([(Plan(suite, "pretrained"), MODELS), *oracles], workers=default_workers())
 
 
-def rows(sparsity: float, scores: Iterable[Score]) -> list[Entry]:
-    """One entry for each method and forget set, its numbers as ``[value, low, high]``, in the order of the scores."""
-    found: dict[tuple[str, str], Entry] = {}
-    names = {key: name for name, key in NUMBERS.items()}
-    for score in scores:
-        common = {"sparsity": sparsity, "row": "method", "suite_digest": score.suite_digest}
-        common |= {"forget_set": score.forget_set, "method": score.method, "status": score.status}
-        common |= {"reason": score.reason, "config": score.config, "cost": score.cost, "numbers": {}}
-        entry = found.setdefault((score.forget_set, score.method), common)
-        name = names.get((score.metric, score.aggregate, score.split))
-        if name and score.value is not None:
-            entry["numbers"][name] = [score.value, score.low, score.high]
-    for forget_set in FORGET_SETS:
-        floor = found[forget_set, "oracle"]["numbers"]
-        for (other, _), entry in found.items():
-            if other == forget_set:
-                entry["numbers"] |= above_floor(entry["numbers"], floor)
-    return list(found.values())
+def scored(
+    sparsity: float, suite: Suite, tasks: Sequence[Task], parts: Sequence[range], failures: dict[str, str]
+) -> list[Entry]:
+    """One entry for each method on one forget set, its numbers as ``[value, low, high]``."""
+    forget = tasks[0].forget
+    oracle = read_measured(Plan(suite, "oracle", forget), 0, MODELS)
+    entries = []
+    for task in tasks:
+        reason = failures.get(f"{task.name} on {forget.name}", "")
+        row = None if reason else row_of(task, parts)
+        entry = {"sparsity": sparsity, "row": "method", "suite_digest": suite.digest, "forget_set": forget.name}
+        entry |= {"method": task.name, "status": "failed" if reason else "ok", "reason": reason}
+        entry |= {
+            "config": task.settings,
+            "cost": row.cost if row else None,
+            "numbers": numbers(row, oracle) if row else {},
+        }
+        entries.append(entry)
+    floor = next(entry["numbers"] for entry in entries if entry["method"] == "oracle")
+    for entry in entries:
+        entry["numbers"] |= above_floor(entry["numbers"], floor)
+    return entries
+
+
+def row_of(task: Task, parts: Sequence[range]) -> Row:
+    """What a task left in the store, after its last epoch; an anchor's margins exist already."""
+    pretrained = read_measured(Plan(task.suite, "pretrained"), 0, MODELS)
+    identity = Row(task.suite, task.forget, "identity", pretrained, cost=0.0)
+    if task.method.anchor:
+        return held_out(identity) if task.name == "oracle" else identity
+    kept = [artefact for part in parts if (artefact := user_store().read(task.key(part)))]
+    margins = np.concatenate([each.array("margins")[-1] for each in kept])
+    packed = np.concatenate([each.array("correct")[-1] for each in kept])
+    correct = np.unpackbits(packed, axis=1, count=margins.shape[1]).astype(bool)
+    measured = Measured(margins, correct, pretrained.origin)
+    cost = float(np.mean([each.meta["costs"][-1] for each in kept]))
+    return Row(task.suite, task.forget, task.name, measured, task.settings, cost=cost)
+
+
+def numbers(row: Row, oracle: Measured) -> dict[str, list[float]]:
+    """KLoM's 95th percentile of each split; UA, RA and TA with their gaps to the oracles, and the average gap."""
+    found = {
+        f"KLoM {score.split}": Estimate(score.value, score.low, score.high)
+        for score in klom_scores(row, oracle)
+        if score.aggregate == "p95" and score.value is not None and score.low is not None and score.high is not None
+    }
+    mine, theirs = [], []
+    for name, (function, split) in ACCURACIES.items():
+        one, other = (function(each.correct[:, row.columns[split]]) for each in (row.measured, oracle))
+        mine.append(one)
+        theirs.append(other)
+        found |= {name: mean_over_models(one, (0.0, 1.0)), f"{name} gap": gap(one, other)}
+    found["average gap"] = average_gap(mine, theirs)
+    return {name: list(asdict(estimate).values()) for name, estimate in found.items()}
 
 
 def above_floor(numbers: dict[str, list[float]], floor: dict[str, list[float]]) -> dict[str, list[float]]:

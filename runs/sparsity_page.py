@@ -29,7 +29,7 @@ TABLES = {  # heading: (number, factor, decimals, what it says)
         "average gap",
         100,
         1,
-        "Mean absolute gap of UA, MIA-efficacy, RA and TA to the oracles, in points; lower is better.",
+        "Mean absolute gap of UA, RA and TA to the oracles, in points; lower is better.",
     ),
     "KLoM of the forget set, above the floor": (
         "KLoM forget gap",

@@ -108,6 +108,11 @@ def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
 
 def _made(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, dict[str, ndarray], dict[str, Tensor]]:
     """The models as they are measured, arrays that are kept beside their margins, and their weights."""
+    if plan.suite.recipe.prune and plan.kind in ("sharded", "logged"):
+        raise BadSetting(
+            f"suite {plan.suite.name!r}: {plan.kind} models, which SISA and amnesiac unlearning begin from, are "
+            "trained dense only; use them on the suite without --prune"
+        )
     if plan.kind == "sharded":
         return train_shards(plan, models, chosen_device())
     if plan.kind == "logged":

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expunge.ensembles import Ensemble, Plan, pretrain
+from expunge.ensembles import Ensemble, Plan, build, pretrain
 from expunge.ensembles.build import train_models
+from expunge.ensembles.ensemble import Kind
 from expunge.ensembles.prune import (
     flow_masks,
     magnitude_masks,
@@ -272,6 +273,12 @@ def test_sparse_models_come_out_of_the_store_with_their_masks(sparse: Suite) -> 
     for name, mask in again.masks.items():
         assert torch.equal(mask, ensemble.masks[name][1:])
         assert not torch.equal(mask[0], mask[1])
+
+
+@pytest.mark.parametrize("kind", ["sharded", "logged"])
+def test_models_that_are_trained_in_a_way_of_their_own_are_not_made_sparse(kind: Kind, sparse: Suite) -> None:
+    with pytest.raises(BadSetting, match=f"{kind} models, .* are trained dense only"):
+        build(Plan(sparse, kind), 1)
 
 
 def test_the_mask_of_an_oracle_does_not_depend_on_what_it_must_not_have_seen(sparse: Suite) -> None:
