@@ -60,14 +60,14 @@ def random_labels_proximal(
 def shrink_change(student: Ensemble, start: Ensemble, share: float) -> None:
     """Soft-threshold each model's change since ``start`` at the quantile ``share`` of its absolute values."""
     pairs = list(zip(student.parameters(), start.parameters(), strict=True))
-    change = torch.cat([(now - before).reshape(len(student), -1) for now, before in pairs], dim=1)
-    count = round(share * change.shape[1])
+    count = round(share * sum(now[0].numel() for now, _ in pairs))
     if count == 0:
         return
-    threshold: Tensor = change.abs().kthvalue(count, dim=1, keepdim=True).values
-    shrunk = change.sign() * (change.abs() - threshold).clamp(min=0)
-    for (now, before), part in zip(pairs, shrunk.split([now[0].numel() for now, _ in pairs], dim=1), strict=True):
-        now.copy_(before + part.view_as(now))
+    for model in range(len(student)):  # one by one, for the changes of all large models at once would fill a memory
+        changes = [now[model] - before[model] for now, before in pairs]
+        threshold: Tensor = torch.cat([each.flatten() for each in changes]).abs().kthvalue(count).values
+        for (now, before), change in zip(pairs, changes, strict=True):
+            now[model] = before[model] + change.sign() * (change.abs() - threshold).clamp(min=0)
 
 
 METHOD = Method(
