@@ -28,7 +28,7 @@ class BadTeacher(Walk):
     """
 
     epochs: int = 1
-    lr: float = 1e-2
+    lr: float = 1e-3
     temperature: float = 1.0
     retain_share: float = 0.3
 

@@ -25,7 +25,7 @@ class BoundaryShrink(Walk):
     """
 
     epochs: int = 3
-    lr: float = 0.01
+    lr: float = 1e-3
     momentum: float = 0.0
     bound: float = 0.1  # in units of the inputs
 

@@ -25,7 +25,7 @@ class L1Sparse(Walk):
     """
 
     epochs: int = 2
-    lr: float = 0.1
+    lr: float = 0.2
     gamma: float = 1e-4
     no_l1_epochs: int = 0
 

@@ -26,7 +26,7 @@ class RandomLabelsProximal(Walk):
     """
 
     epochs: int = 1
-    lr: float = 3e-3
+    lr: float = 3e-4
     quantile: float = 0.5
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class SalUn(Walk):
     """
 
     epochs: int = 1
-    lr: float = 3e-3
+    lr: float = 3e-4
     salient: float = 0.5
 
     def __post_init__(self) -> None:

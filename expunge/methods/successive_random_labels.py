@@ -23,7 +23,7 @@ class SuccessiveRandomLabels(Walk):
     """
 
     epochs: int = 1
-    lr: float = 3e-3
+    lr: float = 3e-4
 
 
 def successive_random_labels(

@@ -28,8 +28,8 @@ class Uam(Walk):
     """
 
     epochs: int = 1
-    lr: float = 0.05
-    rho: float = 0.1
+    lr: float = 0.2
+    rho: float = 0.02
     forget_batch_size: int = 16
 
     def __post_init__(self) -> None:

@@ -29,13 +29,13 @@ class Unsir(Walk):
     """
 
     epochs: int = 1
-    lr: float = 0.02
-    noise: int = 64
+    lr: float = 1e-3
+    noise: int = 16
     noise_steps: int = 10
     noise_lr: float = 0.1
     lam: float = 0.1
-    retain_share: float = 0.3
-    repair: float = 0.5
+    retain_share: float = 0.8
+    repair: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,7 +98,7 @@ METHOD = Method(
         "lr": RATES,
         "noise": OneOf((16, 64, 256)),
         "noise_steps": OneOf((0, 10, 40)),
-        "retain_share": Between(0.1, 0.5),
+        "retain_share": Between(0.1, 0.8),
         "repair": OneOf((0.1, 0.5, 1.0)),
     },
     deviations="Made for whole classes: noise has the labels of the forget set, in their proportions, and what is kept "

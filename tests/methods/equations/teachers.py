@@ -88,7 +88,7 @@ CASES = {
         check_boundary_shrink, lambda n: n.epochs * n.forget + n.forget * 4 / 3
     ),
     "boundary-expand": Case(steps_to(PLAIN, boundary_expand), lambda n: n.epochs * n.forget),
-    "unsir": Case(steps_to({**PLAIN, **UNSIR}, unsir), lambda n: 10 * 64 + n.epochs * (64 + 2 * round(0.3 * n.retain))),
+    "unsir": Case(steps_to({**PLAIN, **UNSIR}, unsir), lambda n: 10 * 16 + n.epochs * (16 + 2 * round(0.8 * n.retain))),
     "bad-teacher": Case(  # two teachers go forward only
         steps_to({**PLAIN, "temperature": 2.0, "retain_share": 1.0}, bad_teacher),
         lambda n: n.epochs * (n.forget + round(0.3 * n.retain)) * 5 / 3,
