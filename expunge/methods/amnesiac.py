@@ -29,8 +29,8 @@ class Amnesiac(Walk):
     Graves et al. 2021, arXiv:2010.10981.
     """
 
-    epochs: int = 1
-    lr: float = 0.03
+    epochs: int = 2
+    lr: float = 0.1
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, "epochs must be at least 0", self.epochs)

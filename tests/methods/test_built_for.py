@@ -106,6 +106,7 @@ def test_amnesiac_takes_back_exactly_what_was_logged_and_repair_costs_what_it_do
         assert torch.equal(tensor, state[f"trained.{key}"] - taken), key
     assert any((state[f"updates.{key}"] != 0).any() for key, _ in three.network.named_parameters())
     assert run("amnesiac", three, built, Amnesiac(epochs=1), forget).cost == pytest.approx(1 / built.recipe.epochs)
+    assert Amnesiac().epochs / 15 <= 0.15  # of a retraining of digits
 
 
 @pytest.mark.parametrize(
