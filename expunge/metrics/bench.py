@@ -274,7 +274,8 @@ def _units(task: Task) -> float:
     """Forward and backward passes of one example through one model that a task takes, its measurements included."""
     split = task.suite.split(task.forget)
     examples = len(split.forget) + (len(split.retain) if "retain data" in task.method.needs else 0)
-    return float(getattr(task.config, "epochs", 1) * (1.2 * examples + task.suite.data.examples / 3))
+    once = task.suite.recipe.passes if task.method.from_scratch else 1
+    return float(getattr(task.config, "epochs", once) * (1.2 * examples + task.suite.data.examples / 3))
 
 
 @cache
