@@ -32,3 +32,12 @@ def tiny() -> Suite:
 def crowded() -> Suite:
     """Its forget sets leave too little for tuning."""
     return replace(tiny(), forget_sets=ForgetSets({"low": np.arange(120), "high": np.arange(110, 150)}))
+
+
+def hidden_network() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def hidden() -> Suite:
+    """With a layer that can be pruned."""
+    return replace(tiny(), name="hidden", network=hidden_network)
