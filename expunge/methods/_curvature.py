@@ -61,7 +61,7 @@ def gauss_newton(ensemble: Ensemble, batch: Batch, loss: Loss = cross_entropy) -
     """
     own = list(ensemble.parameters())
     with torch.enable_grad(), exact_arithmetic():
-        outputs = _outputs(ensemble, batch[0])
+        outputs = _outputs(ensemble, batch[0], curved=False)
         covector = torch.zeros_like(outputs, requires_grad=True)
         pulled = torch.autograd.grad(outputs, own, covector, create_graph=True, materialize_grads=True)
         point = outputs.detach().requires_grad_()
@@ -87,12 +87,12 @@ def mean_product(parts: Sequence[tuple[Product, int]]) -> Product:
     return product
 
 
-def _outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
+def _outputs(ensemble: Ensemble, x: Tensor, *, curved: bool = True) -> Tensor:
     """What the ensemble returns, in a form that is quick to differentiate twice."""
     if x.ndim == 1 + len(ensemble.sample_shape):
         x = x.expand(len(ensemble), *x.shape)
     ensemble.meter.count(x.shape[0] * x.shape[1])
-    return run(ensemble.network, x.float() if x.dtype == torch.float16 else x)
+    return run(ensemble.network, x.float() if x.dtype == torch.float16 else x, curved=curved)
 
 
 def _flat(tensors: Sequence[Tensor]) -> Float[Tensor, "models d"]:

@@ -20,14 +20,18 @@ Geometry = tuple[Any, Any, Any, int]  # stride, padding, dilation, groups
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
-def run(layer: nn.Module, x: Tensor) -> Tensor:
-    """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``."""
+def run(layer: nn.Module, x: Tensor, *, curved: bool = True) -> Tensor:
+    """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``.
+
+    Where not ``curved``, a gradient may be differentiated only in what it is a gradient of: convolutions then spare
+    what no other derivative asks for.
+    """
     if type(layer) is nn.Sequential:
-        return _sequential(layer, x)
+        return _sequential(layer, x, curved)
     if type(layer) is Residual:
-        return run(layer.shortcut, x) + run(layer.body, x)
+        return run(layer.shortcut, x, curved=curved) + run(layer.body, x, curved=curved)
     if _is_convolution(layer):
-        return _convolve(layer, None, x)
+        return _convolve(layer, None, x, curved)
     if _is_line(layer):
         scale, shift = (each.reshape(len(x), 1, -1, *(1,) * (x.ndim - 3)) for each in _line(layer))
         line: Tensor = x * scale + shift
@@ -35,12 +39,12 @@ def run(layer: nn.Module, x: Tensor) -> Tensor:
     return layers.run(layer, x)
 
 
-def _sequential(children: Iterable[nn.Module], x: Tensor) -> Tensor:
+def _sequential(children: Iterable[nn.Module], x: Tensor, curved: bool) -> Tensor:
     rest = list(children)
     while rest:
         layer = rest.pop(0)
         into = rest.pop(0) if _is_convolution(layer) and rest and _is_line(rest[0]) else None
-        x = run(layer, x) if into is None else _convolve(layer, into, x)
+        x = run(layer, x, curved=curved) if into is None else _convolve(layer, into, x, curved)
     return x
 
 
@@ -60,7 +64,7 @@ def _line(norm: Any) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
-def _convolve(layer: Any, norm: nn.Module | None, x: Tensor) -> Tensor:
+def _convolve(layer: Any, norm: nn.Module | None, x: Tensor, curved: bool) -> Tensor:
     models, weight, bias = len(x), layer.weight, layer.bias
     if norm is not None:
         scale, shift = _line(norm)
@@ -69,7 +73,7 @@ def _convolve(layer: Any, norm: nn.Module | None, x: Tensor) -> Tensor:
     merged = layers._merge(x)
     geometry = (layer.stride, layer.padding, layer.dilation, models * layer.groups)
     flat = None if bias is None else bias.flatten()
-    y = _Convolution.apply(merged, weight.flatten(0, 1), flat, geometry)  # type: ignore[no-untyped-call]
+    y = _Convolution.apply(merged, weight.flatten(0, 1), flat, geometry, curved)  # type: ignore[no-untyped-call]
     return layers._divide(y, models)
 
 
@@ -77,17 +81,18 @@ class _Convolution(Function):
     """A convolution whose derivatives, of any order, are convolutions of all models at once."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, curved: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.curved = geometry, curved
         return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         (slope,), (x, weight) = slopes, ctx.saved_tensors
+        x, weight = (x, weight) if ctx.curved else (x.detach(), weight.detach())
         wanted = ctx.needs_input_grad[:2]
         by_x, by_weight = _Backward.apply(slope, x, weight, ctx.geometry, wanted)  # type: ignore[no-untyped-call]
-        return by_x, by_weight, slope.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None
+        return by_x, by_weight, slope.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
 
 
 class _Backward(Function):

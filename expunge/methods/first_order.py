@@ -27,7 +27,7 @@ class FirstOrder:
     Warnecke et al. 2023, arXiv:2108.11577.
     """
 
-    tau: float = 0.01
+    tau: float = 0.02
     replacement: str = "nothing"
 
     def __post_init__(self) -> None:

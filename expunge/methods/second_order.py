@@ -30,9 +30,9 @@ class SecondOrder:
     """
 
     curvature: str = "hessian"
-    iterations: int = 20
-    batch_size: int = 16
-    scale: float = 10.0
+    iterations: int = 40
+    batch_size: int = 8
+    scale: float = 3.0
     damping: float = 0.01
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ METHOD = Method(
     search={
         "scale": Between(1.0, 1000.0, log=True),
         "damping": Between(1e-3, 10.0, log=True),
-        "batch_size": OneOf((8, 16, 32)),
+        "batch_size": OneOf((4, 8, 16)),
         "curvature": OneOf(tuple(CURVATURES)),
     },
     deviations="Public code writes damping / scale as its damping, stops early when the steps grow, and in its "

@@ -108,7 +108,7 @@ CASES = {
     "influence": Case(influence, lambda n: n.retain + n.forget + min(n.retain, 64)),
     "first-order": Case(steps_to({"tau": 0.3}, lambda: W + 0.3 * UP), lambda n: n.forget),
     "second-order": Case(  # a Hessian product costs twice what a gradient does, and comes on top of one
-        steps_to(SERIES, second_order), lambda n: n.forget + 3 * batches(n, 20, 16)
+        steps_to(SERIES, second_order), lambda n: n.forget + 3 * batches(n, 40, 8)
     ),
     "unrolling-sgd": Case(unrolling_sgd, lambda n: n.forget),
 }
