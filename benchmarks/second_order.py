@@ -76,7 +76,8 @@ class One:
         x, y = self.sample(WOODBURY.curvature_examples)
         g = torch.stack([self.gradient(Examples(*each)) for each in zip(x.split(1), y.split(1), strict=True)])
         kernel = g @ g.T + len(g) * WOODBURY.damping * torch.eye(len(g))
-        return (v - g.T @ torch.linalg.solve(kernel, g @ v)) / WOODBURY.damping
+        step: Tensor = (v - g.T @ torch.linalg.solve(kernel, g @ v)) / WOODBURY.damping
+        return step
 
     def gradient(self, examples: Examples) -> Tensor:
         parts = zip(examples.x.split(64), examples.y.split(64), strict=True)
