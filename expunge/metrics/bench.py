@@ -85,7 +85,7 @@ def bench(
         curve += points
     for forget in {task.forget.name: task.forget for task in tasks}.values():
         write_reference(folder, suite, forget, models)
-        scores += _ranks(folder, forget, scores)
+        scores += _ranks(folder, suite, forget, scores)
     write_records(folder, scores, curve, suite, command, time.perf_counter() - started)
     return scores
 
@@ -196,13 +196,19 @@ def _score(
     return [*epochs[-1], *others], [score for epoch in epochs for score in epoch]
 
 
-def _ranks(folder: Path, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:
-    """The rank of every method on a forget set, with the places that the data leave open; upper bounds have none."""
+def _ranks(folder: Path, suite: Suite, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:
+    """The rank of every method on a forget set, with the places that the data leave open.
+
+    Upper bounds have none, nor do methods of which more models are outliers than of the anchors: those stretch KLoM's
+    bins, and a broken method must not win.
+    """
+    here = [score for score in scores if score.forget_set == forget.name and score.status == "ok"]
+    broken = _broken(here)
     headlines = {
         score.method: score
-        for score in scores
-        if (score.forget_set, score.split, score.metric, score.aggregate) == (forget.name, "forget", "klom", "p95")
-        and score.status == "ok"
+        for score in here
+        if (score.split, score.metric, score.aggregate) == ("forget", "klom", "p95")
+        and score.method not in broken
         and find_method(score.method).ranked
     }
     with np.load(arrays_file(folder, forget, "reference")) as arrays:
@@ -213,8 +219,18 @@ def _ranks(folder: Path, forget: ForgetSet, scores: Sequence[Score]) -> list[Sco
             margins[name] = arrays["margins"]
     return [
         replace(headlines[name], metric="rank", value=place.best, low=place.best, high=place.worst)
-        for name, place in rank(margins, oracle, forget.indices).items()
+        for name, place in rank(margins, oracle, list(suite.columns(forget).values())).items()
     ]
+
+
+def _broken(scores: Sequence[Score]) -> set[str]:
+    """Methods with more outliers among their models than the anchors have, on some split."""
+    shares = {(score.method, score.split): score.value or 0.0 for score in scores if score.metric == "outliers"}
+    return {
+        method
+        for (method, split), share in shares.items()
+        if share > max(shares.get((anchor, split), 0.0) for anchor in ANCHORS)
+    }
 
 
 def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:

@@ -1,6 +1,6 @@
 """Who is better than whom: methods compared in pairs on the same pretrained models, corrected for their number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,6 +11,7 @@ from numpy import ndarray
 from expunge.errors import MismatchedEnsembles
 from expunge.metrics.calibration import difference_of, group_models, holm, left_out_numbers
 from expunge.metrics.klom import klom
+from expunge.metrics.statistic import ByExample
 
 LEVEL = 0.05  # chance of any false order among all pairs
 
@@ -27,30 +28,31 @@ class Rank:
 def rank(
     margins: Mapping[str, Float[ndarray, "models examples"]],
     oracle: Float[ndarray, "oracles examples"],
-    forget: Int[ndarray, " forget"],
+    splits: Sequence[Int[ndarray, " _columns"]],
 ) -> dict[str, Rank]:
-    """Rank methods by KLoM's 95th percentile over the forget examples; 1 is best.
+    """Rank methods by KLoM's 95th percentile over examples, mean over ``splits``; 1 is best.
 
-    Row ``i`` of every method began from pretrained model ``i``. Each pair is compared by
+    The splits are forget, retain and test: who forgets by breaking the model is not better than who does nothing. Row
+    ``i`` of every method began from pretrained model ``i``. Each pair is compared by
     :func:`~expunge.metrics.calibration.paired_difference`, and Holm's correction over all pairs holds the chance of any
     false order at 5 %. What the jackknife needs of a method is computed once and serves all its pairs.
 
     >>> rng = np.random.default_rng(0)
     >>> oracle, near = rng.normal(size=(2, 50, 30))
-    >>> rank({"near": near, "far": near + 3, "as far": near + 3.01}, oracle, np.arange(30))["near"]
+    >>> rank({"near": near, "far": near + 3, "as far": near + 3.01}, oracle, [np.arange(9), np.arange(9, 30)])["near"]
     Rank(best=1.0, worst=1.0)
     """
 
-    def headline(unlearned: ndarray, reference: ndarray) -> ndarray:
-        return np.array([np.percentile(klom(unlearned, reference), 95)])
+    def headline(values: ndarray) -> ndarray:
+        return np.array([np.mean([np.percentile(values[split], 95) for split in splits])])
 
-    part = {name: values[:, forget] for name, values in margins.items()}
-    if len({values.shape for values in part.values()}) > 1:
+    if len({values.shape for values in margins.values()}) > 1:
         raise MismatchedEnsembles("expected methods on the same models, got " + _shapes(margins))
-    if not part:
+    if not margins:
         return {}
-    grouped = group_models(next(iter(part.values())), oracle)
-    numbers = {name: left_out_numbers(headline, values, oracle[:, forget], grouped) for name, values in part.items()}
+    grouped = group_models(next(iter(margins.values())), oracle)
+    statistic = ByExample(klom, headline)
+    numbers = {name: left_out_numbers(statistic, values, oracle, grouped) for name, values in margins.items()}
     pairs = list(combinations(margins, 2))
     found = [difference_of(numbers[a], numbers[b], grouped)[0] for a, b in pairs]
     better = dict.fromkeys(margins, 0)
@@ -61,7 +63,7 @@ def rank(
         winner, loser = (first, second) if difference.value < 0 else (second, first)
         better[loser] += 1
         worse[winner] += 1
-    return {name: Rank(1.0 + better[name], float(len(part) - worse[name])) for name in margins}
+    return {name: Rank(1.0 + better[name], float(len(margins) - worse[name])) for name in margins}
 
 
 def _shapes(margins: Mapping[str, ndarray]) -> str:

@@ -30,10 +30,10 @@ KLoM's 95th percentile over examples, in nats, with its 95 % interval; lower is 
 oracles. `identity` is doing nothing. `differ`: the share of forget examples told apart from the oracles, false
 discoveries held at 5 %. Cost in shares of one retraining.
 
-A rank is one plus the number of methods significantly better on that forget set, in paired differences over the same
-models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are ties. Upper bounds, which use
-retrained models, have none. The mean over forget sets is of complete rows only: a method that failed or was not scored
-on a set is listed without it.
+A rank is one plus the number of methods significantly better on that forget set by the mean of the three columns, in
+paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are
+ties. Upper bounds, which use retrained models, have none, nor have methods that make outliers of some models. The mean
+over forget sets is of complete rows only: a method that failed or was not scored on a set is listed without it.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval.
 
@@ -102,7 +102,7 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
     ranks = [line.row.rank.value for line, _ in places if line and line.row.rank]
     if len(ranks) < len(places):
         bound = name in METHODS and not METHODS[name].ranked
-        return Standing(name, None, mean, "upper bound" if bound else "not ranked")
+        return Standing(name, None, mean, "upper bound" if bound else f"ranked on {len(ranks)} of {len(places)}")
     return Standing(name, sum(ranks) / len(ranks), mean, "")
 
 
@@ -134,11 +134,12 @@ def front_block(results: Path) -> str:
     found = boards(records[suite])
     every = standings(found)
     first = found[0].lines[0].row
-    shown = [each for each in every if each.rank is not None][:TOP]
+    ranked = [each for each in every if each.rank is not None]
+    shown = (ranked or every)[:TOP]
     counts = f"{first.models} models against {first.oracle_models} oracles"
-    ranked = sum(each.rank is not None for each in every)
     title = (
-        f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {ranked} methods with complete rows:"
+        f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods with "
+        "complete rows:"
     )
     return f"{title}\n\n{_overall(found, shown)}\n\n{_legend(found)}"
 

@@ -13,7 +13,7 @@ from expunge.reports.rows import Interval
 from expunge.reports.rules import LEGEND, MARKS, RULES
 
 COLUMNS = {
-    "#": "rank by forget P95: one plus the number of methods significantly better (paired, Holm); ties are ties",
+    "#": "rank by P95, mean over the splits: one plus the number of methods significantly better (paired, Holm)",
     "P95": "the KLoM that 95 % of a split's examples stay under, nats, lower is better; [95 % interval]",
     "×floor": "forget P95 as a multiple of the floor, the row oracle",
     "differ %": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",

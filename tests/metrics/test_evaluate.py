@@ -77,7 +77,7 @@ def test_the_held_out_oracles_are_not_scored_against_themselves(
 def test_a_rank_is_one_plus_the_number_significantly_better() -> None:
     rng = np.random.default_rng(0)
     oracle, near, nearly, far = rng.normal(size=(4, 60, 40))
-    ranks = rank({"near": near, "nearly": nearly, "far": far + 2, "farther": far + 4}, oracle, np.arange(40))
+    ranks = rank({"near": near, "nearly": nearly, "far": far + 2, "farther": far + 4}, oracle, [np.arange(40)])
     assert [(each.best, each.worst) for each in ranks.values()] == [(1, 2), (1, 2), (3, 3), (4, 4)]
 
 

@@ -11,11 +11,12 @@ from expunge.metrics.calibration import holm, paired_difference
 from expunge.metrics.klom import klom
 from expunge.metrics.ranking import rank
 
-FORGET = np.arange(3, 43)
+SPLITS = [np.arange(3, 43), np.arange(0, 3), np.arange(43, 60)]
 
 
 def p95(unlearned: ndarray, oracle: ndarray) -> ndarray:
-    return np.array([np.percentile(klom(unlearned, oracle), 95)])
+    values = klom(unlearned, oracle)
+    return np.array([np.mean([np.percentile(values[split], 95) for split in SPLITS])])
 
 
 def test_is_what_each_pair_compared_by_itself_gives() -> None:
@@ -23,9 +24,7 @@ def test_is_what_each_pair_compared_by_itself_gives() -> None:
     oracle, start = rng.normal(size=(2, 50, 60))
     margins = {str(shift): start + shift + 0.3 * rng.normal(size=start.shape) for shift in (0, 0.3, 0.6, 1.2, 3)}
     pairs = list(combinations(margins, 2))
-    alone = [
-        paired_difference(p95, margins[a][:, FORGET], margins[b][:, FORGET], oracle[:, FORGET])[0] for a, b in pairs
-    ]
+    alone = [paired_difference(p95, margins[a], margins[b], oracle)[0] for a, b in pairs]
     better = dict.fromkeys(margins, 0)
     worse = dict.fromkeys(margins, 0)
     for (a, b), found, p in zip(pairs, alone, holm([each.p_value for each in alone]), strict=True):
@@ -34,22 +33,32 @@ def test_is_what_each_pair_compared_by_itself_gives() -> None:
             better[loser] += 1
             worse[winner] += 1
     assert 0 < sum(better.values()) < len(pairs)  # some pairs are told apart and some are not
-    for name, place in rank(margins, oracle, FORGET).items():
+    for name, place in rank(margins, oracle, SPLITS).items():
         assert (place.best, place.worst) == (1 + better[name], len(margins) - worse[name])
 
 
 def test_the_same_models_under_two_names_are_a_tie() -> None:
-    oracle, start = np.random.default_rng(1).normal(size=(2, 40, 43))
-    ranks = rank({"one": start + 1, "two": start + 1, "far": start + 4}, oracle, FORGET)
+    oracle, start = np.random.default_rng(1).normal(size=(2, 40, 60))
+    ranks = rank({"one": start + 1, "two": start + 1, "far": start + 4}, oracle, SPLITS)
     assert (ranks["one"].best, ranks["one"].worst) == (ranks["two"].best, ranks["two"].worst) == (1, 2)
     assert (ranks["far"].best, ranks["far"].worst) == (3, 3)
 
 
 def test_nothing_to_rank_has_no_ranks() -> None:
-    assert rank({}, np.zeros((4, 50)), FORGET) == {}
+    assert rank({}, np.zeros((4, 60)), SPLITS) == {}
 
 
 def test_methods_on_other_models_are_refused() -> None:
-    oracle = np.zeros((4, 50))
-    with pytest.raises(MismatchedEnsembles, match=r"\(4, 50\) of 'a', \(3, 50\) of 'b'"):
-        rank({"a": oracle, "b": oracle[:3]}, oracle, FORGET)
+    oracle = np.zeros((4, 60))
+    with pytest.raises(MismatchedEnsembles, match=r"\(4, 60\) of 'a', \(3, 60\) of 'b'"):
+        rank({"a": oracle, "b": oracle[:3]}, oracle, SPLITS)
+
+
+def test_who_forgets_by_breaking_the_rest_is_not_first() -> None:
+    oracle, start = np.random.default_rng(2).normal(size=(2, 60, 60))
+    breaks, does_nothing = start.copy(), start.copy()
+    breaks[:, SPLITS[1]] += 6
+    breaks[:, SPLITS[2]] += 6
+    does_nothing[:, SPLITS[0]] += 2
+    ranks = rank({"breaks": breaks, "does nothing": does_nothing}, oracle, SPLITS)
+    assert ranks["does nothing"].best < ranks["breaks"].best

@@ -57,7 +57,8 @@ def test_a_mean_is_of_complete_rows_only() -> None:
     assert (found["scrub"].rank, found["scrub"].ratio) == (1.0, pytest.approx(4.0))  # of 2 and 8
     assert (found["ssd"].rank, found["ssd"].ratio) == (1.5, pytest.approx(6.0))
     assert (found["gone"].rank, found["gone"].ratio, found["gone"].note) == (None, None, "scored on 1 of 2 forget sets")
-    assert (found["bound"].rank, found["bound"].ratio, found["bound"].note) == (None, pytest.approx(1.0), "not ranked")
+    bound = found["bound"]
+    assert (bound.rank, bound.ratio, bound.note) == (None, pytest.approx(1.0), "ranked on 0 of 2")
     assert "oracle" not in found
     assert [each for each in found][:2] == ["scrub", "ssd"]
 
@@ -88,7 +89,7 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     overall = [line for line in lines if line.startswith("| `")][:4]
     assert overall[0].startswith("| `scrub` | 1.0 | ×4.0 |")
     assert overall[1].startswith("| `ssd` | 1.5 | ×6.0 |")
-    assert overall[2].startswith("| `bound` | not ranked | ×1.0 |")
+    assert overall[2].startswith("| `bound` | ranked on 0 of 2 | ×1.0 |")
     assert overall[3].startswith("| `gone` | scored on 1 of 2 forget sets |  |")
     assert overall[3].endswith("| failed |")
     assert "(2 to 3)" in overall[1]
