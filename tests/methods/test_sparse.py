@@ -23,8 +23,8 @@ TRAINING = sorted(name for name, method in METHODS.items() if method.unlearn and
 
 @pytest.fixture
 def sparse(ensemble: Ensemble) -> Ensemble:
-    """The three models of the laws, nine tenths of their convolutions pruned."""
-    return ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.9)))
+    """The three models of the laws, half of their convolutions pruned: with more, untrained as they are, Newton steps diverge."""
+    return ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.5)))
 
 
 def masked(ensemble: Ensemble, masks: dict[str, Tensor]) -> Tensor:
