@@ -23,7 +23,7 @@ TRAINING = sorted(name for name, method in METHODS.items() if method.unlearn and
 
 @pytest.fixture
 def sparse(ensemble: Ensemble) -> Ensemble:
-    """The three models of the laws, half of their convolutions pruned: with more, untrained as they are, Newton steps diverge."""
+    """The three models of the laws, half of their convolutions pruned: on more, untrained, Newton steps diverge."""
     return ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.5)))
 
 
