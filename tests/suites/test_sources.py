@@ -208,8 +208,10 @@ def test_another_number_of_examples_is_refused(place: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no idx", gzip.compress(b"\0\0\x09\1\0\0\0\1x"), gzip.compress(b"\0\0\x08\3\xff\xff\xff\xff")]
+@pytest.mark.parametrize(  # gzip writes the time into what it packs, and two processes must collect one name
+    "content",
+    [b"", b"no idx", gzip.compress(b"\0\0\x09\1\0\0\0\1x"), gzip.compress(b"\0\0\x08\3\xff\xff\xff\xff")],
+    ids=["empty", "no idx", "of another type", "of a huge size"],
 )
 def test_a_file_that_is_no_idx_is_named(content: bytes, place: Path) -> None:
     raw = small_raw(1, 28)
