@@ -16,8 +16,8 @@ from expunge.methods import METHODS
 from expunge.records import SPLITS, Score, read_scores
 from expunge.reports import words
 from expunge.reports.boards import Board, Line, boards
-from expunge.reports.rows import FLOOR, Interval
-from expunge.reports.rules import MARKS, RULES
+from expunge.reports.rows import FLOOR, NOTHING, Interval
+from expunge.reports.rules import MARKS, NEARER, RULES
 
 FRONT = "digits"  # the suite that a README shows, where it has results; else the first
 TOP = 10
@@ -122,7 +122,7 @@ def results_page(results: Path) -> str:
     parts = [INTRODUCTION]
     for suite, scores in read_records(results).items():
         found = boards(scores)
-        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found)]
+        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _no_better(found)]
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -168,6 +168,14 @@ def _legend(found: Sequence[Board]) -> str:
     seen = {line.reading for board in found for line in board.lines}
     marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
     return f"Forget P95 of KLoM as a multiple of the floor, and the rank in brackets. What it reads: {marks}."
+
+
+def _no_better(found: Sequence[Board]) -> str:
+    """Which methods come nearer to the oracles than doing nothing on no forget set, or only by breaking the model."""
+    lines = [line for board in found for line in board.lines if line.row.method not in (FLOOR, NOTHING)]
+    better = {line.row.method for line in lines if line.reading in NEARER}
+    others = dict.fromkeys(f"`{line.row.method}`" for line in lines if line.row.method not in better)
+    return f"On no forget set nearer than doing nothing: {', '.join(others) or 'none'}."
 
 
 def _on(method: str, board: Board) -> str:

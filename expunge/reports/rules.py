@@ -32,6 +32,8 @@ RULES: dict[Reading, str] = {
     "failed": "the method raised or diverged; the reason is given",
 }
 
+NEARER: tuple[Reading, ...] = ("forgets", "forgets, drifts", "partly forgets")  # than doing nothing
+
 MARKS: dict[Reading, str] = {  # read without colour
     "floor": "▬",
     "forgets": "●",

@@ -98,6 +98,14 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     assert "gone" not in top
 
 
+def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:
+    one = scored("one", {}, {"identity": 10, "scrub": 4, "ssd": 10, "jit": 30})
+    two = scored("two", {}, {"identity": 10, "scrub": 10, "ssd": 10, "jit": 10})
+    write_scores(tmp_path / "scores.jsonl", [*one, *two])
+    collect(tmp_path, tmp_path / "results")
+    assert "On no forget set nearer than doing nothing: `ssd`, `jit`.\n" in results_page(tmp_path / "results")
+
+
 def test_what_is_no_record_is_named(tmp_path: Path) -> None:
     place = results(tmp_path)
     (place / "digits/one/scrub.json").write_text('[{"suite": "digits"}]')
