@@ -37,6 +37,16 @@ class Generators:
         alone._each = [self._each[row]]
         return alone
 
+    def beside(self, name: str) -> "Generators":
+        """Further generators, one per model, that draw nothing from these: they follow from where these stand now."""
+        other = Generators([], self.device)
+        states = (each.get_state().numpy().tobytes().hex() for each in self._each)
+        seeds = (seed_of(name, state) for state in states)
+        other._each = [
+            torch.Generator(each.device).manual_seed(seed) for each, seed in zip(self._each, seeds, strict=True)
+        ]
+        return other
+
     def permutation(self, n: int) -> Int[Tensor, "models n"]:
         """An order of ``0..n-1`` for every model."""
         return torch.stack([torch.randperm(n, generator=each, device=self.device) for each in self._each])

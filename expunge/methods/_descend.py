@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, cross_entropy, draw
 from expunge.ensembles.train import descend as walk
-from expunge.suites.suite import Examples
+from expunge.suites.suite import Examples, Split
 
 B = TypeVar("B")
 Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
@@ -35,6 +35,17 @@ class Walk:
         require(self.lr > 0, "lr must be above 0", self.lr)
         require(0 <= self.momentum < 1, "momentum must lie in [0, 1)", self.momentum)
         require(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedWalk(Walk):
+    """The settings of a walk whose every step sees a batch of what is kept beside one of what is forgotten."""
+
+    forget_batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
 
 
 def require(holds: bool, rule: str, value: object) -> None:
@@ -77,6 +88,20 @@ def ascend(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
 def shuffled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
     """One pass over ``examples``, in an order of its own for each model."""
     yield from draw(examples, rng.permutation(len(examples)), batch_size)
+
+
+def paired(split: Split, config: PairedWalk, rng: Generators) -> Iterator[Iterator[tuple[Batch, Batch]]]:
+    """For each epoch a pass over what is kept, with batches of what is forgotten, repeated to keep pace.
+
+    What is kept comes in the order of ``fine-tune`` in every epoch: forget batches have generators of their own.
+    """
+    forget = rng.beside("forget batches")
+    for _ in range(config.epochs):
+        yield zip(
+            shuffled(split.retain, config.batch_size, rng),
+            cycled(split.forget, config.forget_batch_size, forget),
+            strict=False,
+        )
 
 
 def cycled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:

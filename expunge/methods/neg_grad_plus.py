@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods._descend import PairedWalk, descend, paired, require, xent
 from expunge.methods._statistics import still_statistics
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
@@ -18,7 +18,7 @@ from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegGradPlus(Walk):
+class NegGradPlus(PairedWalk):
     """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880.
 
     Batches of both are normalised by their own statistics. Without ``forget_statistics``, those of forget batches leave
@@ -28,13 +28,11 @@ class NegGradPlus(Walk):
     epochs: int = 1
     lr: float = 0.05
     beta: float = 0.98  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
-    forget_batch_size: int = 16
     forget_statistics: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.beta <= 1, "beta must lie in [0, 1]", self.beta)
-        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
 
 
 def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Generators) -> Iterator[Ensemble]:
@@ -46,11 +44,7 @@ def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Gener
         with nullcontext() if cfg.forget_statistics else still_statistics(student):
             return cfg.beta * down - (1 - cfg.beta) * xent(student, forget)
 
-    def pairs() -> Iterator[tuple[Batch, Batch]]:
-        forget = cycled(split.forget, cfg.forget_batch_size, rng)
-        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
-
-    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+    yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
 
 METHOD = Method(

@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods._descend import PairedWalk, descend, paired, require, xent
 from expunge.methods.method import Method
 from expunge.methods.scrub import teach
 from expunge.methods.search import RATES, Between, OneOf
@@ -18,7 +18,7 @@ from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegativePreference(Walk):
+class NegativePreference(PairedWalk):
     """Minimise ``-(2 / beta) mean log sigmoid(-beta log(p_y / p0_y))`` on forget, plus ``gamma CE(retain)``.
 
     ``p_y`` is the student's probability of the label, ``p0_y`` that of the ensemble as it came. As ``beta`` goes to 0
@@ -30,13 +30,11 @@ class NegativePreference(Walk):
     lr: float = 3e-3
     beta: float = 1.0
     gamma: float = 20.0
-    forget_batch_size: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta > 0, "beta must be above 0", self.beta)
         require(self.gamma >= 0, "gamma must be at least 0", self.gamma)
-        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
 
 
 def npo(ensemble: Ensemble, split: Split, cfg: NegativePreference, rng: Generators) -> Iterator[Ensemble]:
@@ -48,11 +46,7 @@ def npo(ensemble: Ensemble, split: Split, cfg: NegativePreference, rng: Generato
         ratio = log_likelihood(student(forget[0]), forget[1]) - log_likelihood(teach(reference, forget), forget[1])
         return cfg.gamma * xent(student, retain) - 2 / cfg.beta * logsigmoid(-cfg.beta * ratio).mean(1)
 
-    def pairs() -> Iterator[tuple[Batch, Batch]]:
-        forget = cycled(split.forget, cfg.forget_batch_size, rng)
-        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
-
-    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+    yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
 
 def log_likelihood(logits: Float[Tensor, "models batch classes"], labels: Tensor) -> Float[Tensor, "models batch"]:

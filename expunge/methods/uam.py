@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, cross_entropy
-from expunge.methods._descend import Walk, cycled, descend, require, shuffled, xent
+from expunge.methods._descend import PairedWalk, descend, paired, require, xent
 from expunge.methods._norms import l2_norm
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
@@ -18,24 +18,23 @@ from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uam(Walk):
+class Uam(PairedWalk):
     """Step down ``grad CE(retain)`` taken at ``theta + rho g / ||g||``, where ``g = grad CE(forget)`` at theta.
 
     The norm is of all weights of a model together. From the abstract of the paper: weights are perturbed to maximise
     the forget loss, and the gradient there minimises the retain loss. The step itself is that of its authors' public
-    library, as in sharpness-aware minimisation; settings of the paper are not known here.
-    Kim et al. 2025, NeurIPS.
+    library, as in sharpness-aware minimisation. The paper's algorithm for language models, Eq. 15, multiplies the step
+    by ``I - gamma P_f``, with the projection ``P_f`` on the forget gradient: here ``gamma`` is 0. Kim et al. 2025,
+    NeurIPS.
     """
 
     epochs: int = 1
     lr: float = 0.2
     rho: float = 0.02
-    forget_batch_size: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.rho >= 0, "rho must be at least 0", self.rho)
-        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
 
 
 def uam(ensemble: Ensemble, split: Split, cfg: Uam, rng: Generators) -> Iterator[Ensemble]:
@@ -45,11 +44,7 @@ def uam(ensemble: Ensemble, split: Split, cfg: Uam, rng: Generators) -> Iterator
         (x, y), forget = batch
         return cross_entropy(torch.func.functional_call(student, perturbed(student, forget, cfg.rho), (x,)), y)
 
-    def pairs() -> Iterator[tuple[Batch, Batch]]:
-        forget = cycled(split.forget, cfg.forget_batch_size, rng)
-        return zip(shuffled(split.retain, cfg.batch_size, rng), forget, strict=False)
-
-    yield from descend(ensemble, cfg, ([(loss, pairs())] for _ in range(cfg.epochs)))
+    yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
 
 def perturbed(student: Ensemble, forget: Batch, rho: float) -> dict[str, Tensor]:
@@ -77,5 +72,7 @@ METHOD = Method(
     needs=("forget data", "retain data"),
     search={"lr": RATES, "rho": Between(0.001, 2.0, log=True), "forget_batch_size": OneOf((16, 64))},
     deviations="The authors' library normalises forget and retain examples of a step as one batch, and may let rho "
-    "fall along a cosine; here a forget batch is one of its own, and rho is constant.",
+    "fall along a cosine; here a forget batch is one of its own, and rho is constant. The paper's Eq. 15, its "
+    "algorithm for language models, multiplies the step by I - gamma P_f, where P_f projects on the forget gradient. "
+    "The library accepts gamma and ignores it; here it is the case of gamma 0.",
 )

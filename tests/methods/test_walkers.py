@@ -8,9 +8,12 @@ import torch
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
+from expunge.methods._descend import PairedWalk, paired
 from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
 from expunge.suites import Split, Suite
+from tests.methods.equations import teachers
+from tests.methods.equations.toy import require_steps, run_toy
 
 
 @pytest.fixture
@@ -25,13 +28,33 @@ def run(name: str, ensemble: Ensemble, split: Split, **settings: object) -> list
 
 
 def test_neg_grad_plus_with_beta_1_is_fine_tuning_to_the_last_bit(ensemble: Ensemble, split: Split) -> None:
-    (tuned,) = run("fine-tune", ensemble, split, epochs=1, lr=0.1)
-    (without,) = run("neg-grad-plus", ensemble, split, epochs=1, lr=0.1, beta=1.0, forget_statistics=False)
-    assert all(torch.equal(tensor, without.state()[key]) for key, tensor in tuned.state().items())
-    (counted,) = run("neg-grad-plus", ensemble, split, epochs=1, lr=0.1, beta=1.0)
-    buffers = dict(counted.network.named_buffers())
-    for key, tensor in tuned.state().items():  # in running statistics the forget batches show
-        assert torch.equal(tensor, counted.state()[key]) == (key not in buffers), key
+    settings = {"epochs": 2, "lr": 0.1}
+    tuned = run("fine-tune", ensemble, split, **settings)
+    without = run("neg-grad-plus", ensemble, split, **settings, beta=1.0, forget_statistics=False)
+    counted = run("neg-grad-plus", ensemble, split, **settings, beta=1.0)
+    buffers = dict(ensemble.network.named_buffers())
+    for fine, still, other in zip(tuned, without, counted, strict=True):
+        for key, tensor in fine.state().items():
+            assert torch.equal(tensor, still.state()[key]), key
+            assert torch.equal(tensor, other.state()[key]) == (key not in buffers), key  # forget batches show in these
+
+
+def test_forget_batches_come_in_another_order_in_each_epoch_and_for_each_model(split: Split) -> None:
+    config, rng = PairedWalk(epochs=2, lr=0.1, forget_batch_size=20), Generators([1, 2])
+    first, second = (next(epoch)[1][1] for epoch in paired(split, config, rng))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_generators_beside_others_draw_nothing_from_them_and_follow_from_where_they_stand() -> None:
+    rng, alone = Generators([1, 2]), Generators([1, 2])
+    forget, again, other = rng.beside("a"), rng.beside("a"), rng.beside("b")
+    found = forget.permutation(50)
+    assert torch.equal(found, again.permutation(50))
+    assert not torch.equal(found, other.permutation(50))
+    assert torch.equal(found[1], Generators([2]).beside("a").permutation(50)[0])
+    assert torch.equal(rng.permutation(50), alone.permutation(50))
+    assert not torch.equal(found, rng.beside("a").permutation(50))
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -70,10 +93,18 @@ def test_l1_sparse_without_penalty_is_fine_tuning(ensemble: Ensemble, split: Spl
 
 
 def test_uam_without_a_perturbation_takes_the_steps_of_fine_tuning(ensemble: Ensemble, split: Split) -> None:
-    (still,) = run("uam", ensemble, split, epochs=1, lr=0.1, rho=0.0)
-    (tuned,) = run("fine-tune", ensemble, split, epochs=1, lr=0.1)
-    for key, parameter in tuned.network.named_parameters():
-        assert torch.equal(still.state()[key], parameter), key
+    still = run("uam", ensemble, split, epochs=2, lr=0.1, rho=0.0)
+    tuned = run("fine-tune", ensemble, split, epochs=2, lr=0.1)
+    for one, other in zip(still, tuned, strict=True):
+        for key, parameter in other.network.named_parameters():
+            assert torch.equal(one.state()[key], parameter), key
+
+
+def test_a_repair_at_no_rate_moves_nothing_whatever_the_momentum() -> None:
+    settings = {**teachers.PLAIN, **teachers.UNSIR, "momentum": 0.9, "repair": 1e-30}
+    require_steps(run_toy("unsir", settings), teachers.unsir(repair=0.0))
+    with pytest.raises(AssertionError):
+        require_steps(run_toy("unsir", {**settings, "repair": 0.25}), teachers.unsir(repair=0.0))
 
 
 def test_a_proximal_pull_on_no_weights_is_successive_random_labels(ensemble: Ensemble, split: Split) -> None:
