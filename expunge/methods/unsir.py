@@ -9,8 +9,9 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, draw
-from expunge.methods._descend import Phase, Walk, descend, require, xent
+from expunge.ensembles.train import Batch, Descent, draw
+from expunge.ensembles.train import descend as walk
+from expunge.methods._descend import Walk, require, xent
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -24,8 +25,8 @@ class Unsir(Walk):
 
     Every model learns ``noise`` inputs of its own, their labels drawn from those of the forget set, by ``noise_steps``
     steps of gradient descent at rate ``noise_lr`` from standard normal numbers. In each epoch, impair minimises CE on
-    noise and a part of retain, mixed; repair CE on that part, at ``repair`` times the rate. The part is a share
-    ``retain_share``, drawn once. Tarun et al. 2023, arXiv:2111.08947.
+    noise and a part of retain, mixed; repair CE on that part, at ``repair`` times the rate. Each phase starts
+    with momentum 0. The part is a share ``retain_share``, drawn once. Tarun et al. 2023, arXiv:2111.08947.
     """
 
     epochs: int = 1
@@ -50,14 +51,14 @@ def unsir(ensemble: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Iter
     noise = error_maximising(ensemble.copy().eval(), split, cfg, rng)
     part = rng.permutation(len(split.retain))[:, : max(1, round(cfg.retain_share * len(split.retain)))]
 
-    def mend(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-        return cfg.repair * xent(student, batch)
-
-    def epoch() -> Iterator[Phase[Batch]]:
-        yield xent, mixed(split, noise, part, cfg.batch_size, rng)
-        yield mend, draw(split.retain, part.gather(1, rng.permutation(part.shape[1])), cfg.batch_size)
-
-    yield from descend(ensemble, cfg, (epoch() for _ in range(cfg.epochs)))
+    student = ensemble.copy()
+    for _ in range(cfg.epochs):
+        student.train()
+        impair, repair = (Descent(student, lr=rate, momentum=cfg.momentum) for rate in (cfg.lr, cfg.repair * cfg.lr))
+        walk(student, impair, xent, mixed(split, noise, part, cfg.batch_size, rng))
+        order = part.gather(1, rng.permutation(part.shape[1]))
+        walk(student, repair, xent, draw(split.retain, order, cfg.batch_size))
+        yield student.copy().eval()
 
 
 def error_maximising(original: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Noise:
@@ -98,7 +99,7 @@ METHOD = Method(
         "lr": RATES,
         "noise": OneOf((16, 64, 256)),
         "noise_steps": OneOf((0, 10, 40)),
-        "retain_share": Between(0.1, 0.8),
+        "retain_share": Between(0.1, 1.0),
         "repair": OneOf((0.1, 0.5, 1.0)),
     },
     deviations="Made for whole classes: noise has the labels of the forget set, in their proportions, and what is kept "

@@ -66,7 +66,7 @@ def boundary_expand() -> list[Tensor]:
     return after
 
 
-def unsir() -> list[Tensor]:
+def unsir(repair: float = 0.25) -> list[Tensor]:
     """Of either model: one noise input of label 2 goes down ``0.1 ||x||^2 - CE`` once, and the network towards it."""
     after = []
     for model in range(2):
@@ -77,7 +77,7 @@ def unsir() -> list[Tensor]:
         x = x - 0.5 * (2 * 0.1 * x - W.T @ p)
         impaired = cross_entropy_gradient(W, x, 2) + cross_entropy_gradient(W, RETAIN.x[0], 0)
         w = W - LR * impaired / 2
-        after.append(w - LR * 0.25 * cross_entropy_gradient(w, RETAIN.x[0], 0))
+        after.append(w - LR * repair * cross_entropy_gradient(w, RETAIN.x[0], 0))
     return after
 
 
