@@ -46,7 +46,7 @@ class Match:
 
 MATCH_SEARCH: dict[str, Space] = {
     "lr": Between(1e-4, 1e-2, log=True),
-    "epochs": Between(1, 6, whole=True),
+    "epochs": Between(1, 12, whole=True),
     "batch_size": OneOf((16, 32, 64)),
     "forget_multiplier": OneOf((1, 2, 5)),
     "retain_multiplier": OneOf((1, 2, 3, 5, 10, 20)),

@@ -69,7 +69,7 @@ METHOD = Method(
     summary="give back, to first order, the steps that training took for the forget set",
     cite=("thudi2022",),
     needs=("forget data", "first weights"),
-    search={"strength": Between(1e-3, 3.0, log=True)},
+    search={"strength": Between(1e-5, 3.0, log=True)},
     prepare=Preparation(_require, _load),
     deviations="The paper trains without momentum at a constant learning rate, from a pretrained model; public code "
     "adds one batch's gradient at that model, times the learning rate, though it trains with momentum. Here the sum "

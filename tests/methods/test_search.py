@@ -1,0 +1,22 @@
+"""Where tuning looks: at settings that a method has, and around what they are by default."""
+
+import dataclasses
+
+import pytest
+
+from expunge.methods import METHODS
+from expunge.methods.search import Between
+
+SEARCHED = [(name, key) for name, method in METHODS.items() for key in method.search]
+
+
+@pytest.mark.parametrize(("name", "key"), SEARCHED)
+def test_a_default_lies_within_its_space_and_not_at_the_end_of_a_range_that_goes_on(name: str, key: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(METHODS[name].config)}
+    space, default = METHODS[name].search[key], defaults[key]
+    if not isinstance(space, Between):
+        assert default in space.values
+        return
+    assert isinstance(default, int | float)
+    assert space.low <= default <= space.high
+    assert not space.log or space.low < default < space.high
