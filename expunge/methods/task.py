@@ -160,16 +160,15 @@ def predicted(task: Task, models: Sequence[int]) -> Unlearned:
 def _source_digest(method: str) -> str:
     """Hash of the code that turns pretrained models into unlearned ones by ``method``: other code, other results.
 
-    That is all of the ensembles, this file, and the method's module with those of the methods that it imports.
+    That is all of the ensembles, this file, and the method's module with those of methods and suites that it imports.
     """
-    folder = Path(__file__).parent
-    wanted, files = (
-        [method.replace("-", "_"), "method", "user", "task"],
-        set((folder.parent / "ensembles").glob("*.py")),
-    )
+    folder = Path(__file__).parents[1]
+    wanted = [f"methods/{name}" for name in (method.replace("-", "_"), "method", "user", "task")]
+    files = set((folder / "ensembles").glob("*.py"))
     while wanted:
         file = folder / f"{wanted.pop()}.py"
         if file.exists() and file not in files:
             files.add(file)
-            wanted += re.findall(r"^from expunge\.methods\.(\w+) import", file.read_text(), re.MULTILINE)
+            found = re.findall(r"^from expunge\.(methods|suites)\.(\w+) import", file.read_text(), re.MULTILINE)
+            wanted += ["/".join(each) for each in found]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

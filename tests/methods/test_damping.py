@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,16 @@ def test_a_result_of_rum_lies_elsewhere_when_the_code_of_an_inner_method_changes
     monkeypatch.setattr(task, "_source_digest", lambda name: "changed" if name == "scrub" else digest(name))
     assert one.key(range(25)) == before[0]
     assert other.key(range(25)) != before[1]
+
+
+def test_what_a_method_imports_of_the_suites_is_its_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, read = task._source_digest.__wrapped__, Path.read_bytes
+    before = {name: digest(name) for name in ("rum", "fine-tune")}
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda file: read(file) + b"#" * (file.parts[-2:] == ("suites", "forget_sets.py"))
+    )
+    assert digest("rum") != before["rum"]
+    assert digest("fine-tune") == before["fine-tune"]
 
 
 @pytest.mark.parametrize(
