@@ -47,5 +47,13 @@ METHOD = Method(
     summary="by turns climb the loss of the forget set and descend that of the rest",
     cite=("georgiev2024",),
     needs=("forget data", "retain data"),
-    search={"lr": RATES, "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9)), "forget_batch_size": OneOf((16, 64))},
+    search={
+        "lr": RATES,
+        "epochs": OneOf((1, 2)),
+        "ascent_epochs": OneOf((1, 2)),
+        "momentum": OneOf((0.0, 0.9)),
+        "forget_batch_size": OneOf((16, 64)),
+    },
+    deviations="The public code walks by plain SGD without momentum, does not shuffle, and climbs in the first 3 or 5 "
+    "of 5 to 10 epochs; here momentum is 0.9, batches are shuffled, and one epoch, with an ascent, is the default.",
 )

@@ -67,7 +67,7 @@ class Method:
     search: Mapping[str, Space] = field(default_factory=dict)  # where tuning looks for settings
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
-    ranked: bool = True  # an upper bound, which uses retrained models, has no rank
+    ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank
     from_scratch: bool = False  # it trains models from their first weights, and costs about what a retraining costs
 
     @property

@@ -54,4 +54,5 @@ METHOD = Method(
     cite=("golatkar2020", "graves2021"),
     needs=("forget data", "retain data"),
     search={"lr": RATES, "epochs": OneOf((1, 2))},
+    deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong.",
 )

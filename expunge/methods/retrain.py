@@ -31,5 +31,6 @@ METHOD = Method(
     summary="train anew on the retained examples: the reference row, at full cost",
     cite=("georgiev2024",),
     needs=("retain data",),
+    ranked=False,
     from_scratch=True,
 )

@@ -33,7 +33,7 @@ def card(name: str) -> dict[str, Any]:
         "sources": [f"{REFERENCES[key].short}: {REFERENCES[key].title}" for key in method.cite],
         "cost": cost(name),
         "recipes": {search.suite: _found(search) for search in shipped(name) if search.chosen},
-        "deviations": method.deviations or "none known",
+        "deviations": deviations(method),
         "results": {f"{each.suite} {each.forget_set}": each.in_words for each in results(name)} or "no results yet",
     }
 
@@ -54,6 +54,11 @@ def facts(name: str) -> dict[str, Any]:
 def defaults(method: Method) -> dict[str, Any]:
     """The settings of a method and what they are unless said otherwise."""
     return {field.name: field.default for field in dataclasses.fields(method.config)}
+
+
+def deviations(method: Method) -> str:
+    """What public code does otherwise; where nothing is said, nobody has looked."""
+    return method.deviations or ("nothing to compare" if method.anchor else "not compared with public code")
 
 
 def results(name: str) -> list[Result]:
@@ -106,7 +111,7 @@ def _section(name: str) -> str:
         "Needs": ", ".join(method.needs) or "nothing but the models",
         "Settings": ", ".join(settings) or "none",
         "Tuned": "; ".join(tuned) or ("not yet" if method.search else "nothing to tune"),
-        "Deviations": method.deviations or "none known",
+        "Deviations": deviations(method),
         "Sources": "".join(f"\n  - {each}" for each in sources) or "none",
     }
     if method.from_scratch:

@@ -85,6 +85,12 @@ def test_a_method_that_trains_from_scratch_says_so(monkeypatch: pytest.MonkeyPat
     assert "- Cost: trains models from their first weights" in methods_page()
 
 
+def test_a_method_that_nobody_compared_with_public_code_says_so() -> None:
+    assert card("fine-tune")["deviations"] == "not compared with public code"
+    assert card("random-labels")["deviations"] == METHODS["random-labels"].deviations
+    assert card("identity")["deviations"] == "nothing to compare"
+
+
 def test_a_card_and_the_page_show_the_tuned_recipe(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
