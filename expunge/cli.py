@@ -85,7 +85,10 @@ def main() -> None:
 @app.command(epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50")
 def bench(
     suite: Suite = "digits",
-    method: Annotated[list[str] | None, typer.Option(help="A method, or file.py:function; repeat for more.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method, or file.py:function; repeat; default: all that have what they need."),
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
     forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
     models: Annotated[
@@ -304,7 +307,10 @@ def build(
     suite: Suite,
     forget_set: Annotated[list[str] | None, typer.Option(help="Oracles of this forget set only; repeat.")] = None,
     models: Annotated[
-        int | None, typer.Option(help="Models of pretrained and oracles, rounded up to whole chunks; default: all.")
+        int | None,
+        typer.Option(
+            help="Models of each ensemble, in whole chunks; default: all. A bench of N needs half of all, and N more."
+        ),
     ] = None,
     prune: Prune = None,
     for_: Annotated[list[str] | None, typer.Option("--for", help="Only what this method needs; repeat.")] = None,

@@ -79,15 +79,21 @@ class MethodFailed(ExpungeError):
     """An unlearning method raised, diverged or returned something that is not its model."""
 
 
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """The nearest of ``choices``, or all of them.
+MANY = 20  # more names than this are no help in a line
 
-    >>> suggestion("scrubb", ["scrub", "fine-tune"])
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """The nearest of ``choices``, or all of them where they are few.
+
+    >>> suggestion("SCRUBB", ["scrub", "fine-tune"])
     "did you mean 'scrub'?"
     """
     choices = sorted(choices)
-    near = get_close_matches(name, choices, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+    near = get_close_matches(name.lower(), choices, n=1) or get_close_matches(name, choices, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    many = len(choices) > MANY
+    return f"one of {len(choices)} that `expunge list` shows" if many else f"choose from {', '.join(choices)}"
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:

@@ -218,7 +218,11 @@ def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
         (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),
         (["tune", "scrub", "--out", "empty"], "expected a file to write the record to, got the folder empty"),
         (["tune", "scrub", "--out", "mine.py/record.json"], "cannot write mine.py/record.json"),
-        (["build", "digits", "--models", "0"], "expected at least 1 model, got 0"),
+        (["build", "digits", "--models", "100000"], "expected 1 to 200 models"),
+        (["build", "digits", "--for", "sisa", "--set", "sisa.shards=1000000"], "expected at most 1437 slices in all"),
+        (["info", "SCRUB"], "did you mean 'scrub'?"),
+        (["info", "nope"], "that `expunge list` shows"),
+        (["build", "digits", "--models", "0"], "expected 1 to 200 models, as many as suite 'digits' has, got 0"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -258,7 +262,7 @@ def test_list_shows_eight_forget_sets_of_digits() -> None:
     assert sorted(names) == sorted(wanted.split())
 
 
-@pytest.mark.parametrize("name", ["scrub", "digits", "klom", "memorised-50"])
+@pytest.mark.parametrize("name", ["scrub", "digits", "digits@omp-0.95", "klom", "memorised-50"])
 def test_info_tells_of_every_kind_of_thing(name: str) -> None:
     assert json.loads(run("info", name, "--json").stdout)["name"] == name
 

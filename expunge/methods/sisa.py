@@ -14,7 +14,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.shards import checkpoint, seen, stage_recipe, vote
 from expunge.ensembles.train import train
 from expunge.ensembles.weights import read_weights
-from expunge.errors import StoreError
+from expunge.errors import BadSetting, StoreError
 from expunge.methods._descend import require
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
@@ -83,6 +83,9 @@ def clean_slices(forget: Int[Tensor, " forget"], shard: int, slices: int) -> int
 
 def plan_of(suite: Suite, forget: ForgetSet, cfg: Sisa) -> Plan:
     """The sharded models of these settings; they serve every forget set."""
+    places, (train, _) = cfg.shards * cfg.slices, suite.data.sizes
+    if places > train:
+        raise BadSetting(f"sisa: expected at most {train} slices in all, one example each, got {places}")
     return Plan(suite, "sharded", settings=(("shards", cfg.shards), ("slices", cfg.slices)))
 
 

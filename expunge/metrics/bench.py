@@ -70,9 +70,9 @@ def bench(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, recipe=recipe, seed=seed)
     _require_ensembles(tasks, models)
+    folder = prepare(Path(out))
     if methods is None:
         _tell_left_out(tasks)
-    folder = prepare(Path(out))
     scores: list[Score] = []
     curve: list[Score] = []
     truths: dict[str, PerModel] = {}

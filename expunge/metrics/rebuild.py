@@ -10,7 +10,7 @@ from expunge.engine import Say, Watch, Workers, silent, warn
 from expunge.ensembles.build import build_all, derive_forget_sets
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadSetting
-from expunge.methods import configure, find_method
+from expunge.methods import METHODS, configure, find_method
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
 from expunge.suites import ForgetSet, Suite
@@ -36,8 +36,8 @@ def rebuild(
     shipped one or, on another kind of machine, whether it is exchangeable with it.
     """
     count = suite.models if models is None else models
-    if count < 1:
-        raise BadSetting(f"expected at least 1 model, got {count}")
+    if not 1 <= count <= suite.models:
+        raise BadSetting(f"expected 1 to {suite.models} models, as many as suite {suite.name!r} has, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
     if methods or settings:
         wanted = [(plan, count) for plan in own_plans(suite, known, methods, settings or {})]
@@ -68,7 +68,8 @@ def own_plans(
     found = {}
     for (name, method), forget in product([(name, find_method(name)) for name in methods], list(forget_sets)):
         if method.prepare is None or method.prepare.plan is None:
-            raise BadSetting(f"method {name!r} needs nothing beside what is built for every suite")
+            own = ", ".join(key for key, row in METHODS.items() if row.prepare and row.prepare.plan)
+            raise BadSetting(f"method {name!r} needs nothing beside what is built for every suite; {own} do")
         if suite.recipe.prune:
             raise BadSetting(f"{name} starts from models of its own, which are not made sparse as {suite.name!r} wants")
         plan = method.prepare.plan(suite, forget, configure(name, method, settings.get(name, {})))

@@ -26,7 +26,7 @@ def describe(name: str) -> Entry:
         return card(name)
     if name in METRICS:
         return _metric(name, METRICS[name], full=True)
-    if name in SUITES or ":" in name:
+    if name in SUITES or ":" in name or "@" in name:
         return _suite(load_suite(name), full=True)
     sets = _forget_sets()
     found = [each for each in sets if name in (each["name"], f"{each['suite']}/{each['name']}")]

@@ -79,7 +79,10 @@ def read_records(results: Path) -> dict[str, list[Score]]:
             ) from None
         found[file.parts[-3]] += scores
     if not found:
-        raise StoreError(f"{results} has no records (SUITE/FORGET_SET/METHOD.json); add a bench with --add OUT")
+        bench = (results / "scores.jsonl").exists()
+        what = "is the --out of a bench, and no folder of results" if bench else "has no records"
+        add = f"expunge leaderboard RESULTS --add {results if bench else 'OUT'}"
+        raise StoreError(f"{results} {what} (SUITE/FORGET_SET/METHOD.json); `{add}` puts those of a bench there")
     return dict(found)
 
 

@@ -19,6 +19,8 @@ Reading = Literal[
 
 BREAKS = 2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken
 
+DIM = 4.0  # nats of the floor above which nothing can be told; the ceiling of KLoM is 11.5
+
 RULES: dict[Reading, str] = {
     "floor": "held-out oracles against the reference oracles: the score of a perfect method",
     "forgets": "reaches the floor on forget, retain and test",
@@ -28,7 +30,8 @@ RULES: dict[Reading, str] = {
     "moves away": "forget lies above identity: further from the oracles than before",
     "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity, or more models "
     "lie far outside the others than of the oracles and of identity, which hides the rest from KLoM",
-    "cannot tell": "an interval is absent, or forget overlaps both the floor and identity",
+    "cannot tell": f"an interval is absent, the floor lies above {DIM:g} nats (too few models), or forget overlaps "
+    "both the floor and identity",
     "failed": "the method raised or diverged; the reason is given",
 }
 
@@ -65,8 +68,9 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
        that its numbers say too little; or on retain or test the interval lies wholly above ``BREAKS`` times the floor's
        and identity's upper ends. Identity counts because on a class forget set the test split holds the class, and a
        model that merely still knows it is far from the oracles there without being broken.
-    3. *cannot tell*: an interval is missing, or forget reaches both the floor and identity (too few models, or a
-       set nobody memorised). ``identity`` itself is then still said to do nothing.
+    3. *cannot tell*: an interval is missing; or the floor of some split lies above ``DIM`` nats, as with 20 models and
+       fewer, where KLoM is near its ceiling for everybody; or forget reaches both the floor and identity (a set nobody
+       memorised). ``identity`` itself is then still said to do nothing.
     4. *forgets*: forget, retain and test all reach the floor's interval; *forgets, drifts*: only forget does.
     5. *partly forgets*: forget lies wholly below identity. *moves away*: wholly above. Else *does nothing*.
     """
@@ -81,7 +85,7 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if not all(_complete(anchor.klom(split)) for anchor in (row, floor) for split in SPLITS):
+    if not all(_complete(anchor.klom(split)) for anchor in (row, floor) for split in SPLITS) or _dim(floor):
         return "cannot tell"
     return _progress(row, floor, identity)
 
@@ -100,6 +104,11 @@ def _progress(row: Row, floor: Row, identity: Row | None) -> Reading:
     if below:
         return "partly forgets"
     return "moves away" if above else "does nothing"
+
+
+def _dim(floor: Row) -> bool:
+    """Whether the floor is so high that a broken model may hide under it."""
+    return any(cell.value > DIM for cell in map(floor.klom, SPLITS) if cell)
 
 
 def _told_apart(row: Row) -> bool:

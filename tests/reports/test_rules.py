@@ -55,6 +55,13 @@ def test_still_knowing_a_forgotten_class_on_the_test_split_breaks_nothing() -> N
     assert reading(row("fine-tune", 5.0, test=9.0), FLOOR, identity) == "partly forgets"
 
 
+def test_under_a_high_floor_a_broken_model_is_not_said_to_forget() -> None:
+    floor, identity = row("oracle", 7.9, 8.0, 8.0), row("identity", 11.5, 8.0, 8.0)
+    assert reading(row("gradient-ascent", 7.9, 6.8, 6.8), floor, identity) == "cannot tell"
+    floor = row("oracle", 3.9, 3.9, 3.9)
+    assert reading(row("gradient-ascent", 3.9, 3.9, 3.9), floor, identity) != "cannot tell"
+
+
 def test_where_identity_reaches_the_floor_nothing_can_be_told() -> None:
     identity = row("identity", 0.66)
     assert reading(row("fine-tune", 0.65), FLOOR, identity) == "cannot tell"
