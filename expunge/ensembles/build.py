@@ -135,7 +135,7 @@ def train_models(plan: Plan, models: Sequence[int]) -> tuple[Ensemble, ndarray |
 
 def first_weights(plan: Plan, models: Sequence[int]) -> Ensemble:
     """The models of these numbers before any training, on the chosen device."""
-    networks = new_networks(plan.suite, [seed_of(*_names(plan), model, "weights") for model in models])
+    networks = new_networks(plan.suite.network, [seed_of(*_names(plan), model, "weights") for model in models])
     shape = plan.suite.data.train.x.shape[1:]
     return Ensemble.stack(networks, plan.origin(models), shape).to(chosen_device())
 

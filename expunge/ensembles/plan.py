@@ -1,6 +1,6 @@
 """Which ensemble is meant: its suite, its kind, its forget set, and where it lies in a store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,11 +55,11 @@ class Plan:
         return Origin(self.suite.address, self.suite.digest, self.kind, forget, tuple(models))
 
 
-def new_networks(suite: Suite, seeds: Sequence[int]) -> list[nn.Module]:
+def new_networks(network: Callable[[], nn.Module], seeds: Sequence[int]) -> list[nn.Module]:
     """Networks whose first weights are drawn on the CPU, from a seed each: the same on every device."""
     networks = []
     for seed in seeds:
         with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from the global generator
             torch.manual_seed(seed)
-            networks.append(suite.network())
+            networks.append(network())
     return networks

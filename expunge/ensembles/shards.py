@@ -65,7 +65,7 @@ def train_shards(
     state: dict[str, Tensor] = {}
     constituents = []
     for shard in range(plan.setting("shards")):
-        networks = new_networks(suite, [seed_of(*_names(plan), model, shard, "weights") for model in models])
+        networks = new_networks(suite.network, [seed_of(*_names(plan), model, shard, "weights") for model in models])
         one = Ensemble.stack(networks, plan.origin(models), suite.data.train.x.shape[1:]).to(device)
         for stage in range(slices + 1):
             if stage:

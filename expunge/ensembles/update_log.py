@@ -52,7 +52,7 @@ def train_logged(
     suite = plan.suite
     assert plan.forget is not None
     names, n = (suite.digest, "pretrained", ""), suite.data.sizes[0]
-    networks = new_networks(suite, [seed_of(*names, model, "weights") for model in models])
+    networks = new_networks(suite.network, [seed_of(*names, model, "weights") for model in models])
     ensemble = Ensemble.stack(networks, plan.origin(models), suite.data.train.x.shape[1:]).to(device)
     forgotten = torch.zeros(n, dtype=torch.bool)
     forgotten[torch.as_tensor(plan.forget.indices)] = True

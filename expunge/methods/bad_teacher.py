@@ -40,7 +40,7 @@ class BadTeacher(Walk):
 
 def bad_teacher(ensemble: Ensemble, split: Split, cfg: BadTeacher, rng: Generators) -> Iterator[Ensemble]:
     """Yield the student after each epoch."""
-    good, bad = ensemble.copy().eval(), fresh(ensemble, rng).eval()
+    good, bad = ensemble.copy().eval(), fresh(ensemble, split.network, rng).eval()
 
     def loss(student: Ensemble, batch: Marked) -> Float[Tensor, " models"]:
         x, forgotten = batch

@@ -43,7 +43,7 @@ def train_anew(ensemble: Ensemble, split: Split, cfg: EuK, seeds: Sequence[int],
     """First weights by ``seeds``, batches by ``order``; with all layers and a retraining's own, that retraining."""
     student = ensemble.copy()
     paths = last_layers(student, cfg.layers)
-    reset_by_seeds(student, paths, seeds)
+    reset_by_seeds(student, paths, split.network, seeds)
     recipe = replace(split.recipe, epochs=cfg.passes or split.recipe.epochs, prune="", rewind=None)
     rows = torch.arange(len(split.retain), device=student.device).expand(len(student), -1)
     train(student, split.retain, rows, recipe, order, after=lambda _: freeze_all_but(student, paths))

@@ -56,7 +56,7 @@ def kde(ensemble: Ensemble, split: Split, cfg: DistilledReset, rng: Generators) 
         soft: Tensor = -(taught.div(t).softmax(-1) * logits.div(t).log_softmax(-1)).sum(-1).mean(1)
         return cross_entropy(logits, batch[1]) + soft + distillation(taught, logits, t) / t**2
 
-    reset_layers(student, [convolutions(student)[0], last_linear(student)], rng)
+    reset_layers(student, [convolutions(student)[0], last_linear(student)], split.network, rng)
     rows = rng.permutation(len(split.retain))[:, : max(1, round(cfg.warmup * len(split.retain)))]
     optimizer = Descent(student, lr=cfg.warmup_lr, momentum=cfg.momentum)
     for _ in range(cfg.warmup_epochs):

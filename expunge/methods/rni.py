@@ -50,7 +50,7 @@ class RandomNoise(Walk):
 def rni(ensemble: Ensemble, split: Split, cfg: RandomNoise, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples."""
     student = ensemble.copy()
-    reset_layers(student, [last_linear(student)], rng)
+    reset_layers(student, [last_linear(student)], split.network, rng)
     for number in range(1, cfg.epochs + 1):
         fine = number > cfg.epochs - cfg.fine_epochs
         hooks = [] if fine else _noise(student, cfg, rng)

@@ -62,13 +62,15 @@ class ForgetSet:
 class Split:
     """What an unlearning method is given: examples to keep, examples to forget, how the models were trained.
 
-    ``extra`` is what the method's own row prepared out of a store, in a type of the method's own; None for most.
+    ``network`` makes a network with new first weights, as the models had them. ``extra`` is what the method's own row
+    prepared out of a store, in a type of the method's own; None for most.
     """
 
     retain: Examples
     forget: Examples
     classes: int
     recipe: Recipe
+    network: Callable[[], nn.Module]
     extra: Any = None
 
     @property
@@ -268,7 +270,7 @@ class Suite:
     def split(self, forget: ForgetSet) -> Split:
         """The view of the data that an unlearning method gets."""
         keep, train = self.retain(forget), self.data.train
-        return Split(train.take(keep), train.take(forget.indices), self.data.classes, self.recipe)
+        return Split(train.take(keep), train.take(forget.indices), self.data.classes, self.recipe, self.network)
 
 
 def with_derived(suite: Suite) -> Suite:

@@ -173,7 +173,7 @@ def test_methods_run_where_the_ensemble_and_the_split_are(name: str) -> None:
     assert unlearn is not None
     data = random_examples(EXAMPLES, torch.float32)
     parts = Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:])
-    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1)), META)
+    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional), META)
     ensemble = ensemble_of([convolutional() for _ in range(MODELS)]).to(META)
     with OneDevice():
         students = list(unlearn(ensemble, split, METHODS[name].config(), meta_generators()))

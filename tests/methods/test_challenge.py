@@ -57,7 +57,7 @@ def run(name: str, network: nn.Module, shape: tuple[int, ...], **settings: float
     parts = Examples(x[:4], torch.tensor([0, 1, 2, 0])), Examples(x[4:], torch.tensor([1, 2]))
     origin, method = Origin("test", "0", "pretrained", None, (0, 1)), METHODS[name]
     assert method.unlearn is not None
-    split = Split(*parts, 3, Recipe(epochs=1, batch_size=4, lr=0.1))
+    split = Split(*parts, 3, Recipe(epochs=1, batch_size=4, lr=0.1), lambda: network)
     ensemble = Ensemble.stack([network, network], origin, shape)
     return list(method.unlearn(ensemble, split, method.config(**settings), Generators(range(2))))
 

@@ -36,7 +36,11 @@ def regression() -> Split:
     x = torch.randn(KEPT + LOST, FEATURES, dtype=torch.float64, generator=generator)
     y = torch.randn(KEPT + LOST, dtype=torch.float64, generator=generator)
     parts = Examples(x[:KEPT], y[:KEPT]), Examples(x[KEPT:], y[KEPT:])
-    return Split(*parts, 1, Recipe(epochs=1, batch_size=8, lr=0.1, weight_decay=DECAY))
+    return Split(*parts, 1, replace(RECIPE, weight_decay=DECAY), regressor)
+
+
+def regressor() -> nn.Module:
+    return nn.Linear(FEATURES, 1, bias=False).double()
 
 
 def optimum(examples: Examples, decay: float) -> Tensor:
@@ -50,7 +54,7 @@ def whole(split: Split) -> Examples:
 
 
 def regressors(w: Tensor) -> Ensemble:
-    network = nn.Linear(FEATURES, 1, bias=False).double()
+    network = regressor()
     network.load_state_dict({"weight": w[None]})
     return Ensemble.stack(
         [network] * MODELS, Origin("test", "0", "pretrained", None, tuple(range(MODELS))), (FEATURES,)
@@ -108,7 +112,8 @@ def test_the_second_order_update_of_a_sum_is_its_retraining(curvature: str) -> N
 
 def test_woodbury_gives_the_same_a_few_models_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = random_examples(20)
-    split = Split(Examples(examples.x[:15], examples.y[:15]), Examples(examples.x[15:], examples.y[15:]), 3, RECIPE)
+    parts = Examples(examples.x[:15], examples.y[:15]), Examples(examples.x[15:], examples.y[15:])
+    split = Split(*parts, 3, RECIPE, lambda: convolutional().double())
     torch.manual_seed(0)
     ensemble = ensemble_of([convolutional().double() for _ in range(MODELS)])
     results = []
@@ -136,7 +141,7 @@ def test_first_order_with_zeros_in_the_place_of_the_forgotten() -> None:
     """``theta - tau (sum grad l(0, y) - sum grad l(x, y))``, by autograd on an ordinary module."""
     torch.manual_seed(0)
     examples, network = random_examples(6), nn.Sequential(nn.Flatten(), nn.Linear(32, 3)).double()
-    split = Split(examples, Examples(examples.x[:4], examples.y[:4]), 3, RECIPE)
+    split = Split(examples, Examples(examples.x[:4], examples.y[:4]), 3, RECIPE, lambda: network)
     (step,) = first_order(ensemble_of([network]), split, FirstOrder(tau=0.5, replacement="zeros"), Generators([0]))
     x, y = split.forget.x, split.forget.y
     change = F.cross_entropy(network(0 * x), y, reduction="sum") - F.cross_entropy(network(x), y, reduction="sum")

@@ -33,6 +33,7 @@ def test_two_weights_are_dampened_as_on_paper() -> None:
         Examples(torch.tensor([[2.0]], dtype=torch.float64), torch.tensor([0])),
         2,
         SPLIT.recipe,
+        SPLIT.network,
     )
     w = torch.tensor([[0.25], [0.75]], dtype=torch.float64)
 
@@ -50,7 +51,7 @@ def test_two_weights_are_dampened_as_on_paper() -> None:
 
 
 def test_with_batches_the_mean_gradient_is_squared_as_in_the_published_code() -> None:
-    split = Split(FORGET, THREE, 3, SPLIT.recipe)
+    split = Split(FORGET, THREE, 3, SPLIT.recipe, SPLIT.network)
     gradients = torch.stack([cross_entropy_gradient(W, x, int(y)) for x, y in zip(THREE.x, THREE.y, strict=True)])
     forget = gradients.mean(0) ** 2
     everything = (3 * forget + cross_entropy_gradient(W, FORGET.x[0], 2) ** 2) / 4
@@ -60,7 +61,9 @@ def test_with_batches_the_mean_gradient_is_squared_as_in_the_published_code() ->
 
 
 def test_labels_do_not_matter_to_loss_free_dampening() -> None:
-    wrong = Split(Examples(THREE.x, (THREE.y + 1) % 3), Examples(FORGET.x, (FORGET.y + 1) % 3), 3, SPLIT.recipe)
+    wrong = Split(
+        Examples(THREE.x, (THREE.y + 1) % 3), Examples(FORGET.x, (FORGET.y + 1) % 3), 3, SPLIT.recipe, SPLIT.network
+    )
     for name in ("lfssd", "lfssd-det"):
         (right,), (other,) = (run_toy(name, {"alpha": 1.1}, split) for split in (SPLIT_3, wrong))
         assert torch.equal(right, other)
@@ -83,7 +86,9 @@ def test_adaptive_dampening_hits_the_logarithm_of_the_share(forgotten: int) -> N
     x = torch.randn(100, 500, dtype=torch.float64, generator=generator)
     y = torch.randint(2, (100,), generator=generator)
     w = torch.randn(2, 500, dtype=torch.float64, generator=generator)
-    split = Split(Examples(x[forgotten:], y[forgotten:]), Examples(x[:forgotten], y[:forgotten]), 2, SPLIT.recipe)
+    split = Split(
+        Examples(x[forgotten:], y[forgotten:]), Examples(x[:forgotten], y[:forgotten]), 2, SPLIT.recipe, SPLIT.network
+    )
     (found, *_) = run_toy("assd", {}, split, w, models=1)
     share = float((found[0] != w).double().mean())
     assert share == pytest.approx(math.log(1 + forgotten) / 100, abs=0.002)
@@ -95,7 +100,7 @@ def test_the_fisher_information_is_that_of_autograd_one_example_one_label_at_a_t
     torch.manual_seed(0)
     networks = [convolutional().double().eval() for _ in range(2)]
     examples = random_examples(7)
-    split = Split(examples, examples, CLASSES, SPLIT.recipe)
+    split = Split(examples, examples, CLASSES, SPLIT.recipe, SPLIT.network)
     drawn = Generators(range(2)).permutation(7)
     found = fisher(ensemble_of(networks), split, drawn, group=group)
     for model, network in enumerate(networks):
@@ -144,7 +149,9 @@ def test_the_official_noise_has_the_published_variances() -> None:
 
 def test_a_class_is_gone_when_it_is_forgotten_and_nowhere_kept() -> None:
     keep, drop = torch.tensor([0, 0, 3]), torch.tensor([1, 3, 1])
-    split = Split(Examples(keep[:, None].double(), keep), Examples(drop[:, None].double(), drop), 5, SPLIT.recipe)
+    split = Split(
+        Examples(keep[:, None].double(), keep), Examples(drop[:, None].double(), drop), 5, SPLIT.recipe, SPLIT.network
+    )
     assert whole_classes(split).tolist() == [False, True, False, False, False]
 
 
@@ -158,7 +165,7 @@ def test_the_official_variant_draws_around_zero_what_is_forgotten_whole() -> Non
 
 def test_a_task_vector_gone_forward_is_the_fine_tune(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
     split = suite.split(forget)
-    swapped = Split(split.forget, split.forget, split.classes, split.recipe)
+    swapped = Split(split.forget, split.forget, split.classes, split.recipe, split.network)
     settings = {"epochs": 2, "lr": 0.01, "batch_size": 16}
     chance = [Generators(range(3)) for _ in range(2)]
     unlearn = [METHODS[name].unlearn for name in ("task-vector", "fine-tune")]
@@ -191,7 +198,7 @@ def test_the_parts_of_rum_are_thirds_in_the_order_of_memorisation(suite: Suite, 
 
 def test_rum_leaves_out_a_part_that_is_empty() -> None:
     parts = [torch.tensor([0]), torch.tensor([1]), torch.tensor([], dtype=torch.int64)]
-    split = Split(FORGET, Examples(THREE.x[:2], THREE.y[:2]), 3, SPLIT.recipe, parts)
+    split = Split(FORGET, Examples(THREE.x[:2], THREE.y[:2]), 3, SPLIT.recipe, SPLIT.network, parts)
     (found,) = run_toy("rum", {}, split)
     (alone,) = run_toy("fine-tune", {}, split)
     torch.testing.assert_close(found, alone)

@@ -52,7 +52,7 @@ def test_all_before_the_last_layers_stays_to_the_last_bit(
 def test_what_is_frozen_within_a_layer_that_runs_whole_stays_too(network: type[nn.Module], small: Suite) -> None:
     before = ensemble_of([network().double(), network().double()])
     data = random_examples(40)
-    split = Split(data, data, CLASSES, small.recipe)
+    split = Split(data, data, CLASSES, small.recipe, lambda: network().double())
     after = train_anew(before, split, EuK(layers=1), [1, 2], Generators([1, 2]))
     last = last_layers(before, 1)
     for key, tensor in after.state().items():

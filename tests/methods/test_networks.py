@@ -47,7 +47,8 @@ def made(network: Callable[[], nn.Module]) -> tuple[Ensemble, Split]:
     ensemble = ensemble_of([network() for _ in range(2)])
     ensemble.sample_shape = tuple(data.x.shape[1:])
     recipe = Recipe(epochs=2, batch_size=16, lr=0.1)
-    return ensemble, Split(Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:]), CLASSES, recipe)
+    parts = Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:])
+    return ensemble, Split(*parts, CLASSES, recipe, network)
 
 
 @pytest.mark.parametrize("network", [convolutional, NormedAttention, bare, ending_in_a_convolution])

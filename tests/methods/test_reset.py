@@ -1,14 +1,16 @@
-"""Layers drawn anew: as the class of the layer draws them, each model from its own stream, nothing else touched."""
+"""Layers drawn anew: as the suite draws its networks, each model from its own stream, nothing else touched."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods._layers import convolutions, last_linear, linears
-from expunge.methods._reset import first_weights, fresh, reset_layers
+from expunge.methods._reset import fresh, reset_by_seeds, reset_layers
+from expunge.suites.networks import resnet18_large
 from tests.ensembles.plain import NormedAttention
 
 
@@ -20,6 +22,13 @@ def network() -> nn.Module:
         nn.Linear(16, 32),
         nn.Linear(32, 3),
     )
+
+
+def threes() -> nn.Module:
+    """The same in a way of its own: weights of 3 where its layers would draw theirs."""
+    result = network()
+    nn.init.constant_(result[4].weight, 3)
+    return result
 
 
 def stacked(each: nn.Module, models: int = 3) -> Ensemble:
@@ -44,9 +53,9 @@ def test_a_network_without_the_layer_fails_in_one_line(find: object, kind: str) 
         find(ensemble)  # type: ignore[operator]
 
 
-def test_a_fresh_network_is_drawn_as_its_layers_draw_and_the_given_one_is_as_it_was() -> None:
+def test_a_fresh_network_is_drawn_anew_and_the_given_one_is_as_it_was() -> None:
     ensemble = stacked(network())
-    result = fresh(ensemble, Generators(range(3))).state()
+    result = fresh(ensemble, network, Generators(range(3))).state()
     assert all((tensor == 7).all() for tensor in ensemble.state().values())
     assert (result["0.1.running_mean"] == 0).all()
     assert (result["0.1.running_var"] == 1).all()
@@ -59,55 +68,27 @@ def test_a_fresh_network_is_drawn_as_its_layers_draw_and_the_given_one_is_as_it_
         assert not torch.equal(values[0], values[1])
 
 
+@pytest.mark.parametrize("draw", [network, threes, NormedAttention, resnet18_large])
+def test_all_layers_by_the_seeds_of_a_training_are_its_first_weights_to_the_last_bit(draw) -> None:  # type: ignore[no-untyped-def]
+    student = stacked(draw(), 2)
+    reset_by_seeds(student, [""], draw, [5, 6])
+    expected = [each.state_dict() for each in new_networks(draw, [5, 6])]
+    for key, tensor in student.state().items():
+        assert torch.equal(tensor, torch.stack([each[key] for each in expected])), key
+
+
 def test_a_models_draw_is_its_own_and_leaves_the_global_generator_alone() -> None:
     three, one, rng = stacked(network()), stacked(network(), 1), Generators([6])
     state = torch.get_rng_state()
-    together, alone = first_weights(three, [""], Generators([5, 6, 7])), first_weights(one, [""], rng)
+    together, alone = fresh(three, threes, Generators([5, 6, 7])).state(), fresh(one, threes, rng).state()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor[0], together[key][1]) for key, tensor in alone.items())
-    assert not torch.equal(first_weights(one, [""], rng)["4.weight"], alone["4.weight"])
+    assert not torch.equal(fresh(one, threes, rng).state()["3.weight"], alone["3.weight"])
 
 
-def test_only_the_layers_at_the_paths_are_reset_with_all_within() -> None:
+def test_only_the_layers_at_the_paths_are_reset_with_all_within_as_the_suite_draws_them() -> None:
     student = stacked(network())
-    reset_layers(student, ["0", "4"], Generators(range(3)))
+    reset_layers(student, ["0", "4"], threes, Generators(range(3)))
     changed = {key for key, tensor in student.state().items() if (tensor != 7).any()}
     assert {key.rpartition(".")[0] for key in changed} == {"0.0", "0.1", "4"}
-
-
-def test_a_layer_that_cannot_be_drawn_anew_fails_in_one_line() -> None:
-    class Shift(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.by = nn.Parameter(torch.ones(1))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.by
-
-    ensemble = stacked(nn.Sequential(nn.Linear(2, 2), Shift()))
-    with pytest.raises(MethodFailed, match=r"^Shift \(layer '1'\) has parameters, but no reset_parameters\(\)"):
-        fresh(ensemble, Generators(range(3)))
-    reset_layers(ensemble, ["0"], Generators(range(3)))
-
-
-def test_a_parent_that_initialises_its_children_has_the_last_word() -> None:
-    class Zeros(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.Linear(2, 2)
-
-        def reset_parameters(self) -> None:
-            nn.init.zeros_(self.inner.weight)
-
-        def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.inner(x)
-            return out
-
-    result = fresh(stacked(Zeros()), Generators(range(3))).state()
-    assert (result["inner.weight"] == 0).all()
-    assert (result["inner.bias"] != 0).all()
-
-
-def test_attention_is_drawn_anew_in_all_its_parts() -> None:
-    ensemble = stacked(NormedAttention())
-    assert all((tensor != 7).all() for tensor in fresh(ensemble, Generators(range(3))).state().values())
+    assert (student.state()["4.weight"] == 3).all()

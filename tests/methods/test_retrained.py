@@ -122,7 +122,7 @@ def test_they_run_where_the_ensemble_and_the_split_are(name: str) -> None:
     assert unlearn
     extra = ByExample(torch.zeros(1, EXAMPLES - 30), torch.zeros(1, 30))
     parts = Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:])
-    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), extra), META)
+    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional, extra), META)
     ensemble = ensemble_of([convolutional() for _ in range(MODELS)]).to(META)
     with OneDevice():
         students = list(unlearn(ensemble, split, METHODS[name].config(), meta_generators()))

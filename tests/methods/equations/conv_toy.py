@@ -37,7 +37,7 @@ def wave(*shape: int, phase: float) -> Tensor:
 
 RETAIN = Examples(wave(3, 1, 5, 5, phase=0.1), torch.tensor([0, 0, 2]))
 FORGET = Examples(wave(3, 1, 5, 5, phase=0.7), torch.tensor([1, 2, 1]))
-SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1))
+SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1), network)
 
 
 def starts(models: int = 2) -> State:

@@ -29,7 +29,7 @@ FIXED = {"damping": 0.05, "alpha": 2.0}
 SERIES = {"iterations": 3, "scale": 4.0, "damping": 0.05}
 
 MANY_X = torch.tensor([[1.0, 2.0], [0.5, -1.0], [2.0, 0.25]], dtype=torch.float64)
-MANY = Split(Examples(MANY_X, torch.tensor([0, 1, 1])), FORGET, 3, SPLIT.recipe)
+MANY = Split(Examples(MANY_X, torch.tensor([0, 1, 1])), FORGET, 3, SPLIT.recipe, SPLIT.network)
 
 
 def solve(matrix: Tensor, v: Tensor, damping: float) -> Tensor:

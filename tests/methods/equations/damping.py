@@ -26,9 +26,9 @@ from tests.methods.equations.toy import (
 THREE = Examples(
     torch.tensor([[0.5, 1.0], [-0.5, 0.25], [0.75, -0.5]], dtype=torch.float64), torch.tensor([0, 1, 1])
 )  # to keep: a draw of one of them is not all of them
-SPLIT_3 = Split(THREE, FORGET, 3, SPLIT.recipe)
+SPLIT_3 = Split(THREE, FORGET, 3, SPLIT.recipe, SPLIT.network)
 PAIR = Examples(torch.tensor([[1.0, 0.5], [1.0, -1.0]], dtype=torch.float64), torch.tensor([0, 1]))
-SPLIT_PAIR = Split(THREE, PAIR, 3, SPLIT.recipe)
+SPLIT_PAIR = Split(THREE, PAIR, 3, SPLIT.recipe, SPLIT.network)
 
 V = W - 0.125  # no weight of it is zero, so that dampening any of them can be seen
 
@@ -163,7 +163,7 @@ def rum(name: str) -> None:
         velocity = up.momentum * velocity + cross_entropy_gradient(w, THREE.x[0], int(THREE.y[0]))
         w = w + up.lr * velocity
     parts = [torch.tensor([row]) for row in (1, 2, 0)]
-    split = Split(RETAIN, THREE, 3, SPLIT.recipe, parts)
+    split = Split(RETAIN, THREE, 3, SPLIT.recipe, SPLIT.network, parts)
     settings = {"low": "identity", "medium": "fine-tune", "high": "gradient-ascent"}
     require_steps(run_toy(name, settings, split, V), w)
 
@@ -187,5 +187,7 @@ CASES = {
     "jit": Case(jit, lambda n: n.epochs * n.forget * (1 + 5)),  # the inputs, and 5 times with noise
     "task-vector": Case(task_vector, lambda n: n.epochs * n.forget),
     "neg-merge": Case(neg_merge, lambda n: 3 * n.epochs * n.forget),
-    "rum": Case(rum, lambda n: 2 * (n.retain + n.forget // 3)),  # two passes over what is kept and the last third
+    "rum": Case(  # two passes over what is kept and the last third, and one over that for its mask
+        rum, lambda n: 2 * n.retain + 3 * (n.forget // 3)
+    ),
 }

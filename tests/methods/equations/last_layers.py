@@ -15,18 +15,22 @@ DECAY = SPLIT.recipe.weight_decay
 RATE = SPLIT.recipe.lr_at(0, 1)  # of the only step
 
 
+def network() -> nn.Module:
+    """Two inputs, as many within, three classes, weights newly drawn."""
+    body, head = (nn.Linear(2, width, bias=False, dtype=torch.float64) for width in (2, 3))
+    return nn.Sequential(body, nn.Sequential(head))
+
+
 def run(name: str, settings: dict[str, float], models: int = 2) -> list[list[Tensor]]:
     """The weights of both layers of each model after the last epoch."""
     method = METHODS[name]
     known = {field.name for field in dataclasses.fields(method.config)}
-    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Sequential(nn.Linear(2, 3, bias=False))).double()
-    network.load_state_dict({"0.weight": BODY, "1.0.weight": W})
+    start, split = network(), dataclasses.replace(SPLIT, network=network)
+    start.load_state_dict({"0.weight": BODY, "1.0.weight": W})
     origin = Origin("test", "0", "pretrained", None, tuple(range(models)))
     assert method.unlearn is not None
     config = method.config(**{key: value for key, value in settings.items() if key in known})
-    *_, last = method.unlearn(
-        Ensemble.stack([network] * models, origin, (2,)), SPLIT, config, Generators(range(models))
-    )
+    *_, last = method.unlearn(Ensemble.stack([start] * models, origin, (2,)), split, config, Generators(range(models)))
     assert all(parameter.requires_grad for parameter in last.parameters())
     return [list(each) for each in zip(last.state()["0.weight"], last.state()["1.0.weight"], strict=True)]
 
@@ -65,7 +69,7 @@ def check_cf_k(name: str) -> None:
 
 
 def check_eu_k(name: str) -> None:
-    heads = [drawn(model, (3, 2))[0] for model in range(2)]
+    heads = [drawn(model, (2, 2), (3, 2))[1] for model in range(2)]  # of a whole network, its last layer
     after = [head - RATE * (gradients(BODY, head)[1] + DECAY * head) for head in heads]
     require(run(name, {"layers": 1, "passes": 0}), *[(BODY, head) for head in after])
 

@@ -17,7 +17,14 @@ LR = 0.1
 W = torch.tensor([[1.0, -0.5], [0.25, 0.5], [-1.0, 0.0]], dtype=torch.float64)
 RETAIN = Examples(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.tensor([0]))
 FORGET = Examples(torch.tensor([[-1.0, 1.0]], dtype=torch.float64), torch.tensor([2]))
-SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1))
+
+
+def network() -> nn.Module:
+    """Two inputs, three classes, weights newly drawn."""
+    return nn.Sequential(nn.Linear(2, 3, bias=False, dtype=torch.float64))
+
+
+SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1), network)
 
 
 @dataclass(frozen=True)
