@@ -11,7 +11,6 @@ from numpy import ndarray
 
 from expunge.ensembles.datamodels import ESTIMATORS
 from expunge.ensembles.measured import read_subsets
-from expunge.errors import StoreError
 from expunge.methods._descend import require
 from expunge.methods._matching import ByExample
 from expunge.suites.suite import ForgetSet, Suite
@@ -28,15 +27,6 @@ class Datamodels:
         names = ", ".join(ESTIMATORS)
         require(self.estimator in ESTIMATORS, f"estimator must be one of {names}", self.estimator)
         require(self.multiplier > 0, "multiplier must be above 0", self.multiplier)
-
-
-def require_subsets(suite: Suite, forget: ForgetSet, cfg: Any) -> None:
-    """Raise StoreError where the models trained on halves are missing."""
-    if not suite.subsets:
-        raise StoreError(
-            f"suite {suite.name!r} has no models trained on halves, which datamodels need; give it subsets"
-        )
-    read_subsets(suite)
 
 
 def effects(suite: Suite, forget: ForgetSet, cfg: Any) -> Float[ndarray, " examples"]:

@@ -7,7 +7,8 @@ from typing import Any
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.methods._datamodels import Datamodels, effects, require_subsets
+from expunge.methods._datamodels import Datamodels, effects
+from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
 from expunge.suites.suite import ForgetSet, Suite

@@ -10,8 +10,9 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import margins
 from expunge.ensembles.seeds import Generators
-from expunge.methods._datamodels import Datamodels, effects_on_split, require_subsets
+from expunge.methods._datamodels import Datamodels, effects_on_split
 from expunge.methods._matching import MATCH_SEARCH, Match, chosen, joined, match
+from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
 from expunge.suites.suite import Examples, Split

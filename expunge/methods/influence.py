@@ -17,7 +17,7 @@ from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
 from expunge.methods._per_sample import Loss, flat_weights, per_sample_gradients, with_weights
 from expunge.methods.method import Method
 from expunge.methods.search import Between, OneOf
-from expunge.suites.suite import Split
+from expunge.suites.suite import Examples, Split
 
 SOLVERS = ("woodbury", "cg", "lissa")
 VARIANTS = ("paper", "official")
@@ -71,7 +71,7 @@ def influence(
     if cfg.variant == "official":
         step = rank_one(teacher, split, v, rows, loss)
     else:
-        step = _solved(teacher, split, cfg, v, rows, rng, loss)
+        step = _solved(teacher, split, cfg, v, rows, rng=rng, loss=loss)
     yield with_weights(teacher, flat_weights(teacher) + cfg.alpha * step)
 
 
@@ -89,12 +89,13 @@ def _solved(
     cfg: Influence,
     v: Float[Tensor, "models d"],
     rows: Int[Tensor, "models m"],
+    *,
     rng: Generators,
     loss: Loss,
 ) -> Float[Tensor, "models d"]:
     damping = cfg.damping + split.recipe.weight_decay  # part of the objective that is retrained
     if cfg.solver == "woodbury":
-        return _fisher_inverse(teacher, split, v, rows, damping, loss)
+        return _fisher_inverse(teacher, split.retain, v, rows, damping=damping, loss=loss)
     if cfg.solver == "cg":
         batches = draw(split.retain, rows, cfg.batch_size)
         product = mean_product([(gauss_newton(teacher, batch, loss), batch[1].shape[1]) for batch in batches])
@@ -106,9 +107,10 @@ def _solved(
 
 def _fisher_inverse(
     teacher: Ensemble,
-    split: Split,
+    examples: Examples,
     v: Float[Tensor, "models d"],
     rows: Int[Tensor, "models m"],
+    *,
     damping: float,
     loss: Loss,
 ) -> Float[Tensor, "models d"]:
@@ -119,7 +121,7 @@ def _fisher_inverse(
         some = slice(first, first + together)
         part = teacher.take(range(len(teacher))[some]).eval()
         part.meter = teacher.meter
-        blocks = list(per_sample_gradients(part, split.retain, rows[some], loss))
+        blocks = list(per_sample_gradients(part, examples, rows[some], loss))
         steps.append(woodbury(torch.cat(blocks, dim=1), v[some], damping=damping))
     return torch.cat(steps)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One publication; ``authors`` as BibTeX writes them, ``venue`` the conference or journal, absent for preprints."""
+    """One publication; ``authors`` as BibTeX writes them, ``venue`` a conference. Preprints have no venue, no journal."""
 
     authors: str
     title: str
     year: int
     venue: str = ""
+    journal: str = ""
     arxiv: str = ""
     doi: str = ""
     url: str = ""
@@ -27,18 +28,24 @@ class Reference:
         """
         names = [name.partition(",")[0] for name in self.authors.split(" and ")]
         who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
-        place = f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}" if self.doi else self.venue or self.url
+        place = f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}" if self.doi else self.published or self.url
         return f"{who} {self.year}, {place}"
+
+    @property
+    def published(self) -> str:
+        """The conference or the journal."""
+        return self.venue or self.journal
 
     def bibtex(self, key: str) -> str:
         """The entry for a bibliography."""
-        where = {"booktitle": _escaped(self.venue)} if self.venue else {"howpublished": self.url} if self.url else {}
+        kind, field = ("article", "journal") if self.journal else ("inproceedings", "booktitle")
+        where = {field: _escaped(self.published)} if self.published else {"howpublished": self.url} if self.url else {}
         fields = {"author": self.authors, "title": f"{{{_escaped(self.title)}}}", **where, "year": str(self.year)}
         fields |= {"eprint": self.arxiv, "archiveprefix": "arXiv"} if self.arxiv else {}
         fields |= {"doi": self.doi} if self.doi else {}
-        fields |= {"url": self.url} if self.url and self.venue else {}
+        fields |= {"url": self.url} if self.url and self.published else {}
         lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-        return f"@{'inproceedings' if self.venue else 'misc'}{{{key},\n{lines}\n}}"
+        return f"@{kind if self.published else 'misc'}{{{key},\n{lines}\n}}"
 
 
 def _escaped(text: str) -> str:

@@ -12,8 +12,8 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import read_subsets
 from expunge.ensembles.seeds import Generators
-from expunge.errors import StoreError
 from expunge.methods._descend import require
+from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
 from expunge.suites.forget_sets import memorisation
@@ -36,7 +36,7 @@ class Rum:
 
     low: str = NOTHING
     medium: str = "fine-tune"
-    high: str = "random-labels"
+    high: str = "salun"
 
     def __post_init__(self) -> None:
         for part, name in self.named.items():
@@ -85,15 +85,6 @@ def _joined(parts: Sequence[Examples]) -> Examples:
     return Examples(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
 
-def require_subsets(suite: Suite, forget: ForgetSet, cfg: Any) -> None:
-    """Raise StoreError where the models are missing by which memorisation is measured."""
-    if not suite.subsets:
-        raise StoreError(
-            f"suite {suite.name!r} has no models trained on halves, by which memorisation is measured; give it subsets"
-        )
-    read_subsets(suite)
-
-
 def refined(suite: Suite, forget: ForgetSet, models: Sequence[int], cfg: Any) -> Parts:
     """Rows of the forget set in three equal parts by memorisation, the first the least memorised; the same for all."""
     margins, masks = read_subsets(suite)
@@ -110,11 +101,10 @@ METHOD = Method(
     search={
         "low": OneOf((NOTHING, "fine-tune")),
         "medium": OneOf((NOTHING, "fine-tune", "random-labels")),
-        "high": OneOf(("random-labels", "neg-grad-plus", "scrub")),
+        "high": OneOf(("salun", "random-labels", "neg-grad-plus", "scrub")),
     },
     prepare=Preparation(require_subsets, refined),
-    deviations="The authors' example does nothing, fine-tunes, and runs SalUn on the most memorised part, of which "
-    "random labels are the part without its mask. Their forget set is 3,000 examples chosen for being memorised "
-    "little, half or much, and memorisation is of correctness; here the parts are thirds of any forget set, and it is "
-    "of margins. The models trained on halves serve all requests and are not in the cost.",
+    deviations="The authors' forget set is 3,000 examples chosen for being memorised little, half or much, and "
+    "memorisation is of correctness; here the parts are thirds of any forget set, and it is of margins. The models "
+    "trained on halves serve all requests and are not in the cost.",
 )

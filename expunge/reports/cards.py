@@ -124,7 +124,7 @@ def _section(name: str) -> str:
 def _cited(key: str) -> str:
     """Title, place and year of a reference, with an address."""
     entry = REFERENCES[key]
-    place = f", {entry.venue}" if entry.venue else ""
+    place = f", {entry.published}" if entry.published else ""
     links = [f"[arXiv:{entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})"] if entry.arxiv else []
     links += [f"[doi:{entry.doi}](https://doi.org/{entry.doi})"] if entry.doi else []
     links += [f"<{entry.url}>"] if entry.url else []

@@ -128,6 +128,18 @@ def test_a_reference_can_be_read_by_bibtex() -> None:
     assert "booktitle = {Security \\& Privacy}" in entry
 
 
+def test_a_paper_in_a_journal_is_an_article() -> None:
+    entry = Reference(authors="A, B", title="T", year=2020, journal="Letters & More", url="https://a.b")
+    assert entry.bibtex("a2020").startswith("@article{a2020,")
+    assert "journal = {Letters \\& More}" in entry.bibtex("a2020")
+    assert "url = {https://a.b}" in entry.bibtex("a2020")
+    assert "booktitle" not in entry.bibtex("a2020")
+    assert entry.short == "A 2020, Letters & More"
+    journals = {key for key, each in REFERENCES.items() if each.journal}
+    assert {"agarwal2017", "foster2025", "tarun2023"} <= journals
+    assert not any("Journal" in each.venue or "Transactions" in each.venue for each in REFERENCES.values())
+
+
 def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
     assert cite("klom").startswith("@misc{georgiev2024,")
     with pytest.raises(BadSetting, match="'identity' comes from no publication"):
