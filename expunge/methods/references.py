@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One publication; ``authors`` as BibTeX writes them, ``venue`` a conference; a preprint has no venue or journal."""
+    """One publication; ``authors`` as BibTeX writes them, ``venue`` a conference, ``journal``; a preprint has neither."""
 
     authors: str
     title: str
