@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One publication; ``authors`` as BibTeX writes them, ``venue`` a conference, ``journal``; a preprint has neither."""
+    """One publication; ``authors`` as BibTeX writes them. A preprint has no ``venue`` and no ``journal``."""
 
     authors: str
     title: str
