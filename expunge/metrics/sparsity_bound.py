@@ -8,14 +8,16 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from expunge.ensembles.device import exact_arithmetic, resident
+from expunge.ensembles.device import resident
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import cross_entropy
-from expunge.errors import MismatchedEnsembles
+from expunge.errors import BadSetting, MismatchedEnsembles
+from expunge.methods._curvature import hessian
+from expunge.methods._per_sample import flat_weights
 from expunge.suites import Examples
 
-Vector = dict[str, Tensor]  # one tensor for each parameter, (models, ...)
+Vector = Float[Tensor, "models d"]  # the parameters of each model in a row
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def sparsity_bound(
     The proposition bounds by it the distance in weights between models unlearned by one step of gradient ascent and
     retrained ones, for plain SGD. It is no proof of deletion: the constant is not known, momentum and weight decay are
     not in it, and weights that are near need not be models that behave alike. What it can show is whether the order
-    falls as the mask gets sparser. Unit: that of the weights; lower is better; oracles have the same order.
+    falls as the mask gets sparser. Unit: that of the weights; lower is better.
 
     ``sigma(m)`` is read as the largest absolute eigenvalue of the Hessian of the mean cross-entropy over ``examples``,
     in evaluation mode, restricted to the weights that are kept: found by power iteration, so from below.
@@ -45,7 +47,7 @@ def sparsity_bound(
         first: theta_0, the same models before their training.
         examples: what the Hessian is taken on: the training examples, or some of them.
         rates: the learning rate of every step of the training; ``eta^2 t`` is the sum of their squares.
-        iterations: of the power iteration.
+        iterations: of the power iteration, at least 1.
 
     Returns:
         Distance, curvature and order of each model.
@@ -54,9 +56,8 @@ def sparsity_bound(
     """
     if trained.origin.models != first.origin.models or trained.origin.digest != first.origin.digest:
         raise MismatchedEnsembles("expected the same models of one suite, trained and before their training")
-    start = dict(first.network.named_parameters())
-    moved = {name: parameter.detach() - start[name].detach() for name, parameter in _parameters(trained).items()}
-    distance = _norms(_masked(trained, moved)).cpu().double().numpy()
+    moved = (flat_weights(trained) - flat_weights(first)) * _kept(trained)
+    distance = moved.norm(dim=1).cpu().double().numpy()
     curvature = largest_eigenvalue(trained, examples, iterations=iterations).cpu().double().numpy()
     return ErrorOrder(distance, curvature, float(np.square(rates).sum()) * distance * curvature)
 
@@ -66,53 +67,39 @@ def largest_eigenvalue(ensemble: Ensemble, examples: Examples, *, iterations: in
 
     ``||H v||`` after power iteration from a fixed start: never above the true value.
     """
+    if iterations < 1:
+        raise BadSetting(f"expected at least 1 iteration of the power iteration, got {iterations}")
     student, generator = ensemble.copy().eval(), torch.Generator().manual_seed(0)
     examples = resident(examples, student.device)
     start = {
         name: torch.randn(parameter.shape[1:], generator=generator, dtype=parameter.dtype)
         .to(student.device)
         .expand_as(parameter)
-        for name, parameter in _parameters(student).items()
+        for name, parameter in student.network.named_parameters()
     }
-    vector = _scaled(_masked(student, start))
+    kept = _kept(student)
+    vector = normalize(_flat(start) * kept)
     for _ in range(iterations):
-        image = _hessian_times(student, examples, vector)
-        length = _norms(image)
-        vector = _scaled(image)
+        image = _hessian_times(student, examples, vector) * kept
+        vector = normalize(image)
+    length: Tensor = image.norm(dim=1)
     return length
 
 
 def _hessian_times(student: Ensemble, examples: Examples, vector: Vector, batch_size: int = 256) -> Vector:
-    """``H v`` for all models at once; models share no parameter, so one sum has the Hessians of all."""
-    parameters = _parameters(student)
-    total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    with torch.enable_grad(), exact_arithmetic():
-        for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
-            loss = cross_entropy(student(x), y.expand(len(student), -1)).sum() * (len(y) / len(examples))
-            slopes = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
-            along = torch.stack(
-                [(slope * vector[name]).sum() for name, slope in zip(parameters, slopes, strict=True)]
-            ).sum()
-            images = torch.autograd.grad(along, list(parameters.values()), materialize_grads=True)
-            for name, image in zip(parameters, images, strict=True):
-                total[name] += image
-    return _masked(student, total)
+    """``H v`` of each model, with the graph of one batch in memory at a time."""
+    total = torch.zeros_like(vector)
+    for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
+        total += hessian(student, (x, y.expand(len(student), -1)))(vector) * (len(y) / len(examples))
+    return total
 
 
-def _parameters(ensemble: Ensemble) -> dict[str, Tensor]:
-    return dict(ensemble.network.named_parameters())
+def _kept(ensemble: Ensemble) -> Vector:
+    """1 where a weight is kept, 0 where it is masked."""
+    parameters = dict(ensemble.network.named_parameters())
+    ones = {name: torch.ones_like(each) for name, each in parameters.items()}
+    return _flat({name: ensemble.masks[name].to(one) if name in ensemble.masks else one for name, one in ones.items()})
 
 
-def _masked(ensemble: Ensemble, vector: Vector) -> Vector:
-    masks = ensemble.masks
-    return {name: each.masked_fill(~masks[name], 0) if name in masks else each for name, each in vector.items()}
-
-
-def _norms(vector: Vector) -> Float[Tensor, " models"]:
-    lengths: Tensor = torch.cat([each.flatten(1) for each in vector.values()], dim=1).norm(dim=1)
-    return lengths
-
-
-def _scaled(vector: Vector) -> Vector:
-    lengths = _norms(vector).clamp(min=torch.finfo(torch.float32).tiny)
-    return {name: each / lengths.view(-1, *[1] * (each.ndim - 1)) for name, each in vector.items()}
+def _flat(tensors: dict[str, Tensor]) -> Vector:
+    return torch.cat([each.flatten(1) for each in tensors.values()], dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble
 from expunge.ensembles.prune import magnitude_masks
-from expunge.errors import MismatchedEnsembles
+from expunge.errors import BadSetting, MismatchedEnsembles
 from expunge.metrics.sparsity_bound import largest_eigenvalue, sparsity_bound
 from expunge.suites import Examples
 from expunge.suites.pruning import Pruning
@@ -85,6 +85,11 @@ def test_the_order_is_the_product_of_its_parts() -> None:
     assert found.curvature == pytest.approx(largest_eigenvalue(trained, examples, iterations=5).numpy())
     assert found.order == pytest.approx(0.05 * found.distance * found.curvature)
     assert (np.diff(found.curvature) != 0).all()
+
+
+def test_no_iteration_is_refused() -> None:
+    with pytest.raises(BadSetting, match="expected at least 1 iteration of the power iteration, got 0"):
+        largest_eigenvalue(sparse(perceptron, 0.0), random_examples(4), iterations=0)
 
 
 def test_other_models_are_refused() -> None:
