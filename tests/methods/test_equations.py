@@ -20,7 +20,7 @@ from tests.methods.equations import (
     teachers,
     walkers,
 )
-from tests.methods.equations.toy import LR, SPLIT, Case, require_steps, run_toy
+from tests.methods.equations.toy import LR, SIX, SPLIT, Case, require_steps, run_toy
 
 CASES: dict[str, Case] = {
     **challenge.CASES,
@@ -57,7 +57,7 @@ def test_no_other_method_passes_for_it(name: str) -> None:
 
 def test_neg_grad_plus_with_beta_1_takes_the_steps_of_fine_tuning() -> None:
     plain = {"epochs": 1, "lr": LR, "momentum": 0.0}
-    require_steps(run_toy("neg-grad-plus", {**plain, "beta": 1.0}), walkers.fine_tune())
+    require_steps(run_toy("neg-grad-plus", {**plain, "beta": 1.0}, SIX), walkers.fine_tune())
 
 
 def test_random_labels_are_wrong_and_all_wrong_ones_come_up() -> None:

@@ -13,7 +13,7 @@ from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
 from expunge.suites import Split, Suite
 from tests.methods.equations import teachers
-from tests.methods.equations.toy import require_steps, run_toy
+from tests.methods.equations.toy import SIX, require_steps, run_toy
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_uam_without_a_perturbation_takes_the_steps_of_fine_tuning(ensemble: Ens
 
 def test_a_repair_at_no_rate_moves_nothing_whatever_the_momentum() -> None:
     settings = {**teachers.PLAIN, **teachers.UNSIR, "momentum": 0.9, "repair": 1e-30}
-    require_steps(run_toy("unsir", settings), teachers.unsir(repair=0.0))
+    require_steps(run_toy("unsir", settings, SIX), teachers.unsir(repair=0.0))
     with pytest.raises(AssertionError):
-        require_steps(run_toy("unsir", {**settings, "repair": 0.25}), teachers.unsir(repair=0.0))
+        require_steps(run_toy("unsir", {**settings, "repair": 0.25}, SIX), teachers.unsir(repair=0.0))
 
 
 def test_a_proximal_pull_on_no_weights_is_successive_random_labels(ensemble: Ensemble, split: Split) -> None:

@@ -11,12 +11,15 @@ from expunge.suites.recipe import Recipe
 from tests.methods.equations.toy import (
     FORGET,
     RETAIN,
+    SIX,
     SPLIT,
     Case,
     Counts,
     W,
     cross_entropy_gradient,
     linear,
+    mean_gradient,
+    over,
     require_steps,
     run_toy,
     steps_to,
@@ -36,15 +39,15 @@ def solve(matrix: Tensor, v: Tensor, damping: float) -> Tensor:
     return torch.linalg.solve(matrix + damping * torch.eye(6, dtype=torch.float64), v.flatten()).view(3, 2)
 
 
-def curvature() -> Tensor:
-    """``(diag(p) - p p^T) x x^T`` of the retained example: for a linear network Hessian and Gauss-Newton matrix."""
-    x = RETAIN.x[0]
-    p = (W @ x).softmax(0)
-    return torch.kron(torch.diag(p) - torch.outer(p, p), torch.outer(x, x))
+def curvature(examples: Examples = RETAIN) -> Tensor:
+    """Mean of ``(diag(p) - p p^T) x x^T``: for a linear network Hessian and Gauss-Newton matrix."""
+    chances = [(W @ x).softmax(0) for x in examples.x]
+    pairs = zip(chances, examples.x, strict=True)
+    return over(torch.kron(torch.diag(p) - torch.outer(p, p), torch.outer(x, x)) for p, x in pairs)
 
 
-def series(v: Tensor, damping: float, iterations: int, scale: float) -> Tensor:
-    u, h = v.flatten(), curvature()
+def series(v: Tensor, damping: float, iterations: int, scale: float, examples: Examples = RETAIN) -> Tensor:
+    u, h = v.flatten(), curvature(examples)
     for _ in range(iterations):
         u = v.flatten() + (1 - damping / scale) * u - h @ u / scale
     return (u / scale).view(3, 2)
@@ -86,15 +89,16 @@ def influence(name: str) -> None:
 
 
 def second_order() -> Tensor:
-    """One retained example of two, so the regulariser of both counts twice in the mean."""
-    return W + series(UP, 0.05 + 2 * DECAY, 3, 4.0)
+    """Sums of three and three in the mean of what is kept, in which the regulariser of all six counts twice."""
+    return W + series(mean_gradient(W, SIX.forget), 0.05 + 2 * DECAY, 3, 4.0, SIX.retain)
 
 
 def unrolling_sgd(name: str) -> None:
-    """Four steps at 0.1, 0.075, 0.05 and 0.025, each of which momentum makes tenfold; each example is in two."""
-    recipe = Recipe(epochs=2, batch_size=1, lr=0.1, momentum=0.9)
-    split = replace(SPLIT, recipe=recipe, extra=linear(START))
-    expected = W + 0.5 * (0.0625 * 10 * 2) * cross_entropy_gradient(START, FORGET.x[0], 2)
+    """Six steps at 0.1 down to 0.1 / 6, each of which momentum makes tenfold; each example is half of one in two."""
+    recipe = Recipe(epochs=2, batch_size=2, lr=0.1, momentum=0.9)
+    split = replace(SIX, recipe=recipe, extra=linear(START))
+    eta = 0.1 * (6 + 5 + 4 + 3 + 2 + 1) / 36 * 10
+    expected = W + 0.5 * (eta * 2 / 2) * 3 * mean_gradient(START, SIX.forget)
     require_steps(run_toy(name, {"strength": 0.5}, split), expected)
 
 
@@ -106,9 +110,11 @@ def batches(n: Counts, count: int, size: int) -> int:
 
 CASES = {
     "influence": Case(influence, lambda n: n.retain + n.forget + min(n.retain, 64)),
-    "first-order": Case(steps_to({"tau": 0.3}, lambda: W + 0.3 * UP), lambda n: n.forget),
+    "first-order": Case(
+        steps_to({"tau": 0.3}, lambda: W + 0.3 * 3 * mean_gradient(W, SIX.forget), split=SIX), lambda n: n.forget
+    ),
     "second-order": Case(  # a Hessian product costs twice what a gradient does, and comes on top of one
-        steps_to(SERIES, second_order), lambda n: n.forget + 3 * batches(n, 40, 8)
+        steps_to(SERIES, second_order, split=SIX), lambda n: n.forget + 3 * batches(n, 40, 8)
     ),
     "unrolling-sgd": Case(unrolling_sgd, lambda n: n.forget),
 }

@@ -14,11 +14,13 @@ from expunge.suites import Examples, Split
 from tests.methods.equations.toy import (
     FORGET,
     RETAIN,
+    SIX,
     SPLIT,
     Case,
     Counts,
     W,
     cross_entropy_gradient,
+    over,
     require_steps,
     run_toy,
 )
@@ -105,19 +107,16 @@ def noise_of_root_fisher(name: str) -> None:
 
 
 def jit(name: str) -> None:
-    """Logits are linear, so ``||V noise|| / ||noise||`` is to fall: one drawn direction in each of two samples."""
+    """Logits are linear, so ``||V noise|| / ||noise||`` is to fall: three drawn directions in each of two samples."""
     chance = Generators(range(2))
-    chance.permutation(1)
-    noises = [chance.normal(1, 2, dtype=torch.float64)[:, 0] for _ in range(2)]
+    chance.permutation(3)
+    noises = torch.cat([chance.normal(3, 2, dtype=torch.float64) for _ in range(2)], dim=1)
     expected = []
-    for model in range(2):
-        gradient = torch.zeros_like(V)
-        for noise in noises:
-            way = V @ noise[model]
-            gradient += way[:, None] * noise[model] / (way.norm() * noise[model].norm()) / 2
-        expected.append(V - 0.1 * gradient)
+    for of_model in noises:
+        ways = [(V @ noise, noise) for noise in of_model]
+        expected.append(V - 0.1 * over(way[:, None] * noise / (way.norm() * noise.norm()) for way, noise in ways))
     settings = {"epochs": 1, "lr": 0.1, "momentum": 0.0, "sigma": 0.5, "samples": 2}
-    (found,) = run_toy(name, settings, SPLIT, V)
+    (found,) = run_toy(name, settings, SIX, V)
     for weights, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(weights, wanted, rtol=0, atol=1e-12)
 

@@ -7,16 +7,20 @@ from expunge.ensembles.seeds import Generators
 from tests.methods.equations.toy import (
     FORGET,
     LR,
-    RETAIN,
+    SIX,
     Case,
     W,
     cross_entropy_gradient,
+    distillation_gradient,
+    mean_gradient,
+    over,
     require_steps,
     run_toy,
     steps_to,
 )
 
 PLAIN = {"epochs": 1, "lr": LR, "momentum": 0.0}
+KEPT, GONE = SIX.retain, SIX.forget
 
 
 def target_gradient(w: Tensor, x: Tensor, target: Tensor) -> Tensor:
@@ -25,21 +29,29 @@ def target_gradient(w: Tensor, x: Tensor, target: Tensor) -> Tensor:
 
 
 def delete(start: Tensor = W) -> Tensor:
-    x = FORGET.x[0]
-    others = torch.cat([(W @ x)[:2].softmax(0), torch.zeros(1, dtype=torch.float64)])  # without the true class, 2
-    return start - LR * target_gradient(start, x, others)
+    gradients = []
+    for x, y in zip(GONE.x, GONE.y.tolist(), strict=True):
+        others = (W @ x).exp()
+        others[y] = 0
+        gradients.append(target_gradient(start, x, others / others.sum()))
+    return start - LR * over(gradients)
 
 
-def bad_teacher() -> list[Tensor]:
-    """Of either model, in one batch of both examples: on the retained one the student is its teacher, and stays."""
+def bad_teacher(epochs: int) -> list[Tensor]:
+    """Of either model, in one batch of all six: on what is kept the student is at first its teacher, and stays.
+
+    By ``T`` squared the hand's gradient is larger than that of the KL itself.
+    """
     after = []
     for model in range(2):
         seed = int(Generators([model]).integers(2**62, 1))
         uniform = torch.rand(3, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         bad = (2 * uniform - 1) / 2**0.5  # as a linear layer of two inputs draws its weights
-        x = FORGET.x[0]
-        target, now = (bad @ x / 2).softmax(0), (W @ x / 2).softmax(0)
-        after.append(W - LR * (now - target)[:, None] * x / 2 / 2)  # by the temperature, and by two examples
+        w = W
+        for _ in range(epochs):
+            pairs = [(bad, x) for x in GONE.x] + [(W, x) for x in KEPT.x]
+            w = w - LR * over(distillation_gradient(teacher, w, x, 2.0) for teacher, x in pairs) / 4
+        after.append(w)
     return after
 
 
@@ -47,14 +59,18 @@ STEEP = torch.tensor([[-1.0, -0.25], [0.75, 0.25], [-1.0, 0.75]], dtype=torch.fl
 
 
 def check_boundary_shrink(name: str) -> None:
-    """Near by, the example is still of its own class, 2, and 0 its second choice; further off it is of class 1."""
-    x = FORGET.x[0]
-    slope = STEEP.T @ ((STEEP @ x).softmax(0) - torch.tensor([0.0, 0.0, 1.0]))
-    near, far = (STEEP @ (x + bound * slope.sign()) for bound in (0.1, 3.0))
-    assert (int(near.argmax()), int(near[:2].argmax()), int(far.argmax())) == (2, 0, 1)
-    for bound, nearest in ((0.1, 0), (3.0, 1)):
-        expected = STEEP - LR * cross_entropy_gradient(STEEP, x, nearest)
-        require_steps(run_toy(name, {**PLAIN, "bound": bound}, w=STEEP), expected)
+    """Near by, an example is of its own class, and its second choice counts; further off it is of another class."""
+    labels = GONE.y.tolist()
+    for bound in (0.1, 3.0):
+        orders = []
+        for x, y in zip(GONE.x, labels, strict=True):
+            slope = STEEP.T @ ((STEEP @ x).softmax(0) - torch.eye(3, dtype=torch.float64)[y])
+            orders.append((STEEP @ (x + bound * slope.sign())).argsort(descending=True).tolist())
+        kept = [order[0] == y for order, y in zip(orders, labels, strict=True)]
+        assert any(kept) == (bound < 1)
+        nearest = [order[1] if own else order[0] for order, own in zip(orders, kept, strict=True)]
+        expected = STEEP - LR * mean_gradient(STEEP, GONE, nearest)
+        require_steps(run_toy(name, {**PLAIN, "bound": bound}, SIX, STEEP), expected)
 
 
 def boundary_expand() -> list[Tensor]:
@@ -67,33 +83,42 @@ def boundary_expand() -> list[Tensor]:
 
 
 def unsir(repair: float = 0.25) -> list[Tensor]:
-    """Of either model: one noise input of label 2 goes down ``0.1 ||x||^2 - CE`` once, and the network towards it."""
+    """Of either model: two noise inputs go down ``0.1 ||x||^2 - CE`` once, and the network towards them."""
     after = []
     for model in range(2):
         rng = Generators([model])
-        rng.integers(1, 1)  # which label the noise gets: there is one
-        x = rng.normal(1, 2, dtype=torch.float64)[0, 0]
-        p = (W @ x).softmax(0) - torch.tensor([0.0, 0.0, 1.0])
-        x = x - 0.5 * (2 * 0.1 * x - W.T @ p)
-        impaired = cross_entropy_gradient(W, x, 2) + cross_entropy_gradient(W, RETAIN.x[0], 0)
-        w = W - LR * impaired / 2
-        after.append(w - LR * repair * cross_entropy_gradient(w, RETAIN.x[0], 0))
+        labels = GONE.y[rng.integers(3, 2)[0]].tolist()
+        impaired = [cross_entropy_gradient(W, x, int(y)) for x, y in zip(KEPT.x, KEPT.y, strict=True)]
+        for x, y in zip(rng.normal(2, 2, dtype=torch.float64)[0], labels, strict=True):
+            p = (W @ x).softmax(0) - torch.eye(3, dtype=torch.float64)[y]
+            impaired.append(cross_entropy_gradient(W, x - 0.5 * (2 * 0.1 * x - W.T @ p), y))
+        w = W - LR * over(impaired)
+        after.append(w - LR * repair * mean_gradient(w, KEPT))
     return after
 
 
-UNSIR = {"noise": 1, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
+UNSIR = {"noise": 2, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
 
 CASES = {
     "boundary-shrink": Case(  # the adversarial examples go forward once more
         check_boundary_shrink, lambda n: n.epochs * n.forget + n.forget * 4 / 3
     ),
     "boundary-expand": Case(steps_to(PLAIN, boundary_expand), lambda n: n.epochs * n.forget),
-    "unsir": Case(steps_to({**PLAIN, **UNSIR}, unsir), lambda n: 10 * 16 + n.epochs * (16 + 2 * round(0.8 * n.retain))),
+    "unsir": Case(
+        steps_to({**PLAIN, **UNSIR}, unsir, split=SIX),
+        lambda n: 10 * 16 + n.epochs * (16 + 2 * round(0.8 * n.retain)),
+    ),
     "bad-teacher": Case(  # two teachers go forward only
-        steps_to({**PLAIN, "temperature": 2.0, "retain_share": 1.0}, bad_teacher),
+        steps_to(
+            {**PLAIN, "epochs": 2, "temperature": 2.0, "retain_share": 1.0},
+            lambda: bad_teacher(1),
+            lambda: bad_teacher(2),
+            split=SIX,
+        ),
         lambda n: n.epochs * (n.forget + round(0.3 * n.retain)) * 5 / 3,
     ),
     "delete": Case(
-        steps_to({**PLAIN, "epochs": 2}, delete, lambda: delete(delete())), lambda n: n.epochs * n.forget * 4 / 3
+        steps_to({**PLAIN, "epochs": 2}, delete, lambda: delete(delete()), split=SIX),
+        lambda n: n.epochs * n.forget * 4 / 3,
     ),
 }

@@ -1,7 +1,11 @@
-"""A linear network of two inputs and three classes, one example to keep, one to forget; and gradients by hand."""
+"""A linear network of two inputs and three classes, examples to keep and to forget, and gradients by hand.
+
+One example of each kind is enough for many an equation; three of each tell a mean over a batch from a sum.
+"""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +29,13 @@ def network() -> nn.Module:
 
 
 SPLIT = Split(RETAIN, FORGET, 3, Recipe(epochs=1, batch_size=64, lr=0.1), network)
+SIX = Split(
+    Examples(torch.tensor([[1.0, 2.0], [0.5, -1.0], [2.0, 0.25]], dtype=torch.float64), torch.tensor([0, 1, 1])),
+    Examples(torch.tensor([[-1.0, 0.6], [0.75, 1.0], [-0.5, -1.25]], dtype=torch.float64), torch.tensor([2, 0, 0])),
+    3,
+    SPLIT.recipe,
+    network,
+)  # no two of its gradients are equally large
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,12 @@ def require_steps(found: Sequence[Tensor], *expected: Tensor | Sequence[Tensor])
 
 
 def steps_to(
-    settings: Mapping[str, object], *expected: Callable[[], Tensor | Sequence[Tensor]]
+    settings: Mapping[str, object], *expected: Callable[[], Tensor | Sequence[Tensor]], split: Split = SPLIT
 ) -> Callable[[str], None]:
     """A check: after each epoch with these settings the weights are those that the functions compute."""
 
     def check(name: str) -> None:
-        require_steps(run_toy(name, settings), *(each() for each in expected))
+        require_steps(run_toy(name, settings, split), *(each() for each in expected))
 
     return check
 
@@ -95,6 +106,23 @@ def cross_entropy_gradient(w: Tensor, x: Tensor, y: int) -> Tensor:
     p = (w @ x).softmax(0)
     p[y] -= 1
     return p[:, None] * x
+
+
+def mean_gradient(w: Tensor, examples: Examples, labels: Sequence[int] | None = None) -> Tensor:
+    """Of the mean cross-entropy of all ``examples``, whose labels others may replace."""
+    wanted = examples.y.tolist() if labels is None else labels
+    return over(cross_entropy_gradient(w, x, y) for x, y in zip(examples.x, wanted, strict=True))
+
+
+def over(gradients: Iterable[Tensor]) -> Tensor:
+    """Their mean."""
+    each = list(gradients)
+    return torch.stack(each).sum(0) / len(each)
+
+
+def all_wrong(examples: Examples) -> list[tuple[int, ...]]:
+    """Every way to draw a wrong label for each of ``examples``."""
+    return list(itertools.product(*([c for c in range(3) if c != y] for y in examples.y.tolist())))
 
 
 def distillation_gradient(teacher: Tensor, w: Tensor, x: Tensor, t: float) -> Tensor:

@@ -1,8 +1,5 @@
 """Methods that walk up and down losses."""
 
-import dataclasses
-
-import torch
 from torch import Tensor
 
 from expunge.suites import Examples
@@ -10,12 +7,15 @@ from tests.methods.equations.toy import (
     FORGET,
     LR,
     RETAIN,
-    SPLIT,
+    SIX,
     Case,
     Counts,
     W,
+    all_wrong,
     cross_entropy_gradient,
     distillation_gradient,
+    mean_gradient,
+    over,
     require_steps,
     run_toy,
     steps_to,
@@ -23,36 +23,38 @@ from tests.methods.equations.toy import (
 
 PLAIN = {"epochs": 1, "lr": LR, "momentum": 0.0}
 SCRUB = {**PLAIN, "alpha": 0.5, "gamma": 0.9, "temperature": 2.0}
+KEPT, GONE = SIX.retain, SIX.forget
 
 
 def fine_tune() -> Tensor:
-    return W - LR * cross_entropy_gradient(W, RETAIN.x[0], 0)
+    return W - LR * mean_gradient(W, KEPT)
 
 
 def gradient_ascent() -> Tensor:
-    return W + LR * cross_entropy_gradient(W, FORGET.x[0], 2)
+    return W + LR * mean_gradient(W, GONE)
 
 
 def ascent_descent() -> Tensor:
     up = gradient_ascent()
-    return up - LR * cross_entropy_gradient(up, RETAIN.x[0], 0)
+    return up - LR * mean_gradient(up, KEPT)
 
 
 def neg_grad_plus() -> Tensor:
-    down, up = cross_entropy_gradient(W, RETAIN.x[0], 0), cross_entropy_gradient(W, FORGET.x[0], 2)
-    return W - LR * (0.75 * down - 0.25 * up)
+    return W - LR * (0.75 * mean_gradient(W, KEPT) - 0.25 * mean_gradient(W, GONE))
 
 
 def random_labels() -> list[Tensor]:
-    """Either wrong label may be drawn; both examples are in one batch."""
-    retain = cross_entropy_gradient(W, RETAIN.x[0], 0)
-    return [W - LR * (retain + cross_entropy_gradient(W, FORGET.x[0], wrong)) / 2 for wrong in (0, 1)]
+    """Any wrong labels may be drawn; all examples are in one batch, and as many are kept as are forgotten."""
+    retain = mean_gradient(W, KEPT)
+    return [W - LR * (retain + mean_gradient(W, GONE, wrong)) / 2 for wrong in all_wrong(GONE)]
 
 
 def scrub(start: Tensor = W) -> Tensor:
-    up = start + LR * distillation_gradient(W, start, FORGET.x[0], 2.0)  # zero while the student is the teacher
-    down = 0.5 * distillation_gradient(W, up, RETAIN.x[0], 2.0) + 0.9 * cross_entropy_gradient(up, RETAIN.x[0], 0)
-    return up - LR * down
+    def distilled(w: Tensor, examples: Examples) -> Tensor:
+        return over(distillation_gradient(W, w, x, 2.0) for x in examples.x)
+
+    up = start + LR * distilled(start, GONE)  # zero while the student is the teacher
+    return up - LR * (0.5 * distilled(up, KEPT) + 0.9 * mean_gradient(up, KEPT))
 
 
 def gradient_ascent_l1() -> Tensor:
@@ -64,32 +66,26 @@ def l1_sparse() -> list[Tensor]:
     steps = [W]
     for gamma in (0.6, 0.4, 0.2, 0.0):
         w = steps[-1]
-        steps.append(w - LR * (cross_entropy_gradient(w, RETAIN.x[0], 0) + gamma * w.sign()))
+        steps.append(w - LR * (mean_gradient(w, KEPT) + gamma * w.sign()))
     return steps[1:]
 
 
 def check_l1_sparse(name: str) -> None:
-    require_steps(run_toy(name, {**PLAIN, "epochs": 4, "gamma": 0.6, "no_l1_epochs": 1}), *l1_sparse())
+    require_steps(run_toy(name, {**PLAIN, "epochs": 4, "gamma": 0.6, "no_l1_epochs": 1}, SIX), *l1_sparse())
 
 
 def successive_random_labels() -> list[Tensor]:
-    """Either wrong label may be drawn; each example has a step of its own."""
-    after = [W - LR * cross_entropy_gradient(W, FORGET.x[0], wrong) for wrong in (0, 1)]
-    return [w - LR * cross_entropy_gradient(w, RETAIN.x[0], 0) for w in after]
+    """Any wrong labels may be drawn; each set of examples has a step of its own."""
+    after = [W - LR * mean_gradient(W, GONE, wrong) for wrong in all_wrong(GONE)]
+    return [w - LR * mean_gradient(w, KEPT) for w in after]
 
 
-UNEVEN = Examples(torch.tensor([[-1.0, 0.6]], dtype=torch.float64), FORGET.y)  # no two gradients are equally large
-
-
-def check_salun(name: str) -> None:
+def salun() -> list[Tensor]:
     """Two of six weights move, those with the largest gradients of the forget loss."""
-    x = UNEVEN.x[0]
-    sizes = cross_entropy_gradient(W, x, 2).abs()
+    sizes = mean_gradient(W, GONE).abs()
     mask = sizes >= sizes.flatten().sort().values[4]
-    after = [W - LR * (mask * cross_entropy_gradient(W, x, wrong)) for wrong in (0, 1)]
-    after = [w - LR * (mask * cross_entropy_gradient(w, RETAIN.x[0], 0)) for w in after]
-    split = dataclasses.replace(SPLIT, forget=UNEVEN)
-    require_steps(run_toy(name, {**PLAIN, "salient": 1 / 3}, split=split), after)
+    after = [W - LR * (mask * mean_gradient(W, GONE, wrong)) for wrong in all_wrong(GONE)]
+    return [w - LR * (mask * mean_gradient(w, KEPT)) for w in after]
 
 
 def random_labels_proximal() -> list[Tensor]:
@@ -109,17 +105,18 @@ def random_labels_proximal() -> list[Tensor]:
 def mu_mis() -> list[Tensor]:
     """The input gradient of a logit is its row of the weights, ``||W_c||^2 - ||W_c'||^2`` falls along both rows."""
     after = []
-    for other in (0, 1):
+    for others in all_wrong(GONE):
         w = W.clone()
-        w[2] -= LR * 2 * W[2]
-        w[other] += LR * 2 * W[other]
+        for label, other in zip(GONE.y.tolist(), others, strict=True):
+            w[label] -= LR * 2 * W[label] / 3
+            w[other] += LR * 2 * W[other] / 3
         after.append(w)
     return after
 
 
 def uam() -> Tensor:
-    up = cross_entropy_gradient(W, FORGET.x[0], 2)
-    return W - LR * cross_entropy_gradient(W + 0.5 * up / up.square().sum().sqrt(), RETAIN.x[0], 0)
+    up = mean_gradient(W, GONE)
+    return W - LR * mean_gradient(W + 0.5 * up / up.square().sum().sqrt(), KEPT)
 
 
 def paired(n: Counts) -> float:
@@ -129,27 +126,31 @@ def paired(n: Counts) -> float:
 
 
 CASES = {
-    "gradient-ascent": Case(steps_to(PLAIN, gradient_ascent), lambda n: n.epochs * n.forget),
-    "gradient-ascent-l1": Case(steps_to({**PLAIN, "gamma": 0.25}, gradient_ascent_l1), lambda n: n.epochs * n.forget),
-    "ascent-descent": Case(steps_to(PLAIN, ascent_descent), lambda n: n.epochs * n.retain + n.forget),
-    "neg-grad-plus": Case(
-        steps_to({**PLAIN, "beta": 0.75}, neg_grad_plus), lambda n: n.epochs * (n.retain + paired(n))
+    "gradient-ascent": Case(steps_to(PLAIN, gradient_ascent, split=SIX), lambda n: n.epochs * n.forget),
+    "gradient-ascent-l1": Case(
+        steps_to({**PLAIN, "gamma": 0.25}, gradient_ascent_l1, split=SIX), lambda n: n.epochs * n.forget
     ),
-    "random-labels": Case(steps_to(PLAIN, random_labels), lambda n: n.epochs * (n.retain + n.forget)),
+    "ascent-descent": Case(steps_to(PLAIN, ascent_descent, split=SIX), lambda n: n.epochs * n.retain + n.forget),
+    "neg-grad-plus": Case(
+        steps_to({**PLAIN, "beta": 0.75}, neg_grad_plus, split=SIX), lambda n: n.epochs * (n.retain + paired(n))
+    ),
+    "random-labels": Case(steps_to(PLAIN, random_labels, split=SIX), lambda n: n.epochs * (n.retain + n.forget)),
     "successive-random-labels": Case(
-        steps_to(PLAIN, successive_random_labels), lambda n: n.epochs * (n.retain + n.forget)
+        steps_to(PLAIN, successive_random_labels, split=SIX), lambda n: n.epochs * (n.retain + n.forget)
     ),
     "random-labels-proximal": Case(
         steps_to({**PLAIN, "quantile": 2 / 3}, random_labels_proximal), lambda n: n.epochs * (n.retain + n.forget)
     ),
     "mu-mis": Case(  # two input gradients are as much work as two passes, and backward goes through all three
-        steps_to(PLAIN, mu_mis), lambda n: n.epochs * n.forget * 3
+        steps_to(PLAIN, mu_mis, split=SIX), lambda n: n.epochs * n.forget * 3
     ),
-    "uam": Case(steps_to({**PLAIN, "rho": 0.5}, uam), lambda n: n.epochs * (n.retain + paired(n))),
+    "uam": Case(steps_to({**PLAIN, "rho": 0.5}, uam, split=SIX), lambda n: n.epochs * (n.retain + paired(n))),
     "l1-sparse": Case(check_l1_sparse, lambda n: n.epochs * n.retain),
-    "salun": Case(check_salun, lambda n: n.epochs * (n.retain + n.forget) + n.forget),
+    "salun": Case(
+        steps_to({**PLAIN, "salient": 1 / 3}, salun, split=SIX), lambda n: n.epochs * (n.retain + n.forget) + n.forget
+    ),
     "scrub": Case(  # its teacher goes forward only
-        steps_to({**SCRUB, "epochs": 2, "ascent_epochs": 2}, scrub, lambda: scrub(scrub())),
+        steps_to({**SCRUB, "epochs": 2, "ascent_epochs": 2}, scrub, lambda: scrub(scrub()), split=SIX),
         lambda n: (n.epochs * n.retain + n.forget) * 4 / 3,
     ),
 }
