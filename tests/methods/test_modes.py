@@ -35,7 +35,7 @@ DAMPENED = ("ssd", "ssd-det", "lfssd", "lfssd-det", "assd")
 FROZEN = ("cf-k", "eu-k")  # all of BatchNorm lies before the last layer, which alone moves
 EVALUATED = {*FROM_FIXED_MODELS, *DAMPENED, *FROZEN, "mu-mis"}
 TEACHERS = {"scrub", "bad-teacher", "delete", "npo", "prmq", "kde", "dmm", "boundary-shrink"}
-GRADIENTS = {"boundary-shrink", "unsir", "salun", "msg"}  # with respect to inputs, or of importance
+GRADIENTS = {"boundary-shrink", "unsir", "salun", "rum", "msg"}  # of inputs, or of importance; RUM ends with SalUn
 OWN_ANSWERS = {"fcs"}  # the student's own on retained examples, without gradient, in the batch's statistics
 MOVED_WEIGHTS_ONLY = {
     "task-vector",
