@@ -133,9 +133,9 @@ def test_a_bench_scores_them_where_they_are_built_and_else_leaves_them_out(built
     scores = bench(built, BUILT_FOR, sets, models=3, out=tmp_path)
     found = {(score.method, score.metric, score.status) for score in scores}
     assert {("sisa", "klom", "ok"), ("sisa", "accuracy", "ok"), ("amnesiac", "klom", "ok")} <= found
-    assert set(BUILT_FOR) <= {task.name for task in plan_tasks(built, None, sets, models=3)}
+    assert set(BUILT_FOR) <= {task.name for task in plan_tasks(built, None, sets, models=3, recipe="default")}
     with at_store(tmp_path / "empty"):
-        assert {task.name for task in plan_tasks(built, None, sets, models=3)}.isdisjoint(BUILT_FOR)
+        assert {task.name for task in plan_tasks(built, None, sets, models=3, recipe="default")}.isdisjoint(BUILT_FOR)
 
 
 def test_a_bench_of_more_models_than_were_built_is_refused_before_any_work(built: Suite, tmp_path: Path) -> None:
