@@ -22,6 +22,7 @@ VOTES = {"sisa"}  # its models are votes of networks, and what they cost depends
 TRAINING = sorted(METHODS.keys() - ANCHORS - PREDICTIONS)
 EPOCHS = 2
 DETERMINED = {"first-order", "lfssd-det", "ssd-det", "unrolling-sgd"}  # they draw nothing: any seed, the same models
+DAMPENING = {name: {"alpha": 1.0} for name in ("ssd", "ssd-det", "lfssd", "lfssd-det")}
 
 Laboratory = tuple[Suite, ForgetSet]
 
@@ -98,17 +99,25 @@ def test_a_default_recipe_costs_at_most_15_percent_of_a_retraining(name: str, en
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_a_model_does_not_depend_on_those_beside_it(name: str, ensemble: Ensemble, laboratory: Laboratory) -> None:
-    together = steps_of(name, ensemble, laboratory)[-1].ensemble.take([1])
-    alone = steps_of(name, ensemble.take([1]), laboratory)[-1].ensemble
-    torch.testing.assert_close(flat(alone), flat(together), rtol=0, atol=1e-3)
+    """But for rounding, which is small beside what the method moves."""
+    one = ensemble.take([1])
+    together = flat(steps_of(name, ensemble, laboratory)[-1].ensemble.take([1]))
+    alone = flat(steps_of(name, one, laboratory)[-1].ensemble)
+    moved = alone if name in VOTES else alone - flat(one)
+    assert (alone - together).abs().max() <= 0.01 * moved.abs().max()
 
 
-def test_no_two_methods_give_equal_weights(ensemble: Ensemble, small: Suite) -> None:
-    laboratory = (small, small.forget_sets["random-20"])
-    names = [name for name in TRAINING if METHODS[name].prepare is None]
-    results = {name: flat(steps_of(name, ensemble, laboratory, epochs=1)[-1].ensemble) for name in names}
-    for first, second in itertools.combinations(names, 2):
-        assert not torch.equal(results[first], results[second]), (first, second)
+def test_no_two_methods_move_to_the_same_weights(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
+    """On so many examples a draw of them is not all, and dampening starts low enough that all rows move."""
+    one, moves = ensemble.take([0]), {}
+    for name in [name for name in TRAINING if name not in BUILT_FOR]:
+        settings = {"epochs": 1} if has_epochs(name) else DAMPENING.get(name, {})
+        config = configure(name, METHODS[name], settings)
+        *_, last = run_method(name, METHODS[name], config, one, suite, forget)
+        moves[name] = flat(last.ensemble) - flat(one)
+    for first, second in itertools.combinations(moves, 2):
+        smaller = min(moves[first].abs().max(), moves[second].abs().max())
+        assert (moves[first] - moves[second]).abs().max() > 1e-3 * smaller > 0, (first, second)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
