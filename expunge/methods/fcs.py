@@ -27,8 +27,9 @@ class ContrastiveRounds(Walk):
     A forget round is one pass over forget, each batch beside one of retain, down the mean over both batches of
     ``-log softmax_j(f(x_i) . f(x_j) / temperature)``: the logits of forget examples ``i`` are drawn evenly to those of
     retained ones ``j``, which get no gradient. A retain round is one pass down ``CE(retain)``. Each of the three has
-    its own momentum and learning rate: ``uniform_lr``, ``forget_lr``, ``lr``. First of the NeurIPS 2023 challenge:
-    Triantafillou et al. 2024, arXiv:2406.09073; named so by Cadet et al. 2024, arXiv:2410.01276.
+    its own momentum and learning rate: ``uniform_lr``, ``forget_lr``, ``lr``. All in training mode.
+    First of the NeurIPS 2023 challenge: Triantafillou et al. 2024, arXiv:2406.09073; named so by Cadet et al. 2024,
+    arXiv:2410.01276.
     """
 
     epochs: int = 1

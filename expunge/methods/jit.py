@@ -21,7 +21,7 @@ class Jit(Walk):
     """Minimise ``mean_x mean_noise ||f(x) - f(x + noise)|| / ||noise||`` over the forget set, f the logits.
 
     ``samples`` times per batch, ``noise ~ N(0, sigma^2)`` is drawn for every input. Labels do not matter.
-    Foster et al. 2025, arXiv:2402.01401.
+    In training mode: noisy inputs move running statistics too. Foster et al. 2025, arXiv:2402.01401.
     """
 
     epochs: int = 1
