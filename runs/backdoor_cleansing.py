@@ -6,12 +6,12 @@ A tenth of the training digits get a patch of 2 x 2 white pixels in the lower ri
 trained (and pruned) on that; the forget set is what was poisoned. Jia et al. 2023, arXiv:2304.04934, section 5.
 """
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sparse_rows import write_rows
 
 from expunge.engine import one_thread
 from expunge.ensembles import Ensemble, pretrain, retrain
@@ -19,7 +19,6 @@ from expunge.ensembles.train import measure
 from expunge.methods import unlearn
 from expunge.metrics.attack_success import attack_success, stamped
 from expunge.metrics.over_models import mean_over_models
-from expunge.records import hardware, versions
 from expunge.suites import Data, Examples, ForgetSet, ForgetSets, Suite, load_suite
 
 SPARSITIES = (0.0, 0.75, 0.9, 0.95)
@@ -54,11 +53,7 @@ def poisoned() -> Suite:
 
 def main() -> None:
     """Train what the store lacks, unlearn, write the records."""
-    rows = [row for sparsity in SPARSITIES for row in measured(sparsity)]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"models": MODELS, "hardware": hardware(), "versions": versions()}
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    RESULTS.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
+    write_rows(RESULTS, [row for sparsity in SPARSITIES for row in measured(sparsity)], MODELS)
 
 
 def measured(sparsity: float) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sparse_rows import write_rows
 
 from expunge.engine import Job, default_workers, run_jobs
 from expunge.ensembles import Measured, Plan, build_all, pretrain, read_measured, retrain
@@ -31,7 +32,6 @@ from expunge.metrics.evaluate import held_out, klom_scores
 from expunge.metrics.over_models import gap, mean_over_models
 from expunge.metrics.row import Row
 from expunge.metrics.sparsity_bound import sparsity_bound
-from expunge.records import hardware, versions
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite, load_suite
 
@@ -61,19 +61,12 @@ def main(only_page: bool) -> None:
     file = RESULTS / "digits.json"
     if not only_page:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        write(file, [entry for sparsity in SPARSITIES for entry in measured(sparsity)])
+        write_rows(file, [entry for sparsity in SPARSITIES for entry in measured(sparsity)], MODELS)
     from sparsity_page import page
 
     others = [RESULTS / "backdoor.json", RESULTS / "transfer.json"]  # of the other two scripts, where they were run
     records = [json.loads(each.read_text()) if each.exists() else None for each in (file, *others)]
     (RESULTS.parent / "sparsity.md").write_text(page(*records))
-
-
-def write(file: Path, entries: list[Entry]) -> None:
-    """One entry a line."""
-    facts = {"models": MODELS, "hardware": hardware(), "versions": versions()}
-    lines = ",\n".join(json.dumps(entry) for entry in entries)
-    file.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
 
 
 def suite_of(sparsity: float) -> Suite:

@@ -7,20 +7,19 @@ them it makes hardly a mistake on anything. What is unlearned is the digit 3. Th
 unlearns classes of ImageNet by l1-sparse in place of retraining: Jia et al. 2023, arXiv:2304.04934, section 5.
 """
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sparse_rows import write_rows
 
 from expunge.engine import one_thread
 from expunge.ensembles import Ensemble, pretrain, retrain
 from expunge.methods import unlearn
 from expunge.metrics.linear_probe import linear_probe
 from expunge.metrics.over_models import gap, mean_over_models
-from expunge.records import hardware, versions
 from expunge.suites import Data, Examples, ForgetSet, ForgetSets, Suite, load_suite
 
 SPARSITIES = (0.0, 0.95)
@@ -67,11 +66,7 @@ def source_suite() -> Suite:
 
 def main() -> None:
     """Train what the store lacks, unlearn, probe, write the records."""
-    rows = [row for sparsity in SPARSITIES for row in measured(sparsity)]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"models": MODELS, "hardware": hardware(), "versions": versions()}
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    RESULTS.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
+    write_rows(RESULTS, [row for sparsity in SPARSITIES for row in measured(sparsity)], MODELS)
 
 
 def measured(sparsity: float) -> list[dict[str, Any]]:
