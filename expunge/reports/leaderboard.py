@@ -105,7 +105,7 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
     ranks = [line.row.rank.value for line, _ in places if line and line.row.rank]
     if len(ranks) < len(places):
         bound = name in METHODS and not METHODS[name].ranked
-        return Standing(name, None, mean, "upper bound" if bound else f"ranked on {len(ranks)} of {len(places)}")
+        return Standing(name, None, mean, "uses retraining" if bound else f"ranked on {len(ranks)} of {len(places)}")
     return Standing(name, sum(ranks) / len(ranks), mean, "")
 
 
@@ -211,7 +211,7 @@ def _line(line: Line) -> str:
         for each in map(row.klom, SPLITS)
     ]
     bound = row.method in METHODS and not METHODS[row.method].ranked and row.method != FLOOR
-    rank = "upper bound" if bound else _places(row.rank)
+    rank = "uses retraining" if bound else _places(row.rank)
     share = [
         f"{words.percent(each.value)}%" if each else ""
         for each in (row.distinguishable("forget"), row.accuracy("test"))
