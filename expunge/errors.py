@@ -79,6 +79,10 @@ class MethodFailed(ExpungeError):
     """An unlearning method raised, diverged or returned something that is not its model."""
 
 
+class CostsTooMuch(MethodFailed):
+    """An unlearning method went beyond the work that it was given."""
+
+
 MANY = 20  # more names than this are no help in a line
 
 

@@ -1,6 +1,7 @@
 """Models of one network, stacked: every parameter and buffer carries a leading model axis."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.ensembles import layers
-from expunge.errors import BadSetting, MismatchedEnsembles
+from expunge.errors import BadSetting, CostsTooMuch, MismatchedEnsembles
 from expunge.records import Setting
 
 Kind = Literal["pretrained", "oracle", "subset", "sharded", "logged", "unlearned"]
@@ -56,13 +57,17 @@ class Origin:
 class Meter:
     """Work done by an ensemble and all its copies, in forward passes of one example through one model.
 
-    A forward pass that autograd records counts as 3: going backward costs about twice as much as going forward.
+    A forward pass that autograd records counts as 3: going backward costs about twice as much as going forward. The
+    pass that goes beyond ``most`` raises :class:`~expunge.errors.CostsTooMuch`.
     """
 
     units: int = 0
+    most: float = math.inf
 
     def count(self, examples: int) -> None:
         self.units += 3 * examples if torch.is_grad_enabled() else examples
+        if self.units > self.most:
+            raise CostsTooMuch
 
 
 class Ensemble(nn.Module):

@@ -19,7 +19,7 @@ from expunge.ensembles.device import resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
-from expunge.errors import BadSetting, MethodFailed, UnknownName, suggestion
+from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, suggestion
 from expunge.methods.references import REFERENCES
 from expunge.methods.search import Space
 from expunge.records import Setting
@@ -123,11 +123,20 @@ def parse_setting(text: str, wanted: Any) -> Setting:
 
 
 def run_method(
-    name: str, method: Method, config: Any, ensemble: Ensemble, suite: Suite, forget: ForgetSet, seed: int = 0
+    name: str,
+    method: Method,
+    config: Any,
+    ensemble: Ensemble,
+    suite: Suite,
+    forget: ForgetSet,
+    seed: int = 0,
+    *,
+    limit: float = math.inf,
 ) -> Iterator[Step]:
     """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed.
 
-    Its examples and its chance are where the ensemble is: no method speaks of devices.
+    Its examples and its chance are where the ensemble is: no method speaks of devices. One that costs more than
+    ``limit``, a share of one retraining, is stopped there.
     """
     if method.predict:
         raise BadSetting(
@@ -141,27 +150,18 @@ def run_method(
         split = replace(split, extra=method.prepare.load(suite, forget, models, config))
     rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models], device)
     teacher = ensemble.copy()
-    teacher.meter = meter = Meter()
+    retraining = 3 * split.retraining * len(ensemble)
+    teacher.meter = meter = Meter(most=limit * retraining)
     started = time.perf_counter()
     epochs = method.unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
-        try:
-            with (
-                one_thread(),
-                torch.enable_grad(),
-                contextlib.redirect_stdout(sys.stderr),
-            ):  # stdout is the result's alone
-                student = next(epochs, None)
-        except (MethodFailed, torch.OutOfMemoryError):  # of a GPU: the same on fewer models may fit
-            raise
-        except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
-            raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
+        student = _next(epochs, meter, limit)
         if student is None:
             return
         _keep_sparse(student, ensemble)
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started) / len(ensemble)
-        cost = meter.units / (3 * split.retraining * len(ensemble))
+        cost = meter.units / retraining
         student.origin = replace(
             ensemble.origin,
             kind="unlearned",
@@ -170,6 +170,21 @@ def run_method(
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds)
+
+
+def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | None:
+    """The ensemble after one more epoch, None after the last."""
+    try:
+        with one_thread(), torch.enable_grad(), contextlib.redirect_stdout(sys.stderr):  # stdout is the result's alone
+            student = next(epochs, None)
+            meter.count(0)  # a method may add to the meter by itself
+            return student
+    except CostsTooMuch:
+        raise MethodFailed(f"costs too much: more than {limit:.1%} of a retraining, the limit") from None
+    except (MethodFailed, torch.OutOfMemoryError):  # of a GPU: the same on fewer models may fit
+        raise
+    except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
+        raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
 
 
 def _keep_sparse(student: Ensemble, ensemble: Ensemble) -> None:

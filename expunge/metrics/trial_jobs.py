@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,7 +29,9 @@ from expunge.metrics.outliers import outliers_of_parts
 from expunge.metrics.rebuild import own_plans
 from expunge.metrics.trials import Settings
 from expunge.store import user_store
-from expunge.suites import ForgetSet, Suite
+from expunge.suites import Data, ForgetSet, Suite
+
+MOST = 2000  # examples of each split that trials are scored on
 
 Klom = dict[str, float]  # P95 of each split
 
@@ -163,17 +167,14 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
     """Margins, cost and seconds after the last epoch; a method that costs too much is stopped."""
     if task.method.predict:
         only = predicted(task, models)
-        return only.margins[-1], only.costs[-1], only.seconds[-1]
+        return only.margins[-1][:, _picked(field.suite, task.forget)], only.costs[-1], only.seconds[-1]
     ensemble = pretrain(field.suite, len(models), first=models[0])
-    last = None
-    for last in run_method(task.name, task.method, task.config, ensemble, field.suite, task.forget, task.seed):
-        if field.limit is not None and last.cost > field.limit:
-            raise MethodFailed(
-                f"costs too much: {last.cost:.1%} of a retraining after epoch {last.epoch}, limit {field.limit:.1%}"
-            )
+    limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
+    steps = run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit)
+    last = next(iter(deque(steps, maxlen=1)), None)
     if last is None:
         raise MethodFailed("yielded no ensemble")
-    values = measure(last.ensemble, field.suite.data)[0]
+    values = measure(last.ensemble, _data(field.suite, task.forget))[0]
     if not values.isfinite().all():
         raise MethodFailed("diverged: margins are not finite")
     return values.numpy(), last.cost, last.seconds
@@ -181,19 +182,39 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
 
 def untouched(field: Field, forget: ForgetSet) -> tuple[Klom, dict[str, int]]:
     """What the pretrained models get, nothing done."""
-    models = field.models
-    return _near(field, forget, read_measured(Plan(field.suite, "pretrained"), models.start, len(models)).margins)
+    pretrained = read_measured(Plan(field.suite, "pretrained"), field.models.start, len(field.models)).margins
+    return _near(field, forget, pretrained[:, _picked(field.suite, forget)])
 
 
 def _near(field: Field, forget: ForgetSet, margins: ndarray) -> tuple[Klom, dict[str, int]]:
-    """P95 of KLoM, and the number of outliers among the models, of each split."""
-    oracle = read_measured(Plan(field.suite, "oracle", forget), 0, field.oracles).margins
-    columns, values = field.suite.columns(forget), klom(margins, oracle)
-    far = outliers_of_parts(margins, oracle, list(columns.values()))
+    """P95 of KLoM, and the number of outliers among the models, of each split; ``margins`` of the picked examples."""
+    picked = _picked(field.suite, forget)
+    oracle = read_measured(Plan(field.suite, "oracle", forget), 0, field.oracles).margins[:, picked]
+    columns = {split: np.searchsorted(picked, some) for split, some in _looked_at(field.suite, forget).items()}
+    values, far = klom(margins, oracle), outliers_of_parts(margins, oracle, list(columns.values()))
     return (
         {split: float(np.percentile(values[some], 95)) for split, some in columns.items()},
         {split: int(each.sum()) for split, each in zip(columns, far, strict=True)},
     )
+
+
+def _looked_at(suite: Suite, forget: ForgetSet) -> dict[str, ndarray]:
+    """The columns of each split that trials are scored on: of more than MOST, as many, evenly spaced."""
+    return {
+        split: columns[np.linspace(0, len(columns) - 1, min(len(columns), MOST)).round().astype(int)]
+        for split, columns in suite.columns(forget).items()
+    }
+
+
+def _picked(suite: Suite, forget: ForgetSet) -> ndarray:
+    """The same columns, of all splits."""
+    return np.sort(np.concatenate(list(_looked_at(suite, forget).values())))
+
+
+def _data(suite: Suite, forget: ForgetSet) -> Data:
+    """The same examples."""
+    train, (data, picked) = suite.data.sizes[0], (suite.data, _picked(suite, forget))
+    return Data(data.train.take(picked[picked < train]), data.test.take(picked[picked >= train] - train), data.classes)
 
 
 def _key(field: Field, task: Task) -> str:

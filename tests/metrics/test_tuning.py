@@ -201,10 +201,36 @@ def test_a_trial_that_costs_too_much_is_listed_kept_and_never_chosen(
     search = tune(NAME, small, budget=2, limit=0.01, **SMALL)
     assert search.chosen is None
     assert all(trial.objective is None for trial in search.trials)
-    assert search.trials[0].reason.startswith("tuning-random: costs too much: 12.5% of a retraining after epoch 1,")
+    assert search.trials[0].reason.startswith("tuning-random: costs too much: more than 1.0% of")
     runs = counted(monkeypatch)
     assert tune(NAME, small, budget=2, limit=0.01, **SMALL) == search
     assert runs == []
+
+
+def test_a_trial_that_costs_too_much_is_stopped_there(small: Suite) -> None:
+    forget, ensemble = tuning_sets(small)[0], pretrain(small, 3)
+    named = NAME, METHODS[NAME], configure(NAME, METHODS[NAME], {"epochs": 100})
+    costs, steps = [], run_method(*named, ensemble, small, forget, limit=0.3)
+    with pytest.raises(MethodFailed, match=r"more than 30\.0% of a retraining"):
+        costs.extend(step.cost for step in steps)
+    assert costs == [0.125, 0.25]
+
+
+def test_of_many_examples_some_are_looked_at(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most MOST of each split, the same for every trial, evenly spaced; the forget set and the oracles with them."""
+    monkeypatch.setattr(trial_jobs, "MOST", 7)
+    search = tune(NAME, small, budget=1, limit=1, **SMALL)
+    values = []
+    for forget in tuning_sets(small):
+        config = configure(NAME, METHODS[NAME], {})
+        *_, last = run_method(NAME, METHODS[NAME], config, pretrain(small, 3, first=6), small, forget)
+        margins = measure(last.ensemble, small.data)[0].numpy()
+        each = klom(margins, measure(retrain(small, forget, 3), small.data)[0].numpy())
+        columns = small.columns(forget).values()
+        some = [part[np.linspace(0, len(part) - 1, min(7, len(part))).round().astype(int)] for part in columns]
+        values += [float(np.percentile(each[part], 95)) for part in some]
+    assert search.trials[0].objective == pytest.approx(np.mean(values), abs=1e-6)
+    assert search.trials[0].objective != pytest.approx(np.mean([by_hand(small, each) for each in tuning_sets(small)]))
 
 
 def test_a_method_that_trains_from_scratch_has_no_limit(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
