@@ -67,8 +67,8 @@ def require_built(plan: Plan, models: int, method: str) -> None:
         option = f" --forget-set {plan.forget.name}" if plan.forget else ""
         option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
         raise StoreError(
-            f"{method} needs {plan.label} models of suite {plan.suite.name!r} ({plan.suite.digest}), and no store has "
-            f"{models} of them; run `expunge build {plan.suite.address} --for {method}{option}` first"
+            f"{method} needs {models} {plan.label} models of suite {plan.suite.name!r}, which no store has; run "
+            f"`expunge build {plan.suite.address} --for {method}{option}` first"
         )
 
 

@@ -21,14 +21,14 @@ Product = Callable[[Tensor], Tensor]
 
 
 def gradient_sum(
-    ensemble: Ensemble, examples: Examples, loss: Loss = cross_entropy, *, batch_size: int = 32
+    ensemble: Ensemble, examples: Examples, loss: Loss = cross_entropy, *, batch_size: int = 64
 ) -> Float[Tensor, "models d"]:
     """The sum over ``examples`` of the gradients of their losses."""
     own = list(ensemble.parameters())
     total = torch.zeros_like(flat_weights(ensemble))
     for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
         with torch.enable_grad(), exact_arithmetic():
-            value = loss(_outputs(ensemble, x), y.expand(len(ensemble), -1)).sum() * len(y)
+            value = loss(_outputs(ensemble, x, curved=False), y.expand(len(ensemble), -1)).sum() * len(y)
             total += _flat(torch.autograd.grad(value, own, materialize_grads=True))
     return total
 

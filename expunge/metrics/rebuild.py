@@ -11,6 +11,7 @@ from expunge.ensembles.build import build_all, derive_forget_sets
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadSetting
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods.recipes import recipes_for
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
 from expunge.suites import ForgetSet, Suite
@@ -23,6 +24,7 @@ def rebuild(
     *,
     methods: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    recipe: str = "tuned",
     models: int | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
@@ -30,7 +32,8 @@ def rebuild(
 ) -> list[dict[str, Any]]:
     """Train the ensembles of ``suite`` into the user's store; what is there already is kept.
 
-    With ``methods``, only what these need beside the ensembles that every suite has, for their ``settings``.
+    With ``methods``, only what these need beside the ensembles that every suite has, for the settings that a bench
+    takes with the same ``recipe`` and ``settings``.
 
     Returns one entry per ensemble: its name, its number of models, and ``shipped``: whether it has the bytes of the
     shipped one or, on another kind of machine, whether it is exchangeable with it.
@@ -40,7 +43,9 @@ def rebuild(
         raise BadSetting(f"expected 1 to {suite.models} models, as many as suite {suite.name!r} has, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
     if methods or settings:
-        wanted = [(plan, count) for plan in own_plans(suite, known, methods, settings or {})]
+        used = recipes_for(suite, methods, settings or {}, recipe)  # what a bench takes
+        chosen = {**(settings or {}), **{name: each.settings for name, each in used.items()}}
+        wanted = [(plan, count) for plan in own_plans(suite, known, methods, chosen)]
         made = build_all(wanted, workers=workers, watch=watch, say=say)
         return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
     wanted = [(Plan(suite, "pretrained"), count), *((Plan(suite, "oracle", forget), count) for forget in known)]

@@ -32,7 +32,7 @@ def workshop(small: Suite, tmp_path_factory: pytest.TempPathFactory) -> tuple[Su
     place = tmp_path_factory.mktemp("workshop")
     with at_store(place), pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPUNGE_DEVICE", "cpu")
-        rebuild(quick, methods=BUILT_FOR, models=3)
+        rebuild(quick, methods=BUILT_FOR, recipe="default", models=3)
     return quick, place
 
 

@@ -16,6 +16,7 @@ from expunge.ensembles.weights import read_weights
 from expunge.errors import BadSetting, StoreError
 from expunge.methods import METHODS, Step, run_method
 from expunge.methods.amnesiac import Amnesiac
+from expunge.methods.recipes import Used
 from expunge.methods.sisa import Sisa, clean_slices
 from expunge.metrics.bench import bench, plan_tasks
 from expunge.metrics.rebuild import rebuild
@@ -130,7 +131,7 @@ def test_what_was_not_built_is_said_with_the_command_before_any_work(
 def test_a_bench_scores_them_where_they_are_built_and_else_leaves_them_out(built: Suite, tmp_path: Path) -> None:
     sets = list(built.forget_sets)
     build_all([(Plan(built, "pretrained"), 6), (Plan(built, "oracle", built.forget_sets["random-20"]), 6)])
-    scores = bench(built, BUILT_FOR, sets, models=3, out=tmp_path)
+    scores = bench(built, BUILT_FOR, sets, models=3, recipe="default", out=tmp_path)
     found = {(score.method, score.metric, score.status) for score in scores}
     assert {("sisa", "klom", "ok"), ("sisa", "accuracy", "ok"), ("amnesiac", "klom", "ok")} <= found
     assert set(BUILT_FOR) <= {task.name for task in plan_tasks(built, None, sets, models=3, recipe="default")}
@@ -139,28 +140,41 @@ def test_a_bench_scores_them_where_they_are_built_and_else_leaves_them_out(built
 
 
 def test_a_bench_of_more_models_than_were_built_is_refused_before_any_work(built: Suite, tmp_path: Path) -> None:
-    (task,) = [each for each in plan_tasks(built, ["sisa"], None, models=3) if each.name == "sisa"]
+    (task,) = [each for each in plan_tasks(built, ["sisa"], None, models=3, recipe="default") if each.name == "sisa"]
     task.require(3)
-    with pytest.raises(StoreError, match="no store has 4 of them"):
+    with pytest.raises(StoreError, match="sisa needs 4 sharded"):
         task.require(4)
 
 
 def test_building_for_a_method_builds_that_alone_and_once(built: Suite, tmp_path: Path) -> None:
+    settings = {"sisa": {"shards": 2, "slices": 1}}
     with at_store(tmp_path):
-        (row,) = rebuild(built, methods=["sisa"], settings={"sisa": {"shards": 2, "slices": 1}}, models=3)
+        (row,) = rebuild(built, methods=["sisa"], settings=settings, recipe="default", models=3)
         assert row["ensemble"] == "sharded"
         made = {str(file.relative_to(tmp_path / built.digest)) for file in tmp_path.rglob("manifest.json")}
         assert made == {f"sharded/shards-2/slices-1/{part}manifest.json" for part in ("", "chunks/0000/")}
         before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
-        rebuild(built, methods=["sisa"], settings={"sisa": {"shards": 2, "slices": 1}}, models=3)
+        rebuild(built, methods=["sisa"], settings=settings, recipe="default", models=3)
         assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == before
+
+
+def test_what_is_built_is_what_a_bench_takes(built: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tuned recipe of a suite, where there is one."""
+
+    def tuned(suite: Suite, methods: list[str], settings: object, recipe: str) -> dict[str, Used]:
+        return {name: Used({"shards": 2, "slices": 1} if recipe == "tuned" else {}, recipe) for name in methods}
+
+    monkeypatch.setattr("expunge.metrics.rebuild.recipes_for", tuned)
+    with at_store(tmp_path):
+        rebuild(built, methods=["sisa"], models=3)
+        assert (tmp_path / built.digest / "sharded" / "shards-2" / "slices-1" / "manifest.json").exists()
 
 
 def test_what_is_built_for_no_method_is_refused(built: Suite) -> None:
     with pytest.raises(BadSetting, match="'scrub' needs nothing beside what is built for every suite"):
-        rebuild(built, methods=["scrub"])
+        rebuild(built, methods=["scrub"], recipe="default")
     with pytest.raises(BadSetting, match="a setting is given for scrub, for which nothing is built"):
-        rebuild(built, methods=["sisa"], settings={"scrub": {"lr": 1.0}})
+        rebuild(built, methods=["sisa"], settings={"scrub": {"lr": 1.0}}, recipe="default")
 
 
 def test_models_of_their_own_are_not_made_sparse(built: Suite) -> None:
@@ -171,4 +185,4 @@ def test_models_of_their_own_are_not_made_sparse(built: Suite) -> None:
         with pytest.raises(StoreError, match="not made sparse"):
             prepare.require(sparse, PAIR, METHODS[name].config())
         with pytest.raises(BadSetting, match="not made sparse"):
-            rebuild(sparse, methods=[name])
+            rebuild(sparse, methods=[name], recipe="default")
