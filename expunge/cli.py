@@ -106,7 +106,7 @@ def bench(
     classic: Classic = False,
     as_json: AsJson = False,
 ) -> int:
-    """Score unlearning methods against the oracles of SUITE: table, records, report."""
+    """Score unlearning methods against oracles; write a report."""
     from expunge.methods.recipes import in_words as recipes_in_words
     from expunge.metrics.bench import bench as run
     from expunge.metrics.bench import estimate_seconds, plan_tasks
@@ -156,7 +156,10 @@ def tune(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Search the settings of METHOD that come nearest to the oracles of SUITE, on what no bench scores."""
+    """Search the settings of METHOD that come nearest to oracles.
+
+    It looks at no forget set, model or oracle that a bench of SUITE scores.
+    """
     from dataclasses import asdict
 
     from expunge.methods import find_method
@@ -198,7 +201,10 @@ def score(
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Score margins that were made elsewhere: all train examples in order, then all test examples."""
+    """Score margins that were made elsewhere.
+
+    One row per model; one column per example, all train examples in order, then all test examples.
+    """
     from expunge.metrics import score_margins
 
     scores = score_margins(_load(suite, prune), forget_set, margins, name=name, out=out_)
@@ -236,7 +242,7 @@ def info(
     name: Annotated[str, typer.Argument(help="A method, suite, metric or forget set.")],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of one method, suite, metric or forget set."""
+    """Tell what is known of a method, suite, metric or forget set."""
     from expunge.reports.catalogue import describe
 
     facts = describe(name)
@@ -287,7 +293,10 @@ def leaderboard(
         Path | None, typer.Option(help="Also write the top of it between the markers in this file.")
     ] = None,
 ) -> int:
-    """Write README.md of a folder of results anew: who stands where, over all forget sets and on each."""
+    """Rank methods over all forget sets of a folder of results.
+
+    Writes README.md of the folder anew: who stands where, over all forget sets and on each.
+    """
     from expunge.reports.leaderboard import collect, front_block, results_page, with_block
 
     for out in add or []:
@@ -319,9 +328,10 @@ def build(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Train all ensembles of SUITE into the store; run it again and it goes on where it stopped.
+    """Train all ensembles of SUITE into the store.
 
-    With --for, only what a method needs beside them: the shards of sisa, the logs of amnesiac.
+    Run it again and it goes on where it stopped. With --for, only what a method needs beside them: the shards of sisa,
+    the logs of amnesiac, for the settings that a bench takes.
     """
     from expunge.metrics.rebuild import rebuild
 
@@ -353,7 +363,10 @@ def fetch(
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the repository.")] = "main",
     as_json: AsJson = False,
 ) -> int:
-    """Bring published margins, or a store that was pushed, from the Hugging Face hub into the store."""
+    """Bring published margins from the Hugging Face hub.
+
+    They go into the store; so does a store that was pushed.
+    """
     from expunge.ensembles.sharing import fetch as run
     from expunge.suites import load_suite
 
@@ -384,7 +397,7 @@ def export(
     suite: Published = "cifar10-resnet9",
     as_json: AsJson = False,
 ) -> int:
-    """Write the margins of the store to a folder in EasyDUB's layout."""
+    """Write margins of the store to a folder in EasyDUB's layout."""
     from expunge.ensembles.published import export_easydub, find_publication
 
     print_ported(export_easydub(find_publication(suite), folder, forget_set, models=models), as_json)
@@ -397,7 +410,10 @@ def check(
     suite: Annotated[str, typer.Option(help="Whose margins they are.")] = "cifar10-resnet9",
     as_json: AsJson = False,
 ) -> int:
-    """Check margins that others made: shape, copies, outliers, order of columns, exchangeable halves."""
+    """Check margins that others made.
+
+    Their shape, copies, outliers, the order of columns, and whether halves are exchangeable.
+    """
     from dataclasses import asdict
 
     from expunge.metrics.soundness import check as run
@@ -415,7 +431,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Upload the finished ensembles of a suite to the Hugging Face hub."""
+    """Upload the finished ensembles of a suite to the hub."""
     from expunge.ensembles.sharing import push as run
     from expunge.suites import load_suite
 
@@ -426,7 +442,7 @@ def push(
 
 @app.command(epilog="Example: expunge doctor")
 def doctor(as_json: AsJson = False) -> int:
-    """Check this installation: versions, shipped files, store, speed."""
+    """Check this installation: versions, files, store, speed."""
     from expunge.reports.doctor import examine
 
     checks = examine()

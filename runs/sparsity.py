@@ -1,15 +1,16 @@
-"""Prune first, then unlearn: the gap to the oracles against the sparsity of the models, on digits.
+"""Prune first, then unlearn: the gap to the oracles against the sparsity of the models.
 
-Run: runs/sparsity.sh, or python runs/sparsity.py [page]  ("page" only writes the page again from the records)
+Run: runs/sparsity.sh, or python runs/sparsity.py [SUITE ...]  (without a suite, only the page is written again)
 
 Every sparse model is pruned and trained by its own recipe, and so is every oracle, on its own retained examples: the
-reference of a sparse model is the sparse oracle. Methods keep their default settings at every sparsity.
+reference of a sparse model is the sparse oracle. Methods keep their settings at every sparsity.
 """
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,75 +20,103 @@ from sparse_rows import write_rows
 from expunge.engine import Job, default_workers, run_jobs
 from expunge.ensembles import Measured, Plan, build_all, pretrain, read_measured, retrain
 from expunge.ensembles.build import first_weights
+from expunge.ensembles.measured import find_ensemble
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting
-from expunge.methods import METHODS as METHOD_ROWS
-from expunge.methods import run_method
+from expunge.methods import configure, find_method, run_method
 from expunge.methods.task import Task, unlearn_chunk
 from expunge.metrics.average_gap import average_gap
-from expunge.metrics.bench import plan_tasks
 from expunge.metrics.calibration import Estimate
-from expunge.metrics.classic import ra, ta, ua
+from expunge.metrics.classic_scores import AVERAGED, PerModel, per_model
 from expunge.metrics.evaluate import held_out, klom_scores
 from expunge.metrics.over_models import gap, mean_over_models
 from expunge.metrics.row import Row
 from expunge.metrics.sparsity_bound import sparsity_bound
+from expunge.records import Setting
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite, load_suite
 
+Settings = dict[str, Setting]
+
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99)
-METHODS = (
-    "fine-tune",
-    "gradient-ascent",
-    "neg-grad-plus",
-    "random-labels",
-    "scrub",
-    "l1-sparse",
-    "salun",
-)
+METHODS: dict[str, Settings] = {  # rows of the tables: the settings that are not defaults; a comma ends the name
+    "fine-tune": {},
+    "fine-tune, 10 epochs": {"epochs": 10},
+    "gradient-ascent": {},
+    "neg-grad-plus": {},
+    "random-labels": {},
+    "scrub": {},
+    "l1-sparse": {},
+    "salun": {},
+}
 CONTROLLED = (0.0, 0.9, 0.95)  # where the control `retrain` is run too, which costs as much as all the others
 OTHER_MASKS = 0.95  # where retraining is also done under masks of oracles, which have not seen the forget set
-FORGET_SETS = ("random-50", "class-3")
-MODELS = 50
 RESULTS = Path(__file__).parents[1] / "results" / "sparsity"
-
-ACCURACIES = {"UA": (ua, "forget"), "RA": (ra, "retain"), "TA": (ta, "test")}
 
 Entry = dict[str, Any]
 
 
-def main(only_page: bool) -> None:
+@dataclass(frozen=True)
+class Study:
+    """What is measured on a suite: on which forget sets, of how many models a row."""
+
+    suite: str
+    forget_sets: tuple[str, ...]
+    models: int
+
+    @property
+    def file(self) -> Path:
+        return RESULTS / f"{self.suite}.json"
+
+    def at(self, sparsity: float) -> Suite:
+        """The suite at this sparsity; its oracles serve as reference and as floor, half of them each."""
+        dense = load_suite(self.suite)
+        return dense if sparsity == 0 else replace(dense.pruned(f"omp:{sparsity}"), models=2 * self.models)
+
+
+STUDIES = (
+    Study("digits", ("random-50", "class-3"), 50),
+    Study("fashion-mnist-10k", ("random-1000",), 20),  # a tenth of the examples, as in the paper
+)
+
+
+def main(suites: Sequence[str]) -> None:
     """Build and bench what is not in the store yet, write the records, then the page made of them."""
-    file = RESULTS / "digits.json"
-    if not only_page:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        write_rows(file, [entry for sparsity in SPARSITIES for entry in measured(sparsity)], MODELS)
+    for study in STUDIES:
+        if study.suite in suites:
+            entries = [entry for sparsity in SPARSITIES for entry in measured(study, sparsity)]
+            write_rows(study.file, entries, study.models)
     from sparsity_page import page
 
-    others = [RESULTS / "backdoor.json", RESULTS / "transfer.json"]  # of the other two scripts, where they were run
-    records = [json.loads(each.read_text()) if each.exists() else None for each in (file, *others)]
-    (RESULTS.parent / "sparsity.md").write_text(page(*records))
+    def records(file: Path) -> Entry | None:
+        return json.loads(file.read_text()) if file.exists() else None
+
+    found = {study.suite: kept for study in STUDIES if (kept := records(study.file))}
+    others = records(RESULTS / "backdoor.json"), records(RESULTS / "transfer.json")
+    (RESULTS.parent / "sparsity.md").write_text(page(found, *others))
 
 
-def suite_of(sparsity: float) -> Suite:
-    """Digits at this sparsity; its oracles serve as reference and as floor, half of them each."""
-    dense = load_suite("digits")
-    return dense if sparsity == 0 else replace(dense.pruned(f"omp:{sparsity}"), models=2 * MODELS)
-
-
-def measured(sparsity: float) -> list[Entry]:
+def measured(study: Study, sparsity: float) -> list[Entry]:
     """All rows of one sparsity: methods on forget sets, and the parts of Proposition 2."""
-    suite = suite_of(sparsity)
+    suite = study.at(sparsity)
     try:
-        build(suite)
+        build(study, suite)
     except BadSetting as error:  # so many weights pruned that some model has a layer without any
         return [{"sparsity": sparsity, "row": "build", "status": "failed", "reason": str(error)}]
-    names = [*METHODS, *(["retrain"] if sparsity in CONTROLLED else [])]
-    tasks = plan_tasks(suite, names, FORGET_SETS, models=MODELS, recipe="default")
-    parts = [range(first, min(first + suite.chunk, MODELS)) for first in range(0, MODELS, suite.chunk)]
+    rows: dict[str, Settings] = {
+        **METHODS,
+        **({"retrain": {}} if sparsity in CONTROLLED else {}),
+        "identity": {},
+        "oracle": {},
+    }
+    parts = [range(first, min(first + suite.chunk, study.models)) for first in range(0, study.models, suite.chunk)]
+    tasks = {
+        (forget, row): task_of(suite, forget, row, settings)
+        for forget, (row, settings) in product(study.forget_sets, rows.items())
+    }
     jobs = [
-        Job(f"{task.name} on {task.forget.name}", unlearn_chunk, (task, part), shared=(suite,))
-        for task in tasks
+        Job(f"{row} on {forget}", unlearn_chunk, (task, part), shared=(suite,))
+        for (forget, row), task in tasks.items()
         for part in parts
         if not task.method.anchor and user_store().read(task.key(part)) is None
     ]
@@ -95,10 +124,17 @@ def measured(sparsity: float) -> list[Entry]:
         job.label: outcome.reason for job, outcome in run_jobs(jobs, default_workers(), watch) if outcome.reason
     }
     found = []
-    for forget_set in FORGET_SETS:
-        own = [task for task in tasks if task.forget.name == forget_set]
-        found += scored(sparsity, suite, own, parts, failures)
+    for forget in study.forget_sets:
+        own = {row: task for (name, row), task in tasks.items() if name == forget}
+        found += scored(study, sparsity, own, parts, failures)
     return [*found, bound(sparsity, suite)]
+
+
+def task_of(suite: Suite, forget: str, row: str, settings: Settings) -> Task:
+    """A row of the tables as a bench would run it."""
+    name = row.partition(",")[0]
+    config = configure(name, find_method(name), settings)
+    return Task(suite, suite.forget_sets[forget], name, config, seed=0)
 
 
 def watch(done: int, total: int, label: str) -> None:
@@ -106,47 +142,44 @@ def watch(done: int, total: int, label: str) -> None:
     print(f"{done}/{total} {label}", flush=True)
 
 
-def build(suite: Suite) -> None:
+def build(study: Study, suite: Suite) -> None:
     """Train what the store lacks: pretrained models, and twice as many oracles."""
-    if not suite.recipe.prune:
-        return  # shipped
-    oracles = [(Plan(suite, "oracle", suite.forget_sets[name]), 2 * MODELS) for name in FORGET_SETS]
-    build_all([(Plan(suite, "pretrained"), MODELS), *oracles], workers=default_workers())
+    oracles = suite.models // 2 + study.models  # a dense suite may have more than are taken
+    plans = [(Plan(suite, "pretrained"), study.models)]
+    plans += [(Plan(suite, "oracle", suite.forget_sets[name]), oracles) for name in study.forget_sets]
+    lacking = [(plan, count) for plan, count in plans if find_ensemble(plan, count) is None]
+    build_all(lacking, workers=default_workers(), watch=watch)
 
 
 def scored(
-    sparsity: float, suite: Suite, tasks: Sequence[Task], parts: Sequence[range], failures: dict[str, str]
+    study: Study, sparsity: float, tasks: Mapping[str, Task], parts: Sequence[range], failures: Mapping[str, str]
 ) -> list[Entry]:
-    """One entry for each method on one forget set, its numbers as ``[value, low, high]``."""
-    forget = tasks[0].forget
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, MODELS)
-    entries = []
-    for task in tasks:
-        reason = failures.get(f"{task.name} on {forget.name}", "")
+    """One entry for each row on one forget set, its numbers as ``[value, low, high]``."""
+    suite, forget = next((task.suite, task.forget) for task in tasks.values())
+    oracle = read_measured(Plan(suite, "oracle", forget), 0, study.models)
+    truth = per_model(suite, forget, oracle)
+    common: Entry = {"sparsity": sparsity, "row": "method", "suite_digest": suite.digest, "forget_set": forget.name}
+    entries: list[Entry] = []
+    for name, task in tasks.items():
+        reason = failures.get(f"{name} on {forget.name}", "")
         row = None if reason else row_of(task, parts)
-        entry = {"sparsity": sparsity, "row": "method", "suite_digest": suite.digest, "forget_set": forget.name}
-        entry |= {"method": task.name, "status": "failed" if reason else "ok", "reason": reason}
-        entry |= {
-            "config": task.settings,
-            "cost": row.cost if row else None,
-            "numbers": numbers(row, oracle) if row else {},
-        }
-        entries.append(entry)
+        entry = {**common, "method": name, "status": "failed" if reason else "ok", "reason": reason}
+        entry |= {"config": task.settings, "cost": row.cost if row else None}
+        entries.append({**entry, "numbers": numbers(row, oracle, truth) if row else {}})
     if sparsity == OTHER_MASKS:
-        row = under_oracle_masks(suite, forget)
-        common = {"sparsity": sparsity, "row": "method", "suite_digest": suite.digest, "forget_set": forget.name}
-        common |= {"method": row.method, "status": "ok", "reason": "", "config": {}, "cost": row.cost}
-        entries.append({**common, "numbers": numbers(row, oracle)})
+        row = under_oracle_masks(study, suite, forget)
+        entry = {**common, "method": row.method, "status": "ok", "reason": "", "config": {}, "cost": row.cost}
+        entries.append({**entry, "numbers": numbers(row, oracle, truth)})
     floor = next(entry["numbers"] for entry in entries if entry["method"] == "oracle")
     for entry in entries:
         entry["numbers"] |= above_floor(entry["numbers"], floor)
     return entries
 
 
-def under_oracle_masks(suite: Suite, forget: ForgetSet) -> Row:
+def under_oracle_masks(study: Study, suite: Suite, forget: ForgetSet) -> Row:
     """Retraining under the masks of held-out oracles: differs from `retrain` by what the masks have seen, only."""
-    oracles = retrain(suite, forget, MODELS, first=MODELS, workers=default_workers())
-    method = METHOD_ROWS["retrain"]
+    oracles = retrain(suite, forget, study.models, first=study.models, workers=default_workers())
+    method = find_method("retrain")
     [step] = run_method("retrain", method, method.config(), oracles, suite, forget)
     values, correct = measure(step.ensemble, suite.data)
     measured = Measured(values.numpy(), correct.numpy(), step.ensemble.origin)
@@ -155,7 +188,7 @@ def under_oracle_masks(suite: Suite, forget: ForgetSet) -> Row:
 
 def row_of(task: Task, parts: Sequence[range]) -> Row:
     """What a task left in the store, after its last epoch; an anchor's margins exist already."""
-    pretrained = read_measured(Plan(task.suite, "pretrained"), 0, MODELS)
+    pretrained = read_measured(Plan(task.suite, "pretrained"), 0, parts[-1].stop)
     identity = Row(task.suite, task.forget, "identity", pretrained, cost=0.0)
     if task.method.anchor:
         return held_out(identity) if task.name == "oracle" else identity
@@ -168,20 +201,21 @@ def row_of(task: Task, parts: Sequence[range]) -> Row:
     return Row(task.suite, task.forget, task.name, measured, task.settings, cost=cost)
 
 
-def numbers(row: Row, oracle: Measured) -> dict[str, list[float]]:
-    """KLoM's 95th percentile of each split; UA, RA and TA with their gaps to the oracles, and the average gap."""
+def numbers(row: Row, oracle: Measured, truth: PerModel) -> dict[str, list[float]]:
+    """KLoM's 95th percentile of each split; UA, MIA-efficacy, RA and TA with their gaps to the oracles, their average.
+
+    ``truth`` is what :func:`per_model` finds of ``oracle``.
+    """
     found = {
         f"KLoM {score.split}": Estimate(score.value, score.low, score.high)
         for score in klom_scores(row, oracle)
         if score.aggregate == "p95" and score.value is not None and score.low is not None and score.high is not None
     }
-    mine, theirs = [], []
-    for name, (function, split) in ACCURACIES.items():
-        one, other = (function(each.correct[:, row.columns[split]]) for each in (row.measured, oracle))
-        mine.append(one)
-        theirs.append(other)
-        found |= {name: mean_over_models(one, (0.0, 1.0)), f"{name} gap": gap(one, other)}
-    found["average gap"] = average_gap(mine, theirs)
+    mine = per_model(row.suite, row.forget, row.measured)
+    for name in AVERAGED:
+        word = "MIA" if name == "mia-efficacy" else name.upper()
+        found |= {word: mean_over_models(mine[name], (0.0, 1.0)), f"{word} gap": gap(mine[name], truth[name])}
+    found["average gap"] = average_gap([mine[name] for name in AVERAGED], [truth[name] for name in AVERAGED])
     return {name: list(asdict(estimate).values()) for name, estimate in found.items()}
 
 
@@ -217,4 +251,4 @@ def bound(sparsity: float, suite: Suite, models: int = 10) -> Entry:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] == ["page"])
+    main(sys.argv[1:])

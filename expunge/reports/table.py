@@ -25,7 +25,7 @@ COLUMNS = {
 def render_tables(scores: Sequence[Score]) -> list[Table]:
     """One table per forget set and, last, the legend of the readings that occur; made for 80 columns and more.
 
-    A row takes two lines: the numbers above, their 95 % intervals and the reading below.
+    A row takes two lines: the numbers above, their 95 % intervals, the rank and the reading below.
     """
     found = boards(scores)
     return [*(_table(board) for board in found), _legend(found)]
@@ -43,7 +43,7 @@ def _table(board: Board) -> Table:
         padding=0,
         show_edge=False,
     )
-    table.add_column("method\nreading", overflow="fold", min_width=18)
+    table.add_column("method\nrank, reading", overflow="fold", min_width=18)
     for name in ("forget P95\n×floor", "retain P95\n", "test P95\n", "differ\n%", "acc %\nf/r/t", "cost\nsec."):
         table.add_column(name, justify="right", no_wrap=True)
     for line in board.lines:
@@ -56,7 +56,7 @@ def _cells(line: Line, board: Board) -> list[Text]:
     ratio = words.times(line.ratio(board.floor)) if line.ratio(board.floor) else ""
     accuracies = [row.accuracy(split) for split in SPLITS]
     cells = [
-        (row.method + (f" #{row.rank.value:.0f}" if row.rank else ""), f"{MARKS[line.reading]} {line.reading}"),
+        (row.method, (f"#{row.rank.value:.0f} " if row.rank else "") + f"{MARKS[line.reading]} {line.reading}"),
         _klom(row.klom("forget"), ratio),
         _klom(row.klom("retain")),
         _klom(row.klom("test")),
