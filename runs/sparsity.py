@@ -103,12 +103,9 @@ def measured(study: Study, sparsity: float) -> list[Entry]:
         build(study, suite)
     except BadSetting as error:  # so many weights pruned that some model has a layer without any
         return [{"sparsity": sparsity, "row": "build", "status": "failed", "reason": str(error)}]
-    rows: dict[str, Settings] = {
-        **METHODS,
-        **({"retrain": {}} if sparsity in CONTROLLED else {}),
-        "identity": {},
-        "oracle": {},
-    }
+    rows: dict[str, Settings] = {"identity": {}, "oracle": {}, **METHODS}
+    if sparsity in CONTROLLED:
+        rows["retrain"] = {}
     parts = [range(first, min(first + suite.chunk, study.models)) for first in range(0, study.models, suite.chunk)]
     tasks = {
         (forget, row): task_of(suite, forget, row, settings)
