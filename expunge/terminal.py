@@ -71,8 +71,8 @@ def print_search(search: "Search", suite: str) -> None:
         value = "failed" if trial.objective is None else f"{trial.objective:6.3f}"
         settings = ", ".join(f"{key}={each}" for key, each in trial.settings.items()) or "the defaults"
         print_line(f"{value:>6}  {cost:>7}  {trial.number:3}  {settings}{'  ' + trial.reason if trial.reason else ''}")
-    limit = f"cost at most {100 * search.limit:g} %" if search.limit else "no limit of cost: it trains from scratch"
-    print_line(f"{search.objective}; untouched {search.untouched:.3f}; {limit} of a retraining")
+    limit = f"cost at most {100 * search.limit:g} % of a retraining" if search.limit else "any cost: it trains anew"
+    print_line(f"{search.objective}; untouched {search.untouched:.3f}; {limit}")
     if search.chosen is None:
         print_line("no trial succeeded: nothing is chosen")
         return
