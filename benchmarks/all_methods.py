@@ -1,6 +1,6 @@
 """All methods on one forget set of the suite `digits`, 100 models, with their recipes, on all cores.
 
-Wanted: those that do not train from scratch under 15 minutes on 2 cores, scores and report included. Those that do are
+Wanted: those that do not train from scratch under 15 minutes on 2 cores, scores included. Those that do are
 timed one by one, and so is what sisa and amnesiac start from.
 Run: python benchmarks/all_methods.py  (EXPUNGE_STORE: where the results are kept, for a bench after it; else nowhere)
 """
