@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
@@ -37,9 +38,18 @@ over forget sets is of complete rows only: a method that failed or was not score
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval.
 
-Made by `expunge leaderboard`. Every file here is a list of records that hold all that is needed to get them again."""
+Made by `expunge leaderboard`. Every file here holds all that is needed to get its numbers again."""
 
-_SCORES = TypeAdapter(list[Score])
+
+@dataclass(frozen=True)
+class Kept:
+    """What a file of results holds: the fields that all its records share, and the others of each."""
+
+    common: dict[str, Any]
+    scores: list[dict[str, Any]]
+
+
+_SCORES, _KEPT = TypeAdapter(list[Score]), TypeAdapter(Kept)
 
 
 @dataclass(frozen=True)
@@ -57,14 +67,20 @@ class Standing:
 
 
 def collect(out: Path, results: Path) -> None:
-    """Write the records of a bench to ``results``, a JSON file for each suite, forget set and method."""
+    """Write the records of a bench to ``results``, a JSON file for each suite, forget set and method.
+
+    What all records of a file have in common stands in it once.
+    """
     rows: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
     for score in read_scores(out / "scores.jsonl"):
         rows[score.suite, score.forget_set, score.method].append(score)
     for (suite, forget, method), scores in rows.items():
         file = results / suite / forget / f"{quote(method, safe='')}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("[\n" + ",\n".join(json.dumps(asdict(score)) for score in scores) + "\n]\n")
+        records = [asdict(score) for score in scores]
+        common = {key: value for key, value in records[0].items() if all(each[key] == value for each in records)}
+        lines = [json.dumps({key: each[key] for key in each if key not in common}) for each in records]
+        file.write_text('{"common": ' + json.dumps(common) + ',\n"scores": [\n' + ",\n".join(lines) + "\n]}\n")
 
 
 def read_records(results: Path) -> dict[str, list[Score]]:
@@ -72,12 +88,11 @@ def read_records(results: Path) -> dict[str, list[Score]]:
     found: dict[str, list[Score]] = defaultdict(list)
     for file in sorted(results.glob("*/*/*.json")):
         try:
-            scores = _SCORES.validate_json(file.read_bytes(), strict=True)
+            kept = _KEPT.validate_json(file.read_bytes())
+            records = json.dumps([{**kept.common, **each} for each in kept.scores])
+            found[file.parts[-3]] += _SCORES.validate_json(records, strict=True)
         except ValidationError as error:
-            raise StoreError(
-                f"{file} is no list of score records: {error.errors()[0]['msg']}; collect it again"
-            ) from None
-        found[file.parts[-3]] += scores
+            raise StoreError(f"{file} has no score records: {error.errors()[0]['msg']}; collect it again") from None
     if not found:
         bench = (results / "scores.jsonl").exists()
         what = "is the --out of a bench, and no folder of results" if bench else "has no records"

@@ -109,7 +109,7 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
 def test_what_is_no_record_is_named(tmp_path: Path) -> None:
     place = results(tmp_path)
     (place / "digits/one/scrub.json").write_text('[{"suite": "digits"}]')
-    with pytest.raises(StoreError, match=r"scrub\.json is no list of score records"):
+    with pytest.raises(StoreError, match=r"scrub\.json has no score records"):
         results_page(place)
 
 
