@@ -141,6 +141,7 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _no_better(found)]
+        parts += _from_scratch(found)
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -194,6 +195,16 @@ def _no_better(found: Sequence[Board]) -> str:
     better = {line.row.method for line in lines if line.reading in NEARER}
     others = dict.fromkeys(f"`{line.row.method}`" for line in lines if line.row.method not in better)
     return f"On no forget set nearer than doing nothing: {', '.join(others) or 'none'}."
+
+
+def _from_scratch(found: Sequence[Board]) -> list[str]:
+    """Which methods train models from their first weights, and what that costs: no saving is to be had from them."""
+    costs: dict[str, list[float]] = defaultdict(list)
+    for row in (line.row for board in found for line in board.lines):
+        if row.method in METHODS and METHODS[row.method].from_scratch and row.cost is not None:
+            costs[row.method].append(row.cost)
+    told = [f"`{name}` {sum(each) / len(each):.1%}" for name, each in costs.items()]
+    return [f"Trained from scratch, with their cost in shares of one retraining: {', '.join(told)}."] if told else []
 
 
 def _on(method: str, board: Board) -> str:

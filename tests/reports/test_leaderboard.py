@@ -1,5 +1,6 @@
 """The leaderboard: complete rows only, ranks of one bench only, and pages that are what the records make."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
     write_scores(tmp_path / "scores.jsonl", [*one, *two])
     collect(tmp_path, tmp_path / "results")
     assert "On no forget set nearer than doing nothing: `ssd`, `jit`.\n" in results_page(tmp_path / "results")
+
+
+def test_what_trains_from_scratch_is_listed_with_its_cost(tmp_path: Path) -> None:
+    one = scored("one", {}, {"identity": 10, "scrub": 4, "retrain": 2})
+    costly = [replace(each, cost=1.25) if each.method == "retrain" else each for each in one]
+    write_scores(tmp_path / "scores.jsonl", costly)
+    collect(tmp_path, tmp_path / "results")
+    assert "one retraining: `retrain` 125.0%.\n" in results_page(tmp_path / "results")
 
 
 def test_what_is_no_record_is_named(tmp_path: Path) -> None:
