@@ -160,7 +160,7 @@ def front_block(results: Path) -> str:
         f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods with "
         "complete rows:"
     )
-    return f"{title}\n\n{_overall(found, shown)}\n\n{_legend(found)}"
+    return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}"
 
 
 def with_block(text: str, block: str) -> str:
@@ -171,22 +171,23 @@ def with_block(text: str, block: str) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
 
 
-def _overall(found: Sequence[Board], shown: Sequence[Standing]) -> str:
-    """A line for each method: mean rank, mean multiple of the floor, and both on each forget set."""
+def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:
+    """A line for each method: mean rank, mean multiple of the floor, and on each forget set the latter and the rank."""
     names = [board.forget_set for board in found]
     lines = [_row(["method", "mean rank", "mean × floor", *names]), "| --- |" + " --- |" * (2 + len(names))]
     for each in shown:
-        cells = [_on(each.method, board) for board in found]
+        cells = [_on(each.method, board, ranks) for board in found]
         rank = each.note if each.rank is None else f"{each.rank:.1f}"
         ratio = "" if each.ratio is None else words.times(each.ratio)
         lines.append(_row([f"`{each.method}`", rank, ratio, *cells]))
     return "\n".join(lines)
 
 
-def _legend(found: Sequence[Board]) -> str:
+def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
     seen = {line.reading for board in found for line in board.lines}
     marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
-    return f"Forget P95 of KLoM as a multiple of the floor, and the rank in brackets. What it reads: {marks}."
+    brackets = ", and the rank in brackets" if ranks else ""
+    return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
 
 
 def _no_better(found: Sequence[Board]) -> str:
@@ -207,14 +208,14 @@ def _from_scratch(found: Sequence[Board]) -> list[str]:
     return [f"Trained from scratch, with their cost in shares of one retraining: {', '.join(told)}."] if told else []
 
 
-def _on(method: str, board: Board) -> str:
+def _on(method: str, board: Board, ranks: bool) -> str:
     line = next((line for line in board.lines if line.row.method == method), None)
     if line is None:
         return ""
     if line.row.failed:
         return "failed"
     ratio = line.ratio(board.floor)
-    rank = f" ({_places(line.row.rank)})" if line.row.rank else ""
+    rank = f" ({_places(line.row.rank)})" if ranks and line.row.rank else ""
     return f"{MARKS[line.reading]} {words.times(ratio)}{rank}"
 
 

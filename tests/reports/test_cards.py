@@ -159,7 +159,8 @@ def test_expunge_is_cited_as_its_citation_file_says() -> None:
 
 def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
     files = sorted((ROOT / "results").glob("*/*/*.json"))
-    scores = [[Score(**each) for each in json.loads(file.read_text())] for file in files]
+    kept = [json.loads(file.read_text()) for file in files]
+    scores = [[Score(**each["common"], **own) for own in each["scores"]] for each in kept]
     write_results(tmp_path / "results.json", [each for some in scores for each in summarise(some)])
     assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
     assert len(read_results()) == len(files)
