@@ -95,15 +95,16 @@ class ForgetSets(Mapping[str, ForgetSet]):
     """Forget sets by name, each made when it is first asked for; an unknown name is answered with the nearest.
 
     A value is a :class:`ForgetSet`, an array of indices, or a function that returns a :class:`ForgetSet`, such as
-    :class:`Unmade`.
+    :class:`Unmade`. The answer ends with ``hint``.
     """
 
-    def __init__(self, sets: "Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]]") -> None:
+    def __init__(self, sets: "Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]]", hint: str = "") -> None:
         # The values of another ForgetSets are taken as they are, so that none is made before its time.
         held: Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = (
             sets._sets if isinstance(sets, ForgetSets) else sets
         )
         self._sets: dict[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = dict(held)
+        self._hint = hint or (sets._hint if isinstance(sets, ForgetSets) else "")
 
     @classmethod
     def of(cls, *sets: "ForgetSet | Unmade") -> "ForgetSets":
@@ -115,7 +116,7 @@ class ForgetSets(Mapping[str, ForgetSet]):
 
     def __getitem__(self, name: str) -> ForgetSet:
         if name not in self._sets:
-            raise UnknownName(f"unknown forget set {name!r}; {suggestion(name, self._sets)}")
+            raise UnknownName(f"unknown forget set {name!r}; {suggestion(name, self._sets)}{self._hint}")
         held = self._sets[name]
         if isinstance(held, ForgetSet):
             return held
@@ -277,6 +278,7 @@ def with_derived(suite: Suite) -> Suite:
     """``suite`` with the derived forget sets that its store holds; without, where they were not built yet."""
     artefact = store.find(f"{suite.digest}/{DERIVED}")
     if artefact is None:
-        return suite
+        hint = f"; `expunge build {suite.address}` makes more"
+        return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
     derived = (ForgetSet(name, np.array(artefact.array(name)), made) for name, made in artefact.meta["made"].items())
     return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(ForgetSets.of(*derived)))

@@ -8,7 +8,7 @@ import pytest
 from numpy import ndarray
 
 from expunge.errors import BadSetting, UnknownName
-from expunge.suites import ForgetSet, ForgetSets, Suite
+from expunge.suites import ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.forget_sets import (
     by_metadata,
     from_file,
@@ -218,3 +218,11 @@ def test_a_class_that_nobody_or_everybody_has_is_refused() -> None:
     for label in (7, 0):
         with pytest.raises(BadSetting, match="expected a class that some of the examples have"):
             whole_class(np.zeros(4, int), label)
+
+
+def test_a_forget_set_that_only_a_build_can_make_is_answered_with_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path))
+    with pytest.raises(UnknownName, match="random-100, .*; `expunge build fashion-mnist-10k` makes more$"):
+        load_suite("fashion-mnist-10k").forget_sets["memorised-100"]
