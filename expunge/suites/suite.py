@@ -104,7 +104,7 @@ class ForgetSets(Mapping[str, ForgetSet]):
             sets._sets if isinstance(sets, ForgetSets) else sets
         )
         self._sets: dict[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = dict(held)
-        self._hint = hint or (sets._hint if isinstance(sets, ForgetSets) else "")
+        self._hint: str = hint or (sets._hint if isinstance(sets, ForgetSets) else "")
 
     @classmethod
     def of(cls, *sets: "ForgetSet | Unmade") -> "ForgetSets":
