@@ -11,7 +11,7 @@ suite="${1:?expected a suite: digits or fashion-mnist-10k}"
 shift
 case "$suite" in
     digits) options=(--budget 24) ;;
-    fashion-mnist-10k) options=(--budget 6 --oracles 50) ;;
+    fashion-mnist-10k) options=(--budget 6 --oracles 50 --limit 0.3) ;; # a retraining has 8 epochs there, on digits 15
     *) echo "expected digits or fashion-mnist-10k, got $suite" >&2 && exit 2 ;;
 esac
 methods="$(python - "$@" << 'END'

@@ -88,7 +88,7 @@ METHOD = Method(
     summary="take back the logged updates of the batches that held forget data, then repair on the rest",
     cite=("graves2021",),
     needs=("retain data", "log of the training"),
-    search={"lr": RATES, "epochs": Between(1, 2, whole=True)},
+    search={"lr": RATES, "epochs": Between(0, 2, whole=True)},
     prepare=Preparation(require_log, load_log, plan_of),
     deviations="The authors log the update of every batch; here the sum over the batches that met the forget set is "
     "kept, which is all that is subtracted. Running statistics of BatchNorm are no updates and stay. With few examples "

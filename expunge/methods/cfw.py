@@ -78,7 +78,7 @@ METHOD = Method(
     needs=("retain data", "convolutions"),
     search={
         "lr": RATES,
-        "noise": Between(0.05, 1.0, log=True),
+        "noise": Between(0.005, 1.0, log=True),
         "layers": OneOf(("first", "all")),
         "epochs": OneOf((1, 2)),
     },

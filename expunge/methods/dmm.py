@@ -14,7 +14,7 @@ from expunge.methods._datamodels import Datamodels, effects_on_split
 from expunge.methods._matching import MATCH_SEARCH, Match, chosen, joined, match
 from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
-from expunge.methods.search import OneOf
+from expunge.methods.search import Between, OneOf
 from expunge.suites.suite import Examples, Split
 
 
@@ -61,7 +61,12 @@ METHOD = Method(
     summary="fine-tune to the margins that datamodels predict for a retrained model",
     cite=("georgiev2024", "ilyas2022"),
     needs=("forget data", "retain data", "models trained on halves"),
-    search=MATCH_SEARCH | {"multiplier": OneOf((0.5, 0.75, 1.0, 1.5))},
+    search=MATCH_SEARCH
+    | {
+        "multiplier": OneOf((0.5, 0.75, 1.0, 1.5)),
+        "epochs": Between(1, 4, whole=True),  # the limit of cost is for this row, not for that of the oracles
+        "retain_multiplier": OneOf((1, 2, 3, 5)),
+    },
     prepare=Preparation(require_subsets, effects_on_split),
     deviations="The authors fit datamodels of each logit by the lasso, and match all logits; here those of the margin "
     "are estimated and matched, the other logits are free, and the lasso is replaced by differences of means with a "

@@ -64,6 +64,6 @@ METHOD = Method(
         "lr": RATES,
         "beta": Between(0.05, 5.0, log=True),
         "gamma": Between(0.5, 100.0, log=True),
-        "forget_batch_size": OneOf((16, 64)),
+        "forget_batch_size": OneOf((8, 16, 32)),
     },
 )

@@ -92,6 +92,6 @@ METHOD = Method(
     summary="draw the small weights anew, fine-tune towards labels and old entropy, round to half precision",
     cite=("triantafillou2024", "cadet2024"),
     needs=("retain data",),
-    search={"lr": RATES, "prune": Between(0.5, 0.99), "half": OneOf((True, False))},
+    search={"lr": RATES, "prune": Between(0.1, 0.99), "half": OneOf((True, False))},
     deviations="The public code decays the weights and trains for 3.2 epochs; here nothing decays; epochs are whole.",
 )

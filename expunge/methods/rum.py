@@ -101,7 +101,7 @@ METHOD = Method(
     search={
         "low": OneOf((NOTHING, "fine-tune")),
         "medium": OneOf((NOTHING, "fine-tune", "random-labels")),
-        "high": OneOf(("salun", "random-labels", "neg-grad-plus", "scrub")),
+        "high": OneOf(("salun", "random-labels", "boundary-shrink", "delete")),
     },
     prepare=Preparation(require_subsets, refined),
     deviations="The authors' forget set is 3,000 examples chosen for being memorised little, half or much, and "

@@ -84,7 +84,7 @@ METHOD = Method(
     needs=("forget data", "retain data"),
     search={
         "lr": RATES,
-        "alpha": Between(0.01, 10.0, log=True),
+        "alpha": Between(0.001, 10.0, log=True),
         "temperature": OneOf((1.0, 2.0, 4.0)),
         "forget_batch_size": OneOf((4, 16, 64)),
     },

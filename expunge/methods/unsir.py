@@ -97,8 +97,8 @@ METHOD = Method(
     needs=("forget data", "retain data"),
     search={
         "lr": RATES,
-        "noise": OneOf((16, 64, 256)),
-        "noise_steps": OneOf((0, 10, 40)),
+        "noise": OneOf((16, 32, 64)),
+        "noise_steps": OneOf((0, 10, 20)),
         "retain_share": Between(0.1, 1.0),
         "repair": OneOf((0.1, 0.5, 1.0)),
     },

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
+from expunge.metrics.broken import is_broken
 from expunge.metrics.classic_scores import PerModel, classic_scores, per_model
 from expunge.metrics.evaluate import (
     accuracy_scores,
@@ -33,7 +34,7 @@ from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
 from expunge.metrics.ranking import rank
 from expunge.metrics.row import Row
-from expunge.records import Score
+from expunge.records import Score, Split
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite, load_suite
 
@@ -199,11 +200,12 @@ def _score(
 def _ranks(folder: Path, suite: Suite, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:
     """The rank of every method on a forget set, with the places that the data leave open.
 
-    Upper bounds have none, nor do methods of which more models are outliers than of the anchors: those stretch KLoM's
-    bins, and a broken method must not win.
+    Upper bounds have none, nor do methods that break the model: a broken method must not win.
     """
     here = [score for score in scores if score.forget_set == forget.name and score.status == "ok"]
-    broken = _broken(here)
+    found = {name: _Found([score for score in here if score.method == name]) for name in {each.method for each in here}}
+    anchors = found["oracle"], found["identity"]
+    broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
     headlines = {
         score.method: score
         for score in here
@@ -223,14 +225,21 @@ def _ranks(folder: Path, suite: Suite, forget: ForgetSet, scores: Sequence[Score
     ]
 
 
-def _broken(scores: Sequence[Score]) -> set[str]:
-    """Methods with more outliers among their models than the anchors have, on some split."""
-    shares = {(score.method, score.split): score.value or 0.0 for score in scores if score.metric == "outliers"}
-    return {
-        method
-        for (method, split), share in shares.items()
-        if share > max(shares.get((anchor, split), 0.0) for anchor in ANCHORS)
-    }
+@dataclass(frozen=True)
+class _Found:
+    """The scores of one row on one forget set, as far as they say whether it breaks the model."""
+
+    scores: Sequence[Score]
+
+    def klom(self, split: Split) -> Score | None:
+        return self._one(split, "klom", "p95")
+
+    def strays(self, split: Split) -> float:
+        share = self._one(split, "outliers", "share")
+        return (share.value or 0.0) if share else 0.0
+
+    def _one(self, *wanted: str) -> Score | None:
+        return next((each for each in self.scores if (each.split, each.metric, each.aggregate) == wanted), None)
 
 
 def _rows(task: Task, outcomes: Sequence[Outcome], models: int) -> list[Row]:

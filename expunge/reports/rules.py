@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from expunge.records import SPLITS, Split
+from expunge.metrics.broken import BREAKS, is_above, is_broken
+from expunge.records import SPLITS
 from expunge.reports.rows import FLOOR, NOTHING, Interval, Row
 
 Reading = Literal[
@@ -16,8 +17,6 @@ Reading = Literal[
     "cannot tell",
     "failed",
 ]
-
-BREAKS = 2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken
 
 DIM = 4.0  # nats of the floor above which nothing can be told; the ceiling of KLoM is 11.5
 
@@ -64,10 +63,7 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
     are told apart from the oracles must not lie above 0 either. In this order:
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
-    2. *breaks the model*: more models are outliers than of the oracles and of identity, which stretch KLoM's bins so
-       that its numbers say too little; or on retain or test the interval lies wholly above ``BREAKS`` times the floor's
-       and identity's upper ends. Identity counts because on a class forget set the test split holds the class, and a
-       model that merely still knows it is far from the oracles there without being broken.
+    2. *breaks the model*: see :func:`~expunge.metrics.broken.is_broken`.
     3. *cannot tell*: an interval is missing; or the floor of some split lies above ``DIM`` nats, as with 20 models and
        fewer, where KLoM is near its ceiling for everybody; or forget reaches both the floor and identity (a set nobody
        memorised). ``identity`` itself is then still said to do nothing.
@@ -80,8 +76,7 @@ def reading(row: Row, floor: Row | None, identity: Row | None) -> Reading:
         return "floor"
     if floor is None:
         return "cannot tell"
-    strays = any(_strays(split, row, floor, identity) for split in SPLITS)
-    if strays or any(_breaks(split, row, floor, identity) for split in SPLITS[1:]):
+    if is_broken(row, floor, identity):
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
@@ -94,12 +89,12 @@ def _progress(row: Row, floor: Row, identity: Row | None) -> Reading:
     nothing = identity.klom("forget") if identity else None
     if not _complete(nothing):
         return "cannot tell"
-    reaches_floor = not _above(row.klom("forget"), floor.klom("forget")) and not _told_apart(row)
-    above, below = _above(row.klom("forget"), nothing), _above(nothing, row.klom("forget"))
+    reaches_floor = not is_above(row.klom("forget"), floor.klom("forget")) and not _told_apart(row)
+    above, below = is_above(row.klom("forget"), nothing), is_above(nothing, row.klom("forget"))
     if reaches_floor and not below:
         return "cannot tell"
     if reaches_floor:
-        drifts = any(_above(row.klom(split), floor.klom(split)) for split in SPLITS[1:])
+        drifts = any(is_above(row.klom(split), floor.klom(split)) for split in SPLITS[1:])
         return "forgets, drifts" if drifts else "forgets"
     if below:
         return "partly forgets"
@@ -119,21 +114,3 @@ def _told_apart(row: Row) -> bool:
 
 def _complete(interval: Interval | None) -> bool:
     return interval is not None and interval.low is not None and interval.high is not None
-
-
-def _above(one: Interval | None, other: Interval | None, times: float = 1.0) -> bool:
-    """Whether ``one`` lies wholly above ``times`` x the upper end of ``other``; never so where one is unknown."""
-    if one is None or other is None or one.low is None or other.high is None:
-        return False
-    return one.low > times * other.high
-
-
-def _strays(split: Split, row: Row, floor: Row, identity: Row | None) -> bool:
-    """Whether more of its models are outliers than of the anchors': a handful of models has some by chance."""
-    anchors = [each.strays(split) for each in (floor, identity) if each and each is not row]
-    return row.strays(split) > max(anchors)
-
-
-def _breaks(split: Split, row: Row, floor: Row, identity: Row | None) -> bool:
-    one, nothing = row.klom(split), identity.klom(split) if identity else None
-    return _above(one, floor.klom(split), BREAKS) and (nothing is None or _above(one, nothing, BREAKS))

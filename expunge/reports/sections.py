@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.metrics.broken import BREAKS
 from expunge.records import SPLITS, Split
 from expunge.reports import plots, words
 from expunge.reports.boards import Board, Line
@@ -12,7 +13,7 @@ from expunge.reports.drawing import Axis, Look, bar, klom_axis, looks, png
 from expunge.reports.evidence import Evidence, read_evidence
 from expunge.reports.folder import ARRAYS, Folder
 from expunge.reports.rows import FLOOR, NOTHING, Interval
-from expunge.reports.rules import BREAKS, LEGEND, MARKS, RULES, Reading
+from expunge.reports.rules import LEGEND, MARKS, RULES, Reading
 
 HEIGHTS: dict[Split, int] = {"forget": 400, "retain": 180, "test": 180}
 STRIPS = 190  # pixels of a histogram with its three strips
