@@ -297,14 +297,15 @@ def leaderboard(
 
     Writes README.md of the folder anew: who stands where, over all forget sets and on each.
     """
-    from expunge.reports.leaderboard import collect, front_block, results_page, with_block
+    from expunge.reports.leaderboard import collect, front_block, read_page, results_page, with_block
 
+    text = read_page(readme) if readme else ""
     for out in add or []:
         collect(out, results)
     page = results / "README.md"
     page.write_text(results_page(results))
     if readme:
-        readme.write_text(with_block(readme.read_text(), front_block(results)))
+        readme.write_text(with_block(text, front_block(results)))
     for path in (page, readme):
         if path:
             print_line(str(path))

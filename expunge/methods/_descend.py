@@ -21,8 +21,8 @@ Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
 class Walk:
     """The settings of every method that walks down a loss: SGD at a constant learning rate.
 
-    The defaults of each method do well on models, forget sets and oracles of ``digits`` that are never scored; what a
-    search there found is its recipe (:mod:`expunge.methods.recipes`).
+    The defaults of each method are where a search begins; what it found is the recipe of a suite
+    (:mod:`expunge.methods.recipes`).
     """
 
     epochs: int

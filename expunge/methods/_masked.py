@@ -17,6 +17,11 @@ def smallest(values: Float[Tensor, "models ..."], count: int) -> Bool[Tensor, "m
     return torch.zeros_like(flat, dtype=torch.bool).scatter(1, rows, True).view_as(values)
 
 
+def cut_weights(ensemble: Ensemble) -> int:
+    """How many weights of a model its mask holds at zero; as many in every model of a stack."""
+    return sum(int((~mask[0]).sum()) for mask in ensemble.masks.values())
+
+
 def scale_gradients(student: Ensemble, factors: Mapping[str, Tensor]) -> list[RemovableHandle]:
     """Multiply the gradient of each parameter, named as in ``state()``, by its factor, until the hooks are removed."""
     parameters = dict(student.network.named_parameters())

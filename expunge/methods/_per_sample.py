@@ -118,6 +118,7 @@ def _repeated(ensemble: Ensemble, times: int) -> Ensemble:
     models = tuple(model for model in ensemble.origin.models for _ in range(times))
     state = {key: tensor.repeat_interleave(times, 0) for key, tensor in ensemble.state().items()}
     origin = replace(ensemble.origin, models=models)
-    result = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).eval()
+    masks = {key: mask.repeat_interleave(times, 0) for key, mask in ensemble.masks.items()}
+    result = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape, masks).eval()
     result.meter = ensemble.meter
     return result

@@ -71,7 +71,7 @@ METHOD = Method(
     config=DistilledReset,
     summary="draw the first and the last layer anew, distil the old model into them, fine-tune",
     cite=("triantafillou2024", "cadet2024"),
-    needs=("retain data", "convolutions"),
+    needs=("retain data", "convolutions", "a classifier"),
     search={
         "lr": RATES,
         "warmup_lr": RATES,

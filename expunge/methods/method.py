@@ -15,7 +15,7 @@ import torch
 from numpy import ndarray
 
 from expunge.engine import one_thread
-from expunge.ensembles.device import resident_split
+from expunge.ensembles.device import exact_arithmetic, resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
@@ -175,7 +175,12 @@ def run_method(
 def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | None:
     """The ensemble after one more epoch, None after the last."""
     try:
-        with one_thread(), torch.enable_grad(), contextlib.redirect_stdout(sys.stderr):  # stdout is the result's alone
+        with (
+            one_thread(),
+            exact_arithmetic(),
+            torch.enable_grad(),
+            contextlib.redirect_stdout(sys.stderr),  # stdout is the result's alone
+        ):
             student = next(epochs, None)
             meter.count(0)  # a method may add to the meter by itself
             return student

@@ -10,6 +10,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Phase, Walk, descend_from, require
+from expunge.methods._masked import cut_weights
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.methods.successive_random_labels import relabelled_then_retained
@@ -58,10 +59,13 @@ def random_labels_proximal(
 
 @torch.no_grad()
 def shrink_change(student: Ensemble, start: Ensemble, share: float) -> None:
-    """Soft-threshold each model's change since ``start`` at the quantile ``share`` of its absolute values."""
-    pairs = list(zip(student.parameters(), start.parameters(), strict=True))
-    count = round(share * sum(now[0].numel() for now, _ in pairs))
-    if count == 0:
+    """Soft-threshold each model's change since ``start`` at the quantile ``share`` of its absolute values.
+
+    In a sparse model they are those of the weights that are there.
+    """
+    pairs, cut = list(zip(student.parameters(), start.parameters(), strict=True)), cut_weights(start)
+    count = cut + round(share * (sum(now[0].numel() for now, _ in pairs) - cut))
+    if count == cut:
         return
     for model in range(len(student)):  # one by one, for the changes of all large models at once would fill a memory
         changes = [now[model] - before[model] for now, before in pairs]

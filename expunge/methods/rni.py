@@ -88,7 +88,7 @@ METHOD = Method(
     config=RandomNoise,
     summary="draw the classifier anew, add noise to random tensors and train only these, then fine-tune all",
     cite=("triantafillou2024", "cadet2024"),
-    needs=("retain data",),
+    needs=("retain data", "a classifier"),
     search={
         "lr": RATES,
         "fine_lr": RATES,

@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._descend import Walk, descend_from, require, xent
-from expunge.methods._masked import scale_gradients, smallest
+from expunge.methods._masked import cut_weights, scale_gradients, smallest
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.methods.successive_random_labels import relabelled_then_retained
@@ -45,7 +45,10 @@ def salun(ensemble: Ensemble, split: Split, cfg: SalUn, rng: Generators) -> Iter
 def salient_weights(
     ensemble: Ensemble, split: Split, share: float, batch_size: int
 ) -> dict[str, Bool[Tensor, "models ..."]]:
-    """Where the gradient of the forget loss is among the largest ``share`` of its model, by the keys of ``state()``."""
+    """Where the gradient of the forget loss is among the largest ``share`` of its model, by the keys of ``state()``.
+
+    In a sparse model it is a share of the weights that are there.
+    """
     parameters = dict(ensemble.network.named_parameters())
     ensemble.eval()
     total = [torch.zeros_like(each) for each in parameters.values()]
@@ -54,7 +57,8 @@ def salient_weights(
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         total = [sum_ + each for sum_, each in zip(total, gradients, strict=True)]
     flat = torch.cat([each.abs().reshape(len(ensemble), -1) for each in total], dim=1)
-    chosen = ~smallest(flat, flat.shape[1] - round(share * flat.shape[1]))
+    kept = round(share * (flat.shape[1] - cut_weights(ensemble)))
+    chosen = ~smallest(flat, flat.shape[1] - kept)
     parts = chosen.split([each[0].numel() for each in total], dim=1)
     return {key: part.view_as(each) for (key, each), part in zip(parameters.items(), parts, strict=True)}
 
@@ -67,5 +71,6 @@ METHOD = Method(
     needs=("forget data", "retain data"),
     search={"lr": RATES, "salient": Between(0.1, 0.9), "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
     deviations="In early versions of the public code weight decay and momentum move masked weights, which later ones "
-    "put back; here nothing decays, and a momentum fed with zeros is zero. There a random label may be the true one.",
+    "put back; here nothing decays, and a momentum fed with zeros is zero. There a random label may be the true one, "
+    "and for CIFAR both passes are mixed in one.",
 )

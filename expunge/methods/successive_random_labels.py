@@ -18,8 +18,8 @@ class SuccessiveRandomLabels(Walk):
     """In every epoch minimise ``CE(f(x_forget), wrong label)``, then ``CE(retain)``.
 
     One of the other classes is drawn for every model, example and epoch. Graves et al. 2021, arXiv:2010.10981;
-    Golatkar et al. 2020, arXiv:1911.04933; the order of the passes is that of the public code of Fan et al. 2024,
-    arXiv:2310.12508.
+    Golatkar et al. 2020, arXiv:1911.04933; the two passes are those of the public code of Fan et al. 2024,
+    arXiv:2310.12508, which for CIFAR mixes both in one.
     """
 
     epochs: int = 1
@@ -53,5 +53,6 @@ METHOD = Method(
     cite=("graves2021", "golatkar2020", "fan2024"),
     needs=("forget data", "retain data"),
     search={"lr": RATES, "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
-    deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong.",
+    deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong. For "
+    "CIFAR it mixes both passes in one.",
 )

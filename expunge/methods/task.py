@@ -68,7 +68,7 @@ class Task:
         """Where the result for these models lies in the store: it changes with all that changes the result."""
         code = fingerprint(self.name) if ":" in self.name else ""
         inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
-        facts = [
+        facts: list[object] = [
             self.name,
             code,
             [_source_digest(name) for name in (self.name, *inner)],  # the rows that a setting names are its code too
@@ -77,6 +77,8 @@ class Task:
             self.seed,
             versions()["torch"],
         ]
+        if self.method.prepare:  # what it takes out of a store may be of all oracles or subsets there are
+            facts += [self.suite.models, self.suite.subsets]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
 

@@ -40,8 +40,10 @@ class Unsir(Walk):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.noise >= 1 and self.noise_steps >= 0, "noise must be at least 1, noise_steps 0", self.noise)
-        require(self.noise_lr > 0 and self.lam >= 0, "noise_lr must be above 0, lam at least 0", self.noise_lr)
+        require(self.noise >= 1, "noise must be at least 1", self.noise)
+        require(self.noise_steps >= 0, "noise_steps must be at least 0", self.noise_steps)
+        require(self.noise_lr > 0, "noise_lr must be above 0", self.noise_lr)
+        require(self.lam >= 0, "lam must be at least 0", self.lam)
         require(0 < self.retain_share <= 1, "retain_share must lie in (0, 1]", self.retain_share)
         require(self.repair > 0, "repair must be above 0", self.repair)
 

@@ -25,6 +25,7 @@ FRONT = "digits"  # the suite that a README shows, where it has results; else th
 TOP = 10
 BOUND = "uses retraining"
 BEGIN, END = "<!-- leaderboard: made by `expunge leaderboard`, not by hand -->", "<!-- end of leaderboard -->"
+_BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
 INTRODUCTION = """\
 # Results
@@ -203,12 +204,23 @@ def front_block(results: Path) -> str:
     return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}"
 
 
+def read_page(file: Path) -> str:
+    """The text of a page that has the two markers, once."""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"{file} cannot be read: {reason}") from None
+    if len(_BLOCK.findall(text)) != 1:
+        raise UserError(
+            f"{file}: expected the markers {BEGIN!r} and {END!r} once, in this order, to write between them"
+        )
+    return text
+
+
 def with_block(text: str, block: str) -> str:
     """``text`` with ``block`` between its two markers."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise UserError(f"expected the markers {BEGIN!r} and {END!r} once, in this order, to write between them")
-    return pattern.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
+    return _BLOCK.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
 
 
 def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:

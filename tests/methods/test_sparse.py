@@ -13,7 +13,10 @@ from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, Method, configure, find_method, run_method
+from expunge.methods._per_sample import in_parts, per_sample_gradients
 from expunge.methods.method import NoSettings
+from expunge.methods.random_labels_proximal import shrink_change
+from expunge.methods.salun import salient_weights
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
 
@@ -117,3 +120,35 @@ def test_a_users_own_method_keeps_them_too(function: str, sparse: Ensemble, smal
     assert (masked(step.ensemble, sparse.masks) == 0).all()
     kept = torch.cat([step.ensemble.state()[key][mask] for key, mask in sparse.masks.items()])
     assert not torch.equal(kept, torch.cat([sparse.state()[key][mask] for key, mask in sparse.masks.items()]))
+
+
+def test_gradients_of_single_examples_know_the_masks(sparse: Ensemble, small: Suite) -> None:
+    """What is cut does not move, so it has no part in a curvature that is made of them."""
+    rows = torch.arange(8).expand(len(sparse), -1)
+    gradients = torch.cat(list(per_sample_gradients(sparse, small.data.train, rows)), dim=1)
+    parts = zip(sparse.network.named_parameters(), in_parts(sparse, gradients.abs().sum(1)), strict=True)
+    found = {name: part for (name, _), part in parts}
+    assert all((found[name][~mask] == 0).all() for name, mask in sparse.masks.items())
+    assert any((found[name][mask] != 0).any() for name, mask in sparse.masks.items())
+
+
+def test_a_share_of_the_weights_is_of_those_that_are_there(sparse: Ensemble, small: Suite) -> None:
+    total = sum(parameter[0].numel() for parameter in sparse.parameters())
+    there = total - sum(int((~mask[0]).sum()) for mask in sparse.masks.values())
+    assert there < 0.8 * total
+    chosen = salient_weights(sparse.copy(), small.split(small.forget_sets["random-20"]), 0.5, 64)
+    assert all(not (chosen[name] & ~mask).any() for name, mask in sparse.masks.items())
+    counts = sum(part.flatten(1).sum(1) for part in chosen.values())
+    assert isinstance(counts, Tensor)
+    assert counts.tolist() == [round(0.5 * there)] * len(sparse)
+    student = sparse.copy()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(torch.rand_like(parameter) + 0.1)
+    student.obey(sparse.masks)
+    shrink_change(student, sparse, 0.25)
+    still = sum(
+        (now == before).flatten(1).sum(1) for now, before in zip(student.parameters(), sparse.parameters(), strict=True)
+    )
+    assert isinstance(still, Tensor)
+    assert still.tolist() == [total - there + round(0.25 * there)] * len(sparse)

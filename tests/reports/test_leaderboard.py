@@ -13,12 +13,14 @@ from expunge.reports.leaderboard import (
     END,
     collect,
     front_block,
+    read_page,
     read_records,
     results_page,
     standings,
     with_block,
 )
 from tests.reports.synthetic import score, scores_of
+from tests.test_cli import refused, run
 
 ROOT = Path(__file__).parents[2]
 P95 = {"forget": 0.5, "retain": 0.5, "test": 0.5}
@@ -55,8 +57,8 @@ def failed(forget_set: str, method: str) -> Score:
 
 def test_a_mean_is_of_complete_rows_only() -> None:
     found = {each.method: each for each in standings(boards([*ONE, *TWO, failed("two", "gone")]))}
-    assert (found["scrub"].rank, found["scrub"].ratio) == (1.0, pytest.approx(4.0))  # of 2 and 8
-    assert (found["ssd"].rank, found["ssd"].ratio) == (1.5, pytest.approx(6.0))
+    assert (found["scrub"].rank, found["scrub"].ratio) == ((1.0, 1.5), pytest.approx(4.0))  # of 2 and 8
+    assert (found["ssd"].rank, found["ssd"].ratio) == ((1.5, 2.5), pytest.approx(6.0))
     assert (found["gone"].rank, found["gone"].ratio, found["gone"].note) == (None, None, "scored on 1 of 2 forget sets")
     bound = found["bound"]
     assert (bound.rank, bound.ratio, bound.note) == (None, pytest.approx(1.0), "ranked on 0 of 2")
@@ -88,14 +90,14 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     assert sorted(read_records(place)["digits"], key=repr) == sorted([*ONE, *TWO, failed("two", "gone")], key=repr)
     lines = results_page(place).splitlines()
     overall = [line for line in lines if line.startswith("| `")][:4]
-    assert overall[0].startswith("| `scrub` | 1.0 | ×4.0 |")
-    assert overall[1].startswith("| `ssd` | 1.5 | ×6.0 |")
+    assert overall[0].startswith("| `scrub` | 1.0 to 1.5 | ×4.0 |")
+    assert overall[1].startswith("| `ssd` | 1.5 to 2.5 | ×6.0 |")
     assert overall[2].startswith("| `bound` | ranked on 0 of 2 | ×1.0 |")
     assert overall[3].startswith("| `gone` | scored on 1 of 2 forget sets |  |")
     assert overall[3].endswith("| failed |")
     assert "(2 to 3)" in overall[1]
     top = front_block(place)
-    assert "the first 2 of 2 methods with complete rows" in top
+    assert "the first 2 of 2 methods that have a rank on every forget set" in top
     assert "gone" not in top
 
 
@@ -104,7 +106,7 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
     two = scored("two", {}, {"identity": 10, "scrub": 10, "ssd": 10, "jit": 10})
     write_scores(tmp_path / "scores.jsonl", [*one, *two])
     collect(tmp_path, tmp_path / "results")
-    assert "On no forget set nearer than doing nothing: `ssd`, `jit`.\n" in results_page(tmp_path / "results")
+    assert "without breaking the model: `ssd`, `jit`.\n" in results_page(tmp_path / "results")
 
 
 def test_what_trains_from_scratch_is_listed_with_its_cost(tmp_path: Path) -> None:
@@ -129,8 +131,56 @@ def test_an_empty_folder_is_said(tmp_path: Path) -> None:
 
 def test_the_block_goes_between_its_markers_and_nowhere_else() -> None:
     assert with_block(f"a {BEGIN} old {END} b", "new") == f"a {BEGIN}\n\nnew\n\n{END} b"
-    with pytest.raises(UserError, match="expected the markers"):
-        with_block("no markers", "new")
+
+
+def test_a_page_without_the_markers_or_that_is_none_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    place = results(tmp_path)
+    (tmp_path / "page.md").write_text("no markers")
+    (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
+    for name, message in (
+        ("page.md", "expected the markers"),
+        ("binary", "it is no text"),
+        ("absent.md", "No such file"),
+        ("out", "Is a directory"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_page(tmp_path / name)
+        assert message in refused(run("leaderboard", place, "--readme", tmp_path / name))
+    assert not (place / "README.md").exists()
+
+
+def test_what_is_no_bench_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="give the --out folder of a bench"):
+        collect(tmp_path / "absent", tmp_path / "results")
+
+
+def test_a_forget_set_has_the_rows_of_one_bench(tmp_path: Path) -> None:
+    """A later bench of fewer methods has ranks among those alone."""
+    place, later = results(tmp_path), tmp_path / "later"
+    later.mkdir()
+    write_scores(later / "scores.jsonl", scored("one", {"scrub": (1, 1), "ssd": (2, 2)}, {"scrub": 2, "ssd": 4}))
+    before = results_page(place)
+    with pytest.raises(UserError, match=r"digits/one has rows that the bench in .*later lacks \(bound, gone\)"):
+        collect(later, place)
+    assert results_page(place) == before
+
+
+def test_methods_that_break_the_model_have_no_multiple_where_outliers_hide_the_rest(tmp_path: Path) -> None:
+    one = scored("one", {}, {"identity": 10, "scrub": 1, "ssd": 4})
+    stray = score(
+        forget_set="one", method="scrub", metric="outliers", aggregate="share", value=0.01, low=0.0, high=0.03
+    )
+    far = [replace(each, value=9.0, low=8.9, high=9.1) if is_retain(each, "ssd") else each for each in one]
+    found = {each.method: each for each in standings(boards([*far, stray]))}
+    assert (found["scrub"].ratio, found["scrub"].note) == (None, "breaks the model on 1 of 1")
+    assert (found["ssd"].ratio, found["ssd"].note) == (pytest.approx(4.0), "breaks the model on 1 of 1")
+    write_scores(tmp_path / "scores.jsonl", [*far, stray])
+    collect(tmp_path, tmp_path / "results")
+    assert "| `scrub` | breaks the model on 1 of 1 |  | ✕ outliers |" in results_page(tmp_path / "results")
+
+
+def is_retain(each: Score, method: str) -> bool:
+    return (each.method, each.split, each.metric, each.aggregate) == (method, "retain", "klom", "p95")
 
 
 def test_the_pages_of_this_repository_are_what_the_records_make() -> None:
