@@ -49,7 +49,8 @@ def ra(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
 def ta(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
     """Testing accuracy: accuracy on the test examples, of each model; 0 to 1.
 
-    A method should get what the oracles get: being better than they is a gap too.
+    A method should get what the oracles get: being better than they is a gap too. On a class forget set papers leave
+    the class out of the test examples; here they all count, so that a model that still knows the class has a gap.
 
     Args:
         correct: whether each model's first choice is the label, of the test examples; one row per model.

@@ -67,7 +67,8 @@ def mia_efficacy_published(
 
     Members are the first ``|test|`` retained examples in the order of the data set, non-members all test examples;
     ``SVC(C=3, gamma="auto", kernel="rbf")`` on the bare confidence; ``TN / |forget|``. Benches leave it out where
-    there are more than 1,000 test examples, since the time of a fit grows with the square of their number.
+    there are more than 1,000 test examples, since the time of a fit grows with the square of their number. On a class
+    forget set the non-members hold that class too, which papers leave out.
 
     Args:
         margins: one row per model.

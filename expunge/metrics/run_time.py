@@ -26,9 +26,10 @@ BATCHES = 8  # that are timed
 def run_time(seconds: Sequence[float]) -> Estimate:
     """Seconds to unlearn one model, "RTE" in papers: the mean over chunks of models, which run one after the other.
 
-    Lower is better; one retraining takes what the record says. Models of a chunk train together, as those of a
-    retraining do that it is compared with. It depends on the machine and on what else runs there, which `cost`, the
-    counted share of one retraining, does not.
+    Lower is better; one retraining takes what the record says, by a short burst, on `digits` 10 to 31 % more than a
+    whole one took. Models of a chunk train together, as those of a retraining do that it is compared with; only
+    ``sisa`` trains them one by one. It depends on the machine and on what else runs there, which `cost`, the counted
+    share of one retraining, does not.
 
     Args:
         seconds: for one model, of each chunk, 2 or more.

@@ -67,9 +67,9 @@ def results(name: str) -> list[Result]:
 
 
 def cost(name: str) -> str:
-    """What it was measured to cost, and whether it trains models from their first weights."""
+    """What it was measured to cost, and whether that holds the training of models from their first weights."""
     costs = [each.cost for each in results(name) if each.cost is not None]
-    scratch = "trains models from their first weights" if METHODS[name].from_scratch else ""
+    scratch = "holds the training of models from their first weights" if METHODS[name].from_scratch else ""
     if not costs:
         return ", ".join(filter(None, [scratch, "not measured yet"]))
     least, most = compute(min(costs)), compute(max(costs))
@@ -115,7 +115,7 @@ def _section(name: str) -> str:
         "Sources": "".join(f"\n  - {each}" for each in sources) or "none",
     }
     if method.from_scratch:
-        rows["Cost"] = "trains models from their first weights, so it costs about what a retraining costs"
+        rows["Cost"] = "holds the training of models from their first weights, so nothing is saved"
     what = "" if method.anchor else f"{inspect.getdoc(method.config)}\n\n"
     items = "".join(f"- {key}: {value}\n" for key, value in rows.items()).replace(": \n", ":\n")
     return f"\n## {name}\n\n{method.summary[0].upper()}{method.summary[1:]}.\n\n{what}{items}"

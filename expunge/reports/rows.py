@@ -49,7 +49,7 @@ class Row:
 
     @property
     def rank(self) -> Interval | None:
-        """Place by P95, mean over the splits: one plus the number of methods significantly better; up to the last place left open."""
+        """Place by P95, mean over the splits: one plus the number significantly better, up to the last left open."""
         return self.cells.get(("rank", "p95", "forget"))
 
     def classic(self, name: str, aggregate: str = "mean") -> Interval | None:

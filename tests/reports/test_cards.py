@@ -36,7 +36,7 @@ def test_the_page_tells_all_of_every_method(name: str) -> None:
     if not method.anchor:
         assert (method.config.__doc__ or "").strip().splitlines()[0] in section
     if method.from_scratch:
-        assert "trains models from their first weights" in section
+        assert "holds the training of models from their first weights" in section
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -81,8 +81,8 @@ def test_a_card_shows_what_was_measured() -> None:
 
 def test_a_method_that_trains_from_scratch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "scrub", dataclasses.replace(METHODS["scrub"], from_scratch=True))
-    assert card("scrub")["cost"].startswith("trains models from their first weights, ")
-    assert "- Cost: trains models from their first weights" in methods_page()
+    assert card("scrub")["cost"].startswith("holds the training of models from their first weights, ")
+    assert "- Cost: holds the training of models from their first weights" in methods_page()
 
 
 def test_a_method_that_nobody_compared_with_public_code_says_so() -> None:
