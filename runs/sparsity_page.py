@@ -160,9 +160,10 @@ def claims(rows: list[Entry], found: Found, backdoor: Entry | None) -> str:
     lines.append(
         [f"the order of Proposition 2 is smaller at {SPARSE:g} than dense", smaller(orders[SPARSE], orders[0.0])]
     )
-    values = [orders[sparsity][0] for sparsity in sorted(orders)]
-    falls = all(later < earlier for earlier, later in pairwise(values))
-    lines.append(["and falls with every step of sparsity", "holds" if falls else "does not hold"])
+    steps = list(pairwise(orders[sparsity] for sparsity in sorted(orders)))
+    falls, rises = all(b[2] < a[1] for a, b in steps), any(b[1] > a[2] for a, b in steps)
+    verdict = "holds" if falls else "does not hold" if rises else "open"
+    lines.append(["and falls with every step of sparsity", verdict])
     for method in ("fine-tune", "fine-tune, 10 epochs") if backdoor else ():
         ends = [attack(backdoor, method, sparsity) for sparsity in (SPARSE, 0.0)]
         lines.append([f"a backdoor is cleansed better at {SPARSE:g} than dense, {method}", smaller(*ends)])
@@ -172,17 +173,22 @@ def claims(rows: list[Entry], found: Found, backdoor: Entry | None) -> str:
 
 def most_gained(found: Found, forget_set: str, methods: list[str]) -> list[str]:
     """Fine-tuning gains most, says the paper (77.5 to 26.4 points class-wise, 2.7 to 1.9 random)."""
-    gains = {}
+    gains: dict[str, Interval] = {}
     for method in methods:
         dense, sparse = (number(found, sparsity, forget_set, method, "average gap") for sparsity in (0.0, SPARSE))
         if dense and sparse:
-            gains[method] = 100 * (dense[0] - sparse[0])
-    best = max(gains, key=lambda method: gains[method])
-    verdict = "holds" if best == "fine-tune" else "does not hold"
-    return [
-        f"fine-tune gains most average gap from sparsity, {forget_set}",
-        f"{verdict}: fine-tune {gains['fine-tune']:+.1f} points, the most: {best} {gains[best]:+.1f}",
-    ]
+            gains[method] = dense[0] - sparse[0], dense[1] - sparse[2], dense[2] - sparse[1]
+    claim = f"fine-tune gains most average gap from sparsity, {forget_set}"
+    mine, others = gains.get("fine-tune"), {name: gain for name, gain in gains.items() if name != "fine-tune"}
+    if mine is None or not others:
+        return [claim, "not measured"]
+    best = max(others, key=lambda method: others[method][0])
+    surely = all(mine[1] > other[2] for other in others.values())
+    verdict = "holds" if surely else "does not hold" if others[best][1] > mine[2] else "open"
+    told = (
+        f"fine-tune {in_brackets(mine, 100, 1)} points, of the others most: {best} {in_brackets(others[best], 100, 1)}"
+    )
+    return [claim, f"{verdict}: {told}"]
 
 
 def accuracy_kept(found: Found, forget_set: str) -> list[str]:

@@ -39,6 +39,24 @@ def test_a_verdict_needs_intervals_that_do_not_overlap(
 
 
 def test_the_page_is_the_one_that_its_records_make(maker: ModuleType) -> None:
-    names = ("digits", "backdoor", "transfer")
-    records = [json.loads((ROOT / f"results/sparsity/{name}.json").read_text()) for name in names]
-    assert maker.page(*records) == (ROOT / "results/sparsity.md").read_text()
+    kept = {file.stem: json.loads(file.read_text()) for file in sorted((ROOT / "results/sparsity").glob("*.json"))}
+    applications = kept.pop("backdoor"), kept.pop("transfer")
+    assert maker.page(kept, *applications) == (ROOT / "results/sparsity.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "verdict"),
+    [
+        ([[0.5, 0.49, 0.51], [0.1, 0.09, 0.11]], [[0.3, 0.29, 0.31], [0.2, 0.19, 0.21]], "holds"),
+        ([[0.3, 0.29, 0.31], [0.2, 0.19, 0.21]], [[0.5, 0.49, 0.51], [0.1, 0.09, 0.11]], "does not hold"),
+        ([[0.5, 0.1, 0.9], [0.1, 0.0, 0.3]], [[0.3, 0.29, 0.31], [0.2, 0.19, 0.21]], "open"),
+    ],
+)
+def test_who_gains_most_is_open_where_intervals_overlap(maker: ModuleType, mine: Any, other: Any, verdict: str) -> None:
+    found = {
+        (sparsity, "class-3", method): {"numbers": {"average gap": gap}}
+        for method, gaps in (("fine-tune", mine), ("scrub", other))
+        for sparsity, gap in zip((0.0, maker.SPARSE), gaps, strict=True)
+    }
+    _, told = maker.most_gained(found, "class-3", ["fine-tune", "scrub"])
+    assert told.startswith(f"{verdict}: fine-tune ")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.errors import BadSetting, StoreError, UnknownName, lookup
+from expunge.errors import BadSetting, StoreError, lookup
 from expunge.methods import find_method
 from expunge.records import Setting
 from expunge.suites import Suite, load_suite
@@ -111,18 +111,6 @@ def read_search(file: Path) -> Search:
 def shipped(method: str) -> list[Search]:
     """The searches for a method that are shipped, one for each suite that has one."""
     return [read_search(file) for file in sorted(SHIPPED.glob(f"*/{method}.json"))]
-
-
-def recipe(suite: str, method: str) -> Settings:
-    """The settings that were found for ``method`` on the suite of this name or digest; UnknownName where none were.
-
-    A sparse suite, ``NAME@...``, has those of the suite ``NAME``.
-    """
-    name = suite.partition("@")[0]
-    for search in shipped(method):
-        if search.chosen and name in (search.suite, search.suite_digest):
-            return dict(search.chosen.settings)
-    raise UnknownName(f"no recipe of {method!r} is tuned for suite {suite!r}; make one with `expunge tune`")
 
 
 @dataclass(frozen=True)
