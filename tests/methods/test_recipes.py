@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from expunge.errors import BadSetting, StoreError
+from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.methods import METHODS, configure, recipes
 from expunge.methods.recipes import Search, Trial, in_words, read_search, recipes_for, write_search
+from expunge.metrics.bench import plan_tasks
 from expunge.records import Score
 from expunge.suites import SUITES, Suite, load_suite
 
@@ -54,6 +55,44 @@ def test_a_recipe_is_of_a_suite_and_its_sparse_ones() -> None:
         assert recipes_for(load_suite(name), ["scrub"], {})["scrub"].settings["lr"] == 0.02
     for name, method in (("tabular", "scrub"), ("digits", "fine-tune")):
         assert recipes_for(load_suite(name), [method], {})[method].label == "default"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_bench_takes_the_recipe_and_overrides_go_on_top(suite: Suite) -> None:
+    tasks = {task.name: task for task in plan_tasks(suite, ["scrub", "fine-tune"], ["random-10"], models=2)}
+    assert (tasks["scrub"].settings["lr"], tasks["scrub"].settings["alpha"]) == (0.02, 0.3)
+    assert {name: task.recipe for name, task in tasks.items()} == {
+        "identity": "",
+        "oracle": "",
+        "scrub": "tuned",
+        "fine-tune": "default",
+    }
+    settings = {"scrub": {"lr": 0.5}, "fine-tune": {"lr": 0.3}}
+    tasks = {
+        task.name: task
+        for task in plan_tasks(suite, ["scrub", "fine-tune"], ["random-10"], models=2, settings=settings)
+    }
+    assert (tasks["scrub"].settings["lr"], tasks["scrub"].settings["alpha"]) == (0.5, 0.3)
+    assert (tasks["scrub"].recipe, tasks["fine-tune"].recipe) == ("tuned; set: lr", "default; set: lr")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_defaults_can_be_asked_for(suite: Suite) -> None:
+    (task,) = [t for t in plan_tasks(suite, ["scrub"], ["random-10"], models=2, recipe="default") if t.name == "scrub"]
+    assert task.settings == asdict(METHODS["scrub"].config())
+    assert task.recipe == "default"
+    with pytest.raises(UnknownName, match="unknown recipe 'tunned'; did you mean 'tuned'"):
+        plan_tasks(suite, ["scrub"], ["random-10"], models=2, recipe="tunned")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_recipe_of_another_digest_is_refused_and_one_of_the_dense_suite_is_named(suite: Suite) -> None:
+    other = replace(suite, version=2)
+    with pytest.raises(BadSetting, match=f"tuned on digest {suite.digest}, this suite has {other.digest}; tune again"):
+        recipes_for(other, ["scrub"], {})
+    assert recipes_for(other, ["scrub"], {}, "default")["scrub"].label == "default"
+    sparse = replace(suite, name="digits@omp-0.95", version=3)
+    assert recipes_for(sparse, ["scrub", "fine-tune"], {})["scrub"].label == "tuned on digits"
 
 
 def test_a_recipe_of_a_dense_suite_that_changed_is_refused_for_its_sparse_ones(folder: Path, suite: Suite) -> None:
