@@ -13,7 +13,7 @@ from torch import nn
 from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
 from expunge.errors import StoreError
-from expunge.methods import METHODS, task
+from expunge.methods import METHODS, configure, task
 from expunge.methods._per_sample import flat_weights, in_parts
 from expunge.methods.assd import percentile
 from expunge.methods.fisher_forgetting import fisher, official, whole_classes
@@ -223,6 +223,17 @@ def test_a_result_of_rum_lies_elsewhere_when_the_code_of_an_inner_method_changes
     monkeypatch.setattr(task, "_source_digest", lambda name: "changed" if name == "scrub" else digest(name))
     assert one.key(range(25)) == before[0]
     assert other.key(range(25)) != before[1]
+
+
+def test_a_method_that_reads_a_store_is_run_again_where_there_is_more_in_it(suite: Suite) -> None:
+    """Of twice as many oracles others are held out, and matching must not know those that it is scored against."""
+    more = dataclasses.replace(suite, models=2 * suite.models, subsets=2 * suite.subsets)
+
+    def keys(name: str) -> set[str]:
+        config = configure(name, METHODS[name], {})
+        return {Task(each, each.forget_sets["random-50"], name, config, 0).key(range(25)) for each in (suite, more)}
+
+    assert (len(keys("oracle-matching")), len(keys("rum")), len(keys("scrub"))) == (2, 2, 1)
 
 
 def test_what_a_method_imports_of_the_suites_is_its_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
