@@ -9,6 +9,7 @@ Entry = dict[str, Any]
 Found = dict[tuple[float, str, str], Entry]  # of one suite, by sparsity, forget set and row
 
 SPARSE = 0.95  # the sparsity that the paper's main table is about
+TUNED = "fine-tune, 10 epochs"  # as many as in the paper
 CONTROLS = ("identity", "oracle", "retrain", "retrain, oracle masks")
 INTRODUCTION = """\
 # Sparse models: prune first, then unlearn
@@ -144,7 +145,7 @@ def claims(rows: list[Entry], found: Found, backdoor: Entry | None) -> str:
                 for method in methods
             }
             grouped = [
-                f"{verdict}: {', '.join(m for m in methods if told[m] == verdict)}"
+                f"{verdict}: {', '.join(f'`{m}`' for m in methods if told[m] == verdict)}"
                 for verdict in dict.fromkeys(told.values())
             ]
             lines.append([f"{words} smaller at {SPARSE:g} than dense, {forget_set}", "; ".join(grouped)])
@@ -178,17 +179,15 @@ def most_gained(found: Found, forget_set: str, methods: list[str]) -> list[str]:
         dense, sparse = (number(found, sparsity, forget_set, method, "average gap") for sparsity in (0.0, SPARSE))
         if dense and sparse:
             gains[method] = dense[0] - sparse[0], dense[1] - sparse[2], dense[2] - sparse[1]
-    claim = f"fine-tune gains most average gap from sparsity, {forget_set}"
-    mine, others = gains.get("fine-tune"), {name: gain for name, gain in gains.items() if name != "fine-tune"}
+    claim = f"`{TUNED}` gains most average gap from sparsity, {forget_set}"
+    mine, others = gains.get(TUNED), {name: gain for name, gain in gains.items() if not name.startswith("fine-tune")}
     if mine is None or not others:
         return [claim, "not measured"]
     best = max(others, key=lambda method: others[method][0])
     surely = all(mine[1] > other[2] for other in others.values())
     verdict = "holds" if surely else "does not hold" if others[best][1] > mine[2] else "open"
-    told = (
-        f"fine-tune {in_brackets(mine, 100, 1)} points, of the others most: {best} {in_brackets(others[best], 100, 1)}"
-    )
-    return [claim, f"{verdict}: {told}"]
+    points = [in_brackets(gain, 100, 1) for gain in (mine, others[best])]
+    return [claim, f"{verdict}: {points[0]} points, of the other methods most: `{best}` {points[1]}"]
 
 
 def accuracy_kept(found: Found, forget_set: str) -> list[str]:

@@ -55,8 +55,8 @@ def test_the_page_is_the_one_that_its_records_make(maker: ModuleType) -> None:
 def test_who_gains_most_is_open_where_intervals_overlap(maker: ModuleType, mine: Any, other: Any, verdict: str) -> None:
     found = {
         (sparsity, "class-3", method): {"numbers": {"average gap": gap}}
-        for method, gaps in (("fine-tune", mine), ("scrub", other))
+        for method, gaps in ((maker.TUNED, mine), ("scrub", other))
         for sparsity, gap in zip((0.0, maker.SPARSE), gaps, strict=True)
     }
-    _, told = maker.most_gained(found, "class-3", ["fine-tune", "scrub"])
-    assert told.startswith(f"{verdict}: fine-tune ")
+    _, told = maker.most_gained(found, "class-3", [maker.TUNED, "scrub"])
+    assert told.startswith(f"{verdict}: ")
