@@ -20,6 +20,7 @@ from expunge.ensembles import Plan, read_measured
 from expunge.methods.recipes import read_search
 from expunge.records import Score, read_scores
 from expunge.suites import Suite
+from tests.faults.processes import seen_now
 
 EXPUNGE = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "expunge"]
 TWO = ["--method", "scrub", "--method", "gradient-ascent"]
@@ -399,7 +400,7 @@ def test_an_interrupted_bench_says_so_leaves_no_half_and_goes_on_where_it_stoppe
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell would have it ignored
     )
     deadline = time.monotonic() + 60
-    while not list(own_store.rglob("unlearned/*/*/manifest.json")) and time.monotonic() < deadline:
+    while not seen_now(own_store, "**/unlearned/*/*/manifest.json") and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

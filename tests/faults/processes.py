@@ -1,5 +1,6 @@
 """The installed command as real processes, and ways to harm them."""
 
+import glob
 import os
 import signal
 import subprocess
@@ -52,9 +53,14 @@ def chunk_of(worker: psutil.Process) -> str | None:
     return held[0].stem if held else None
 
 
+def seen_now(folder: Path, pattern: str) -> list[Path]:
+    """What matches at this moment; where folders come and go meanwhile, the glob of a Path stumbles."""
+    return [folder / each for each in glob.glob(pattern, root_dir=folder, recursive=True)]
+
+
 def half_written(store: Path) -> list[Path]:
     """Chunks that have data and no manifest."""
-    folders = [file.parent for file in store.glob("*/*/**/chunks/*/margins.npy")]
+    folders = [file.parent for file in seen_now(store, "*/*/**/chunks/*/margins.npy")]
     return [folder for folder in folders if not (folder / "manifest.json").exists()]
 
 

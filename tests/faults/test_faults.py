@@ -26,6 +26,7 @@ from tests.faults.processes import (
     finish,
     half_written,
     kill,
+    seen_now,
     wait_for,
     workers,
 )
@@ -106,7 +107,7 @@ def strike(running: subprocess.Popen[str], store: Path, chance: random.Random, t
 
 def test_a_killed_build_takes_its_workers_along_and_is_completed(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     running = build(tmp_path, "--workers", "2")
-    wait_for(lambda: list(tmp_path.glob("*/*/**/chunks/*/manifest.json")))
+    wait_for(lambda: seen_now(tmp_path, "*/*/**/chunks/*/manifest.json"))
     orphans = workers(running)
     assert orphans
     running.kill()
@@ -161,7 +162,7 @@ def test_two_builds_of_one_store_at_once_share_the_work(tmp_path: Path, undistur
 def test_a_build_runs_on_a_cluster_and_tells_when_it_is_lost(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     with cluster(tmp_path) as (address, scheduler):
         running = build(tmp_path / "store", "--cluster", address)
-        wait_for(lambda: list(tmp_path.glob("store/*/*/**/chunks/*/manifest.json")))
+        wait_for(lambda: seen_now(tmp_path, "store/*/*/**/chunks/*/manifest.json"))
         scheduler.send_signal(signal.SIGKILL)
         code, said = finish(running)
         assert code == 2
@@ -175,7 +176,7 @@ def test_a_build_runs_on_a_cluster_and_tells_when_it_is_lost(tmp_path: Path, und
 
 def test_a_build_that_is_told_to_end_ends_tidily(tmp_path: Path) -> None:
     running = build(tmp_path, "--workers", "2", limit=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    wait_for(lambda: list(tmp_path.glob("*/*/**/chunks/*/manifest.json")))
+    wait_for(lambda: seen_now(tmp_path, "*/*/**/chunks/*/manifest.json"))
     running.terminate()  # SIGTERM, what a batch system sends before it kills
     code, said = finish(running)
     assert code == 130
