@@ -6,7 +6,7 @@ Run: python runs/collect.py [OUT ...]  (OUT is the --out folder of a bench; with
 import sys
 from pathlib import Path
 
-from expunge.reports.leaderboard import collect, front_block, read_records, results_page, with_block
+from expunge.reports.leaderboard import collect, front_block, read_page, read_records, results_page, with_block
 from expunge.reports.results import SHIPPED, summarise, write_results
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +18,7 @@ def main(outs: list[str]) -> None:
     for out in map(Path, outs):
         collect(out, RESULTS)
     (RESULTS / "README.md").write_text(results_page(RESULTS))
-    README.write_text(with_block(README.read_text(), front_block(RESULTS)))
+    README.write_text(with_block(read_page(README), front_block(RESULTS)))
     write_results(SHIPPED, [each for scores in read_records(RESULTS).values() for each in summarise(scores)])
 
 

@@ -2,7 +2,8 @@
 
 Needs Debian's package dataset-fashion-mnist, or EXPUNGE_DATA, or the hub. On 2 cores 25 minutes for what all forget
 sets share, 6 for the oracles of each, 40 to score all methods on one. It goes on where it stopped.
-Run: python runs/fashion_mnist_10k.py [FORGET_SET ...] [-- METHOD ...]  (default: all of both)
+Run: python runs/fashion_mnist_10k.py [FORGET_SET ...] [-- METHOD ...]  (default: all forget sets, and
+all methods but those that start from models of their own)
 """
 
 import sys
@@ -13,6 +14,7 @@ import collect
 from expunge.engine import default_workers
 from expunge.ensembles import Plan, build_all
 from expunge.ensembles.build import derive_forget_sets
+from expunge.methods import find_method
 from expunge.metrics.bench import bench
 from expunge.suites import load_suite
 from expunge.suites.suite import with_derived
@@ -23,6 +25,8 @@ SUITE = "fashion-mnist-10k"
 def main(forget_sets: list[str], methods: list[str]) -> None:
     """One bench for each forget set, so that each is finished by itself."""
     suite, workers = load_suite(SUITE), default_workers()
+    for name in methods:
+        find_method(name)  # a wrong name is known before the hours
     shared = [(Plan(suite, "pretrained"), suite.models), (Plan(suite, "subset"), suite.subsets)]
     build_all(shared, workers=workers, watch=watch)
     derive_forget_sets(suite)

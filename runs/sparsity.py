@@ -82,6 +82,8 @@ STUDIES = (
 
 def main(suites: Sequence[str]) -> None:
     """Build and bench what is not in the store yet, write the records, then the page made of them."""
+    if strange := set(suites) - {study.suite for study in STUDIES}:
+        sys.exit(f"no study of {', '.join(sorted(strange))}; there are {', '.join(study.suite for study in STUDIES)}")
     for study in STUDIES:
         if study.suite in suites:
             entries = [entry for sparsity in SPARSITIES for entry in measured(study, sparsity)]

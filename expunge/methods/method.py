@@ -68,7 +68,7 @@ class Method:
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
     ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank
-    from_scratch: bool = False  # it trains models from their first weights, and costs about what a retraining costs
+    from_scratch: bool = False  # its cost holds the training of models from their first weights
 
     @property
     def anchor(self) -> bool:

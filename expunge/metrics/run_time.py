@@ -26,7 +26,7 @@ BATCHES = 8  # that are timed
 def run_time(seconds: Sequence[float]) -> Estimate:
     """Seconds to unlearn one model, "RTE" in papers: the mean over chunks of models, which run one after the other.
 
-    Lower is better; one retraining takes what the record says, by a short burst, on `digits` 10 to 31 % more than a
+    Lower is better; one retraining takes what the record says, by a short burst, on `digits` 12 to 45 % more than a
     whole one took. Models of a chunk train together, as those of a retraining do that it is compared with; only
     ``sisa`` trains them one by one. It depends on the machine and on what else runs there, which `cost`, the counted
     share of one retraining, does not.
