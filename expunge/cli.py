@@ -146,6 +146,7 @@ def tune(
     budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
     sampler: Annotated[str, typer.Option(help="random, or optuna where expunge[tune] is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
+    start: Annotated[str, typer.Option(help="A suite whose recipe is trial 1, after the defaults.")] = "",
     models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
     oracles: Annotated[
         int | None, typer.Option(help="Oracles of each tuning set; default: half of what the suite has.")
@@ -178,6 +179,7 @@ def tune(
             budget=budget,
             sampler=sampler,
             seed=seed,
+            start=start,
             models=models,
             oracles=oracles,
             limit=limit,

@@ -7,7 +7,7 @@ from typing import Any
 from expunge.engine import Watch, Workers, silent
 from expunge.errors import BadSetting
 from expunge.methods import Method, configure, find_method
-from expunge.methods.recipes import Chosen, Search, Trial
+from expunge.methods.recipes import Chosen, Search, Trial, found_for
 from expunge.methods.search import OneOf, Space
 from expunge.metrics.trial_jobs import MOST, Field, build_all_needed, objective, run_trials, untouched
 from expunge.metrics.trials import Settings, make_sampler
@@ -30,6 +30,7 @@ def tune(
     budget: int = 24,
     sampler: str = "random",
     seed: int = 0,
+    start: str = "",
     models: int | None = None,
     oracles: int | None = None,
     limit: float = LIMIT,
@@ -38,27 +39,27 @@ def tune(
 ) -> Search:
     """Search the settings of ``method`` with the least objective on the tuning sets of ``suite``.
 
-    Trial 0 is the defaults. ``models`` pretrained models (default: 20) from the suite's second half are unlearned and
-    compared with ``oracles`` oracles of each tuning set (default: half the suite's number), built on first use: few
-    oracles raise the floor, and all methods share them. A trial that fails, costs more than ``limit`` of a retraining
-    or makes outliers of models is listed and never chosen. Every finished trial is kept in the store: the same search
-    goes on where it was interrupted.
+    Trial 0 is the defaults, trial 1 the recipe found for the suite ``start``, where one is named. ``models`` pretrained
+    models (default: 20) from the suite's second half are unlearned and compared with ``oracles`` oracles of each tuning
+    set (default: half the suite's number), built on first use: few oracles raise the floor, and all methods share them.
+    A trial that fails, costs more than ``limit`` of a retraining or makes outliers of models is listed and never
+    chosen. Every finished trial is kept in the store: the same search goes on where it was interrupted.
     """
     row = find_method(method)
     _require_tunable(method, row, budget, limit)
     chance = make_sampler(sampler, row.search, seed, method)
+    fixed: list[Settings] = [{}, *([_recipe_of(start, method, row)] if start else [])][:budget]
     suite = load_suite(suite) if isinstance(suite, str) else suite
     cap = None if row.from_scratch else limit
     counted = _tuning_models(suite, models), _tuning_oracles(suite, oracles)
     field = Field(suite, tuple(tuning_sets(suite)), method, *counted, cap, seed)
     build_all_needed(field, workers, watch)
     trials: list[Trial] = []
-    proposed: list[Settings] = [{}, *chance.ask(budget - 1)]
-    while proposed:
-        done = run_trials(field, len(trials), proposed, workers, watch)
-        trials += done
-        chance.tell([each.objective for each in done if each.number])
-        proposed = chance.ask(budget - len(trials))
+    asked = chance.ask(budget - len(fixed))
+    while fixed or asked:
+        trials += run_trials(field, len(trials), [*fixed, *asked], workers, watch)
+        chance.tell([each.objective for each in trials[len(trials) - len(asked) :]])
+        fixed, asked = [], chance.ask(budget - len(trials))
     return Search(
         method=method,
         suite=suite.name,
@@ -66,6 +67,7 @@ def tune(
         objective=OBJECTIVE.format(most=MOST),
         sampler=sampler,
         seed=seed,
+        start=start,
         budget=budget,
         limit=cap,
         pretrained=[field.models[0], field.models[-1]],
@@ -87,6 +89,12 @@ def choose(name: str, method: Method, trials: Sequence[Trial]) -> Chosen | None:
         return None
     value, number, settings = min(found, key=lambda each: each[:2])
     return Chosen(trial=number, objective=value, settings=asdict(configure(name, method, settings)))
+
+
+def _recipe_of(suite: str, name: str, method: Method) -> Settings:
+    """The searched settings of the recipe for another suite."""
+    settings = found_for(suite, name).settings
+    return {key: settings[key] for key in method.search if key in settings}
 
 
 def described(space: Space) -> dict[str, Any]:

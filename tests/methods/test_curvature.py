@@ -32,6 +32,12 @@ def residual() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, 3))
 
 
+def pooled() -> nn.Module:
+    """Windows that overlap, reach over the edge and leave examples out; elementwise layers in between and first."""
+    layers = [nn.Tanh(), nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(3, 2, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 2)]
+    return nn.Sequential(*layers, nn.MaxPool2d((1, 2), ceil_mode=True), nn.AvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
 def small() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(32, 3, bias=False), nn.Tanh(), nn.Linear(3, 3))
 
@@ -75,7 +81,7 @@ def dense_of(network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return whole, torch.einsum("bci,bcd,bdj->ij", jacobian, inner, jacobian)
 
 
-@pytest.mark.parametrize("network", [convolutional, residual, mixed, NormedAttention, small])
+@pytest.mark.parametrize("network", [convolutional, residual, pooled, mixed, NormedAttention, small])
 def test_products_are_those_of_dense_matrices(network: Callable[[], nn.Module]) -> None:
     ensemble, (x, y) = trained(network), a_batch()
     v = torch.randn(flat_weights(ensemble).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -86,7 +92,7 @@ def test_products_are_those_of_dense_matrices(network: Callable[[], nn.Module]) 
             torch.testing.assert_close(product[model], dense @ v[model], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("network", [convolutional, residual, mixed, NormedAttention])
+@pytest.mark.parametrize("network", [convolutional, residual, pooled, mixed, NormedAttention])
 def test_a_sum_of_gradients_is_autograds(network: Callable[[], nn.Module]) -> None:
     ensemble = trained(network)
     found = gradient_sum(ensemble, DATA, batch_size=4)

@@ -16,7 +16,7 @@ from expunge.errors import BadSetting, MethodFailed, StoreError, UnknownName
 from expunge.methods import METHODS, Method, configure, run_method
 from expunge.methods.fine_tune import FineTune
 from expunge.methods.method import Preparation
-from expunge.methods.recipes import Trial, read_search, write_search
+from expunge.methods.recipes import Trial, found_for, read_search, write_search
 from expunge.methods.search import Between, OneOf
 from expunge.metrics import trial_jobs
 from expunge.metrics.klom import klom
@@ -335,6 +335,7 @@ def test_a_method_that_predicts_margins_is_tuned(small: Suite, monkeypatch: pyte
         (NAME, {"oracles": 7}, BadSetting, "expected 2 to 6 oracles"),
         (NAME, {"sampler": "rnadom"}, UnknownName, "did you mean 'random'"),
         (NAME, {"suite": "digit"}, UnknownName, "did you mean 'digits'"),
+        (NAME, {"start": "digit"}, UnknownName, "suite with a recipe of 'fine-tune' 'digit'; did you mean 'digits'"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_before_any_work(
@@ -342,6 +343,20 @@ def test_what_cannot_be_tuned_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(error, match=message):
         tune(method, **{"suite": small, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_the_recipe_of_another_suite_is_tried_after_the_defaults(sampler: str, small: Suite) -> None:
+    if sampler == "optuna":
+        pytest.importorskip("optuna")
+    alone = tune(NAME, small, budget=2, limit=1, sampler=sampler, **SMALL)
+    started = tune(NAME, small, budget=3, limit=1, sampler=sampler, start="digits", **SMALL)
+    recipe = found_for("digits", NAME).settings
+    assert started.trials[1].settings == {key: recipe[key] for key in METHODS[NAME].search}
+    assert started.trials[0] == alone.trials[0]
+    assert started.trials[2].settings == alone.trials[1].settings
+    assert (alone.start, started.start) == ("", "digits")
+    assert len(tune(NAME, small, budget=1, limit=1, start="digits", **SMALL).trials) == 1
 
 
 def test_a_method_without_settings_has_nothing_to_tune(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ class Search:
     chosen: Chosen | None
     hardware: str
     versions: dict[str, str]
+    start: str = ""  # the suite whose recipe is trial 1, where there is one
     schema: int = SCHEMA
 
 
@@ -111,6 +112,15 @@ def read_search(file: Path) -> Search:
 def shipped(method: str) -> list[Search]:
     """The searches for a method that are shipped, one for each suite that has one."""
     return [read_search(file) for file in sorted(SHIPPED.glob(f"*/{method}.json"))]
+
+
+def found_for(suite: str, method: str) -> Chosen:
+    """The recipe that is shipped for a method on the suite of this name."""
+    searches = {search.suite: search for search in shipped(method)}
+    chosen = lookup(f"suite with a recipe of {method!r}", suite, searches).chosen
+    if chosen is None:
+        raise BadSetting(f"the search for {method!r} on {suite!r} found no recipe to start from: every trial failed")
+    return chosen
 
 
 @dataclass(frozen=True)
