@@ -16,8 +16,9 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Adam, Batch
 from expunge.ensembles.train import descend as walk
 from expunge.methods._descend import require
+from expunge.methods._examples import joined
 from expunge.methods.search import Between, OneOf, Space
-from expunge.suites.suite import Examples, Split
+from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +67,8 @@ class ByExample:
         return both.to(ensemble.device).expand(len(ensemble), -1)
 
 
-def joined(split: Split) -> Examples:
-    """The examples of a split, those of the forget set first."""
-    x, y = (torch.cat([getattr(split.forget, name), getattr(split.retain, name)]) for name in ("x", "y"))
-    return Examples(x, y)
-
-
 def chosen(split: Split, cfg: Match, rng: Generators) -> Int[Tensor, "models chosen"]:
-    """Rows of :func:`joined`: all of the forget set, then each model's own random part of the rest."""
+    """Rows of the examples to forget and to keep, in this order: all of the first, a part at random of the others."""
     first = len(split.forget)
     part = rng.permutation(len(split.retain))[:, : cfg.retain_multiplier * first] + first
     return torch.cat([torch.arange(first, device=part.device).expand(len(part), -1), part], dim=1)
@@ -88,11 +83,12 @@ def match(
     *,
     target: Float[Tensor, "models chosen"],
 ) -> Iterator[Ensemble]:
-    """Train a copy of ``ensemble`` to have the margins ``target`` at ``rows`` of :func:`joined`; yield each epoch.
+    """Train a copy of ``ensemble`` to have the margins ``target`` at ``rows``; yield each epoch.
 
-    The loss is the mean over the batch of the square of what is amiss. The order is drawn anew in each epoch.
+    Rows are of the forget set's examples and those to keep, in this order. The loss is the mean over the batch of the
+    square of what is amiss. The order of a pass is drawn anew in each epoch.
     """
-    examples, first = joined(split), len(split.forget)
+    examples, first = joined([split.forget, split.retain]), len(split.forget)
     again = torch.arange(first, device=rows.device).repeat(cfg.forget_multiplier - 1)
     seen = torch.cat([again, torch.arange(rows.shape[1], device=rows.device)])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from expunge.ensembles.device import exact_arithmetic
@@ -106,8 +106,8 @@ def with_weights(ensemble: Ensemble, weights: Float[Tensor, "models d"]) -> Ense
     return result
 
 
-def in_parts(ensemble: Ensemble, values: Float[Tensor, "models d"]) -> list[Tensor]:
-    """One number for each weight, in the shapes of ``ensemble.parameters()``."""
+def in_parts(ensemble: Ensemble, values: Shaped[Tensor, "models d"]) -> list[Tensor]:
+    """One value for each weight, in the shapes of ``ensemble.parameters()``."""
     shapes = [parameter.shape for parameter in ensemble.parameters()]
     parts = values.split([shape[1:].numel() for shape in shapes], dim=1)
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -8,7 +8,6 @@ from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
 from expunge.errors import MethodFailed
 from expunge.methods._descend import Walk, descend_from, shuffled, xent
 from expunge.methods.method import Method
@@ -37,10 +36,8 @@ def boundary_expand(ensemble: Ensemble, split: Split, cfg: BoundaryExpand, rng: 
     student = ensemble.copy()
     widen(student, path, rng)
 
-    def epoch() -> Iterator[Batch]:
-        yield from shuffled(shadow, cfg.batch_size, rng)
-
-    for wide in descend_from(student, cfg, ([(xent, epoch())] for _ in range(cfg.epochs))):
+    epochs = ([(xent, shuffled(shadow, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    for wide in descend_from(student, cfg, epochs):
         yield narrow(wide, ensemble, path)
 
 

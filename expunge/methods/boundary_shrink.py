@@ -9,8 +9,8 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, descend, require, xent
+from expunge.methods._examples import relabelled
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -37,12 +37,8 @@ class BoundaryShrink(Walk):
 def boundary_shrink(ensemble: Ensemble, split: Split, cfg: BoundaryShrink, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the forget set."""
     nearest = nearest_others(ensemble.copy().eval(), split, cfg)
-
-    def epoch() -> Iterator[Batch]:
-        for rows in rng.permutation(len(split.forget)).split(cfg.batch_size, dim=1):
-            yield split.forget.x[rows], nearest.gather(1, rows)
-
-    yield from descend(ensemble, cfg, ([(xent, epoch())] for _ in range(cfg.epochs)))
+    passes = (relabelled(split.forget.x, nearest, cfg.batch_size, rng) for _ in range(cfg.epochs))
+    yield from descend(ensemble, cfg, ([(xent, batches)] for batches in passes))
 
 
 def nearest_others(original: Ensemble, split: Split, cfg: BoundaryShrink) -> Int[Tensor, "models examples"]:

@@ -12,6 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Phase, Walk, descend_from, require, shuffled
+from expunge.methods._examples import class_counts
 from expunge.methods._layers import convolutions, weights
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
@@ -66,7 +67,7 @@ def _confuse(student: Ensemble, std: float, layers: str, rng: Generators) -> Non
 
 def class_weights(labels: Int[Tensor, " examples"], classes: int) -> Float[Tensor, " classes"]:
     """``n / (K n_y)``: all classes that there are weigh the same together."""
-    counts = (labels[:, None] == torch.arange(classes, device=labels.device)).sum(0)
+    counts = class_counts(labels, classes)
     return len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
 
 

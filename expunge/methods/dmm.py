@@ -11,7 +11,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import margins
 from expunge.ensembles.seeds import Generators
 from expunge.methods._datamodels import Datamodels, effects_on_split
-from expunge.methods._matching import MATCH_SEARCH, Match, chosen, joined, match
+from expunge.methods._examples import joined
+from expunge.methods._matching import MATCH_SEARCH, Match, chosen, match
 from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import Between, OneOf
@@ -40,7 +41,7 @@ class DatamodelMatching(Match, Datamodels):
 def datamodel_matching(ensemble: Ensemble, split: Split, cfg: DatamodelMatching, rng: Generators) -> Iterator[Ensemble]:
     """Yield the student after each epoch; ``split.extra`` has the datamodels' effects as ``ByExample``."""
     rows = chosen(split, cfg, rng)
-    before = margins_at(ensemble, joined(split), rows, cfg.batch_size)
+    before = margins_at(ensemble, joined([split.forget, split.retain]), rows, cfg.batch_size)
     target = before - cfg.multiplier * split.extra.joined(ensemble).gather(1, rows)
     yield from match(ensemble, split, cfg, rng, rows, target=target)
 

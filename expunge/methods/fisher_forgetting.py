@@ -11,6 +11,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._descend import require
+from expunge.methods._examples import class_counts
 from expunge.methods._per_sample import flat_weights, in_parts, mean_square, with_weights
 from expunge.methods.method import Method
 from expunge.methods.search import Between
@@ -102,13 +103,8 @@ def official(
 
 def whole_classes(split: Split) -> Bool[Tensor, " classes"]:
     """Which classes have examples to forget, and none to keep."""
-    counts = [
-        torch.zeros(split.classes, dtype=torch.int64, device=part.y.device).index_add(
-            0, part.y, torch.ones_like(part.y)
-        )
-        for part in (split.forget, split.retain)
-    ]
-    return (counts[0] > 0) & (counts[1] == 0)
+    forget, retain = (class_counts(part.y, split.classes) for part in (split.forget, split.retain))
+    return (forget > 0) & (retain == 0)
 
 
 METHOD = Method(

@@ -12,6 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, descend_from, require, shuffled
+from expunge.methods._examples import class_counts
 from expunge.methods._layers import layer, weighted
 from expunge.methods._masked import smallest
 from expunge.methods.method import Method
@@ -44,8 +45,7 @@ class PruneReinitialiseMatchQuantise(Walk):
 def prmq(ensemble: Ensemble, split: Split, cfg: PruneReinitialiseMatchQuantise, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; the walk goes on from what is not rounded."""
     teacher, student = ensemble.copy().eval(), ensemble.copy()
-    counts = (split.retain.y[:, None] == torch.arange(split.classes, device=student.device)).sum(0)
-    of_class = counts.clamp(min=1).double() ** -0.1
+    of_class = class_counts(split.retain.y, split.classes).clamp(min=1).double() ** -0.1
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         logits = student(batch[0])

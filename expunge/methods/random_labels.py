@@ -11,6 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, descend, xent
+from expunge.methods._examples import joined, relabelled
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
@@ -30,14 +31,11 @@ class RandomLabels(Walk):
 
 def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over all examples."""
-    x = torch.cat([split.retain.x, split.forget.x])
+    examples, own = joined([split.retain, split.forget]), split.retain.y.expand(len(rng), -1)
 
     def epoch() -> Iterator[Batch]:
-        labels = torch.cat(
-            [split.retain.y.expand(len(rng), -1), wrong_labels(split.forget.y, split.classes, rng)], dim=1
-        )
-        for rows in rng.permutation(len(x)).split(cfg.batch_size, dim=1):
-            yield x[rows], labels.gather(1, rows)
+        labels = torch.cat([own, wrong_labels(split.forget.y, split.classes, rng)], dim=1)
+        yield from relabelled(examples.x, labels, cfg.batch_size, rng)
 
     yield from descend(ensemble, cfg, ([(xent, epoch())] for _ in range(cfg.epochs)))
 

@@ -13,6 +13,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import read_subsets
 from expunge.ensembles.seeds import Generators
 from expunge.methods._descend import require
+from expunge.methods._examples import joined
 from expunge.methods._subsets import require_subsets
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
@@ -55,7 +56,7 @@ def rum(ensemble: Ensemble, split: Split, cfg: Rum, rng: Generators) -> Iterator
     student = ensemble.copy().eval()
     for turn, (part, name) in enumerate(zip(parts, cfg.named.values(), strict=True)):
         if name != NOTHING and len(part):
-            retain = _joined([split.retain, *parts[turn + 1 :]])
+            retain = joined([split.retain, *parts[turn + 1 :]])
             student = _unlearned(student, replace(split, retain=retain, forget=part, extra=None), name, rng)
     yield student
 
@@ -79,10 +80,6 @@ def _can_be_inner(name: str) -> bool:
 
 def _take(examples: Examples, rows: Int[Tensor, " part"]) -> Examples:
     return Examples(examples.x[rows], examples.y[rows])
-
-
-def _joined(parts: Sequence[Examples]) -> Examples:
-    return Examples(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
 
 def refined(suite: Suite, forget: ForgetSet, models: Sequence[int], cfg: Any) -> Parts:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods._descend import Walk, descend_from, require, xent
+from expunge.methods._curvature import gradient_sum
+from expunge.methods._descend import Walk, descend_from, require
 from expunge.methods._masked import cut_weights, scale_gradients, smallest
+from expunge.methods._per_sample import in_parts
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.methods.successive_random_labels import relabelled_then_retained
@@ -49,18 +50,10 @@ def salient_weights(
 
     In a sparse model it is a share of the weights that are there.
     """
-    parameters = dict(ensemble.network.named_parameters())
-    ensemble.eval()
-    total = [torch.zeros_like(each) for each in parameters.values()]
-    for x, y in zip(split.forget.x.split(batch_size), split.forget.y.split(batch_size), strict=True):
-        loss = xent(ensemble, (x, y.expand(len(ensemble), -1))).sum() * len(y)
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        total = [sum_ + each for sum_, each in zip(total, gradients, strict=True)]
-    flat = torch.cat([each.abs().reshape(len(ensemble), -1) for each in total], dim=1)
-    kept = round(share * (flat.shape[1] - cut_weights(ensemble)))
-    chosen = ~smallest(flat, flat.shape[1] - kept)
-    parts = chosen.split([each[0].numel() for each in total], dim=1)
-    return {key: part.view_as(each) for (key, each), part in zip(parameters.items(), parts, strict=True)}
+    found = gradient_sum(ensemble.eval(), split.forget, batch_size=batch_size).abs()
+    kept = round(share * (found.shape[1] - cut_weights(ensemble)))
+    parts = in_parts(ensemble, ~smallest(found, found.shape[1] - kept))
+    return dict(zip(dict(ensemble.network.named_parameters()), parts, strict=True))
 
 
 METHOD = Method(

@@ -7,6 +7,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Phase, Walk, descend, shuffled, xent
+from expunge.methods._examples import relabelled
 from expunge.methods.method import Method
 from expunge.methods.random_labels import wrong_labels
 from expunge.methods.search import RATES, OneOf
@@ -35,15 +36,13 @@ def successive_random_labels(
 
 def relabelled_then_retained(split: Split, cfg: Walk, rng: Generators) -> Iterator[Phase[Batch]]:
     """A pass over the forget set with new wrong labels, then one over the rest."""
-    yield xent, relabelled(split, cfg.batch_size, rng)
+    yield xent, wrongly_labelled(split, cfg.batch_size, rng)
     yield xent, shuffled(split.retain, cfg.batch_size, rng)
 
 
-def relabelled(split: Split, batch_size: int, rng: Generators) -> Iterator[Batch]:
+def wrongly_labelled(split: Split, batch_size: int, rng: Generators) -> Iterator[Batch]:
     """One pass over the forget set, every label replaced by one of the others at random."""
-    labels = wrong_labels(split.forget.y, split.classes, rng)
-    for rows in rng.permutation(len(split.forget)).split(batch_size, dim=1):
-        yield split.forget.x[rows], labels.gather(1, rows)
+    yield from relabelled(split.forget.x, wrong_labels(split.forget.y, split.classes, rng), batch_size, rng)
 
 
 METHOD = Method(

@@ -1,0 +1,27 @@
+"""Examples counted by class, joined, and gone through with other labels."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.suites.suite import Examples
+
+
+def class_counts(labels: Int[Tensor, " examples"], classes: int) -> Int[Tensor, " classes"]:
+    """How many examples there are of each class."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).sum(0)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """The examples of all parts, in their order."""
+    return Examples(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
+
+
+def relabelled(x: Tensor, labels: Int[Tensor, "models examples"], batch_size: int, rng: Generators) -> Iterator[Batch]:
+    """One pass over the examples ``x`` with labels of each model's own, in an order of each model's own."""
+    for rows in rng.permutation(len(x)).split(batch_size, dim=1):
+        yield x[rows], labels.gather(1, rows)
