@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
@@ -29,9 +29,27 @@ def cross_entropy(
     return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing).mean(1)
 
 
+def minibatch_count(examples: int, size: int) -> int:
+    """Minibatches of one pass: the last is smaller, but a single example left over joins the minibatch before it.
+
+    So BatchNorm, which cannot be trained on one example, meets one only where it is told to.
+
+    >>> minibatch_count(10, 4), minibatch_count(9, 4), minibatch_count(1, 4)
+    (3, 2, 1)
+    """
+    full, left = divmod(examples, size)
+    return full + (left > 1 or full == 0)
+
+
+def minibatches(rows: Shaped[Tensor, "models n"], size: int) -> list[Tensor]:
+    """The columns of ``rows`` of each minibatch of a pass."""
+    starts = [size * number for number in range(minibatch_count(rows.shape[1], size))]
+    return [rows[:, start:end] for start, end in zip(starts, [*starts[1:], rows.shape[1]], strict=True)]
+
+
 def draw(examples: Examples, rows: Int[Tensor, "models n"], batch_size: int) -> Iterator[Batch]:
-    """Minibatches in the order of ``rows``; the last one may be smaller."""
-    for part in rows.split(batch_size, dim=1):
+    """Minibatches in the order of ``rows``."""
+    for part in minibatches(rows, batch_size):
         yield examples.x[part], examples.y[part]
 
 
@@ -179,12 +197,12 @@ def train(
         decay_norm=recipe.decay_norm,
     )
     n = rows.shape[1]
-    steps = recipe.epochs * -(-n // recipe.batch_size)
-    step = first * -(-n // recipe.batch_size)
+    in_epoch = minibatch_count(n, recipe.batch_size)
+    steps, step = recipe.epochs * in_epoch, first * in_epoch
 
     def scheduled(batches: Iterable[Batch], order: Int[Tensor, "models n"]) -> Iterator[Batch]:
         nonlocal step
-        for batch, part in zip(batches, order.split(recipe.batch_size, dim=1), strict=True):
+        for batch, part in zip(batches, minibatches(order, recipe.batch_size), strict=True):
             optimizer.lr = recipe.lr_at(step, steps)
             step += 1
             if log:

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
+from expunge.ensembles.train import Batch, minibatches
 from expunge.suites.suite import Examples
 
 
@@ -23,5 +23,5 @@ def joined(parts: Sequence[Examples]) -> Examples:
 
 def relabelled(x: Tensor, labels: Int[Tensor, "models examples"], batch_size: int, rng: Generators) -> Iterator[Batch]:
     """One pass over the examples ``x`` with labels of each model's own, in an order of each model's own."""
-    for rows in rng.permutation(len(x)).split(batch_size, dim=1):
+    for rows in minibatches(rng.permutation(len(x)), batch_size):
         yield x[rows], labels.gather(1, rows)

@@ -13,7 +13,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import margins
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Adam, Batch
+from expunge.ensembles.train import Adam, Batch, minibatches
 from expunge.ensembles.train import descend as walk
 from expunge.methods._descend import require
 from expunge.methods._examples import joined
@@ -93,7 +93,7 @@ def match(
     seen = torch.cat([again, torch.arange(rows.shape[1], device=rows.device)])
 
     def batches() -> Iterator[tuple[Batch, Tensor]]:
-        for places in seen[rng.permutation(len(seen))].split(cfg.batch_size, dim=1):
+        for places in minibatches(seen[rng.permutation(len(seen))], cfg.batch_size):
             part = rows.gather(1, places)
             yield (examples.x[part], examples.y[part]), target.gather(1, places)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import minibatches
 from expunge.methods._descend import Walk, descend, require
 from expunge.methods._reset import fresh
 from expunge.methods.method import Method
@@ -57,7 +58,7 @@ def marked(split: Split, cfg: BadTeacher, rng: Generators) -> Iterator[Marked]:
     """One pass over the forget set and some of the rest, in an order of its own for each model."""
     kept, size = max(1, round(cfg.retain_share * len(split.retain))), len(split.forget)
     some = rng.permutation(len(split.retain))[:, :kept]
-    for rows in rng.permutation(size + kept).split(cfg.batch_size, dim=1):
+    for rows in minibatches(rng.permutation(size + kept), cfg.batch_size):
         forgotten = rows < size
         others = split.retain.x[some.gather(1, (rows - size).clamp(min=0))]
         shape = (*rows.shape, *[1] * (others.ndim - 2))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import minibatches
 from expunge.methods._descend import Phase, Walk, descend_from
 from expunge.methods.method import Method
 from expunge.methods.random_labels import wrong_labels
@@ -45,7 +46,7 @@ def mu_mis(ensemble: Ensemble, split: Split, cfg: MuMis, rng: Generators) -> Ite
 def pairs(split: Split, batch_size: int, rng: Generators) -> Iterator[Pairs]:
     """One pass over the forget set, each example with its class and another."""
     others = wrong_labels(split.forget.y, split.classes, rng)
-    for rows in rng.permutation(len(split.forget)).split(batch_size, dim=1):
+    for rows in minibatches(rng.permutation(len(split.forget)), batch_size):
         yield split.forget.x[rows], split.forget.y[rows], others.gather(1, rows)
 
 

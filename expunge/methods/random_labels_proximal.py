@@ -8,7 +8,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
+from expunge.ensembles.train import Batch, minibatch_count
 from expunge.methods._descend import Phase, Walk, descend_from, require
 from expunge.methods._masked import cut_weights
 from expunge.methods.method import Method
@@ -40,7 +40,7 @@ def random_labels_proximal(
 ) -> Iterator[Ensemble]:
     """Yield the ensemble after each epoch of two passes."""
     student = ensemble.copy()
-    steps = cfg.epochs * sum(-(-len(part) // cfg.batch_size) for part in (split.forget, split.retain))
+    steps = cfg.epochs * sum(minibatch_count(len(part), cfg.batch_size) for part in (split.forget, split.retain))
     done = 0
 
     def shrunk(batches: Iterator[Batch]) -> Iterator[Batch]:

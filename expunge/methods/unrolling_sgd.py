@@ -9,7 +9,7 @@ from expunge.ensembles.build import first_weights
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy
+from expunge.ensembles.train import cross_entropy, minibatch_count
 from expunge.methods._descend import require
 from expunge.methods._per_sample import flat_weights, with_weights
 from expunge.methods.method import Method, Preparation
@@ -50,7 +50,7 @@ def unrolling_sgd(ensemble: Ensemble, split: Split, cfg: UnrollingSGD, rng: Gene
 
 def effective_rate(recipe: Recipe, examples: int) -> float:
     """``eta m / b``: how far all of training goes for one example's gradient, were that constant."""
-    steps = recipe.epochs * -(-examples // recipe.batch_size)
+    steps = recipe.epochs * minibatch_count(examples, recipe.batch_size)
     eta = sum(recipe.lr_at(step, steps) for step in range(steps)) / steps / (1 - recipe.momentum)
     return eta * recipe.epochs / recipe.batch_size
 

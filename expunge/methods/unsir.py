@@ -9,7 +9,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, draw
+from expunge.ensembles.train import Batch, Descent, draw, minibatches
 from expunge.ensembles.train import descend as walk
 from expunge.methods._descend import Walk, require, xent
 from expunge.methods.method import Method
@@ -83,7 +83,7 @@ def mixed(
     inputs, labels = noise
     count = labels.shape[1]
     models = torch.arange(len(labels), device=labels.device)[:, None]
-    for rows in rng.permutation(count + part.shape[1]).split(batch_size, dim=1):
+    for rows in minibatches(rng.permutation(count + part.shape[1]), batch_size):
         noisy, first = rows < count, rows.clamp(max=count - 1)
         kept = part.gather(1, (rows - count).clamp(min=0))
         shape = (*rows.shape, *[1] * (inputs.ndim - 2))

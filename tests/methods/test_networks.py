@@ -69,6 +69,17 @@ def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Modul
     assert after(split.retain.x).shape == (2, 30, CLASSES)
 
 
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if row.unlearn and not row.prepare])
+def test_a_single_example_left_over_is_no_batch_for_batch_norm(name: str) -> None:
+    """17 examples to forget and 65 to keep: batches of 4, 16 and 64 would each leave one, which has no variance."""
+    (ensemble, split), method = made(convolutional), METHODS[name]
+    data = random_examples(82, torch.float32)
+    parts = {"forget": Examples(data.x[:17], data.y[:17]), "retain": Examples(data.x[17:], data.y[17:])}
+    assert method.unlearn is not None
+    *_, after = method.unlearn(ensemble, dataclasses.replace(split, **parts), method.config(), Generators([0, 1]))
+    assert all(tensor.isfinite().all() for tensor in after.state().values())
+
+
 def test_a_classifier_that_is_sparse_is_expanded_and_stays_sparse() -> None:
     (ensemble, split), method = made(ending_in_a_convolution), METHODS["boundary-expand"]
     ensemble.obey(magnitude_masks(ensemble, Pruning("omp", 0.3)))
