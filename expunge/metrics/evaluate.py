@@ -20,7 +20,7 @@ from expunge.metrics.copies import ALIKE, copies, likeness
 from expunge.metrics.distinguishable import distinguishable_share
 from expunge.metrics.klom import klom, require_comparable
 from expunge.metrics.outliers import outliers_of_parts
-from expunge.metrics.over_models import mean_over_models
+from expunge.metrics.over_models import mean_over_models, share_of_models
 from expunge.metrics.row import Row
 from expunge.metrics.statistic import ByExample
 from expunge.records import SPLITS, Score
@@ -103,14 +103,7 @@ def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     told = outliers_of_parts(row.measured.margins, oracle.margins, list(columns.values()))
     found = dict(zip(columns, told, strict=True))
     return [
-        row.score(
-            split,
-            "outliers",
-            "share",
-            mean_over_models(found[split].astype(float), bounds=(0.0, 1.0)),
-            len(oracle.margins),
-        )
-        for split in SPLITS
+        row.score(split, "outliers", "share", share_of_models(found[split]), len(oracle.margins)) for split in SPLITS
     ]
 
 

@@ -1,9 +1,9 @@
 """Numbers of single models: their mean, and its gap to the oracles' mean, with intervals by Student's t over models."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 
 from expunge.metrics.calibration import Estimate
 
@@ -11,10 +11,26 @@ from expunge.metrics.calibration import Estimate
 def mean_over_models(
     values: Float[ndarray, " models"], bounds: tuple[float, float] = (-np.inf, np.inf), *, level: float = 0.95
 ) -> Estimate:
-    """Mean and its interval by Student's t over models, cut at ``bounds``."""
+    """Mean and its interval by Student's t over models, cut at ``bounds``; without width where all models agree."""
     mean = float(values.mean())
     half = float(stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
     return Estimate(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
+
+
+def share_of_models(chosen: Bool[ndarray, " models"], *, level: float = 0.95) -> Estimate:
+    """The share of models that are chosen, and its exact interval: that of Clopper and Pearson.
+
+    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404.
+
+    >>> estimate = share_of_models(np.zeros(100, bool))
+    >>> estimate.low, round(estimate.high, 4)
+    (0.0, 0.0362)
+    """
+    count, tail = len(chosen), (1 - level) / 2
+    some = int(chosen.sum())
+    low = float(betaincinv(some, count - some + 1, tail)) if some else 0.0
+    high = float(betaincinv(some + 1, count - some, 1 - tail)) if some < count else 1.0
+    return Estimate(some / count, low, high)
 
 
 def gap(values: Float[ndarray, " models"], oracle: Float[ndarray, " oracles"], *, level: float = 0.95) -> Estimate:

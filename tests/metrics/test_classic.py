@@ -17,7 +17,7 @@ from expunge.metrics.classic import ra, ta, ua
 from expunge.metrics.classic_scores import PLACES, classic_scores, per_model
 from expunge.metrics.mia_efficacy import mia_efficacy, mia_efficacy_published
 from expunge.metrics.modified_entropy import modified_entropy, modified_entropy_published
-from expunge.metrics.over_models import distance, gap, mean_over_models
+from expunge.metrics.over_models import distance, gap, mean_over_models, share_of_models
 from expunge.metrics.row import Row
 from expunge.metrics.tow import tow
 from expunge.records import Score
@@ -131,6 +131,16 @@ def test_a_gap_is_welchs() -> None:
 
 def test_gaps_of_ensembles_that_do_not_vary_are_certain() -> None:
     assert gap(np.ones(4), np.full(3, 0.75)) == Estimate(0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "models", "low", "high"),
+    [(0, 100, 0.0, 0.036217), (5, 100, 0.016432, 0.112835), (10, 10, 0.691503, 1.0), (1, 2, 0.012579, 0.987421)],
+)
+def test_the_interval_of_a_share_of_models_is_the_exact_one(chosen: int, models: int, low: float, high: float) -> None:
+    """Tabulated ends of Clopper and Pearson's interval, at 95 %."""
+    found = share_of_models(np.arange(models) < chosen)
+    assert (found.value, found.low, found.high) == pytest.approx((chosen / models, low, high), abs=1e-6)
 
 
 def test_the_mean_over_models_is_cut_at_its_bounds() -> None:
