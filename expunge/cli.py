@@ -47,7 +47,6 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     name="expunge",
     cls=_Commands,
-    help="Know whether a machine-learning model has really forgotten.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -66,6 +65,23 @@ Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; d
 Cluster = Annotated[
     str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"expunge {version('expunge')}")
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Know whether a machine-learning model has really forgotten."""
 
 
 def main() -> None:

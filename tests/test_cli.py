@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 def test_no_arguments_show_the_commands() -> None:
     done = run()
     assert "bench" in done.stdout + done.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version") == Done(0, f"expunge {version('expunge')}\n", "")
 
 
 def test_list_methods_is_an_interface() -> None:
