@@ -78,7 +78,7 @@ def test_blocks_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble, examples = trained(convolutional), random_examples(EXAMPLES)
     whole = list(per_sample_gradients(ensemble, examples))
     squares = mean_square(ensemble, examples)
-    monkeypatch.setattr(_per_sample, "BLOCK", 2 * flat_weights(ensemble).numel())
+    monkeypatch.setattr(_per_sample, "CPU_BLOCK", 2 * flat_weights(ensemble).numel())
     blocks = list(per_sample_gradients(ensemble, examples))
     assert [block.shape[1] for block in whole] == [7]
     assert [block.shape[1] for block in blocks] == [2, 2, 2, 1]
