@@ -103,13 +103,13 @@ def bench(
     suite: Suite = "digits",
     method: Annotated[
         list[str] | None,
-        typer.Option(help="A method, or file.py:function; repeat; default: all that have what they need."),
+        typer.Option(help="A method, or file.py:function; repeat; all, the default: those that have what they need."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
     forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
     models: Annotated[
         int | None,
-        typer.Option(help="The first N pretrained models, against N oracles; default: 100, or all."),
+        typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
@@ -160,7 +160,7 @@ def tune(
     method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
     suite: Suite = "digits",
     budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
-    sampler: Annotated[str, typer.Option(help="random, or optuna where expunge[tune] is installed.")] = "random",
+    sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
     start: Annotated[str, typer.Option(help="A suite whose recipe is trial 1, after the defaults.")] = "",
     models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
@@ -213,7 +213,9 @@ def tune(
 def score(
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
-    margins: Annotated[Path, typer.Argument(help="A .npy of (models, examples), or a folder with one .npy a model.")],
+    margins: Annotated[
+        Path, typer.Argument(help="A .npy of (models, examples), 2 models or more, or a folder with one .npy a model.")
+    ],
     name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
     prune: Prune = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,
@@ -306,7 +308,10 @@ def report(
 @app.command(epilog="Example: expunge leaderboard results --add out --readme README.md")
 def leaderboard(
     results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
-    add: Annotated[list[Path] | None, typer.Option(help="The --out folder of a bench to add first; repeat.")] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(help="The --out folder of a bench to add first, with all rows that its forget sets have; repeat."),
+    ] = None,
     readme: Annotated[
         Path | None, typer.Option(help="Also write the top of it between the markers in this file.")
     ] = None,
@@ -337,7 +342,8 @@ def build(
     models: Annotated[
         int | None,
         typer.Option(
-            help="Models of each ensemble, in whole chunks; default: all. A bench of N needs half of all, and N more."
+            help="Models of each ensemble, in whole groups that train together; default: all. A bench of N needs half "
+            "of the suite's number, and N more."
         ),
     ] = None,
     prune: Prune = None,

@@ -38,6 +38,7 @@ from expunge.records import Score, Split
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite, load_suite
 
+ALL = "all"  # names every method that has what it needs
 ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
 
 
@@ -57,7 +58,8 @@ def bench(
 ) -> list[Score]:
     """Score ``methods`` on ``forget_sets`` (default of both: all) and write records and arrays to ``out``.
 
-    By default, methods are left out for which the store lacks what they take out of it, and that is said.
+    By default, or where one of ``methods`` is "all", methods that are not named are left out for which the store lacks
+    what they take out of it, and that is said.
 
     ``recipe`` is "tuned" for the settings that were found for the suite, where there are some, or "default"; those in
     ``settings`` go on top. The anchors ``identity`` and ``oracle`` are in every bench. A method that raises or diverges
@@ -72,7 +74,7 @@ def bench(
     tasks = plan_tasks(suite, methods, forget_sets, models=models, settings=settings, recipe=recipe, seed=seed)
     _require_ensembles(tasks, models)
     folder = prepare(Path(out))
-    if methods is None:
+    if _wants_all(methods):
         _tell_left_out(tasks)
     scores: list[Score] = []
     curve: list[Score] = []
@@ -103,14 +105,16 @@ def plan_tasks(
 ) -> list[Task]:
     """Every row of the bench, checked before any work: names, settings, number of models.
 
-    Without ``methods`` those are left out for which the store lacks what they take out of it.
+    Without ``methods``, or with "all", those that are not named are left out for which the store lacks what they take
+    out of it.
     """
     if not 2 <= models <= suite.models // 2:
         raise BadSetting(
             f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
             f"(the other half of the oracles is the floor), got {models}"
         )
-    names = list(dict.fromkeys([*ANCHORS, *(METHODS if methods is None else methods)]))
+    named = [name for name in methods or () if name != ALL]
+    names = list(dict.fromkeys([*ANCHORS, *(METHODS if _wants_all(methods) else ()), *named]))
     settings = dict(settings or {})
     for name in settings:
         if name not in names:
@@ -123,7 +127,11 @@ def plan_tasks(
     tasks = [
         Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
     ]
-    return tasks if methods is not None else [task for task in tasks if not task.lacks(models)]
+    return [task for task in tasks if task.name in named or not _wants_all(methods) or not task.lacks(models)]
+
+
+def _wants_all(methods: Sequence[str] | None) -> bool:
+    return methods is None or ALL in methods
 
 
 def _require_ensembles(tasks: Sequence[Task], models: int) -> None:

@@ -57,7 +57,9 @@ class OptunaSearch:
         try:
             import optuna
         except ImportError:
-            raise BadSetting("the sampler 'optuna' is not installed; pip install 'expunge[tune]'") from None
+            raise BadSetting(
+                "the sampler 'optuna' is not installed; run pip install -e '.[tune]' in the checkout of expunge"
+            ) from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=(seed + zlib.crc32(name.encode())) % 2**32)
         self._study = optuna.create_study(direction="minimize", sampler=sampler)

@@ -14,12 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from expunge.errors import StoreError, UserError
 from expunge.methods import METHODS
+from expunge.methods.recipes import shipped
 from expunge.metrics.broken import has_strays
 from expunge.records import SPLITS, Score, read_scores
 from expunge.reports import words
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.rows import FLOOR, NOTHING, Interval
-from expunge.reports.rules import MARKS, NEARER, RULES
+from expunge.reports.rules import LEGEND, MARKS, NEARER, RULES
 
 FRONT = "digits"  # the suite that a README shows, where it has results; else the first
 TOP = 10
@@ -33,8 +34,11 @@ INTRODUCTION = """\
 KLoM's 95th percentile over examples, in nats, with its 95 % interval; lower is better. `oracle` is the floor: held-out
 oracles. `identity` is doing nothing. `differ`: the share of forget examples told apart from the oracles, false
 discoveries held at 5 %. Cost in shares of one retraining; what serves many requests is not in it: the 1,000 models on
-halves of the data that `dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`. That
-one is tuned without a limit of cost, and comes nearest where its slices are so large that it saves nothing.
+halves of the data that `dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
+
+Settings are those that a search found on models, forget sets and oracles of its own, under one limit of cost for all
+methods that do not train from scratch ([how](../docs/concepts.md#tuning)). `sisa` has none: the best that was found
+for it on `digits` has one slice a shard, and saves nothing.
 
 A rank is one plus the number of methods significantly better on that forget set by the mean of the three columns, in
 paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are
@@ -181,8 +185,8 @@ def results_page(results: Path) -> str:
     parts = [INTRODUCTION]
     for suite, scores in read_records(results).items():
         found = boards(scores)
-        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _no_better(found)]
-        parts += _from_scratch(found)
+        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
+        parts += [_no_better(found), *_found_nothing(suite, found), *_from_scratch(found)]
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -194,14 +198,19 @@ def front_block(results: Path) -> str:
     found = boards(records[suite])
     every = standings(found)
     first = found[0].lines[0].row
-    ranked = [each for each in every if each.rank is not None]
+    ranked = [each for each in every if each.rank is not None and each.method != NOTHING]
     shown = (ranked or every)[:TOP]
     counts = f"{first.models} models against {first.oracle_models} oracles"
     title = (
         f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods that "
         "have a rank on every forget set:"
     )
-    return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}"
+    order = (
+        "Ordered by the best mean rank that the data leave open. A rank is by forget, retain and test together, so a "
+        "method that changes little can stand high and forget little: the marks say which does. `mean × floor` is "
+        "the geometric mean over the forget sets."
+    )
+    return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}\n\n{order}"
 
 
 def read_page(file: Path) -> str:
@@ -238,19 +247,34 @@ def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool =
 def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
     seen = {line.reading for board in found for line in board.lines}
     marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
-    brackets = ", and the rank in brackets" if ranks else ""
+    brackets = ", and the rank in brackets" if ranks and any(line.row.rank for b in found for line in b.lines) else ""
     return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
 
 
 def _no_better(found: Sequence[Board]) -> str:
-    """Which methods bring the forget examples nearer to the oracles on no forget set, or only by breaking the model."""
+    """Which methods surely bring the forget examples nearer to the oracles on no forget set without breaking it."""
     lines = [line for board in found for line in board.lines if line.row.method not in (FLOOR, NOTHING)]
     better = {line.row.method for line in lines if line.reading in NEARER}
     others = dict.fromkeys(f"`{line.row.method}`" for line in lines if line.row.method not in better)
     return (
-        "On no forget set do these bring the P95 of forget below that of doing nothing without breaking the model: "
-        f"{', '.join(others) or 'none'}."
+        "On no forget set does the interval of these on forget lie wholly below that of doing nothing, unless they "
+        f"break the model there: {', '.join(others) or 'none'}."
     )
+
+
+def _found_nothing(suite: str, found: Sequence[Board]) -> list[str]:
+    """The methods whose search came nowhere nearer to the oracles than doing nothing."""
+    benched = {line.row.method for board in found for line in board.lines} & METHODS.keys()
+    searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
+    names = [f"`{each.method}`" for each in searches if each.chosen and each.chosen.objective >= each.untouched]
+    told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"
+    return [f"{told} doing nothing: {', '.join(names)}."] if names else []
+
+
+def _rules(found: Sequence[Board]) -> str:
+    """What the readings that stand in the tables mean."""
+    seen = {line.reading for board in found for line in board.lines}
+    return "\n".join(f"- {MARKS[name]} *{name}*: {rule}." for name, rule in RULES.items() if name in seen)
 
 
 def _from_scratch(found: Sequence[Board]) -> list[str]:

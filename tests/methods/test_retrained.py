@@ -93,6 +93,8 @@ def test_a_suite_without_models_on_halves_has_no_datamodels_and_a_bench_of_all_l
         prepare.require(without, suite.forget_sets["random-50"], METHODS["dmm"].config())
     named = {task.name for task in plan_tasks(without, ["dmm"], ["random-50"], models=2)}
     every = {task.name for task in plan_tasks(without, None, ["random-50"], models=2)}
+    beside = {task.name for task in plan_tasks(without, ["dmm", "all"], ["random-50"], models=2)}
+    assert beside == every | {"dmm"}
     assert "dmm" in named
     assert every.isdisjoint({"dmm", "dm-direct"})
     assert {"oracle-matching", "fine-tune"} <= every

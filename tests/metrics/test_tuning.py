@@ -99,7 +99,7 @@ def test_optuna_repeats_itself_and_comes_nearer() -> None:
 
 def test_optuna_that_is_not_installed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, small: Suite) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(BadSetting, match=r"not installed; pip install 'expunge\[tune\]'"):
+    with pytest.raises(BadSetting, match=r"not installed; run pip install -e '\.\[tune\]' in"):
         tune(NAME, small, sampler="optuna", **SMALL)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import StoreError, UserError
+from expunge.methods.recipes import shipped
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
 from expunge.reports.leaderboard import (
@@ -106,7 +107,28 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
     two = scored("two", {}, {"identity": 10, "scrub": 10, "ssd": 10, "jit": 10})
     write_scores(tmp_path / "scores.jsonl", [*one, *two])
     collect(tmp_path, tmp_path / "results")
-    assert "without breaking the model: `ssd`, `jit`.\n" in results_page(tmp_path / "results")
+    page = results_page(tmp_path / "results")
+    assert "unless they break the model there: `ssd`, `jit`.\n" in page
+    assert "- ◐ *partly forgets*: forget lies below identity, above the floor.\n" in page
+    assert "*failed*" not in page
+
+
+def test_whose_search_came_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scored("one", {}, {"identity": 10, "fine-tune": 4, "ct": 30}))
+    collect(tmp_path, tmp_path / "results")
+    searches = {name: search for name in ("fine-tune", "ct") for search in shipped(name) if search.suite == "digits"}
+    better = {name: each.chosen and each.chosen.objective < each.untouched for name, each in searches.items()}
+    assert better == {"fine-tune": True, "ct": False}
+    assert "forget, retain and test together, than doing nothing: `ct`.\n" in results_page(tmp_path / "results")
+
+
+def test_doing_nothing_is_no_method_among_the_first(tmp_path: Path) -> None:
+    ranks = {"identity": (1, 3), "scrub": (1, 3), "ssd": (1, 3)}
+    write_scores(tmp_path / "scores.jsonl", scored("one", ranks, {"identity": 10, "scrub": 4, "ssd": 10}))
+    collect(tmp_path, tmp_path / "results")
+    top = front_block(tmp_path / "results")
+    assert "the first 2 of 2 methods" in top
+    assert "| `identity` |" not in top
 
 
 def test_what_trains_from_scratch_is_listed_with_its_cost(tmp_path: Path) -> None:
