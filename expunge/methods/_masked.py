@@ -3,18 +3,30 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from expunge.ensembles.ensemble import Ensemble
 
 
-def smallest(values: Float[Tensor, "models ..."], count: int) -> Bool[Tensor, "models ..."]:
+def smallest(values: Float[Tensor, "models ..."], count: int | Int[Tensor, " models"]) -> Bool[Tensor, "models ..."]:
     """True at the ``count`` smallest values of each model: just so many, whatever is equal."""
     flat = values.flatten(1)
-    rows = flat.topk(count, dim=1, largest=False).indices
-    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, rows, True).view_as(values)
+    counts = torch.as_tensor(count, device=flat.device).expand(len(flat))
+    rows = flat.topk(int(counts.max()), dim=1, largest=False).indices
+    among = torch.arange(rows.shape[1], device=flat.device) < counts[:, None]
+    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, rows, among).view_as(values)
+
+
+def smallest_share(
+    values: Float[Tensor, "models ..."], share: float, there: Bool[Tensor, "models ..."] | None = None
+) -> Bool[Tensor, "models ..."]:
+    """True at this share of each model's values, the smallest; in a sparse model, of those that are ``there``."""
+    if there is None:
+        return smallest(values, round(share * values[0].numel()))
+    counts = (share * there.flatten(1).sum(1).double()).round().long()
+    return smallest(values.masked_fill(~there, torch.inf), counts)
 
 
 def cut_weights(ensemble: Ensemble) -> int:

@@ -20,6 +20,7 @@ from expunge.suites.suite import Split
 class ConvolutionTranspose(Walk):
     """Exchange height and width of every convolution's kernel, ``w[o, i, h, w] -> w[o, i, w, h]``; minimise CE(retain).
 
+    Masks of sparse models are not transposed: what would come to where a weight was cut is lost.
     Fifth of the NeurIPS 2023 challenge: Triantafillou et al. 2024, arXiv:2406.09073; named so by Cadet et al. 2024,
     arXiv:2410.01276.
     """

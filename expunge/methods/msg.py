@@ -11,7 +11,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import cross_entropy, draw
 from expunge.methods._descend import Walk, descend_from, require, shuffled, xent
 from expunge.methods._layers import convolutions, weights
-from expunge.methods._masked import scale_gradients, smallest
+from expunge.methods._masked import scale_gradients, smallest_share
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Examples, Split
@@ -22,9 +22,10 @@ class MaskedSmallGradients(Walk):
     """Draw anew the share ``reset`` of each convolution's weights with the smallest ``|g|``; minimise CE(retain).
 
     ``g`` is the gradient of ``CE(some retain) - CE(forget)``, as many retained examples as there are to forget, in
-    evaluation mode. New weights are ``N(0, 2 / fan_out)``. The gradient of all other weights of the convolutions is
-    multiplied by ``slow``. Second of the NeurIPS 2023 challenge: Triantafillou et al. 2024, arXiv:2406.09073; named
-    so by Cadet et al. 2024, arXiv:2410.01276.
+    evaluation mode; in a sparse model the share is of the weights that are there. New weights are
+    ``N(0, 2 / fan_out)``. The gradient of all other weights of the convolutions is multiplied by ``slow``. Second of
+    the NeurIPS 2023 challenge: Triantafillou et al. 2024, arXiv:2406.09073; named so by Cadet et al. 2024,
+    arXiv:2410.01276.
     """
 
     epochs: int = 2
@@ -42,7 +43,7 @@ def msg(ensemble: Ensemble, split: Split, cfg: MaskedSmallGradients, rng: Genera
     """Yield the ensemble after each pass over the retained examples."""
     student = ensemble.copy()
     small = {
-        key: smallest(gradient.abs(), round(cfg.reset * gradient[0].numel()))
+        key: smallest_share(gradient.abs(), cfg.reset, student.masks.get(key))
         for key, gradient in _gradients(student, split, cfg.batch_size, rng).items()
     }
     _draw_anew(student, small, rng)

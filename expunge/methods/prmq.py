@@ -13,8 +13,8 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods._descend import Walk, descend_from, require, shuffled
 from expunge.methods._examples import class_counts
-from expunge.methods._layers import layer, weighted
-from expunge.methods._masked import smallest
+from expunge.methods._layers import weighted
+from expunge.methods._masked import smallest_share
 from expunge.methods.method import Method
 from expunge.methods.scrub import teach
 from expunge.methods.search import RATES, Between, OneOf
@@ -25,11 +25,12 @@ from expunge.suites.suite import Split
 class PruneReinitialiseMatchQuantise(Walk):
     """Replace the share ``prune`` of the smallest ``|theta|``; minimise ``CE_w + mean (H(p) - H(p_0))^2`` on retain.
 
-    The share is of all weights and biases of convolutions and linear layers together; weights are drawn anew,
-    uniform in ``+-1 / sqrt(fan_in)``, biases become 0. ``H(p)`` is the entropy of the student's softmax in nats,
-    ``p_0`` that of the ensemble as it came. ``CE_w`` is the mean weighted by ``n_y^-0.1``, with ``n_y`` retained
-    examples of the label. With ``half`` what is yielded is rounded to float16 and back. Fourth of the NeurIPS 2023
-    challenge: Triantafillou et al. 2024, arXiv:2406.09073; Cadet et al. 2024, arXiv:2410.01276.
+    The share is of all weights and biases of convolutions and linear layers together, of those that are there in a
+    sparse model; weights are drawn anew, uniform in ``+-1 / sqrt(fan_in)``, biases become 0. ``H(p)`` is the entropy
+    of the student's softmax in nats, ``p_0`` that of the ensemble as it came. ``CE_w`` is the mean weighted by
+    ``n_y^-0.1``, with ``n_y`` retained examples of the label. With ``half`` what is yielded is rounded to float16 and
+    back. Fourth of the NeurIPS 2023 challenge: Triantafillou et al. 2024, arXiv:2406.09073; Cadet et al. 2024,
+    arXiv:2410.01276.
     """
 
     epochs: int = 1
@@ -70,10 +71,13 @@ def entropy(logits: Float[Tensor, "models batch classes"]) -> Float[Tensor, "mod
 
 @torch.no_grad()
 def _prune_and_draw(student: Ensemble, share: float, rng: Generators) -> None:
-    tensors = [tensor for path in weighted(student) for tensor in layer(student, path).parameters(recurse=False)]
-    flat = torch.cat([each.abs().flatten(1) for each in tensors], dim=1)
-    masks = smallest(flat, round(share * flat.shape[1])).split([each[0].numel() for each in tensors], dim=1)
-    for tensor, mask in zip(tensors, masks, strict=True):
+    paths = weighted(student)
+    named = {key: each for key, each in student.network.named_parameters() if key.rpartition(".")[0] in paths}
+    tensors = list(named.values())
+    there = [student.masks.get(key, torch.ones_like(each, dtype=torch.bool)) for key, each in named.items()]
+    flat, mask = (torch.cat([each.flatten(1) for each in some], dim=1) for some in (tensors, there))
+    chosen = smallest_share(flat.abs(), share, mask).split([each[0].numel() for each in tensors], dim=1)
+    for tensor, mask in zip(tensors, chosen, strict=True):
         bound = tensor[0, 0].numel() ** -0.5 if tensor.ndim > 2 else 0.0  # a bias, of one dimension, becomes 0
         drawn = (2 * rng.uniform(*tensor.shape[1:], dtype=tensor.dtype) - 1) * bound
         tensor.copy_(torch.where(mask.view_as(tensor), drawn, tensor))

@@ -56,7 +56,7 @@ def _one_by_one(
         checked = _checked(result, ensemble, row)
         for each in checked.modules():  # copies of the model have the counter too
             for key in [key for key, hook in each._forward_pre_hooks.items() if hook is counting]:
-                del each._forward_pre_hooks[key]
+                del each._forward_pre_hooks[key], each._forward_pre_hooks_with_kwargs[key]
         results.append(checked.to(ensemble.device))
     origin = replace(ensemble.origin, kind="unlearned")
     stacked = Ensemble.stack(results, origin, ensemble.sample_shape)
@@ -67,10 +67,11 @@ def _one_by_one(
 def _count(model: nn.Module, meter: Meter) -> Callable[..., None]:
     """Count what goes through ``model``; the hook that does."""
 
-    def count(_: nn.Module, inputs: tuple[Any, ...]) -> None:  # a closure, so copies of the model share the meter
-        meter.count(len(inputs[0]))
+    # A closure, so copies of the model share the meter.
+    def count(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        meter.count(len(next(each for each in (*inputs, *named.values()) if isinstance(each, torch.Tensor))))
 
-    model.register_forward_pre_hook(count)
+    model.register_forward_pre_hook(count, with_kwargs=True)
     return count
 
 

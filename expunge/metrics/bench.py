@@ -208,10 +208,13 @@ def _score(
 def _ranks(folder: Path, suite: Suite, forget: ForgetSet, scores: Sequence[Score]) -> list[Score]:
     """The rank of every method on a forget set, with the places that the data leave open.
 
-    Upper bounds have none, nor do methods that break the model: a broken method must not win.
+    Upper bounds have none, nor do methods that break the model: a broken method must not win. Where an anchor failed,
+    nothing says who breaks it, and none has a rank.
     """
     here = [score for score in scores if score.forget_set == forget.name and score.status == "ok"]
     found = {name: _Found([score for score in here if score.method == name]) for name in {each.method for each in here}}
+    if not found.keys() >= set(ANCHORS):
+        return []
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
     headlines = {

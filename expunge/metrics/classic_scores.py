@@ -38,8 +38,8 @@ def per_model(suite: Suite, forget: ForgetSet, measured: Measured) -> PerModel:
     """
     columns = suite.columns(forget)
     retain, test, chosen = (columns[split] for split in ("retain", "test", "forget"))
-    origin = measured.origin
-    seeds = [seed_of(suite.digest, "mia-efficacy", forget.digest, origin.kind, model) for model in origin.models]
+    kind = "oracle" if measured.origin.kind == "oracle" else "pretrained"  # of what the models were before, too
+    seeds = [seed_of(suite.digest, "mia-efficacy", forget.digest, kind, model) for model in measured.origin.models]
     found = {"mia-efficacy": mia_efficacy(measured.margins, retain, test, chosen, seeds)}
     if len(test) <= min(MOST_PUBLISHED, len(retain)):
         found["mia-efficacy-published"] = mia_efficacy_published(measured.margins, retain, test, chosen)

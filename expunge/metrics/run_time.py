@@ -52,14 +52,14 @@ def retraining_seconds(suite: Suite, forget: ForgetSet) -> float:
     store = user_store()
     kept = store.read(key) or store.write(key, {"seconds": np.array([_seconds_per_example(suite)])}, {"on": facts})
     examples = suite.data.sizes[0] - len(forget)
-    return float(kept.array("seconds")[0]) * suite.recipe.epochs * examples
+    return float(kept.array("seconds")[0]) * suite.recipe.passes * examples
 
 
 def _seconds_per_example(suite: Suite) -> float:
     """Of training one model by one example, in a chunk of models."""
     models, data = range(suite.chunk), suite.data.train
     rows = torch.arange(min(len(data), BATCHES * suite.recipe.batch_size)).expand(suite.chunk, -1)
-    recipe = replace(suite.recipe, epochs=1)
+    recipe = replace(suite.recipe, epochs=1, prune="", rewind=None)
     best = np.inf
     for _ in range(2):  # the first one warms up
         networks = [suite.network() for _ in models]

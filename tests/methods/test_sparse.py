@@ -13,6 +13,8 @@ from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, Method, configure, find_method, run_method
+from expunge.methods._layers import weighted
+from expunge.methods._masked import cut_weights
 from expunge.methods._per_sample import in_parts, per_sample_gradients
 from expunge.methods.method import NoSettings
 from expunge.methods.random_labels_proximal import shrink_change
@@ -152,3 +154,34 @@ def test_a_share_of_the_weights_is_of_those_that_are_there(sparse: Ensemble, sma
     )
     assert isinstance(still, Tensor)
     assert still.tolist() == [total - there + round(0.25 * there)] * len(sparse)
+
+
+def drawn_anew(name: str, sparse: Ensemble, small: Suite, **settings: object) -> dict[str, Tensor]:
+    """Which weights a method without a walk worth the name has put elsewhere, by their keys."""
+    method, split = METHODS[name], small.split(small.forget_sets["random-20"])
+    assert method.unlearn
+    config = configure(name, method, {"epochs": 1, "lr": 1e-12, "momentum": 0.0, **settings})
+    *_, after = method.unlearn(sparse.copy(), split, config, Generators(range(len(sparse))))
+    before = dict(sparse.network.named_parameters())
+    return {key: (each - before[key]).abs() > 1e-6 for key, each in after.network.named_parameters()}
+
+
+def test_msg_draws_a_share_of_each_convolution_anew_of_the_weights_that_are_there(
+    sparse: Ensemble, small: Suite
+) -> None:
+    moved = drawn_anew("msg", sparse, small, reset=0.3)
+    for key, mask in sparse.masks.items():
+        assert not (moved[key] & ~mask).any()
+        wanted = [round(0.3 * int(there)) for there in mask.flatten(1).sum(1)]
+        assert moved[key].flatten(1).sum(1).tolist() == wanted
+        assert min(wanted) > 0
+
+
+def test_prmq_draws_a_share_of_all_weights_anew_of_those_that_are_there(sparse: Ensemble, small: Suite) -> None:
+    moved = drawn_anew("prmq", sparse, small, prune=0.3, half=False)
+    layers = {key: each for key, each in moved.items() if key.rpartition(".")[0] in weighted(sparse)}
+    there = sum(each[0].numel() for each in layers.values()) - cut_weights(sparse)
+    assert all(not (moved[key] & ~mask).any() for key, mask in sparse.masks.items())
+    counts = sum(each.flatten(1).sum(1) for each in layers.values())
+    assert isinstance(counts, Tensor)
+    assert counts.tolist() == [round(0.3 * there)] * len(sparse)

@@ -1,18 +1,22 @@
 """The Python interface from ensemble to scores, and what it refuses."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 import expunge as xp
-from expunge.ensembles import Ensemble, Measured, Plan, read_measured
+from expunge.ensembles import Ensemble, Measured, Plan, build_all, read_measured
 from expunge.errors import BadMargins, MismatchedEnsembles
 from expunge.metrics.ranking import rank
 from expunge.records import Score
-from expunge.suites import ForgetSet, Suite
+from expunge.suites import ForgetSet, Recipe, Suite
+from tests.tiny_suite import tiny
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,31 @@ def test_a_plain_function_is_a_method(ensemble: Ensemble, forget: ForgetSet) -> 
     assert after.origin.made.method == "shrink"
 
 
+def test_a_function_may_give_its_batches_by_name(ensemble: Ensemble, forget: ForgetSet) -> None:
+    def once(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
+        x, y = forget.tensors
+        cross_entropy(model(input=x), y).backward()
+        SGD(model.parameters(), lr=0.1).step()
+        return model
+
+    made = xp.unlearn(ensemble, forget, once).origin.made
+    assert made is not None
+    assert made.cost == pytest.approx(len(forget) / (15 * (1437 - len(forget))))
+
+
+def test_mia_efficacy_of_a_bench_is_that_of_the_same_models_scored_by_hand(suite: Suite, tmp_path: Path) -> None:
+    forget = suite.forget_sets["class-3"]
+    benched = xp.bench(suite, ["gradient-ascent"], [forget.name], models=5, recipe="default", out=tmp_path)
+    after = xp.unlearn(xp.pretrain(suite, models=5), forget, "gradient-ascent")
+    by_hand = xp.evaluate(after, read_measured(Plan(suite, "oracle", forget), 0, 5))
+    found = [
+        [score.value for score in scores if (score.method, score.metric) == ("gradient-ascent", "mia-efficacy")]
+        for scores in (benched, by_hand)
+    ]
+    assert found[0]
+    assert found[0] == found[1]
+
+
 def test_oracles_of_another_forget_set_are_refused(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
     after = xp.unlearn(ensemble, forget, "gradient-ascent")
     others = read_measured(Plan(suite, "oracle", suite.forget_sets["class-3"]), 0, 10)
@@ -87,3 +116,20 @@ def test_a_copy_of_an_oracle_in_disguise_is_refused(suite: Suite, forget: Forget
     origin = replace(oracle.origin, kind="unlearned", models=tuple(range(10)))
     with pytest.raises(BadMargins, match=r"as one of the reference oracles does \(r = "):
         xp.evaluate(Measured(copied, None, origin), oracle)
+
+
+def all_alike() -> nn.Module:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    return network
+
+
+def test_a_suite_whose_models_are_all_alike_is_benched_to_failed_rows_and_no_rank(tmp_path: Path) -> None:
+    """From one start, in batches of all examples, each training is the same: oracles that are copies measure nothing."""
+    suite = replace(tiny(), name="alike", network=all_alike, recipe=Recipe(epochs=3, batch_size=200, lr=0.1))
+    build_all([(Plan(suite, "pretrained"), 12), (Plan(suite, "oracle", suite.forget_sets["more"]), 12)])
+    scores = xp.bench(suite, ["fine-tune"], ["more"], models=4, out=tmp_path)
+    assert {score.status for score in scores if score.method == "oracle"} == {"failed"}
+    assert not [score for score in scores if score.metric == "rank"]
+    assert xp.report(tmp_path, tmp_path / "page").exists()

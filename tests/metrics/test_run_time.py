@@ -1,5 +1,6 @@
 """Run times: an interval over chunks, beside what a retraining takes."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +27,22 @@ def test_a_retraining_is_timed_once_and_then_read(
     assert retraining_seconds(suite, forget) == first
     larger = suite.forget_sets["random-144"]
     assert retraining_seconds(suite, larger) == pytest.approx(first * (1437 - 144) / (1437 - 50))
+
+
+def test_a_retraining_of_a_sparse_model_prunes_and_trains_again(
+    suite: Suite, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("expunge.metrics.run_time")
+    monkeypatch.setattr(module, "_seconds_per_example", lambda suite: 1e-6)
+    dense, sparse = (replace(suite, version=99), replace(suite, version=99).pruned("imp:0.5"))
+    ratio = retraining_seconds(sparse, forget) / retraining_seconds(dense, forget)
+    assert ratio == pytest.approx(sparse.recipe.passes / dense.recipe.passes)
+    assert ratio > 4
+
+
+def test_a_recipe_that_rewinds_late_can_be_timed(suite: Suite, forget: ForgetSet) -> None:
+    late = replace(suite, version=98, chunk=2, recipe=replace(suite.recipe, prune="omp:0.5", rewind=8))
+    assert retraining_seconds(late, forget) > 0
 
 
 def test_a_bench_of_two_chunks_has_run_times_and_one_of_one_has_none(suite: Suite, tmp_path: Path) -> None:
