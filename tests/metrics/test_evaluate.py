@@ -126,7 +126,7 @@ def all_alike() -> nn.Module:
 
 
 def test_a_suite_whose_models_are_all_alike_is_benched_to_failed_rows_and_no_rank(tmp_path: Path) -> None:
-    """From one start, in batches of all examples, each training is the same: oracles that are copies measure nothing."""
+    """From one start, in batches of all examples, each training is the same: oracles that are copies tell nothing."""
     suite = replace(tiny(), name="alike", network=all_alike, recipe=Recipe(epochs=3, batch_size=200, lr=0.1))
     build_all([(Plan(suite, "pretrained"), 12), (Plan(suite, "oracle", suite.forget_sets["more"]), 12)])
     scores = xp.bench(suite, ["fine-tune"], ["more"], models=4, out=tmp_path)
