@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin, Plan, build
-from expunge.ensembles.seeds import Generators
+from expunge.ensembles.plan import new_networks
+from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import Descent, cross_entropy, train
 from expunge.ensembles.update_log import UpdateLog
 from expunge.ensembles.weights import read_weights
-from expunge.suites import Recipe, Suite
+from expunge.suites import ForgetSet, Recipe, Suite
 from tests.ensembles.plain import convolutional, ensemble_of, random_examples
 
 BATCHES = [[0, 1], [2, 3], [4, 5], [6, 7], [1, 4], [3, 6]]
@@ -127,5 +128,27 @@ def test_logged_models_are_the_pretrained_ones(suite: Suite) -> None:
     np.testing.assert_array_equal(*margins)
     state, plain = read_weights(logged, [0, 1]), read_weights(pretrained, [0, 1])
     assert all(torch.equal(state[f"trained.{key}"], tensor) for key, tensor in plain.items())
-    parameters = {key for key, _ in quick.network().named_parameters()}
-    assert {key for key in state if key.startswith("updates.")} == {f"updates.{key}" for key in parameters}
+    updates = logged_by_hand(quick, forget)
+    assert {key for key in state if key.startswith("updates.")} == {f"updates.{key}" for key in updates}
+    for key, expected in updates.items():
+        torch.testing.assert_close(state[f"updates.{key}"], expected, rtol=0, atol=1e-6)
+
+
+def logged_by_hand(suite: Suite, forget: ForgetSet) -> dict[str, Tensor]:
+    """The sums of the updates that the forget set had a part in, from a log of every step of the same training."""
+    names, n = (suite.digest, "pretrained", ""), suite.data.sizes[0]
+    networks = new_networks(suite.network, [seed_of(*names, model, "weights") for model in (0, 1)])
+    ensemble = Ensemble.stack(networks, Plan(suite, "pretrained").origin([0, 1]), suite.data.train.x.shape[1:])
+    order, log = Generators([seed_of(*names, model, "order") for model in (0, 1)]), Everything(ensemble)
+    train(ensemble, suite.data.train, torch.arange(n).expand(2, -1), suite.recipe, order, log=log)
+    met = [torch.isin(rows, torch.as_tensor(forget.indices)).any(1) for rows, _ in log.steps]
+    assert 0 < torch.stack(met).sum() < 2 * len(met)
+    return {
+        key: torch.stack(
+            [
+                torch.where(hit.view(2, *[1] * (update[key].ndim - 1)), update[key], 0)
+                for hit, (_, update) in zip(met, log.steps, strict=True)
+            ]
+        ).sum(0)
+        for key in log.steps[0][1]
+    }

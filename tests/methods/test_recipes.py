@@ -10,8 +10,9 @@ from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.methods import METHODS, configure, recipes
 from expunge.methods.recipes import Search, Trial, in_words, read_search, recipes_for, write_search
 from expunge.metrics.bench import plan_tasks
-from expunge.records import Score
+from expunge.records import read_scores, to_json
 from expunge.suites import SUITES, Suite, load_suite
+from tests.reports.synthetic import score
 
 SHIPPED = sorted(recipes.SHIPPED.glob("*/*.json"))
 
@@ -136,8 +137,11 @@ def test_a_file_that_is_no_record_is_refused(spoil, message: str, folder: Path, 
         read_search(folder / "nothing.json")
 
 
-def test_an_older_record_of_a_score_has_no_recipe() -> None:
-    assert Score.__dataclass_fields__["recipe"].default == ""
+def test_an_older_record_of_a_score_has_no_recipe(tmp_path: Path) -> None:
+    record = json.loads(to_json(score(recipe="tuned")))
+    del record["recipe"]
+    (tmp_path / "scores.jsonl").write_text(json.dumps(record) + "\n")
+    assert read_scores(tmp_path / "scores.jsonl") == [score(recipe="")]
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=[f"{file.parent.name}/{file.stem}" for file in SHIPPED])

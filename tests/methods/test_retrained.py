@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from expunge.ensembles import Ensemble, Plan, read_measured
 from expunge.ensembles.device import resident_split
+from expunge.ensembles.margins import margins
 from expunge.errors import BadSetting, StoreError
 from expunge.methods import METHODS, configure, run_method, unlearn
+from expunge.methods._examples import joined
 from expunge.methods._matching import ByExample
 from expunge.methods.oracle_matching import OracleMatching, held_out_margins
 from expunge.methods.task import Task, unlearn_chunk
@@ -28,6 +31,7 @@ from tests.ensembles.test_device import (
     meta_generators,
     random_examples,
 )
+from tests.methods.equations.toy import SIX, W, require_steps, run_toy
 
 
 @pytest.mark.parametrize(
@@ -161,3 +165,35 @@ def test_rows_with_retrained_models_are_benched_and_only_methods_are_ranked(suit
     assert ("dm-direct", "accuracy") not in found
     assert ("oracle-matching", "accuracy") in found
     assert ("oracle-matching", "rank") not in found
+
+
+def by_hand(targets: Tensor) -> list[Tensor]:
+    """Two epochs of torch's Adam on all six examples at once, each with a margin of its own to come to."""
+    w, examples = W.clone().requires_grad_(), joined([SIX.forget, SIX.retain])
+    x, y = examples.x, examples.y
+    optimizer, found = torch.optim.Adam([w], lr=0.01), []
+    for _ in range(2):
+        logits = x @ w.T
+        own = logits.gather(1, y[:, None])[:, 0]
+        others = logits.masked_fill(torch.nn.functional.one_hot(y, 3).bool(), -torch.inf).logsumexp(1)
+        optimizer.zero_grad()
+        (own - others - targets).square().mean().backward()
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+        found.append(w.detach().clone())
+    return found
+
+
+@pytest.mark.parametrize("name", ["oracle-matching", "dmm"])
+def test_every_example_is_matched_to_a_margin_of_its_own(name: str) -> None:
+    settings = {"epochs": 2, "lr": 0.01, "decay": 0.5, "forget_multiplier": 1, "retain_multiplier": 1}
+    values = torch.tensor([0.9, -1.5, 0.2, 2.0, -0.3, 0.6], dtype=torch.float64)
+    given = ByExample(forget=values[None, :3], retain=values[None, 3:])
+    examples = joined([SIX.forget, SIX.retain])
+    before = margins((examples.x @ W.T)[None], examples.y[None])[0]
+    targets = values if name == "oracle-matching" else before - 2 * values
+    found = run_toy(name, {**settings, "multiplier": 2.0}, dataclasses.replace(SIX, extra=given))
+    require_steps(found, *by_hand(targets))
+    swapped = targets[[1, 0, 2, 3, 4, 5]]
+    with pytest.raises(AssertionError):
+        require_steps(found, *by_hand(swapped))

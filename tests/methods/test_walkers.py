@@ -1,16 +1,22 @@
 """Methods that walk up and down losses: settings, and what holds beyond their equations on one example."""
 
 import dataclasses
+from importlib import import_module
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector
 
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
 from expunge.methods._descend import PairedWalk, paired
+from expunge.methods._norms import l1_norm, l2_norm
 from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
+from expunge.methods.uam import perturbed
 from expunge.suites import Split, Suite
 from tests.methods.equations import teachers
 from tests.methods.equations.toy import SIX, require_steps, run_toy
@@ -72,6 +78,37 @@ def test_salun_moves_the_salient_weights_and_leaves_the_others_to_the_last_bit(
     assert moved > 0.9 * sum(int(mask.sum()) for mask in masks.values())
 
 
+def test_salient_weights_have_the_largest_gradients_of_all_layers_together(ensemble: Ensemble, split: Split) -> None:
+    masks = salient_weights(ensemble.copy(), split, 0.3, 64)
+    for row, model in enumerate(ensemble):
+        loss = cross_entropy(model.eval()(split.forget.x), split.forget.y)
+        named = dict(model.named_parameters())
+        slopes = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+        chosen, others = (
+            torch.cat([slopes[key][mask[row] == side].abs() for key, mask in masks.items()]) for side in (True, False)
+        )
+        assert chosen.min() >= 0.999 * others.max()
+        assert len({round(float(mask[row].double().mean()), 2) for mask in masks.values()}) > 2  # unlike layer by layer
+
+
+def test_norms_are_of_all_parameters_of_a_model(ensemble: Ensemble) -> None:
+    for row, model in enumerate(ensemble):
+        flat = parameters_to_vector(model.parameters()).detach()
+        assert l1_norm(ensemble)[row].item() == pytest.approx(flat.abs().sum().item(), rel=1e-5)
+        assert l2_norm(ensemble.parameters())[row].item() == pytest.approx(flat.norm().item(), rel=1e-5)
+
+
+def test_uam_goes_the_distance_rho_along_one_slope_in_all_layers(ensemble: Ensemble, split: Split) -> None:
+    forget = split.forget.x.expand(3, *split.forget.x.shape), split.forget.y.expand(3, -1)
+    moved = perturbed(ensemble.eval(), forget, 0.25)
+    for row, model in enumerate(ensemble):
+        loss = cross_entropy(model.eval()(split.forget.x), split.forget.y)
+        slope = parameters_to_vector(torch.autograd.grad(loss, list(model.parameters())))
+        before = parameters_to_vector(model.parameters())
+        change = torch.cat([tensor[row].flatten() for tensor in moved.values()]) - before
+        torch.testing.assert_close(change, 0.25 * slope / slope.norm(), rtol=1e-2, atol=1e-5)
+
+
 def test_salient_weights_do_not_depend_on_the_size_of_batches(ensemble: Ensemble, split: Split) -> None:
     whole, parts = (salient_weights(ensemble.copy(), split, 0.5, size) for size in (64, 7))
     same = torch.cat([(mask == parts[key]).flatten() for key, mask in whole.items()])
@@ -127,6 +164,19 @@ def test_a_change_is_shrunk_at_each_models_own_quantile(ensemble: Ensemble) -> N
         assert still.double().mean() == pytest.approx(0.4, abs=2e-3)
 
 
+def test_a_change_is_shrunk_in_all_layers_by_one_threshold(ensemble: Ensemble) -> None:
+    moved, names = ensemble.copy(), [name for name, _ in ensemble.named_parameters()]
+    with torch.no_grad():
+        for number, parameter in enumerate(moved.parameters()):
+            parameter += 2.0**number  # every layer as a whole
+    count = sum(parameter[0].numel() for parameter in ensemble.parameters())
+    first = sum(parameter[0].numel() for parameter in list(ensemble.parameters())[:3])
+    shrink_change(moved, ensemble, first / count)  # so that the third layer's change is the threshold
+    for number, (name, now, before) in enumerate(zip(names, moved.parameters(), ensemble.parameters(), strict=True)):
+        expected = before + max(0.0, 2.0**number - 4.0)
+        torch.testing.assert_close(now, expected, rtol=1e-4, atol=1e-4, msg=name)
+
+
 @pytest.mark.parametrize(
     ("epochs", "without", "expected"),
     [
@@ -172,3 +222,31 @@ def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]
     assert {field.name for field in dataclasses.fields(METHODS[name].config)} >= settings.keys()
     with pytest.raises(ValueError, match=", got "):
         METHODS[name].config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("random-labels", "xent"), ("successive-random-labels", "xent"), ("mu-mis", "sensitivity_gap")],
+)
+def test_other_labels_are_drawn_anew_in_each_epoch_and_for_each_model(
+    name: str, function: str, ensemble: Ensemble, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, seen = import_module(f"expunge.methods.{name.replace('-', '_')}"), []
+    own = getattr(module, function)
+    marks = torch.rand(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    keys = split.forget.x.flatten(1).double() @ marks  # tells examples apart
+
+    def watched(student: Ensemble, batch: tuple[Tensor, ...]) -> Tensor:
+        places = ((batch[0].flatten(2).double() @ marks)[..., None] - keys).abs() < 1e-12
+        if places.any():
+            assert (places.sum((0, 1)) == 3).all()  # every example to forget once, for each of three models
+            seen.append(torch.stack([batch[-1][row][places[row].int().argmax(0)] for row in range(3)]))
+        loss: Tensor = own(student, batch)
+        return loss
+
+    monkeypatch.setattr(module, function, watched)
+    run(name, ensemble, split, epochs=2, batch_size=256)
+    first, second = seen
+    assert not (torch.stack([first, second]) == split.forget.y).any()
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble
 from expunge.ensembles.prune import magnitude_masks
 from expunge.errors import BadSetting, MismatchedEnsembles
-from expunge.metrics.sparsity_bound import largest_eigenvalue, sparsity_bound
+from expunge.metrics.sparsity_bound import _hessian_times, largest_eigenvalue, sparsity_bound
 from expunge.suites import Examples
 from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import ensemble_of, random_examples
@@ -71,6 +71,16 @@ def test_the_curvature_is_that_of_the_hessian_restricted_to_what_is_kept(
         if sparsity:
             whole = torch.linalg.eigvalsh(hessian).abs().max()
             assert abs(float(whole) - float(found[row])) > 1e-3
+
+
+def test_the_hessian_does_not_depend_on_the_size_of_batches() -> None:
+    ensemble, examples = sparse(convolution, 0.0), random_examples(100)
+    vector = torch.randn(MODELS, sum(each[0].numel() for each in ensemble.parameters()), dtype=torch.float64)
+    parts, whole = (_hessian_times(ensemble, examples, vector, size) for size in (7, 100))
+    torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+    for row in range(MODELS):
+        hessian, _ = whole_hessian(ensemble[row].eval(), examples)
+        torch.testing.assert_close(whole[row], hessian @ vector[row], rtol=1e-9, atol=1e-12)
 
 
 def test_the_order_is_the_product_of_its_parts() -> None:

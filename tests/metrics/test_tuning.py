@@ -10,7 +10,9 @@ import pytest
 import torch
 from numpy import ndarray
 
-from expunge.ensembles import Ensemble, Plan, pretrain, read_measured, retrain
+from expunge.ensembles import Ensemble, Plan, build_all, pretrain, read_measured, retrain
+from expunge.ensembles.build import derive_forget_sets
+from expunge.ensembles.measured import read_subsets
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, MethodFailed, StoreError, UnknownName
 from expunge.methods import METHODS, Method, configure, run_method
@@ -23,7 +25,9 @@ from expunge.metrics.klom import klom
 from expunge.metrics.trials import OptunaSearch, RandomSearch
 from expunge.metrics.tuning import choose, tune
 from expunge.metrics.tuning_sets import tuning_sets
-from expunge.suites import SUITES, ForgetSet, Suite, load_suite
+from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites.forget_sets import memorisation
+from expunge.suites.suite import with_derived
 from tests.tiny_suite import crowded, tiny
 
 SPACE = {"lr": Between(1e-4, 0.5, log=True), "size": OneOf((4, 16)), "count": Between(1, 3, whole=True)}
@@ -45,6 +49,23 @@ def test_tuning_sets_of_digits_are_of_examples_in_no_forget_set(suite: Suite) ->
     for each in sets.values():
         assert not used & set(each.indices.tolist())
     assert [each.digest for each in tuning_sets(suite)] == [each.digest for each in sets.values()]
+
+
+def test_the_memorised_tuning_set_is_of_the_most_memorised_that_are_free(suite: Suite) -> None:
+    (hard,) = [each for each in tuning_sets(suite) if each.name == "tuning-memorised"]
+    margins, masks = read_subsets(suite)
+    own = memorisation(np.asarray(margins[:, : suite.data.sizes[0]]), np.asarray(masks))
+    used = np.concatenate([each.indices for each in suite.forget_sets.values()])
+    others = np.setdiff1d(np.arange(suite.data.sizes[0]), np.concatenate([used, hard.indices]))
+    assert own[hard.indices].min() >= own[others].max()
+
+
+def test_the_part_of_a_class_is_as_large_as_the_largest_forget_set_or_as_the_class_has_left(small: Suite) -> None:
+    (_, part) = tuning_sets(small)
+    labels, free = small.data.train.y.numpy(), np.arange(25, 200)
+    left = np.bincount(labels[free]).max()
+    assert len(part) == min(20, left)
+    assert (labels[part.indices] == np.bincount(labels[free]).argmax()).all()
 
 
 def test_tuning_sets_of_a_suite_without_subsets(small: Suite) -> None:
@@ -274,6 +295,16 @@ def test_a_trial_with_outliers_among_its_models_is_failed(small: Suite, monkeypa
     assert search.chosen is None
 
 
+def test_as_many_outliers_as_the_untouched_models_have_are_no_failure(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few of the untouched models may be outliers by chance: here one is said to be, of all that are looked at."""
+    told = [np.array([True, *[False] * 5])]
+    monkeypatch.setattr(trial_jobs, "outliers_of_parts", lambda margins, oracle, parts: told * len(parts))
+    search = tune(NAME, small, budget=1, limit=1, models=6, oracles=6)
+    assert [trial.status for trial in search.trials] == ["ok"]
+
+
 def test_settings_that_do_not_go_together_are_a_failed_trial(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     spoiled(monkeypatch, search={"lr": OneOf((-1.0,))})
     search = tune(NAME, small, budget=2, limit=1, **SMALL)
@@ -393,7 +424,14 @@ def test_every_name_of_a_search_space_is_a_setting_and_its_ends_are_allowed() ->
                 configure(name, method, {key: int(value) if whole else value})
 
 
-def test_all_suites_that_need_no_files_can_be_tuned() -> None:
-    assert "tabular" in SUITES  # its forget sets leave enough; those it derives are asked for first
+def test_a_suite_is_tuned_on_examples_outside_of_the_forget_sets_that_it_derives(own_store: Path) -> None:
+    suite = load_suite("tabular")
     with pytest.raises(StoreError, match="expunge build tabular"):
-        tuning_sets(load_suite("tabular"))
+        tuning_sets(suite)
+    build_all([(Plan(suite, "subset"), suite.subsets)])
+    derive_forget_sets(suite)
+    suite = with_derived(suite)
+    used = {int(each) for forget in suite.forget_sets.values() for each in forget.indices}
+    sets = {each.name: each for each in tuning_sets(suite)}
+    assert sets.keys() == {"tuning-random", "tuning-class", "tuning-memorised"}
+    assert not any(used & {int(index) for index in each.indices} for each in sets.values())

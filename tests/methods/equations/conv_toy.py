@@ -3,7 +3,6 @@
 The stacked models differ. What a method does to one is done again to an ordinary module of torch.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
-from expunge.methods import METHODS
 from expunge.suites import Examples, Split
 from expunge.suites.recipe import Recipe
+from tests.methods.equations.toy import config_of, method_of
 
 LR = 0.1
 STILL = 1e-30  # a learning rate at which no weight moves
@@ -51,14 +50,11 @@ def starts(models: int = 2) -> State:
 
 def run_conv(name: str, settings: Mapping[str, object], models: int = 2, split: Split = SPLIT) -> list[State]:
     """The states of all models after each epoch, from the same seeds; settings that a row lacks are dropped."""
-    method = METHODS[name]
-    known = {field.name for field in dataclasses.fields(method.config)}
     given = {"iterations": 1, **settings}  # a series that stands in another row's place need not be long to fail
-    config = method.config(**{key: value for key, value in given.items() if key in known})
     origin = Origin("test", "0", "pretrained", None, tuple(range(models)))
     ensemble = Ensemble.from_state(network(), starts(models), origin, (1, 5, 5))
-    assert method.unlearn is not None
-    return [step.state() for step in method.unlearn(ensemble, split, config, Generators(range(models)))]
+    steps = method_of(name)(ensemble, split, config_of(name, given), Generators(range(models)))
+    return [step.state() for step in steps]
 
 
 def model_of(state: State, index: int) -> nn.Module:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
-from expunge.methods import METHODS
-from tests.methods.equations.toy import RETAIN, SPLIT, Case, W
+from tests.methods.equations.toy import RETAIN, SPLIT, Case, W, config_of, method_of
 
 BODY = torch.tensor([[0.5, -1.0], [2.0, 0.25]], dtype=torch.float64)
 DECAY = SPLIT.recipe.weight_decay
@@ -23,14 +22,11 @@ def network() -> nn.Module:
 
 def run(name: str, settings: dict[str, float], models: int = 2) -> list[list[Tensor]]:
     """The weights of both layers of each model after the last epoch."""
-    method = METHODS[name]
-    known = {field.name for field in dataclasses.fields(method.config)}
     start, split = network(), dataclasses.replace(SPLIT, network=network)
     start.load_state_dict({"0.weight": BODY, "1.0.weight": W})
     origin = Origin("test", "0", "pretrained", None, tuple(range(models)))
-    assert method.unlearn is not None
-    config = method.config(**{key: value for key, value in settings.items() if key in known})
-    *_, last = method.unlearn(Ensemble.stack([start] * models, origin, (2,)), split, config, Generators(range(models)))
+    stack = Ensemble.stack([start] * models, origin, (2,))
+    *_, last = method_of(name)(stack, split, config_of(name, settings), Generators(range(models)))
     assert all(parameter.requires_grad for parameter in last.parameters())
     return [list(each) for each in zip(last.state()["0.weight"], last.state()["1.0.weight"], strict=True)]
 

@@ -21,8 +21,10 @@ from tests.methods.equations.toy import (
     Case,
     Counts,
     W,
+    config_of,
     cross_entropy_gradient,
     linear,
+    method_of,
     require_steps,
     run_toy,
 )
@@ -104,11 +106,8 @@ def voted(name: str) -> None:
         forget=torch.tensor([[1], [1]]),
         retain=torch.tensor([[0], [0]]),
     )
-    method = METHODS[name]
-    assert method.unlearn
-    (step,) = method.unlearn(
-        linear(), dataclasses.replace(SPLIT, extra=extra), method.config(shards=2, slices=2), Generators([0, 1])
-    )
+    split, config = dataclasses.replace(SPLIT, extra=extra), config_of(name, {"shards": 2, "slices": 2})
+    (step,) = method_of(name)(linear(), split, config, Generators([0, 1]))
     trained = before - 0.1 * (cross_entropy_gradient(before, RETAIN.x[0], 0) + 5e-4 * before)
     for member, expected in enumerate((trained, other)):
         require_steps([step.state()[f"members.{member}.0.weight"]], expected)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
+from expunge.methods.method import Unlearn
 from expunge.suites import Examples, Split
 from expunge.suites.recipe import Recipe
 
@@ -65,12 +66,21 @@ def run_toy(
     name: str, settings: Mapping[str, object], split: Split = SPLIT, w: Tensor = W, models: int = 2
 ) -> list[Tensor]:
     """The weight matrices after each epoch, ``(models, classes, inputs)``; settings that a row lacks are dropped."""
-    method = METHODS[name]
-    known = {field.name for field in dataclasses.fields(method.config)}
-    config = method.config(**{key: value for key, value in settings.items() if key in known})
-    assert method.unlearn is not None
-    steps = method.unlearn(linear(w, models), split, config, Generators(range(models)))
+    steps = method_of(name)(linear(w, models), split, config_of(name, settings), Generators(range(models)))
     return [step.state()["0.weight"] for step in steps]
+
+
+def method_of(name: str) -> Unlearn:
+    """The function of a row that has one."""
+    function = METHODS[name].unlearn
+    assert function is not None
+    return function
+
+
+def config_of(name: str, settings: Mapping[str, object]) -> object:
+    """The config with those of the settings that the row knows."""
+    known = {field.name for field in dataclasses.fields(METHODS[name].config)}
+    return METHODS[name].config(**{key: value for key, value in settings.items() if key in known})
 
 
 def linear(w: Tensor = W, models: int = 2) -> Ensemble:
