@@ -1,12 +1,14 @@
 """The plain PyTorch way, one model after the other, to hold the stack against; and networks to do it with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import train
 from expunge.suites import Examples, Recipe
 
 SHAPE = (2, 4, 4)  # of the inputs of the networks below
@@ -87,6 +89,14 @@ def random_examples(n: int, dtype: torch.dtype = torch.float64) -> Examples:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, *SHAPE, dtype=dtype, generator=generator)
     return Examples(x, torch.randint(CLASSES, (n,), generator=generator))
+
+
+def trained(network: Callable[[], nn.Module], examples: Examples, models: int = 3) -> Ensemble:
+    """Models that differ, with running statistics that are not those of a new network."""
+    torch.manual_seed(0)
+    ensemble = ensemble_of([network().double() for _ in range(models)])
+    rows, recipe = torch.arange(len(examples)).expand(models, -1), Recipe(epochs=1, batch_size=4, lr=0.1)
+    return train(ensemble, examples, rows, recipe, Generators(range(models)))
 
 
 def one_by_one(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], recipe: Recipe) -> nn.Module:

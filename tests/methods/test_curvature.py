@@ -8,16 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from expunge.ensembles import Ensemble
 from expunge.ensembles.ensemble import Meter
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, train
+from expunge.ensembles.train import Batch
 from expunge.methods._curvature import gauss_newton, gradient_sum, hessian, mean_product
 from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
 from expunge.methods._per_sample import flat_weights, per_sample_gradients
-from expunge.suites import Examples, Recipe
+from expunge.suites import Examples
 from expunge.suites.networks import Residual
-from tests.ensembles.plain import NormedAttention, convolutional, ensemble_of, mixed, random_examples
+from tests.ensembles.plain import NormedAttention, convolutional, mixed, random_examples, trained
 
 EXAMPLES, MODELS = 8, 3
 DATA = random_examples(EXAMPLES)
@@ -40,14 +39,6 @@ def pooled() -> nn.Module:
 
 def small() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(32, 3, bias=False), nn.Tanh(), nn.Linear(3, 3))
-
-
-def trained(network: Callable[[], nn.Module]) -> Ensemble:
-    """Models that differ, with running statistics that are not those of a new network."""
-    torch.manual_seed(0)
-    ensemble = ensemble_of([network().double() for _ in range(MODELS)])
-    rows = torch.arange(EXAMPLES).expand(MODELS, -1)
-    return train(ensemble, DATA, rows, Recipe(epochs=1, batch_size=4, lr=0.1), Generators(range(MODELS)))
 
 
 def a_batch() -> Batch:
@@ -83,7 +74,7 @@ def dense_of(network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("network", [convolutional, residual, pooled, mixed, NormedAttention, small])
 def test_products_are_those_of_dense_matrices(network: Callable[[], nn.Module]) -> None:
-    ensemble, (x, y) = trained(network), a_batch()
+    ensemble, (x, y) = trained(network, DATA), a_batch()
     v = torch.randn(flat_weights(ensemble).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     by_hessian, by_gauss_newton = hessian(ensemble, (x, y)), gauss_newton(ensemble, (x, y))
     found = [(by_hessian(each), by_gauss_newton(each)) for each in (2 * v, v)][1]  # the graphs serve twice
@@ -94,7 +85,7 @@ def test_products_are_those_of_dense_matrices(network: Callable[[], nn.Module]) 
 
 @pytest.mark.parametrize("network", [convolutional, residual, pooled, mixed, NormedAttention])
 def test_a_sum_of_gradients_is_autograds(network: Callable[[], nn.Module]) -> None:
-    ensemble = trained(network)
+    ensemble = trained(network, DATA)
     found = gradient_sum(ensemble, DATA, batch_size=4)
     for model, one in enumerate(ensemble):
         loss = F.cross_entropy(one.eval()(DATA.x), DATA.y, reduction="sum")
@@ -104,7 +95,7 @@ def test_a_sum_of_gradients_is_autograds(network: Callable[[], nn.Module]) -> No
 
 def test_inverses_are_those_of_dense_matrices() -> None:
     """Each solver on all models at once; the dense matrices are built and inverted one by one."""
-    ensemble, (x, y) = trained(small), a_batch()
+    ensemble, (x, y) = trained(small, DATA), a_batch()
     v = torch.randn(flat_weights(ensemble).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     product = gauss_newton(ensemble, (x, y))
     rows = Generators(range(MODELS)).permutation(EXAMPLES)[:, :5]
@@ -149,7 +140,7 @@ def test_conjugate_gradients_stop_each_model_at_its_own_tolerance() -> None:
 
 
 def test_a_sample_may_come_in_parts() -> None:
-    ensemble, (x, y) = trained(small), a_batch()
+    ensemble, (x, y) = trained(small, DATA), a_batch()
     v = torch.ones_like(flat_weights(ensemble))
     parts = [(gauss_newton(ensemble, (x[:, part], y[:, part])), len(y[0, part])) for part in (slice(3), slice(3, 5))]
     torch.testing.assert_close(mean_product(parts)(v), gauss_newton(ensemble, (x, y))(v))
@@ -157,7 +148,7 @@ def test_a_sample_may_come_in_parts() -> None:
 
 def test_products_are_counted() -> None:
     """In units of a forward pass: 3 for the gradient's graph, 6 for a Hessian product, 4 for a Gauss-Newton one."""
-    ensemble, batch = trained(small), a_batch()
+    ensemble, batch = trained(small, DATA), a_batch()
     v = torch.ones_like(flat_weights(ensemble))
     for kind, units in ((hessian, 3 + 2 * 6), (gauss_newton, 3 + 2 * 4)):
         ensemble.meter = Meter()

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import train
 from expunge.methods import _per_sample
 from expunge.methods._per_sample import flat_weights, mean_square, per_sample_gradients, with_weights
-from expunge.suites import Examples, Recipe
-from tests.ensembles.plain import SHAPE, Attention, NormedAttention, convolutional, ensemble_of, mixed, random_examples
+from expunge.suites import Examples
+from tests.ensembles.plain import SHAPE, Attention, NormedAttention, convolutional, mixed, random_examples, trained
 
 EXAMPLES, MODELS = 7, 3
+DATA = random_examples(EXAMPLES)
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
@@ -31,15 +31,6 @@ class Opaque(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x)
         return logits
-
-
-def trained(network: Callable[[], nn.Module]) -> Ensemble:
-    """Models that differ, with running statistics that are not those of a new network."""
-    torch.manual_seed(0)
-    ensemble = ensemble_of([network().double() for _ in range(MODELS)])
-    rows = torch.arange(EXAMPLES).expand(MODELS, -1)
-    recipe = Recipe(epochs=1, batch_size=4, lr=0.1)
-    return train(ensemble, random_examples(EXAMPLES), rows, recipe, Generators(range(MODELS)))
 
 
 def one_at_a_time(ensemble: Ensemble, examples: Examples, rows: Tensor, group: int = 1) -> Tensor:
@@ -60,14 +51,14 @@ def one_at_a_time(ensemble: Ensemble, examples: Examples, rows: Tensor, group: i
 
 @pytest.mark.parametrize("network", [convolutional, Attention, NormedAttention, mixed, Opaque])
 def test_they_are_those_of_autograd_on_one_example_of_one_model(network: Callable[[], nn.Module]) -> None:
-    ensemble, examples = trained(network), random_examples(EXAMPLES)
+    ensemble, examples = trained(network, DATA), DATA
     rows = Generators(range(MODELS)).permutation(EXAMPLES)
     found = torch.cat(list(per_sample_gradients(ensemble, examples, rows)), dim=1)
     torch.testing.assert_close(found, one_at_a_time(ensemble, examples, rows), rtol=0, atol=1e-12)
 
 
 def test_groups_have_the_gradient_of_their_mean_and_the_rest_is_a_group() -> None:
-    ensemble, examples = trained(convolutional), random_examples(EXAMPLES)
+    ensemble, examples = trained(convolutional, DATA), DATA
     rows = torch.arange(EXAMPLES).expand(MODELS, -1)
     found = torch.cat(list(per_sample_gradients(ensemble, examples, group=3)), dim=1)
     assert found.shape[1] == 3
@@ -75,7 +66,7 @@ def test_groups_have_the_gradient_of_their_mean_and_the_rest_is_a_group() -> Non
 
 
 def test_blocks_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    ensemble, examples = trained(convolutional), random_examples(EXAMPLES)
+    ensemble, examples = trained(convolutional, DATA), DATA
     whole = list(per_sample_gradients(ensemble, examples))
     squares = mean_square(ensemble, examples)
     monkeypatch.setattr(_per_sample, "CPU_BLOCK", 2 * flat_weights(ensemble).numel())
@@ -87,13 +78,13 @@ def test_blocks_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_mean_square_is_of_squares_not_the_square_of_a_mean() -> None:
-    ensemble, examples = trained(convolutional), random_examples(EXAMPLES)
+    ensemble, examples = trained(convolutional, DATA), DATA
     gradients = one_at_a_time(ensemble, examples, torch.arange(EXAMPLES).expand(MODELS, -1))
     torch.testing.assert_close(mean_square(ensemble, examples), gradients.square().mean(1), rtol=0, atol=1e-12)
 
 
 def test_every_example_counts_forward_and_backward_and_nothing_is_touched() -> None:
-    ensemble, examples = trained(convolutional), random_examples(EXAMPLES)
+    ensemble, examples = trained(convolutional, DATA), DATA
     before, spent = {key: each.clone() for key, each in ensemble.state().items()}, ensemble.meter.units
     mean_square(ensemble.train(), examples)
     assert ensemble.meter.units - spent == 3 * EXAMPLES * MODELS
@@ -134,7 +125,7 @@ def test_tied_weights_are_one_and_idle_ones_have_no_gradient() -> None:
 
 
 def test_weights_go_in_and_out_and_buffers_stay() -> None:
-    ensemble = trained(convolutional)
+    ensemble = trained(convolutional, DATA)
     weights = torch.randn_like(flat_weights(ensemble))
     other = with_weights(ensemble, weights)
     assert torch.equal(flat_weights(other), weights)

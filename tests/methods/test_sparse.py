@@ -1,6 +1,5 @@
 """Prune first, then unlearn: the law that every row of METHODS keeps the masks of sparse models."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
+from tests.methods.test_every_method import TRAINING, VOTES, has_epochs
 
-VOTES = {"sisa"}  # of networks that were trained anew: the masks of a pretrained one are not theirs
-TRAINING = sorted(name for name, method in METHODS.items() if method.unlearn and name not in VOTES)
+PRUNED = [name for name in TRAINING if name not in VOTES]  # votes of new networks have masks of their own
 
 
 @pytest.fixture
@@ -36,14 +35,14 @@ def masked(ensemble: Ensemble, masks: dict[str, Tensor]) -> Tensor:
     return torch.cat([ensemble.state()[name][~mask] for name, mask in masks.items()])
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", PRUNED)
 def test_it_keeps_every_mask_and_still_moves_every_model(
     name: str,
     sparse: Ensemble,
     laboratory: tuple[Suite, ForgetSet],
 ) -> None:
     (suite, forget), method = laboratory, METHODS[name]
-    epochs = {"epochs": 2} if any(field.name == "epochs" for field in dataclasses.fields(method.config)) else {}
+    epochs = {"epochs": 2} if has_epochs(name) else {}
     before = {name: tensor.clone() for name, tensor in sparse.state().items()}
     steps = list(run_method(name, method, configure(name, method, epochs), sparse, suite, forget))
     assert steps
