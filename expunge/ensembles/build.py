@@ -55,17 +55,23 @@ def build_all(
     ]
     for suite in {id(plan.suite): plan.suite for plan, _, _ in lacking}.values():
         suite.check()
-    jobs = [job for plan, models, part in lacking for job in chunk_jobs(plan, _chunks(plan, models), part, say)]
+    jobs = [job for plan, models, part in lacking for job in chunk_jobs(plan, plan.chunks(range(models)), part, say)]
     run_chunks(jobs, workers, watch, say)
     return [
-        artefact if artefact and holds(artefact, models) else _join(plan, _chunks(plan, models), say)
+        artefact if artefact and holds(artefact, models) else _join(plan, plan.chunks(range(models)), say)
         for (plan, models), artefact in zip(wanted, joined, strict=True)
     ]
 
 
+def build_some(plans: Sequence[Plan], models: range, *, workers: Workers = 1, watch: Watch = silent) -> None:
+    """Train what the user's store lacks of the chunks that hold these models; their margins are not joined."""
+    jobs = [job for plan in plans for job in chunk_jobs(plan, plan.chunks(models), None, warn)]
+    run_chunks(jobs, workers, watch, warn)
+
+
 def train_chunk(plan: Plan, chunk: int) -> list[str]:
     """Train one chunk and keep it in the user's store; what there was to say, in words."""
-    store, key, size = user_store(), _chunk_key(plan, chunk), plan.suite.chunk
+    store, key, size = user_store(), plan.chunk_key(chunk), plan.suite.chunk
     notes: list[str] = []
     with store.locked(f"{plan.key}/locks/{chunk:04d}"):  # a second build waits here, and finds the chunk finished
         if _sound(key, notes.append):
@@ -177,15 +183,11 @@ def _sound(key: str, say: Say) -> Artefact | None:
         return None
 
 
-def _chunks(plan: Plan, models: int) -> range:
-    return range(-(-models // plan.suite.chunk))
-
-
 def chunk_jobs(plan: Plan, chunks: range, joined: Artefact | None, say: Say) -> list[Job]:
     """Jobs that train those of ``chunks`` that are neither finished nor within ``joined``."""
     size = plan.suite.chunk
     covered = joined.meta["models"] // size if joined else 0
-    missing = [chunk for chunk in chunks if chunk >= covered and _sound(_chunk_key(plan, chunk), say) is None]
+    missing = [chunk for chunk in chunks if chunk >= covered and _sound(plan.chunk_key(chunk), say) is None]
     return [
         Job(f"{plan.label}, models from {chunk * size}", train_chunk, (plan, chunk), shared=(plan.suite,))
         for chunk in missing
@@ -198,14 +200,10 @@ def run_chunks(jobs: Sequence[Job], workers: Workers, watch: Watch, say: Say) ->
             say(note)
 
 
-def _chunk_key(plan: Plan, chunk: int) -> str:
-    return f"{plan.key}/chunks/{chunk:04d}"
-
-
 def finished_chunk(plan: Plan, chunk: int) -> Artefact:
-    part = user_store().read(_chunk_key(plan, chunk))
+    part = user_store().read(plan.chunk_key(chunk))
     if part is None:
-        raise StoreError(f"{user_store().root / _chunk_key(plan, chunk)} vanished during the build; run it again")
+        raise StoreError(f"{user_store().root / plan.chunk_key(chunk)} vanished during the build; run it again")
     return part
 
 

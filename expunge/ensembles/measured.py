@@ -1,5 +1,6 @@
 """Margins of ensembles, read out of a store; nothing is trained here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,18 +58,19 @@ def find_ensemble(plan: Plan, models: int) -> Artefact | None:
     return None
 
 
-def require_built(plan: Plan, models: int, method: str) -> None:
-    """Raise StoreError, which names the command, where the store lacks what ``method`` needs of so many models."""
+def require_built(plan: Plan, models: Sequence[int], method: str) -> None:
+    """Raise StoreError, which names the command, where the store lacks the chunks of some of these models."""
     if plan.suite.recipe.prune:
         raise StoreError(
             f"{method} starts from models of its own, which are not made sparse; suite {plan.suite.name!r} is"
         )
-    if find_ensemble(plan, models) is None:
+    chunks = plan.chunks(range(min(models), max(models) + 1))
+    if any(user_store().read(plan.chunk_key(chunk)) is None for chunk in chunks):
         option = f" --forget-set {plan.forget.name}" if plan.forget else ""
         option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
         raise StoreError(
-            f"{method} needs {models} {plan.label} models of suite {plan.suite.name!r}, which no store has; run "
-            f"`expunge build {plan.suite.address} --for {method}{option}` first"
+            f"{method} needs {max(models) + 1} {plan.label} models of suite {plan.suite.name!r}, which no store has; "
+            f"run `expunge build {plan.suite.address} --for {method}{option}` first"
         )
 
 

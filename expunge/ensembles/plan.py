@@ -47,6 +47,15 @@ class Plan:
     def label(self) -> str:
         return f"{self.kind} {self.forget.name}" if self.forget else self.kind
 
+    def chunks(self, models: range) -> range:
+        """The numbers of the chunks that hold these models."""
+        size = self.suite.chunk
+        return range(models.start // size, -(-models.stop // size))
+
+    def chunk_key(self, chunk: int) -> str:
+        """Where a chunk lies in a store, with its weights."""
+        return f"{self.key}/chunks/{chunk:04d}"
+
     def setting(self, name: str) -> int:
         return dict(self.settings)[name]
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from expunge.engine import Watch, Workers, silent, warn
@@ -40,6 +42,12 @@ def read_weights(plan: Plan, models: Sequence[int]) -> dict[str, Tensor]:
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
+def read_array(plan: Plan, name: str, models: Sequence[int]) -> ndarray:
+    """The rows of these models in an array that is kept beside their weights; nothing is trained."""
+    size = plan.suite.chunk
+    return np.stack([finished_chunk(plan, model // size).array(name)[model % size] for model in models])
+
+
 def _weights(plan: Plan, first: int, models: int, workers: Workers, watch: Watch) -> Ensemble:
     if models < 1 or first < 0:
         raise BadSetting(f"expected at least 1 model, numbered from 0, got {models} from {first}")
@@ -57,8 +65,7 @@ def _weights(plan: Plan, first: int, models: int, workers: Workers, watch: Watch
 
 
 def _chunked_weights(plan: Plan, joined: Artefact, models: range, workers: Workers, watch: Watch) -> dict[str, Tensor]:
-    size = plan.suite.chunk
-    chunks = range(models.start // size, -(-models.stop // size))
+    size, chunks = plan.suite.chunk, plan.chunks(models)
     jobs = chunk_jobs(plan, chunks, None, warn)
     if jobs and "imported" in joined.meta:
         raise StoreError(

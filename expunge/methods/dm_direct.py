@@ -46,7 +46,7 @@ METHOD = Method(
         "estimator": OneOf(("soft-threshold", "ridge", "difference")),
         "multiplier": OneOf((0.5, 0.75, 1.0, 1.5)),
     },
-    prepare=Preparation(require_subsets, effects_on_all),
+    prepare=Preparation(effects_on_all, require_subsets),
     deviations="The authors predict each logit with datamodels fitted by the lasso; here the margin is predicted, and "
     "the lasso is replaced by differences of means with a soft threshold. Without logits no accuracy is known. The "
     "models trained on halves serve all requests and are not in the cost.",

@@ -68,7 +68,7 @@ METHOD = Method(
         "epochs": Between(1, 4, whole=True),  # the limit of cost is for this row, not for that of the oracles
         "retain_multiplier": OneOf((1, 2, 3, 5)),
     },
-    prepare=Preparation(require_subsets, effects_on_split),
+    prepare=Preparation(effects_on_split, require_subsets),
     deviations="The authors fit datamodels of each logit by the lasso, and match all logits; here those of the margin "
     "are estimated and matched, the other logits are free, and the lasso is replaced by differences of means with a "
     "soft threshold. Their part of the retained examples is drawn once for all models, here for each. The models "

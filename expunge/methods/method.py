@@ -38,13 +38,13 @@ class NoSettings:
 class Preparation:
     """What a method takes out of a store, beside the examples, and finds in ``split.extra``.
 
+    ``load(suite, forget, models, config)`` reads it for these models. What may be missing is known before any work:
     ``require(suite, forget, config)`` raises :class:`~expunge.errors.StoreError`, which names the command that makes
-    what is missing; it is called before any work. ``load(suite, forget, models, config)`` reads it for these models.
-    ``plan(suite, forget, config)`` is what ``expunge build SUITE --for METHOD`` makes, where no other command makes it.
+    it; ``plan(suite, forget, config)`` are models that ``expunge build SUITE --for METHOD`` makes, and no other.
     """
 
-    require: Callable[[Suite, ForgetSet, Any], None]
     load: Callable[[Suite, ForgetSet, Sequence[int], Any], object]
+    require: Callable[[Suite, ForgetSet, Any], None] | None = None
     plan: Callable[[Suite, ForgetSet, Any], Plan] | None = None
 
 

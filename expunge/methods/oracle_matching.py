@@ -68,7 +68,7 @@ METHOD = Method(
     cite=("georgiev2024",),
     needs=("forget data", "retain data", "oracles"),
     search=MATCH_SEARCH,
-    prepare=Preparation(require_oracles, held_out_margins),
+    prepare=Preparation(held_out_margins, require_oracles),
     deviations="The authors' code matches all logits, or the softmax; here the margin is matched, which is what is "
     "kept of an oracle, so that the student's other logits are free. Their examples are drawn once for all models, "
     "here for each model. Their cost leaves out the training of the oracles, here it is counted.",

@@ -100,7 +100,7 @@ METHOD = Method(
         "medium": OneOf((NOTHING, "fine-tune", "random-labels")),
         "high": OneOf(("salun", "random-labels", "boundary-shrink", "delete")),
     },
-    prepare=Preparation(require_subsets, refined),
+    prepare=Preparation(refined, require_subsets),
     deviations="The authors' forget set is 3,000 examples chosen for being memorised little, half or much, and "
     "memorisation is of correctness; here the parts are thirds of any forget set, and it is of margins. The models "
     "trained on halves serve all requests and are not in the cost.",

@@ -8,13 +8,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.measured import find_ensemble, require_built
+from expunge.ensembles.measured import require_built
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.shards import checkpoint, seen, stage_recipe, vote
 from expunge.ensembles.train import train
-from expunge.ensembles.weights import read_weights
-from expunge.errors import BadSetting, StoreError
+from expunge.ensembles.weights import read_array, read_weights
+from expunge.errors import BadSetting
 from expunge.methods._descend import require
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import OneOf
@@ -89,19 +89,11 @@ def plan_of(suite: Suite, forget: ForgetSet, cfg: Sisa) -> Plan:
     return Plan(suite, "sharded", settings=(("shards", cfg.shards), ("slices", cfg.slices)))
 
 
-def require_shards(suite: Suite, forget: ForgetSet, cfg: Sisa) -> None:
-    """Raise StoreError where no sharded model was built."""
-    require_built(plan_of(suite, forget, cfg), 1, "sisa")
-
-
 def load_shards(suite: Suite, forget: ForgetSet, models: Sequence[int], cfg: Sisa) -> Sharded:
     """The checkpoints and places of these models."""
     plan = plan_of(suite, forget, cfg)
-    require_built(plan, max(models) + 1, "sisa")
-    artefact = find_ensemble(plan, max(models) + 1)
-    if artefact is None:
-        raise StoreError(f"{plan.label} vanished while it was read; run the same command again")
-    places, columns = torch.from_numpy(artefact.array("places")[list(models)]).long(), suite.columns(forget)
+    require_built(plan, models, "sisa")
+    places, columns = torch.from_numpy(read_array(plan, "places", models)).long(), suite.columns(forget)
     state = read_weights(plan, models)
     return Sharded(state, places[:, columns["forget"]], places[:, columns["retain"]])
 
@@ -113,7 +105,7 @@ METHOD = Method(
     cite=("bourtoule2021",),
     needs=("retain data", "models trained on shards"),
     search={"shards": OneOf((2, 3, 5)), "slices": OneOf((1, 2, 3))},
-    prepare=Preparation(require_shards, load_shards, plan_of),
+    prepare=Preparation(load_shards, plan=plan_of),
     deviations="The authors' constituents vote by label; here by the mean of their softmax, which has a margin. Each "
     "stage is a whole training by the suite's recipe, its learning rate going up and down, of so many epochs that all "
     "stages cost one training. Exact for what it trains, a vote; but a vote of models on shards is another model than "

@@ -46,15 +46,15 @@ class Task:
     def settings(self) -> dict[str, Setting]:
         return asdict(self.config)
 
-    def require(self, models: int) -> None:
-        """Raise StoreError where the store lacks what the method takes out of it for so many models."""
-        prepare = self.method.prepare
-        if prepare:
-            prepare.require(self.suite, self.forget, self.config)
+    def require(self, models: range) -> None:
+        """Raise StoreError where the store lacks what the method takes out of it for these models."""
+        prepare, place = self.method.prepare, (self.suite, self.forget, self.config)
+        if prepare and prepare.require:
+            prepare.require(*place)
         if prepare and prepare.plan:
-            require_built(prepare.plan(self.suite, self.forget, self.config), models, self.name)
+            require_built(prepare.plan(*place), models, self.name)
 
-    def lacks(self, models: int) -> bool:
+    def lacks(self, models: range) -> bool:
         """Whether the store lacks it; damage is no lack."""
         try:
             self.require(models)

@@ -55,12 +55,8 @@ def effective_rate(recipe: Recipe, examples: int) -> float:
     return eta * recipe.epochs / recipe.batch_size
 
 
-def _require(suite: Suite, forget: ForgetSet, cfg: UnrollingSGD) -> None:
-    """Nothing can be missing: the seeds of a suite give the first weights wherever its models were trained."""
-
-
 def _load(suite: Suite, forget: ForgetSet, models: Sequence[int], cfg: UnrollingSGD) -> Ensemble:
-    return first_weights(Plan(suite, "pretrained"), models)
+    return first_weights(Plan(suite, "pretrained"), models)  # from the suite's seeds: none can be missing
 
 
 METHOD = Method(
@@ -70,7 +66,7 @@ METHOD = Method(
     cite=("thudi2022",),
     needs=("forget data", "first weights"),
     search={"strength": Between(1e-5, 3.0, log=True)},
-    prepare=Preparation(_require, _load),
+    prepare=Preparation(_load),
     deviations="The paper trains without momentum at a constant learning rate, from a pretrained model; public code "
     "adds one batch's gradient at that model, times the learning rate, though it trains with momentum. Here the sum "
     "over the schedule and momentum are in the factor, and theta_0 is the random start.",

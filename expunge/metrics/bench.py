@@ -127,7 +127,7 @@ def plan_tasks(
     tasks = [
         Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
     ]
-    return [task for task in tasks if task.name in named or not _wants_all(methods) or not task.lacks(models)]
+    return [task for task in tasks if task.name in named or not _wants_all(methods) or not task.lacks(range(models))]
 
 
 def _wants_all(methods: Sequence[str] | None) -> bool:
@@ -142,7 +142,7 @@ def _require_ensembles(tasks: Sequence[Task], models: int) -> None:
         for first in (0, suite.models // 2):
             read_measured(Plan(suite, "oracle", forget), first, models)
     for task in tasks:
-        task.require(models)
+        task.require(range(models))
 
 
 def _tell_left_out(tasks: Sequence[Task]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from expunge.engine import Job, Watch, Workers, run_jobs, warn
-from expunge.ensembles.build import build_all
+from expunge.ensembles.build import build_all, build_some
 from expunge.ensembles.device import in_halves
 from expunge.ensembles.measured import read_measured
 from expunge.ensembles.plan import Plan
@@ -66,9 +66,8 @@ def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
     count = suite.models if "oracles" in method.needs else field.oracles
     build_all([(Plan(suite, "oracle", forget), count) for forget in field.sets], workers=workers, watch=watch)
     _build_own(field, [{}], workers, watch)
-    if method.prepare:
-        for forget in field.sets:
-            method.prepare.require(suite, forget, configure(field.method, method, {}))
+    for forget in field.sets:
+        _task(field, forget, {})
 
 
 def _build_own(field: Field, proposed: Sequence[Settings], workers: Workers, watch: Watch) -> None:
@@ -82,7 +81,7 @@ def _build_own(field: Field, proposed: Sequence[Settings], workers: Workers, wat
                 raise
             continue  # the trial will say so
         plans.update({plan.key: plan for plan in found})
-    build_all([(plan, field.models.stop) for plan in plans.values()], workers=workers, watch=watch)
+    build_some(list(plans.values()), field.models, workers=workers, watch=watch)
 
 
 def run_trials(field: Field, first: int, proposed: Sequence[Settings], workers: Workers, watch: Watch) -> list[Trial]:
@@ -113,11 +112,11 @@ def run_trials(field: Field, first: int, proposed: Sequence[Settings], workers: 
 
 
 def _task(field: Field, forget: ForgetSet, settings: Settings) -> Task:
-    method = find_method(field.method)
-    config = configure(field.method, method, settings)
-    if method.prepare:
-        method.prepare.require(field.suite, forget, config)
-    return Task(field.suite, forget, field.method, config, field.seed)
+    """A trial on a tuning set, for which the store has all that it takes out of it."""
+    config = configure(field.method, find_method(field.method), settings)
+    task = Task(field.suite, forget, field.method, config, field.seed)
+    task.require(field.models)
+    return task
 
 
 def _trial(field: Field, number: int, settings: Settings, found: dict[str, dict[str, Any]]) -> Trial:

@@ -18,6 +18,7 @@ from expunge.methods import METHODS, Step, run_method
 from expunge.methods.amnesiac import Amnesiac
 from expunge.methods.recipes import Used
 from expunge.methods.sisa import Sisa, clean_slices
+from expunge.methods.task import Task
 from expunge.metrics.bench import bench, plan_tasks
 from expunge.metrics.rebuild import rebuild
 from expunge.store import at_store
@@ -120,10 +121,8 @@ def test_amnesiac_takes_back_exactly_what_was_logged_and_repair_costs_what_it_do
 def test_what_was_not_built_is_said_with_the_command_before_any_work(
     name: str, config: object, options: str, built: Suite, three: Ensemble
 ) -> None:
-    prepare = METHODS[name].prepare
-    assert prepare
     with pytest.raises(StoreError, match=f"run `expunge build digits {options}` first"):
-        prepare.require(built, PAIR, config)
+        Task(built, PAIR, name, config, 0).require(range(3))
     with pytest.raises(StoreError, match=f"run `expunge build digits {options}` first"):
         run(name, three, built, config)
 
@@ -141,9 +140,9 @@ def test_a_bench_scores_them_where_they_are_built_and_else_leaves_them_out(built
 
 def test_a_bench_of_more_models_than_were_built_is_refused_before_any_work(built: Suite, tmp_path: Path) -> None:
     (task,) = [each for each in plan_tasks(built, ["sisa"], None, models=3, recipe="default") if each.name == "sisa"]
-    task.require(3)
+    task.require(range(3))
     with pytest.raises(StoreError, match="sisa needs 4 sharded"):
-        task.require(4)
+        task.require(range(4))
 
 
 def test_building_for_a_method_builds_that_alone_and_once(built: Suite, tmp_path: Path) -> None:
@@ -180,9 +179,7 @@ def test_what_is_built_for_no_method_is_refused(built: Suite) -> None:
 def test_models_of_their_own_are_not_made_sparse(built: Suite) -> None:
     sparse = dataclasses.replace(built, recipe=dataclasses.replace(built.recipe, prune="omp:0.5"))
     for name in BUILT_FOR:
-        prepare = METHODS[name].prepare
-        assert prepare
         with pytest.raises(StoreError, match="not made sparse"):
-            prepare.require(sparse, PAIR, METHODS[name].config())
+            Task(sparse, PAIR, name, METHODS[name].config(), 0).require(range(3))
         with pytest.raises(BadSetting, match="not made sparse"):
             rebuild(sparse, methods=[name], recipe="default")

@@ -329,17 +329,21 @@ def test_a_method_gets_what_it_takes_out_of_a_store_for_a_tuning_set(
             raise MethodFailed("got nothing")
         yield ensemble.copy()
 
-    spoiled(monkeypatch, unlearn=given, prepare=Preparation(require, load), needs=("oracles",))
+    spoiled(monkeypatch, unlearn=given, prepare=Preparation(load, require), needs=("oracles",))
     assert tune(NAME, small, budget=1, **SMALL).trials[0].status == "ok"
     assert [name for name, _ in seen] == ["tuning-random", "tuning-class"]
     assert all(models.tolist() == [6, 7, 8] for _, models in seen)
 
 
-def test_a_method_gets_the_models_of_its_own_for_the_settings_of_each_trial(small: Suite) -> None:
+def test_a_method_gets_the_models_of_its_own_for_the_settings_of_each_trial_and_no_others(
+    small: Suite, own_store: Path
+) -> None:
     search = tune("sisa", small, budget=2, **SMALL)
     assert [trial.status for trial in search.trials] == ["ok", "ok"]
     assert search.limit is None
     amnesiac = tune("amnesiac", small, budget=1, limit=1, **SMALL)
+    for kind in ("sharded", "logged"):  # in chunks of three, of which the third has the models that serve tuning
+        assert {folder.name for folder in own_store.glob(f"*/{kind}/**/chunks/*")} == {"0002"}
     assert [trial.status for trial in amnesiac.trials] == ["ok"]
 
 
