@@ -186,7 +186,7 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
-        parts += [_no_better(found), *_found_nothing(suite, found), *_from_scratch(found)]
+        parts += [*_untuned(scores), _no_better(found), *_found_nothing(suite, found), *_from_scratch(found)]
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -251,6 +251,12 @@ def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
     return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
 
 
+def _untuned(scores: Sequence[Score]) -> list[str]:
+    """Whether all of it was scored with the defaults."""
+    tuned = any(score.recipe not in ("", "default") for score in scores)
+    return [] if tuned else ["Here settings are the defaults of each method, not those of a search."]
+
+
 def _no_better(found: Sequence[Board]) -> str:
     """Which methods surely bring the forget examples nearer to the oracles on no forget set without breaking it."""
     lines = [line for board in found for line in board.lines if line.row.method not in (FLOOR, NOTHING)]
@@ -263,7 +269,7 @@ def _no_better(found: Sequence[Board]) -> str:
 
 
 def _found_nothing(suite: str, found: Sequence[Board]) -> list[str]:
-    """The methods whose search came nowhere nearer to the oracles than doing nothing."""
+    """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
     benched = {line.row.method for board in found for line in board.lines} & METHODS.keys()
     searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
     names = [f"`{each.method}`" for each in searches if each.chosen and each.chosen.objective >= each.untouched]

@@ -122,6 +122,15 @@ def test_whose_search_came_nowhere_nearer_than_doing_nothing_is_said(tmp_path: P
     assert "forget, retain and test together, than doing nothing: `ct`.\n" in results_page(tmp_path / "results")
 
 
+def test_that_settings_are_defaults_is_said(tmp_path: Path) -> None:
+    told = "Here settings are the defaults of each method, not those of a search."
+    for recipe, said in (("default", True), ("tuned", False), ("tuned; set: lr", False)):
+        records = [replace(each, recipe=recipe) for each in scored("one", {}, {"identity": 10, "scrub": 4})]
+        write_scores(tmp_path / "scores.jsonl", records)
+        collect(tmp_path, tmp_path / "results")
+        assert (told in results_page(tmp_path / "results")) == said
+
+
 def test_doing_nothing_is_no_method_among_the_first(tmp_path: Path) -> None:
     ranks = {"identity": (1, 3), "scrub": (1, 3), "ssd": (1, 3)}
     write_scores(tmp_path / "scores.jsonl", scored("one", ranks, {"identity": 10, "scrub": 4, "ssd": 10}))
