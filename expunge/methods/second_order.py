@@ -64,7 +64,7 @@ METHOD = Method(
     cite=("warnecke2023", "agarwal2017"),
     needs=("forget data", "retain data"),
     search={
-        "scale": Between(1.0, 30.0, log=True),
+        "scale": Between(1.0, 1000.0, log=True),
         "iterations": OneOf((20, 40, 80)),
         "damping": Between(1e-3, 10.0, log=True),
         "batch_size": OneOf((4, 8, 16)),
