@@ -96,7 +96,7 @@ def _count(
             x = min(max(np.float64(row[j]), -clip), clip)
             k = np.int32(min((x - low[j]) * scale[j], float(last)))
             below = x < np.float64(k) * step[j] + low[j]
-            above = x >= np.float64(k + np.int32(1)) * step[j] + low[j]
+            above = (x >= np.float64(k + np.int32(1)) * step[j] + low[j]) & (step[j] > 0)  # else all lies in one bin
             k = k - np.int32(below) + np.int32(above)
             cell[j] = np.uint32(np.int32(j * bins) + min(max(k, np.int32(0)), last))
         for j in range(low.size):

@@ -52,6 +52,13 @@ def test_equals_a_plain_histogram(pair: tuple[ndarray, ndarray], bins: int) -> N
     np.testing.assert_allclose(klom(*pair, bins=bins), plain_klom(*pair, bins=bins), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("bins", [2, 20])
+def test_an_example_that_never_differs_is_no_distance_whatever_lies_on_an_edge_beside_it(bins: int) -> None:
+    unlearned, oracle = np.array([[100.0, 3.0], [50.0, 3.0]]), np.array([[0.0, 3.0], [10.0, 3.0]])
+    assert klom(unlearned, oracle, bins=bins)[1] == 0.0
+    assert klom(oracle, unlearned, bins=bins)[1] == 0.0
+
+
 @pytest.mark.parametrize("case", ["same_normal_n100", "shift_two_sd", "heavy_tails_clipped", "ties_on_edges"])
 def test_equals_a_plain_histogram_on_golden_margins(case: str) -> None:
     with np.load(Path(__file__).parents[1] / "golden" / "klom_cases.npz") as golden:
