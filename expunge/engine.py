@@ -167,7 +167,8 @@ def _local_workers(count: int) -> "Iterator[Client]":
             client.register_plugin(LocalWorker())
         except (RuntimeError, OSError) as error:
             raise EngineError(
-                f"a worker died while it started ({error}); what was finished is kept, run the same command again"
+                f"a worker died while it started ({error}); what was finished is kept, run the same command again; a "
+                'script of your own must start its work under `if __name__ == "__main__":`, for workers import it'
             ) from None
         yield client
 
