@@ -186,7 +186,7 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
-        parts += [*_untuned(scores), _no_better(found), *_found_nothing(suite, found), *_from_scratch(found)]
+        parts += [*(_untuned(scores) or _found_nothing(suite, found)), _no_better(found), *_from_scratch(found)]
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 

@@ -114,7 +114,8 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
 
 
 def test_whose_search_came_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:
-    write_scores(tmp_path / "scores.jsonl", scored("one", {}, {"identity": 10, "fine-tune": 4, "ct": 30}))
+    records = scored("one", {}, {"identity": 10, "fine-tune": 4, "ct": 30})
+    write_scores(tmp_path / "scores.jsonl", [replace(each, recipe="tuned") for each in records])
     collect(tmp_path, tmp_path / "results")
     searches = {name: search for name in ("fine-tune", "ct") for search in shipped(name) if search.suite == "digits"}
     better = {name: each.chosen and each.chosen.objective < each.untouched for name, each in searches.items()}
