@@ -2,7 +2,7 @@
 
 Masks are global and unstructured: all prunable weights of a model compete with each other, and every model keeps its
 own. They are found on what the model is trained on, so an oracle's mask knows nothing of what it must not have seen.
-Source: Jia et al. 2023, arXiv:2304.04934; rewinding: Frankle et al. 2020, arXiv:1903.01611; synaptic flow: Tanaka et
+Source: Jia et al. 2023, arXiv:2304.04934; rewinding: Frankle et al. 2019, arXiv:1903.01611; synaptic flow: Tanaka et
 al. 2020, arXiv:2006.05467.
 """
 

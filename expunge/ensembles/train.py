@@ -75,7 +75,7 @@ class Descent:
         self.lr, self.momentum = lr, momentum
         self._parameters = list(ensemble.parameters())
         self._buffers: list[Tensor | None] = [None] * len(self._parameters)
-        spared = set() if decay_norm else _of_norms(ensemble)
+        spared = set() if decay_norm else of_norms(ensemble)
         self._decays = [0.0 if id(parameter) in spared else weight_decay for parameter in self._parameters]
 
     def zero_grad(self) -> None:
@@ -139,7 +139,7 @@ class Adam:
             parameter.addcdiv_(mean, width, value=-self.lr / (1 - slow ** self._steps[row]))
 
 
-def _of_norms(ensemble: Ensemble) -> set[int]:
+def of_norms(ensemble: Ensemble) -> set[int]:
     """Identities of the scales and shifts of normalisation layers."""
     norms = (module for module in ensemble.modules() if isinstance(module, NORMS))
     return {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}

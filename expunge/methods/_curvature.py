@@ -12,12 +12,23 @@ from torch import Tensor
 
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import Batch, cross_entropy
+from expunge.ensembles.train import Batch, cross_entropy, of_norms
 from expunge.methods._per_sample import Loss, flat_weights
 from expunge.methods._twice import run
+from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples
 
 Product = Callable[[Tensor], Tensor]
+
+
+def weight_decay(ensemble: Ensemble, recipe: Recipe) -> Float[Tensor, " d"]:
+    """The curvature of the recipe's regulariser: its weight decay, 0 at weights that it spares."""
+    spared = set() if recipe.decay_norm else of_norms(ensemble)
+    decays = [0.0 if id(each) in spared else recipe.weight_decay for each in ensemble.parameters()]
+    parts = [
+        each.new_full((each[0].numel(),), decay) for each, decay in zip(ensemble.parameters(), decays, strict=True)
+    ]
+    return torch.cat(parts)
 
 
 def gradient_sum(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, cross_entropy, draw
 from expunge.ensembles.train import descend as walk
+from expunge.methods._statistics import still_statistics
+from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples, Split
 
 B = TypeVar("B")
@@ -38,7 +41,18 @@ class Walk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedWalk(Walk):
+class ForgetWalk(Walk):
+    """The settings of a walk that does not end on what is kept: its last batches are of what is to be forgotten.
+
+    In training mode BatchNorm's running statistics follow them, in public code too, which alone can break a model.
+    Without ``forget_statistics`` forget batches are still normalised by their own, but leave no trace.
+    """
+
+    forget_statistics: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedWalk(ForgetWalk):
     """The settings of a walk whose every step sees a batch of what is kept beside one of what is forgotten."""
 
     forget_batch_size: int = 16
@@ -75,19 +89,47 @@ def descend_from(student: Ensemble, config: Walk, epochs: Iterable[Iterable[Phas
         yield student.copy().eval()
 
 
-def xent(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-    """Mean cross-entropy of the student on a batch, in nats."""
-    return cross_entropy(student(batch[0]), batch[1])
+def training_loss(split: Split) -> Loss[Batch]:
+    """``CE``: the mean cross-entropy of a batch in nats, labels smoothed as the recipe of the models has it.
+
+    Models that were trained on smoothed labels and fine-tuned on others move away from the oracles for a reason that
+    has nothing to do with the forget set.
+    """
+    value = recipe_loss(split.recipe)
+    return lambda student, batch: value(student(batch[0]), batch[1])
 
 
-def ascend(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-    """The loss whose descent is ascent on the cross-entropy."""
-    return -xent(student, batch)
+def recipe_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
+    """:func:`training_loss` as a function of logits and labels."""
+    return partial(cross_entropy, smoothing=recipe.label_smoothing)
+
+
+def on_forget(loss: Loss[B], config: ForgetWalk) -> Loss[B]:
+    """``loss`` of batches of what is to be forgotten, whose statistics stay or do not, as ``config`` says."""
+    if config.forget_statistics:
+        return loss
+
+    def still(student: Ensemble, batch: B) -> Float[Tensor, " models"]:
+        with still_statistics(student):
+            return loss(student, batch)
+
+    return still
+
+
+def ascent_loss(split: Split) -> Loss[Batch]:
+    """The loss whose descent is ascent on the training loss."""
+    loss = training_loss(split)
+    return lambda student, batch: -loss(student, batch)
 
 
 def shuffled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
     """One pass over ``examples``, in an order of its own for each model."""
     yield from draw(examples, rng.permutation(len(examples)), batch_size)
+
+
+def passes(loss: Loss[Batch], examples: Examples, config: Walk, rng: Generators) -> Iterator[list[Phase[Batch]]]:
+    """For each epoch one pass of ``loss`` over ``examples``."""
+    return ([(loss, shuffled(examples, config.batch_size, rng))] for _ in range(config.epochs))
 
 
 def paired(split: Split, config: PairedWalk, rng: Generators) -> Iterator[Iterator[tuple[Batch, Batch]]]:

@@ -1,4 +1,7 @@
-"""Solutions of ``(C + damping I) x = v`` for the curvature ``C`` of all models at once; no model waits for another."""
+"""Solutions of ``(C + D) x = v`` for the curvature ``C`` of all models at once; no model waits for another.
+
+``D`` is diagonal: ``damping`` is one number, or one for each weight.
+"""
 
 from collections.abc import Iterable
 
@@ -10,12 +13,17 @@ from expunge.methods._curvature import Product
 
 
 def conjugate_gradients(
-    product: Product, v: Float[Tensor, "models d"], *, damping: float, iterations: int, tolerance: float = 0.0
+    product: Product,
+    v: Float[Tensor, "models d"],
+    *,
+    damping: float | Float[Tensor, " d"],
+    iterations: int,
+    tolerance: float = 0.0,
 ) -> Float[Tensor, "models d"]:
     """Hestenes and Stiefel's conjugate gradients, with step sizes of each model's own.
 
     A model stops, and the others go on, when its residual is ``tolerance`` times its first, or when it meets a
-    direction in which ``C + damping I`` does not curve upwards: there its solution stays what it was.
+    direction in which ``C + D`` does not curve upwards: there its solution stays what it was.
     """
     x, residual, direction = torch.zeros_like(v), v, v
     square = v.square().sum(1, keepdim=True)
@@ -34,12 +42,12 @@ def conjugate_gradients(
 
 
 def lissa(
-    products: Iterable[Product], v: Float[Tensor, "models d"], *, damping: float, scale: float
+    products: Iterable[Product], v: Float[Tensor, "models d"], *, damping: float | Float[Tensor, " d"], scale: float
 ) -> Float[Tensor, "models d"]:
     """``u <- v + u - (C u + damping u) / scale`` from ``u = v``, one step for each product; then ``u / scale``.
 
     Agarwal et al. 2017: the Neumann series of the inverse, each term on a sample of ``C``. It converges where no
-    eigenvalue of ``C + damping I`` reaches ``2 scale`` and none is below 0. Published code writes ``damping / scale``
+    eigenvalue of ``C + D`` reaches ``2 scale`` and none is below 0. Published code writes ``damping / scale``
     as its damping.
     """
     u = v
@@ -49,15 +57,16 @@ def lissa(
 
 
 def woodbury(
-    gradients: Float[Tensor, "models m d"], v: Float[Tensor, "models d"], *, damping: float
+    gradients: Float[Tensor, "models m d"], v: Float[Tensor, "models d"], *, damping: float | Float[Tensor, " d"]
 ) -> Float[Tensor, "models d"]:
-    """``F^-1 v`` exactly, for the empirical Fisher matrix ``F = damping I + G^T G / m`` of ``m`` gradients ``G``.
+    """``F^-1 v`` exactly, for the empirical Fisher matrix ``F = D + G^T G / m`` of ``m`` gradients ``G``.
 
-    Woodbury's identity: ``(v - G^T (m damping I + G G^T)^-1 G v) / damping``, a system of ``m`` unknowns.
+    Woodbury's identity: ``D^-1 (v - G^T (m I + G D^-1 G^T)^-1 G D^-1 v)``, a system of ``m`` unknowns.
     """
     m = gradients.shape[1]
-    kernel = torch.bmm(gradients, gradients.mT)
-    kernel.diagonal(dim1=1, dim2=2).add_(m * damping)
-    along = torch.bmm(gradients, v[:, :, None])
+    scaled = gradients / damping
+    kernel = torch.bmm(scaled, gradients.mT)
+    kernel.diagonal(dim1=1, dim2=2).add_(m)
+    along = torch.bmm(scaled, v[:, :, None])
     inside = torch.bmm(gradients.mT, torch.linalg.solve(kernel, along))
     return (v - inside[:, :, 0]) / damping

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods._descend import Walk, descend, shuffled, xent
+from expunge.methods._descend import Walk, descend, passes, training_loss
 from expunge.methods._per_sample import flat_weights
 from expunge.suites.suite import Split
 
@@ -15,6 +15,6 @@ from expunge.suites.suite import Split
 def task_vectors(ensemble: Ensemble, split: Split, cfg: Walk, rng: Generators) -> Iterator[Float[Tensor, "models d"]]:
     """After each epoch of fine-tuning on the forget set, the change of the weights since the start."""
     start = flat_weights(ensemble)
-    epochs = ([(xent, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    epochs = passes(training_loss(split), split.forget, cfg, rng)
     for tuned in descend(ensemble, cfg, epochs):
         yield flat_weights(tuned) - start

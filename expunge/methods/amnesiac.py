@@ -11,7 +11,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.update_log import TRAINED, UPDATES
 from expunge.ensembles.weights import read_weights
-from expunge.methods._descend import Walk, descend, require, shuffled, xent
+from expunge.methods._descend import Walk, descend, passes, require, training_loss
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import RATES, Between
 from expunge.suites.suite import ForgetSet, Split, Suite
@@ -56,8 +56,7 @@ def amnesiac(ensemble: Ensemble, split: Split, cfg: Amnesiac, rng: Generators) -
     removed.meter = ensemble.meter
     if not cfg.epochs:
         yield removed
-    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend(removed, cfg, epochs)
+    yield from descend(removed, cfg, passes(training_loss(split), split.retain, cfg, rng))
 
 
 def plan_of(suite: Suite, forget: ForgetSet, cfg: Amnesiac) -> Plan:
@@ -85,7 +84,8 @@ METHOD = Method(
     needs=("retain data", "log of the training"),
     search={"lr": RATES, "epochs": Between(0, 2, whole=True)},
     prepare=Preparation(load_log, plan=plan_of),
-    deviations="The authors log the update of every batch; here the sum over the batches that met the forget set is "
-    "kept, which is all that is subtracted. Running statistics of BatchNorm are no updates and stay. With few examples "
-    "or a large forget set nearly every batch is met, and the model falls back to its first weights.",
+    deviations="The authors' notebook logs the updates of batches that hold the sensitive class; here the sum over the "
+    "batches that met the forget set is kept, which is all that is subtracted. Running statistics of BatchNorm are no "
+    "updates and stay. With few examples or a large forget set nearly every batch is met, and the model falls back to "
+    "its first weights.",
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Phase, Walk, ascend, descend, require, shuffled, xent
+from expunge.methods._descend import Phase, Walk, ascent_loss, descend, require, shuffled, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
@@ -35,8 +35,8 @@ def ascent_descent(ensemble: Ensemble, split: Split, cfg: AscentDescent, rng: Ge
 
     def epoch(number: int) -> Iterator[Phase[Batch]]:
         if number <= cfg.ascent_epochs:
-            yield ascend, shuffled(split.forget, cfg.forget_batch_size, rng)
-        yield xent, shuffled(split.retain, cfg.batch_size, rng)
+            yield ascent_loss(split), shuffled(split.forget, cfg.forget_batch_size, rng)
+        yield training_loss(split), shuffled(split.retain, cfg.batch_size, rng)
 
     yield from descend(ensemble, cfg, (epoch(number) for number in range(1, cfg.epochs + 1)))
 

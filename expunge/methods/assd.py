@@ -61,6 +61,7 @@ METHOD = Method(
     needs=("forget data", "retain data"),
     search={"retain_examples": OneOf((256, 512, 1024))},
     deviations="The published code squares the gradients of batch means; here the squares are those of single "
-    "examples, and F is estimated from a draw of the retained ones. Its F is of the retained examples alone, F_r: a "
-    "percentile selects the same weights, but dampens them by F_r / F_f, here by F / F_f.",
+    "examples, and F is estimated from a draw of the retained ones. Its F is of the retained examples alone, F_r: the "
+    "percentile, which there leaves infinite ratios out, selects nearly the same weights, but dampens them by F_r / "
+    "F_f, here by F / F_f.",
 )

@@ -9,14 +9,14 @@ from torch import nn
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
-from expunge.methods._descend import Walk, descend_from, shuffled, xent
+from expunge.methods._descend import ForgetWalk, descend_from, on_forget, passes, training_loss
 from expunge.methods.method import Method
-from expunge.methods.search import RATES, Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Examples, Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundaryExpand(Walk):
+class BoundaryExpand(ForgetWalk):
     """Minimise ``CE(f'(x), C)`` on forget, where ``f'`` is ``f`` with one class more, C; then drop that class.
 
     The classifier, the last linear layer or convolution with as many outputs as classes, gets one output more, drawn
@@ -36,7 +36,7 @@ def boundary_expand(ensemble: Ensemble, split: Split, cfg: BoundaryExpand, rng: 
     student = ensemble.copy()
     widen(student, path, rng)
 
-    epochs = ([(xent, shuffled(shadow, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    epochs = passes(on_forget(training_loss(split), cfg), shadow, cfg, rng)
     for wide in descend_from(student, cfg, epochs):
         yield narrow(wide, ensemble, path)
 
@@ -92,5 +92,11 @@ METHOD = Method(
     summary="train the forget set on an extra class, then drop that class",
     cite=("chen2023",),
     needs=("forget data", "a classifier"),
-    search={"lr": RATES, "epochs": Between(1, 10, whole=True), "momentum": OneOf((0.0, 0.9))},
+    search={
+        "lr": FORGET_RATES,
+        "epochs": Between(1, 10, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+        "forget_statistics": OneOf((True, False)),
+    },
+    deviations="Public code takes 10 epochs at rate 1e-5 with momentum 0.9.",
 )

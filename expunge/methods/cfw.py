@@ -46,7 +46,8 @@ def cfw(ensemble: Ensemble, split: Split, cfg: ConfusedWeights, rng: Generators)
     student, of_class = ensemble.copy(), class_weights(split.retain.y, split.classes)
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-        losses = F.cross_entropy(student(batch[0]).transpose(1, 2), batch[1], reduction="none")
+        logits = student(batch[0]).transpose(1, 2)
+        losses = F.cross_entropy(logits, batch[1], reduction="none", label_smoothing=split.recipe.label_smoothing)
         return (of_class[batch[1]] * losses).mean(1)
 
     def epoch(number: int) -> Iterator[Phase[Batch]]:

@@ -9,7 +9,7 @@ from torch import nn
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
-from expunge.methods._descend import Walk, descend_from, shuffled, xent
+from expunge.methods._descend import Walk, descend_from, passes, training_loss
 from expunge.methods._layers import convolutions, layer, weights
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, OneOf
@@ -33,8 +33,7 @@ def ct(ensemble: Ensemble, split: Split, cfg: ConvolutionTranspose, rng: Generat
     """Yield the ensemble after each pass over the retained examples."""
     student = ensemble.copy()
     _transpose(student)
-    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend_from(student, cfg, epochs)
+    yield from descend_from(student, cfg, passes(training_loss(split), split.retain, cfg, rng))
 
 
 @torch.no_grad()

@@ -11,14 +11,14 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, descend, shuffled
+from expunge.methods._descend import ForgetWalk, descend, on_forget, passes
 from expunge.methods.method import Method
-from expunge.methods.search import RATES, Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delete(Walk):
+class Delete(ForgetWalk):
     """Minimise ``KL(p || softmax(f(x)))`` on forget, ``p`` the softmax of theta_0's logits without the true class.
 
     So ``p`` is 0 at the true class and keeps the proportions of the others. Zhou et al. 2025, arXiv:2503.23751.
@@ -39,9 +39,7 @@ def delete(ensemble: Ensemble, split: Split, cfg: Delete, rng: Generators) -> It
             others = teacher(x).scatter(-1, y[..., None], -torch.inf).softmax(-1)
         return F.kl_div(student(x).log_softmax(-1), others, reduction="none").sum(-1).mean(1)
 
-    yield from descend(
-        ensemble, cfg, ([(loss, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    )
+    yield from descend(ensemble, cfg, passes(on_forget(loss, cfg), split.forget, cfg, rng))
 
 
 METHOD = Method(
@@ -50,5 +48,10 @@ METHOD = Method(
     summary="distil the original's view of the other classes into the forget set",
     cite=("zhou2025",),
     needs=("forget data",),
-    search={"lr": RATES, "epochs": Between(1, 10, whole=True), "momentum": OneOf((0.0, 0.9))},
+    search={
+        "lr": FORGET_RATES,
+        "epochs": Between(1, 10, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+        "forget_statistics": OneOf((True, False)),
+    },
 )

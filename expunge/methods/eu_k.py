@@ -22,7 +22,7 @@ class EuK:
 
     The schedule of the recipe is run through in ``passes`` epochs; 0 is as many as the recipe has. ``layers`` counts
     layers with parameters from the output, each with the normalisation that follows it; 0 is all. The layers before
-    are frozen in evaluation mode, running statistics too, which the paper leaves open. Yields once, for a schedule
+    are frozen in evaluation mode, running statistics too. Yields once, for a schedule
     ends where it ends. Goel et al. 2022, arXiv:2201.06640.
     """
 
@@ -57,5 +57,7 @@ METHOD = Method(
     cite=("goel2022",),
     needs=("retain data",),
     search={"layers": OneOf((1, 2, 3)), "passes": OneOf((1, 2))},
-    deviations="Costs count a whole pass backward, though it need not reach the frozen layers.",
+    deviations="The authors' code lets running statistics of BatchNorm follow in frozen layers too, and draws anew "
+    "convolutions and linear layers only, not BatchNorm's scale and shift. Costs count a whole pass backward, though "
+    "it need not reach the frozen layers.",
 )

@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent
 from expunge.ensembles.train import descend as walk
-from expunge.methods._descend import Walk, require, shuffled, xent
+from expunge.methods._descend import Walk, require, shuffled, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -67,7 +67,7 @@ def fcs(ensemble: Ensemble, split: Split, cfg: ContrastiveRounds, rng: Generator
         beside = shuffled(split.retain, cfg.batch_size, rng)
         pairs = zip(shuffled(split.forget, cfg.forget_batch_size, rng), beside, strict=False)
         walk(student, forget, contrast, pairs)
-        walk(student, retain, xent, shuffled(split.retain, cfg.batch_size, rng))
+        walk(student, retain, training_loss(split), shuffled(split.retain, cfg.batch_size, rng))
         yield student.copy().eval()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods._descend import Walk, descend, shuffled, xent
+from expunge.methods._descend import Walk, descend, passes, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, OneOf
 from expunge.suites.suite import Split
@@ -21,8 +21,7 @@ class FineTune(Walk):
 
 def fine_tune(ensemble: Ensemble, split: Split, cfg: FineTune, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples."""
-    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend(ensemble, cfg, epochs)
+    yield from descend(ensemble, cfg, passes(training_loss(split), split.retain, cfg, rng))
 
 
 METHOD = Method(

@@ -8,7 +8,7 @@ import torch
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._curvature import gradient_sum
-from expunge.methods._descend import require
+from expunge.methods._descend import recipe_loss, require
 from expunge.methods._per_sample import flat_weights, with_weights
 from expunge.methods.method import Method
 from expunge.methods.search import Between, OneOf
@@ -39,9 +39,10 @@ class FirstOrder:
 def first_order(ensemble: Ensemble, split: Split, cfg: FirstOrder, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after the one step."""
     teacher = ensemble.copy().eval()
-    change = -gradient_sum(teacher, split.forget)
+    loss = recipe_loss(split.recipe)
+    change = -gradient_sum(teacher, split.forget, loss)
     if cfg.replacement == "zeros":
-        change += gradient_sum(teacher, Examples(torch.zeros_like(split.forget.x), split.forget.y))
+        change += gradient_sum(teacher, Examples(torch.zeros_like(split.forget.x), split.forget.y), loss)
     yield with_weights(teacher, flat_weights(teacher) - cfg.tau * change)
 
 

@@ -29,11 +29,11 @@ class FisherForgetting:
     ``F = mean over x of sum over classes y of p(y|x) (d log p(y|x) / d theta)^2``: the Fisher information, for every
     single example. It is estimated from ``retain_examples`` retained ones, drawn anew for each model.
 
-    variant "official": covariance ``alpha / F``, where F has gradients of the means over batches of 32, weighted by the
-    mean p(y|x) of the batch. 1 / F is at most 1e3, and 1e2 in the classifier, and averaged over the inputs of a weight;
-    the covariance of the classifier and of one-dimensional weights is ten times that. A class that is forgotten
-    whole has its row of the classifier drawn around 0 with variance 1e-3.
-    Golatkar et al. 2020, arXiv:1911.04933.
+    variant "official", as in the code of Jia et al. 2023, arXiv:2304.04934: covariance ``alpha / F``, where F has
+    gradients of the means over batches of 32, weighted by the mean p(y|x) of the batch. 1 / F is at most 1e3, and 1e2
+    in the classifier, and averaged over the inputs of a weight; the covariance of the classifier and of one-dimensional
+    weights is ten times that. A class that is forgotten whole has its row of the classifier drawn around 0 with
+    variance 1e-3. Golatkar et al. 2020, arXiv:1911.04933.
     """
 
     alpha: float = 1e-5
@@ -111,11 +111,12 @@ METHOD = Method(
     unlearn=fisher_forgetting,
     config=FisherForgetting,
     summary="noise on every weight, the more the less the retained examples depend on it",
-    cite=("golatkar2020",),
+    cite=("golatkar2020", "jia2023"),
     needs=("forget data", "retain data"),
     search={"alpha": Between(1e-9, 1e-3, log=True)},
-    deviations="The published code squares the gradients of batch means, which makes the information too small, takes "
-    "its inverse in place of its inverse root, clamps it, and has a row of the classifier drawn anew where a class is "
-    "forgotten whole: the variant official does so, with the information of single batches of 32. The information is "
-    "estimated from a draw of the retained examples.",
+    deviations="The published code takes the inverse of the information in place of its inverse root, clamps it, and "
+    "has a row of the classifier drawn anew where a class is forgotten whole; the version of Jia et al. 2023 squares "
+    "the gradients of means over batches of 32, which makes the information too small, that of Golatkar et al. those "
+    "of single examples. The variant official does as the former. The information is estimated from a draw of the "
+    "retained examples.",
 )

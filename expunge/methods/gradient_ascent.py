@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods._descend import Walk, ascend, descend, shuffled
+from expunge.methods._descend import ForgetWalk, ascent_loss, descend, on_forget, passes
 from expunge.methods.method import Method
-from expunge.methods.search import RATES, Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientAscent(Walk):
+class GradientAscent(ForgetWalk):
     """Maximise ``CE(forget)``. Thudi et al. 2022, arXiv:2109.13398; Graves et al. 2021, arXiv:2010.10981."""
 
     epochs: int = 3
@@ -22,8 +22,7 @@ class GradientAscent(Walk):
 
 def gradient_ascent(ensemble: Ensemble, split: Split, cfg: GradientAscent, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the forget set."""
-    epochs = ([(ascend, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend(ensemble, cfg, epochs)
+    yield from descend(ensemble, cfg, passes(on_forget(ascent_loss(split), cfg), split.forget, cfg, rng))
 
 
 METHOD = Method(
@@ -32,5 +31,10 @@ METHOD = Method(
     summary="climb the loss of the forget set",
     cite=("thudi2022", "graves2021"),
     needs=("forget data",),
-    search={"lr": RATES, "epochs": Between(1, 10, whole=True), "momentum": OneOf((0.0, 0.9))},
+    search={
+        "lr": FORGET_RATES,
+        "epochs": Between(1, 10, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+        "forget_statistics": OneOf((True, False)),
+    },
 )

@@ -9,15 +9,15 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, descend, require, shuffled, xent
+from expunge.methods._descend import ForgetWalk, descend, on_forget, passes, require, training_loss
 from expunge.methods._norms import l1_norm
 from expunge.methods.method import Method
-from expunge.methods.search import RATES, Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientAscentL1(Walk):
+class GradientAscentL1(ForgetWalk):
     """Minimise ``gamma ||theta||_1 - CE(forget)`` over all parameters ``theta``.
 
     In the public code of Jia et al. 2023, arXiv:2304.04934.
@@ -35,12 +35,12 @@ class GradientAscentL1(Walk):
 
 def gradient_ascent_l1(ensemble: Ensemble, split: Split, cfg: GradientAscentL1, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the forget set."""
+    ce = training_loss(split)
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-        return cfg.gamma * l1_norm(student) - xent(student, batch)
+        return cfg.gamma * l1_norm(student) - ce(student, batch)
 
-    epochs = ([(loss, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend(ensemble, cfg, epochs)
+    yield from descend(ensemble, cfg, passes(on_forget(loss, cfg), split.forget, cfg, rng))
 
 
 METHOD = Method(
@@ -50,10 +50,11 @@ METHOD = Method(
     cite=("jia2023",),
     needs=("forget data",),
     search={
-        "lr": RATES,
+        "lr": FORGET_RATES,
         "gamma": Between(1e-6, 1e-2, log=True),
         "epochs": Between(1, 10, whole=True),
         "momentum": OneOf((0.0, 0.9)),
+        "forget_statistics": OneOf((True, False)),
     },
     deviations="The public code also lets the weights decay; here they do not.",
 )

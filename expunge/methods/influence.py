@@ -11,8 +11,8 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import cross_entropy, draw
-from expunge.methods._curvature import gauss_newton, gradient_sum, mean_product
-from expunge.methods._descend import cycled, require
+from expunge.methods._curvature import gauss_newton, gradient_sum, mean_product, weight_decay
+from expunge.methods._descend import cycled, recipe_loss, require
 from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
 from expunge.methods._per_sample import Loss, flat_weights, per_sample_gradients, with_weights
 from expunge.methods.method import Method
@@ -21,12 +21,12 @@ from expunge.suites.suite import Examples, Split
 
 SOLVERS = ("woodbury", "cg", "lissa")
 VARIANTS = ("paper", "official")
-ROOM = 2**28  # numbers that the gradients of all examples of several models may be at once
+ROOM = 2**27  # numbers that the gradients of all examples of several models may be at once; they are held twice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Influence:
-    """``theta + alpha (C + (damping + weight decay) I)^-1 v``, where with ``N = N_f + N_r`` examples
+    """``theta + alpha (C + damping I + weight decay)^-1 v``, where with ``N = N_f + N_r`` examples
 
     ``v = (1/N) sum_forget grad l - (N_f / (N N_r)) sum_retain grad l``: the weight of an example goes from ``1/N`` to
     0, or to ``1/N_r``. ``C`` is the curvature of the mean loss of ``curvature_examples`` retained examples, drawn for
@@ -37,8 +37,8 @@ class Influence:
 
     Variant ``official`` is what public code computes: ``theta + alpha k`` by a recursion on gradients ``g_i`` of
     single retained examples, ``o = g_1``, ``k = v``, then ``k -= <k, g_i> / (m + <o, g_i>) o`` and
-    ``o -= <o, g_i> / (m + <o, g_i>) o``. As ``o`` never leaves the line of ``g_1``, it takes ``v`` for all but one
-    direction: a scaled step of first order. No ``damping``, no ``solver``.
+    ``o -= <o, g_i> / (m + <o, g_i>) o``, with ``m`` the number of examples. As ``o`` never leaves the line of ``g_1``,
+    it takes ``v`` for all but one direction: a scaled step of first order. No ``damping``, no ``solver``.
     """
 
     solver: str = "woodbury"
@@ -62,9 +62,10 @@ class Influence:
 
 
 def influence(
-    ensemble: Ensemble, split: Split, cfg: Influence, rng: Generators, loss: Loss = cross_entropy
+    ensemble: Ensemble, split: Split, cfg: Influence, rng: Generators, loss: Loss | None = None
 ) -> Iterator[Ensemble]:
-    """Yield the ensemble after the one step."""
+    """Yield the ensemble after the one step; the ``loss`` of logits and labels is that of the recipe."""
+    loss = loss or recipe_loss(split.recipe)
     teacher = ensemble.copy().eval()
     v = reweighting(teacher, split, loss)
     rows = rng.permutation(len(split.retain))[:, : cfg.curvature_examples]
@@ -93,7 +94,7 @@ def _solved(
     rng: Generators,
     loss: Loss,
 ) -> Float[Tensor, "models d"]:
-    damping = cfg.damping + split.recipe.weight_decay  # part of the objective that is retrained
+    damping = cfg.damping + weight_decay(teacher, split.recipe)  # part of the objective that is retrained
     if cfg.solver == "woodbury":
         return _fisher_inverse(teacher, split.retain, v, rows, damping=damping, loss=loss)
     if cfg.solver == "cg":
@@ -111,7 +112,7 @@ def _fisher_inverse(
     v: Float[Tensor, "models d"],
     rows: Int[Tensor, "models m"],
     *,
-    damping: float,
+    damping: Float[Tensor, " d"],
     loss: Loss,
 ) -> Float[Tensor, "models d"]:
     """As many models at once as there is room for."""
@@ -160,6 +161,6 @@ METHOD = Method(
     },
     deviations="The public WoodFisher keeps one vector in place of a matrix, which stays parallel to the gradient of "
     "the first example: its inverse is the identity minus a term of rank one, undamped. Here it is the variant "
-    "official, on examples drawn for each model; the default inverts the damped empirical Fisher matrix by Woodbury's "
-    "identity.",
+    "official, on curvature_examples drawn for each model, for which it takes 1,000; the default inverts the damped "
+    "empirical Fisher matrix by Woodbury's identity.",
 )

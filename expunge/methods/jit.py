@@ -10,18 +10,18 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, descend, require, shuffled
+from expunge.methods._descend import ForgetWalk, descend, on_forget, passes, require
 from expunge.methods.method import Method
-from expunge.methods.search import Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jit(Walk):
+class Jit(ForgetWalk):
     """Minimise ``mean_x mean_noise ||f(x) - f(x + noise)|| / ||noise||`` over the forget set, f the logits.
 
-    ``samples`` times per batch, ``noise ~ N(0, sigma^2)`` is drawn for every input. Labels do not matter.
-    In training mode: noisy inputs move running statistics too. Foster et al. 2025, arXiv:2402.01401.
+    ``samples`` times per batch, ``noise ~ N(0, sigma^2)`` is drawn for every input. Labels do not matter. In training
+    mode: with ``forget_statistics`` noisy inputs move running statistics too. Foster et al. 2025, arXiv:2402.01401.
     """
 
     epochs: int = 1
@@ -49,8 +49,7 @@ def jit(ensemble: Ensemble, split: Split, cfg: Jit, rng: Generators) -> Iterator
             total = total + (rise / noise.flatten(2).norm(dim=-1)).mean(1)
         return total / cfg.samples
 
-    epochs = ([(steepness, shuffled(split.forget, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend(ensemble, cfg, epochs)
+    yield from descend(ensemble, cfg, passes(on_forget(steepness, cfg), split.forget, cfg, rng))
 
 
 METHOD = Method(
@@ -59,7 +58,12 @@ METHOD = Method(
     summary="make the output flat around what is to be forgotten, with no other data",
     cite=("foster2025",),
     needs=("forget data",),
-    search={"lr": Between(1e-5, 0.1, log=True), "sigma": Between(0.05, 2.0, log=True), "epochs": OneOf((1, 3))},
+    search={
+        "lr": FORGET_RATES,
+        "sigma": Between(0.05, 2.0, log=True),
+        "epochs": OneOf((1, 3)),
+        "forget_statistics": OneOf((True, False)),
+    },
     deviations="The published code lets no gradient through f(x + noise), cuts the noisy inputs to the range of the "
     "batch, sums over the batch, and never sets its gradients to zero, so that they add up from batch to batch; here "
     "the gradient is that of the whole quotient, the noise is whole, a batch counts by its mean, each by its own.",

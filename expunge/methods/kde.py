@@ -8,9 +8,9 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, cross_entropy, draw
+from expunge.ensembles.train import Batch, Descent, draw
 from expunge.ensembles.train import descend as walk
-from expunge.methods._descend import Walk, descend_from, require, shuffled
+from expunge.methods._descend import Walk, descend_from, passes, recipe_loss, require
 from expunge.methods._layers import convolutions, last_linear
 from expunge.methods._reset import reset_layers
 from expunge.methods.method import Method
@@ -47,6 +47,7 @@ class DistilledReset(Walk):
 def kde(ensemble: Ensemble, split: Split, cfg: DistilledReset, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; the warm-up belongs to the first."""
     teacher, student, t = ensemble.copy().eval(), ensemble.copy().train(), cfg.temperature
+    ce = recipe_loss(split.recipe)
 
     def warm(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         return distillation(teach(teacher, batch), student(batch[0]), t) / t**2
@@ -54,7 +55,7 @@ def kde(ensemble: Ensemble, split: Split, cfg: DistilledReset, rng: Generators) 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         logits, taught = student(batch[0]), teach(teacher, batch)
         soft: Tensor = -(taught.div(t).softmax(-1) * logits.div(t).log_softmax(-1)).sum(-1).mean(1)
-        return cross_entropy(logits, batch[1]) + soft + distillation(taught, logits, t) / t**2
+        return ce(logits, batch[1]) + soft + distillation(taught, logits, t) / t**2
 
     reset_layers(student, [convolutions(student)[0], last_linear(student)], split.network, rng)
     rows = rng.permutation(len(split.retain))[:, : max(1, round(cfg.warmup * len(split.retain)))]
@@ -62,8 +63,7 @@ def kde(ensemble: Ensemble, split: Split, cfg: DistilledReset, rng: Generators) 
     for _ in range(cfg.warmup_epochs):
         order = rows.gather(1, rng.permutation(rows.shape[1]))
         walk(student, optimizer, warm, draw(split.retain, order, cfg.batch_size))
-    epochs = ([(loss, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend_from(student, cfg, epochs)
+    yield from descend_from(student, cfg, passes(loss, split.retain, cfg, rng))
 
 
 METHOD = Method(

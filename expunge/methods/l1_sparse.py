@@ -9,7 +9,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Loss, Phase, Walk, descend, require, shuffled, xent
+from expunge.methods._descend import Loss, Phase, Walk, descend, require, shuffled, training_loss
 from expunge.methods._norms import l1_norm
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
@@ -47,10 +47,11 @@ class L1Sparse(Walk):
 
 def l1_sparse(ensemble: Ensemble, split: Split, cfg: L1Sparse, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples."""
+    ce = training_loss(split)
 
     def loss_of(epoch: int) -> Loss[Batch]:
         def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-            return xent(student, batch) + cfg.gamma_at(epoch) * l1_norm(student)
+            return ce(student, batch) + cfg.gamma_at(epoch) * l1_norm(student)
 
         return loss
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import cross_entropy, draw
-from expunge.methods._descend import Walk, descend_from, require, shuffled, xent
+from expunge.methods._descend import Walk, descend_from, passes, require, training_loss
 from expunge.methods._layers import convolutions, weights
 from expunge.methods._masked import scale_gradients, smallest_share
 from expunge.methods.method import Method
@@ -48,8 +48,7 @@ def msg(ensemble: Ensemble, split: Split, cfg: MaskedSmallGradients, rng: Genera
     }
     _draw_anew(student, small, rng)
     scale_gradients(student, {key: mask + cfg.slow * ~mask for key, mask in small.items()})
-    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend_from(student, cfg, epochs)
+    yield from descend_from(student, cfg, passes(training_loss(split), split.retain, cfg, rng))
 
 
 def _gradients(student: Ensemble, split: Split, batch_size: int, rng: Generators) -> dict[str, Tensor]:
@@ -94,6 +93,7 @@ METHOD = Method(
     cite=("triantafillou2024", "cadet2024"),
     needs=("forget data", "retain data", "convolutions"),
     search={"lr": RATES, "reset": Between(0.05, 0.9), "slow": OneOf((0.01, 0.1, 1.0)), "epochs": OneOf((1, 2))},
-    deviations="The public code decays the weights and lets the learning rate rise and fall; here it is constant and "
-    "nothing decays. As there, the share is of each convolution, not of all together.",
+    deviations="The public code decays the weights and lets the learning rate rise and fall, sums the gradients of "
+    "batches and sets no mode before; here the rate is constant, nothing decays, and g is of means, in evaluation "
+    "mode. As there, the share is of each convolution, not of all together.",
 )

@@ -1,7 +1,6 @@
 """NegGrad+: down the loss of what is kept and up the loss of the forget set, in one and the same step."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -10,8 +9,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import PairedWalk, descend, paired, require, xent
-from expunge.methods._statistics import still_statistics
+from expunge.methods._descend import PairedWalk, descend, on_forget, paired, require, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -28,7 +26,6 @@ class NegGradPlus(PairedWalk):
     epochs: int = 1
     lr: float = 0.05
     beta: float = 0.98  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
-    forget_statistics: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,12 +34,11 @@ class NegGradPlus(PairedWalk):
 
 def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+    ce = training_loss(split)
 
     def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         retain, forget = batch
-        down = xent(student, retain)
-        with nullcontext() if cfg.forget_statistics else still_statistics(student):
-            return cfg.beta * down - (1 - cfg.beta) * xent(student, forget)
+        return cfg.beta * ce(student, retain) - (1 - cfg.beta) * on_forget(ce, cfg)(student, forget)
 
     yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
@@ -53,5 +49,13 @@ METHOD = Method(
     summary="descend on the retain loss and climb the forget loss in one step",
     cite=("kurmanji2023",),
     needs=("forget data", "retain data"),
-    search={"lr": RATES, "beta": Between(0.8, 0.999), "forget_batch_size": OneOf((16, 64))},
+    search={
+        "lr": RATES,
+        "epochs": OneOf((1, 2)),
+        "beta": Between(0.8, 0.999),
+        "forget_batch_size": OneOf((16, 64)),
+        "forget_statistics": OneOf((True, False)),
+    },
+    deviations="As in public code running statistics of BatchNorm follow batches of both; forget_statistics=false lets "
+    "them follow the retained ones only.",
 )

@@ -10,10 +10,10 @@ from torch.nn.functional import logsigmoid
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import PairedWalk, descend, paired, require, xent
+from expunge.methods._descend import PairedWalk, descend, on_forget, paired, require, training_loss
 from expunge.methods.method import Method
 from expunge.methods.scrub import teach
-from expunge.methods.search import RATES, Between, OneOf
+from expunge.methods.search import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
 
 
@@ -39,12 +39,15 @@ class NegativePreference(PairedWalk):
 
 def npo(ensemble: Ensemble, split: Split, cfg: NegativePreference, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
-    reference = ensemble.copy().eval()
+    reference, ce = ensemble.copy().eval(), training_loss(split)
+
+    def preference(student: Ensemble, forget: Batch) -> Float[Tensor, " models"]:
+        ratio = log_likelihood(student(forget[0]), forget[1]) - log_likelihood(teach(reference, forget), forget[1])
+        return -2 / cfg.beta * logsigmoid(-cfg.beta * ratio).mean(1)
 
     def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         retain, forget = batch
-        ratio = log_likelihood(student(forget[0]), forget[1]) - log_likelihood(teach(reference, forget), forget[1])
-        return cfg.gamma * xent(student, retain) - 2 / cfg.beta * logsigmoid(-cfg.beta * ratio).mean(1)
+        return on_forget(preference, cfg)(student, forget) + cfg.gamma * ce(student, retain)
 
     yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
@@ -61,9 +64,13 @@ METHOD = Method(
     cite=("zhang2024npo",),
     needs=("forget data", "retain data"),
     search={
-        "lr": RATES,
+        "lr": FORGET_RATES,
+        "epochs": OneOf((1, 2)),
         "beta": Between(0.05, 5.0, log=True),
         "gamma": Between(0.5, 100.0, log=True),
         "forget_batch_size": OneOf((8, 16, 32)),
+        "forget_statistics": OneOf((True, False)),
     },
+    deviations="Made for language models, which have no BatchNorm: here the student is in training mode and theta_0 is "
+    "not, so that with BatchNorm log(p_y / p0_y) is not 0 at the start.",
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, descend_from, require, shuffled
+from expunge.methods._descend import Walk, descend_from, passes, require
 from expunge.methods._examples import class_counts
 from expunge.methods._layers import weighted
 from expunge.methods._masked import smallest_share
@@ -46,17 +46,18 @@ class PruneReinitialiseMatchQuantise(Walk):
 def prmq(ensemble: Ensemble, split: Split, cfg: PruneReinitialiseMatchQuantise, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; the walk goes on from what is not rounded."""
     teacher, student = ensemble.copy().eval(), ensemble.copy()
+    smoothing = split.recipe.label_smoothing
     of_class = class_counts(split.retain.y, split.classes).clamp(min=1).double() ** -0.1
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         logits = student(batch[0])
         weight = of_class[batch[1]].to(logits.dtype)
-        labels = F.cross_entropy(logits.transpose(1, 2), batch[1], reduction="none")
+        labels = F.cross_entropy(logits.transpose(1, 2), batch[1], reduction="none", label_smoothing=smoothing)
         match = (entropy(logits) - entropy(teach(teacher, batch))).square().mean(1)
         return (weight * labels).sum(1) / weight.sum(1) + match
 
     _prune_and_draw(student, cfg.prune, rng)
-    epochs = ([(loss, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    epochs = passes(loss, split.retain, cfg, rng)
     for result in descend_from(student, cfg, epochs):
         if cfg.half:
             _round(result)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
-from expunge.methods._descend import Walk, descend_from, require, shuffled, xent
+from expunge.methods._descend import Walk, descend_from, passes, require, training_loss
 from expunge.methods._layers import layer, weighted, weights
 from expunge.methods._masked import scale_gradients, smallest
 from expunge.methods.method import Method
@@ -43,8 +43,7 @@ def prune_first(ensemble: Ensemble, split: Split, cfg: PruneFirst, rng: Generato
         for key, mask in kept.items():
             student.state()[key].mul_(mask)
     scale_gradients(student, kept)
-    epochs = ([(xent, shuffled(split.retain, cfg.batch_size, rng))] for _ in range(cfg.epochs))
-    yield from descend_from(student, cfg, epochs)
+    yield from descend_from(student, cfg, passes(training_loss(split), split.retain, cfg, rng))
 
 
 @torch.no_grad()
@@ -71,5 +70,6 @@ METHOD = Method(
     needs=("retain data",),
     search={"lr": RATES, "sparsity": Between(0.1, 0.95), "epochs": OneOf((1, 2))},
     deviations="The public code prunes, rewinds the weights to an early epoch and trains on all examples before it "
-    "unlearns; here the models are given, and what is pruned is the given one, with no training on the forget set.",
+    "unlearns; here the models are given, and what is pruned is the given one, with no training on the forget set. "
+    "Without convolutions all linear layers are pruned, the classifier too.",
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._descend import Walk, descend, xent
+from expunge.methods._descend import Walk, descend, training_loss
 from expunge.methods._examples import joined, relabelled
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, OneOf
@@ -37,7 +37,7 @@ def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Gene
         labels = torch.cat([own, wrong_labels(split.forget.y, split.classes, rng)], dim=1)
         yield from relabelled(examples.x, labels, cfg.batch_size, rng)
 
-    yield from descend(ensemble, cfg, ([(xent, epoch())] for _ in range(cfg.epochs)))
+    yield from descend(ensemble, cfg, ([(training_loss(split), epoch())] for _ in range(cfg.epochs)))
 
 
 def wrong_labels(labels: Int[Tensor, "... examples"], classes: int, rng: Generators) -> Int[Tensor, "models examples"]:

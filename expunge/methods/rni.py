@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import NORMS, Descent
 from expunge.ensembles.train import descend as walk
-from expunge.methods._descend import Walk, require, shuffled, xent
+from expunge.methods._descend import Walk, require, shuffled, training_loss
 from expunge.methods._layers import last_linear
 from expunge.methods._masked import scale_gradients
 from expunge.methods._reset import reset_layers
@@ -55,7 +55,7 @@ def rni(ensemble: Ensemble, split: Split, cfg: RandomNoise, rng: Generators) -> 
         fine = number > cfg.epochs - cfg.fine_epochs
         hooks = [] if fine else _noise(student, cfg, rng)
         optimizer = Descent(student, lr=cfg.fine_lr if fine else cfg.lr, momentum=cfg.momentum)
-        walk(student.train(), optimizer, xent, shuffled(split.retain, cfg.batch_size, rng))
+        walk(student.train(), optimizer, training_loss(split), shuffled(split.retain, cfg.batch_size, rng))
         for hook in hooks:
             hook.remove()
         yield student.copy().eval()

@@ -39,4 +39,5 @@ class OneOf:
 
 Space = Between | OneOf
 
-RATES = Between(1e-4, 0.5, log=True)  # learning rates
+RATES = Between(1e-4, 0.5, log=True)  # learning rates of walks that see what is kept
+FORGET_RATES = Between(1e-6, 0.1, log=True)  # of those that see forget examples only, or climb their loss

@@ -6,9 +6,8 @@ from itertools import islice
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy
-from expunge.methods._curvature import gauss_newton, gradient_sum, hessian
-from expunge.methods._descend import cycled, require
+from expunge.methods._curvature import gauss_newton, gradient_sum, hessian, weight_decay
+from expunge.methods._descend import cycled, recipe_loss, require
 from expunge.methods._inverse import lissa
 from expunge.methods._per_sample import Loss, flat_weights, with_weights
 from expunge.methods.method import Method
@@ -45,12 +44,13 @@ class SecondOrder:
 
 
 def second_order(
-    ensemble: Ensemble, split: Split, cfg: SecondOrder, rng: Generators, loss: Loss = cross_entropy
+    ensemble: Ensemble, split: Split, cfg: SecondOrder, rng: Generators, loss: Loss | None = None
 ) -> Iterator[Ensemble]:
-    """Yield the ensemble after the one step."""
+    """Yield the ensemble after the one step; the ``loss`` of logits and labels is that of the recipe."""
+    loss = loss or recipe_loss(split.recipe)
     teacher = ensemble.copy().eval()
     retain = len(split.retain)
-    damping = cfg.damping + (retain + len(split.forget)) / retain * split.recipe.weight_decay
+    damping = cfg.damping + (retain + len(split.forget)) / retain * weight_decay(teacher, split.recipe)
     batches = islice(cycled(split.retain, cfg.batch_size, rng), cfg.iterations)
     products = (CURVATURES[cfg.curvature](teacher, batch, loss) for batch in batches)
     step = lissa(products, gradient_sum(teacher, split.forget, loss) / retain, damping=damping, scale=cfg.scale)

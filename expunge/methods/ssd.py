@@ -63,7 +63,7 @@ METHOD = Method(
     summary="weights that matter more to the forget set than to all examples are made smaller",
     cite=("foster2024",),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 30.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="The published code squares the gradients of batch means, over shuffled batches of all training "
     "examples: batch_size gives that. Here the squares are those of single examples, as in the paper, and F is "
     "estimated from a draw of the retained examples. F counts the forget set in, so F_f / F never exceeds the number "

@@ -36,7 +36,7 @@ METHOD = Method(
     summary="selective synaptic dampening by every single training example, without chance",
     cite=("foster2024", "lanyon2025"),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 30.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="As SSD-Det of SUPREME, which corrects the published code of SSD: that squares gradients of the means "
     "of shuffled batches, so that its result depends on who is in a batch with whom.",
 )

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, cross_entropy
-from expunge.methods._descend import PairedWalk, descend, paired, require, xent
+from expunge.ensembles.train import Batch
+from expunge.methods._descend import PairedWalk, descend, on_forget, paired, recipe_loss, require, training_loss
 from expunge.methods._norms import l2_norm
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
@@ -39,23 +39,24 @@ class Uam(PairedWalk):
 
 def uam(ensemble: Ensemble, split: Split, cfg: Uam, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+    value = recipe_loss(split.recipe)
+    climbed = on_forget(training_loss(split), cfg)
 
     def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         (x, y), forget = batch
-        return cross_entropy(torch.func.functional_call(student, perturbed(student, forget, cfg.rho), (x,)), y)
+        weights = perturbed(student, climbed(student, forget), cfg.rho)
+        return value(torch.func.functional_call(student, weights, (x,)), y)
 
     yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 
 
-def perturbed(student: Ensemble, forget: Batch, rho: float) -> dict[str, Tensor]:
-    """The weights a distance ``rho`` up the forget loss, each model on its own; gradients pass to the weights as such.
+def perturbed(student: Ensemble, loss: Float[Tensor, " models"], rho: float) -> dict[str, Tensor]:
+    """The weights a distance ``rho`` up the ``loss``, each model on its own; gradients pass to the weights as such.
 
     Where the gradient is 0, there is no way up, and the weights stay.
     """
     named = dict(student.named_parameters())
-    slopes = torch.autograd.grad(
-        xent(student, forget).sum(), list(named.values()), allow_unused=True, materialize_grads=True
-    )
+    slopes = torch.autograd.grad(loss.sum(), list(named.values()), allow_unused=True, materialize_grads=True)
     norm = l2_norm(slopes)
     scale = torch.where(norm > 0, rho / norm, 0.0)
     return {
@@ -70,7 +71,12 @@ METHOD = Method(
     summary="descend on retain by the gradient at weights perturbed up the forget loss",
     cite=("kim2025uam",),
     needs=("forget data", "retain data"),
-    search={"lr": RATES, "rho": Between(0.001, 2.0, log=True), "forget_batch_size": OneOf((16, 64))},
+    search={
+        "lr": RATES,
+        "rho": Between(0.001, 2.0, log=True),
+        "forget_batch_size": OneOf((16, 64)),
+        "forget_statistics": OneOf((True, False)),
+    },
     deviations="The authors' library normalises forget and retain examples of a step as one batch, and may let rho "
     "fall along a cosine; here a forget batch is one of its own, and rho is constant. The paper's Eq. 15, its "
     "algorithm for language models, multiplies the step by I - gamma P_f, where P_f projects on the forget gradient. "

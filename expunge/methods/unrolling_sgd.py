@@ -9,8 +9,8 @@ from expunge.ensembles.build import first_weights
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy, minibatch_count
-from expunge.methods._descend import require
+from expunge.ensembles.train import minibatch_count
+from expunge.methods._descend import recipe_loss, require
 from expunge.methods._per_sample import flat_weights, with_weights
 from expunge.methods.method import Method, Preparation
 from expunge.methods.search import Between
@@ -39,9 +39,10 @@ def unrolling_sgd(ensemble: Ensemble, split: Split, cfg: UnrollingSGD, rng: Gene
     start = split.extra.to(ensemble.device).copy().train()
     start.meter = ensemble.meter
     x, y = split.forget.x, split.forget.y.expand(len(ensemble), -1)
+    loss = recipe_loss(split.recipe)
     parts = -(-len(split.forget) // split.recipe.batch_size)  # of equal sizes: BatchNorm needs more than one example
     for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts, dim=1), strict=True):
-        (cross_entropy(start(part), labels).sum() * len(part)).backward()
+        (loss(start(part), labels).sum() * len(part)).backward()
     gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in start.parameters()]
     total = torch.cat([each.flatten(1) for each in gradients], dim=1)
     factor = effective_rate(split.recipe, len(split.retain) + len(split.forget))
@@ -68,6 +69,6 @@ METHOD = Method(
     search={"strength": Between(1e-5, 3.0, log=True)},
     prepare=Preparation(_load),
     deviations="The paper trains without momentum at a constant learning rate, from a pretrained model; public code "
-    "adds one batch's gradient at that model, times the learning rate, though it trains with momentum. Here the sum "
-    "over the schedule and momentum are in the factor, and theta_0 is the random start.",
+    "adds one batch's gradient at that model, times the learning rate and the epochs, though it trains with momentum. "
+    "Here the sum over the schedule and momentum are in the factor, and theta_0 is the random start.",
 )

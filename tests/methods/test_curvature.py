@@ -93,20 +93,21 @@ def test_a_sum_of_gradients_is_autograds(network: Callable[[], nn.Module]) -> No
         torch.testing.assert_close(found[model], expected, rtol=1e-9, atol=1e-9)
 
 
-def test_inverses_are_those_of_dense_matrices() -> None:
+@pytest.mark.parametrize("damping", [0.1, torch.linspace(0.1, 0.3, 108, dtype=torch.float64)])
+def test_inverses_are_those_of_dense_matrices(damping: float | Tensor) -> None:
     """Each solver on all models at once; the dense matrices are built and inverted one by one."""
     ensemble, (x, y) = trained(small, DATA), a_batch()
     v = torch.randn(flat_weights(ensemble).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     product = gauss_newton(ensemble, (x, y))
     rows = Generators(range(MODELS)).permutation(EXAMPLES)[:, :5]
     gradients = torch.cat(list(per_sample_gradients(ensemble, DATA, rows)), dim=1)
-    by_cg = conjugate_gradients(product, v, damping=0.1, iterations=60)
-    by_lissa = lissa([product] * 400, v, damping=0.1, scale=3.0)
-    by_woodbury = woodbury(gradients, v, damping=0.1)
+    by_cg = conjugate_gradients(product, v, damping=damping, iterations=60)
+    by_lissa = lissa([product] * 400, v, damping=damping, scale=3.0)
+    by_woodbury = woodbury(gradients, v, damping=damping)
     for model, one in enumerate(ensemble):
         _, curvature = dense_of(one, x[model], y[model])
         g = torch.stack([_gradient(one, x[model, i], y[model, i]) for i in range(5)])
-        eye = 0.1 * torch.eye(len(curvature), dtype=torch.float64)
+        eye = torch.diag(torch.as_tensor(damping, dtype=torch.float64).expand(len(curvature)))
         expected = torch.linalg.solve(curvature + eye, v[model])
         torch.testing.assert_close(by_cg[model], expected, rtol=0, atol=1e-10)
         torch.testing.assert_close(by_lissa[model], expected, rtol=0, atol=1e-4)

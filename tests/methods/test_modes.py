@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble, layers
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS, _twice
+from expunge.methods._descend import PairedWalk
 from expunge.suites import ForgetSet, Suite
 from tests.methods.test_every_method import TRAINING, VOTES, has_epochs
 
@@ -50,6 +51,11 @@ def expected(name: str) -> set[Pass]:
         return {MEASURED}
     beside = [(TEACHERS, TAUGHT), (GRADIENTS, MEASURED), (OWN_ANSWERS, Pass(recorded=False, training=True))]
     return {WALK, *(one for names, one in beside if name in names)}
+
+
+def follows_forget_set(config: type) -> bool:
+    """Whether its last batches are of what is to be forgotten."""
+    return "forget_statistics" in {each.name for each in dataclasses.fields(config)}
 
 
 @pytest.fixture
@@ -99,6 +105,27 @@ def test_batch_norm_runs_in_the_modes_that_its_method_says(
     if name not in VOTES:
         still = all(torch.equal(after.state()[key], before[key]) for key, _ in one.network.named_buffers())
         assert still == (name in EVALUATED | MOVED_WEIGHTS_ONLY)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, row in METHODS.items() if follows_forget_set(row.config)))
+def test_running_statistics_are_those_of_retained_examples_where_forget_batches_leave_no_trace(
+    name: str, ensemble: Ensemble, suite: Suite, forget: ForgetSet
+) -> None:
+    """With steps too small to move a weight: what is left is what the batches of a walk have moved."""
+    split = suite.split(forget)
+
+    def statistics(name: str, **settings: object) -> dict[str, Tensor]:
+        method = METHODS[name]
+        assert method.unlearn
+        *_, after = method.unlearn(ensemble, split, method.config(lr=1e-20, **settings), Generators([0, 1, 2]))
+        return {key: after.state()[key] for key, _ in after.network.named_buffers()}
+
+    paired = issubclass(METHODS[name].config, PairedWalk)
+    here = {"rho": 0.0} if name == "uam" else {}  # else retained batches go through other weights
+    still, moved = (statistics(name, epochs=1, forget_statistics=each, **here) for each in (False, True))
+    kept = statistics("fine-tune", epochs=1) if paired else {key: ensemble.state()[key] for key in still}
+    assert all(torch.equal(tensor, kept[key]) for key, tensor in still.items())
+    assert not any(torch.equal(tensor, kept[key]) for key, tensor in moved.items())
 
 
 def test_the_table_of_modes_names_rows_only() -> None:

@@ -12,8 +12,9 @@ from torch.nn.utils import parameters_to_vector
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
-from expunge.methods._descend import PairedWalk, paired
+from expunge.methods._descend import PairedWalk, paired, training_loss
 from expunge.methods._norms import l1_norm, l2_norm
+from expunge.methods.mu_mis import sensitivity_gap
 from expunge.methods.random_labels_proximal import shrink_change
 from expunge.methods.salun import salient_weights
 from expunge.methods.uam import perturbed
@@ -100,7 +101,7 @@ def test_norms_are_of_all_parameters_of_a_model(ensemble: Ensemble) -> None:
 
 def test_uam_goes_the_distance_rho_along_one_slope_in_all_layers(ensemble: Ensemble, split: Split) -> None:
     forget = split.forget.x.expand(3, *split.forget.x.shape), split.forget.y.expand(3, -1)
-    moved = perturbed(ensemble.eval(), forget, 0.25)
+    moved = perturbed(ensemble.eval(), training_loss(split)(ensemble, forget), 0.25)
     for row, model in enumerate(ensemble):
         loss = cross_entropy(model.eval()(split.forget.x), split.forget.y)
         slope = parameters_to_vector(torch.autograd.grad(loss, list(model.parameters())))
@@ -142,6 +143,11 @@ def test_a_repair_at_no_rate_moves_nothing_whatever_the_momentum() -> None:
     require_steps(run_toy("unsir", settings, SIX), teachers.unsir(repair=0.0))
     with pytest.raises(AssertionError):
         require_steps(run_toy("unsir", {**settings, "repair": 0.25}, SIX), teachers.unsir(repair=0.0))
+
+
+def test_the_model_is_impaired_by_every_copy_of_the_noise() -> None:
+    settings = {**teachers.PLAIN, **teachers.UNSIR, "copies": 3}
+    require_steps(run_toy("unsir", settings, SIX), teachers.unsir(copies=3))
 
 
 def test_a_proximal_pull_on_no_weights_is_successive_random_labels(ensemble: Ensemble, split: Split) -> None:
@@ -210,6 +216,7 @@ def test_the_penalty_of_l1_sparse_fades_epoch_by_epoch(epochs: int, without: int
         ("boundary-shrink", {"bound": 0.0}),
         ("boundary-expand", {"epochs": 0}),
         ("unsir", {"noise": 0}),
+        ("unsir", {"copies": 0}),
         ("unsir", {"noise_lr": 0.0}),
         ("unsir", {"retain_share": 0.0}),
         ("unsir", {"repair": 0.0}),
@@ -224,15 +231,12 @@ def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]
         METHODS[name].config(**settings)
 
 
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [("random-labels", "xent"), ("successive-random-labels", "xent"), ("mu-mis", "sensitivity_gap")],
-)
+@pytest.mark.parametrize("name", ["random-labels", "successive-random-labels", "mu-mis"])
 def test_other_labels_are_drawn_anew_in_each_epoch_and_for_each_model(
-    name: str, function: str, ensemble: Ensemble, split: Split, monkeypatch: pytest.MonkeyPatch
+    name: str, ensemble: Ensemble, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, seen = import_module(f"expunge.methods.{name.replace('-', '_')}"), []
-    own = getattr(module, function)
+    own = sensitivity_gap if name == "mu-mis" else training_loss(split)
     marks = torch.rand(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     keys = split.forget.x.flatten(1).double() @ marks  # tells examples apart
 
@@ -244,7 +248,10 @@ def test_other_labels_are_drawn_anew_in_each_epoch_and_for_each_model(
         loss: Tensor = own(student, batch)
         return loss
 
-    monkeypatch.setattr(module, function, watched)
+    if name == "mu-mis":
+        monkeypatch.setattr(module, "sensitivity_gap", watched)
+    else:
+        monkeypatch.setattr(module, "training_loss", lambda split: watched)
     run(name, ensemble, split, epochs=2, batch_size=256)
     first, second = seen
     assert not (torch.stack([first, second]) == split.forget.y).any()

@@ -82,8 +82,8 @@ def boundary_expand() -> list[Tensor]:
     return after
 
 
-def unsir(repair: float = 0.25) -> list[Tensor]:
-    """Of either model: two noise inputs go down ``0.1 ||x||^2 - CE`` once, and the network towards them."""
+def unsir(repair: float = 0.25, copies: int = 1) -> list[Tensor]:
+    """Of either model: two noise inputs go down ``0.1 ||x||^2 - CE`` once, and the network towards their copies."""
     after = []
     for model in range(2):
         rng = Generators([model])
@@ -91,7 +91,7 @@ def unsir(repair: float = 0.25) -> list[Tensor]:
         impaired = [cross_entropy_gradient(W, x, int(y)) for x, y in zip(KEPT.x, KEPT.y, strict=True)]
         for x, y in zip(rng.normal(2, 2, dtype=torch.float64)[0], labels, strict=True):
             p = (W @ x).softmax(0) - torch.eye(3, dtype=torch.float64)[y]
-            impaired.append(cross_entropy_gradient(W, x - 0.5 * (2 * 0.1 * x - W.T @ p), y))
+            impaired += copies * [cross_entropy_gradient(W, x - 0.5 * (2 * 0.1 * x - W.T @ p), y)]
         w = W - LR * over(impaired)
         after.append(w - LR * repair * mean_gradient(w, KEPT))
     return after

@@ -1,0 +1,73 @@
+"""What methods walk down, and take gradients of, is the loss that the models were trained on, smoothing included."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Descent
+from expunge.methods import METHODS
+from expunge.methods._curvature import weight_decay
+from expunge.methods._descend import training_loss
+from expunge.suites import Examples, Recipe, Split
+from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
+from tests.methods.test_settings import ALONE
+
+SMOOTH = Recipe(epochs=2, batch_size=32, lr=0.05, label_smoothing=0.2)
+# Rows that see no label, or in whose source the label is not that of training: a target, or a likelihood.
+BLIND = {"bad-teacher", "delete", "jit", "lfssd", "lfssd-det", "mu-mis"}
+LIKELIHOODS = {"ssd", "ssd-det", "assd", "fisher-forgetting"}
+
+
+@pytest.fixture
+def smooth() -> Split:
+    torch.manual_seed(0)
+    data = random_examples(190, torch.float32)
+    retain, forget = Examples(data.x[:150], data.y[:150]), Examples(data.x[150:], data.y[150:])
+    return Split(retain, forget, CLASSES, SMOOTH, convolutional)
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_labels_are_smoothed_as_in_training(name: str, smooth: Split) -> None:
+    torch.manual_seed(0)
+    ensemble, method = ensemble_of([convolutional() for _ in range(2)]), METHODS[name]
+    ensemble.sample_shape = tuple(smooth.retain.x.shape[1:])
+
+    def outcome(split: Split) -> Tensor:
+        assert method.unlearn
+        *_, after = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
+        return torch.cat([each.double().flatten() for each in after.state().values()])
+
+    hard = replace(smooth, recipe=replace(SMOOTH, label_smoothing=0.0))
+    assert torch.equal(outcome(smooth), outcome(hard)) == (name in BLIND | LIKELIHOODS)
+
+
+def test_training_loss_is_that_of_torch_with_smoothed_labels(smooth: Split) -> None:
+    ensemble = ensemble_of([convolutional() for _ in range(2)]).eval()
+    x, y = smooth.retain.x[:30], smooth.retain.y[:30]
+    found = training_loss(smooth)(ensemble, (x.expand(2, *x.shape), y.expand(2, -1)))
+    for row, model in enumerate(ensemble):
+        torch.testing.assert_close(found[row], F.cross_entropy(model.eval()(x), y, label_smoothing=0.2))
+
+
+def test_a_regulariser_that_spares_norms_has_no_curvature_there() -> None:
+    """The weights that a step of training decays, one by one, are those that closed forms take to be decayed."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.normal_(layer.bias)
+    ensemble = ensemble_of([network])
+    for decay_norm in (True, False):
+        student = ensemble.copy()
+        recipe = replace(SMOOTH, weight_decay=0.01, decay_norm=decay_norm)
+        optimizer = Descent(student, lr=1.0, momentum=0.0, weight_decay=0.01, decay_norm=decay_norm)
+        for parameter in student.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        before = torch.cat([each.detach().flatten() for each in student.parameters()])
+        optimizer.step()
+        after = torch.cat([each.detach().flatten() for each in student.parameters()])
+        torch.testing.assert_close(before - after, weight_decay(ensemble, recipe) * before)
