@@ -19,9 +19,9 @@ from expunge.suites.suite import Examples, Split
 class BoundaryExpand(ForgetWalk):
     """Minimise ``CE(f'(x), C)`` on forget, where ``f'`` is ``f`` with one class more, C; then drop that class.
 
-    The classifier, the last linear layer or convolution with as many outputs as classes, gets one output more, drawn
-    as torch draws a new layer's: uniform in ``+-1 / sqrt(inputs)``. All in training mode.
-    Chen et al. 2023, arXiv:2303.11570.
+    The classifier, the last linear layer or convolution with as many outputs as classes, gets one output more, drawn as
+    torch draws a new layer's: uniform in ``+-1 / sqrt(inputs)``. All in training mode. Without ``forget_statistics``
+    forget batches leave BatchNorm's running statistics alone. Chen et al. 2023, arXiv:2303.11570.
     """
 
     epochs: int = 3

@@ -22,7 +22,8 @@ class BoundaryShrink(ForgetWalk):
     """Minimise ``CE(f(x), nearest)`` on forget, ``nearest`` the first choice of theta_0 at an adversarial example.
 
     The example is ``x + bound sign(grad_x CE(f_0(x), y))``, by FGSM; where theta_0 still says ``y`` there, ``nearest``
-    is its second choice. theta_0 is in evaluation mode. Chen et al. 2023, arXiv:2303.11570.
+    is its second choice. theta_0 is in evaluation mode. Without ``forget_statistics`` forget batches leave BatchNorm's
+    running statistics alone. Chen et al. 2023, arXiv:2303.11570.
     """
 
     epochs: int = 3

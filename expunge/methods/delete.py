@@ -21,7 +21,8 @@ from expunge.suites.suite import Split
 class Delete(ForgetWalk):
     """Minimise ``KL(p || softmax(f(x)))`` on forget, ``p`` the softmax of theta_0's logits without the true class.
 
-    So ``p`` is 0 at the true class and keeps the proportions of the others. Zhou et al. 2025, arXiv:2503.23751.
+    So ``p`` is 0 at the true class and keeps the proportions of the others. Without ``forget_statistics`` forget
+    batches leave BatchNorm's running statistics alone. Zhou et al. 2025, arXiv:2503.23751.
     """
 
     epochs: int = 3

@@ -13,7 +13,10 @@ from expunge.suites.suite import Split
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAscent(ForgetWalk):
-    """Maximise ``CE(forget)``. Thudi et al. 2022, arXiv:2109.13398; Graves et al. 2021, arXiv:2010.10981."""
+    """Maximise ``CE(forget)``. Thudi et al. 2022, arXiv:2109.13398; Graves et al. 2021, arXiv:2010.10981.
+
+    Without ``forget_statistics`` forget batches leave BatchNorm's running statistics alone.
+    """
 
     epochs: int = 3
     lr: float = 0.02

@@ -20,6 +20,7 @@ from expunge.suites.suite import Split
 class GradientAscentL1(ForgetWalk):
     """Minimise ``gamma ||theta||_1 - CE(forget)`` over all parameters ``theta``.
 
+    Without ``forget_statistics`` forget batches leave BatchNorm's running statistics alone.
     In the public code of Jia et al. 2023, arXiv:2304.04934.
     """
 

@@ -23,7 +23,8 @@ class NegativePreference(PairedWalk):
 
     ``p_y`` is the student's probability of the label, ``p0_y`` that of the ensemble as it came. As ``beta`` goes to 0
     the first term becomes ascent on the cross-entropy. Zhang et al. 2024, arXiv:2404.05868, with the label of an
-    example in the place of the tokens of an answer.
+    example in the place of the tokens of an answer. Without ``forget_statistics`` forget batches leave BatchNorm's
+    running statistics alone.
     """
 
     epochs: int = 1

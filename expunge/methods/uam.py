@@ -24,8 +24,8 @@ class Uam(PairedWalk):
     The norm is of all weights of a model together. From the abstract of the paper: weights are perturbed to maximise
     the forget loss, and the gradient there minimises the retain loss. The step itself is that of its authors' public
     library, as in sharpness-aware minimisation. The paper's algorithm for language models, Eq. 15, multiplies the step
-    by ``I - gamma P_f``, with the projection ``P_f`` on the forget gradient: here ``gamma`` is 0. Kim et al. 2025,
-    NeurIPS.
+    by ``I - gamma P_f``, with the projection ``P_f`` on the forget gradient: here ``gamma`` is 0. Without
+    ``forget_statistics`` forget batches leave BatchNorm's running statistics alone. Kim et al. 2025, NeurIPS.
     """
 
     epochs: int = 1
