@@ -133,7 +133,9 @@ def bench(
     models = min(100, loaded.models // 2) if models is None else models
     settings = _settings(set_ or [])
     tasks = plan_tasks(loaded, names, forget_set, models=models, settings=settings, recipe=recipe, seed=seed)
-    say(recipes_in_words(loaded.name, {task.name: task.recipe for task in tasks if task.recipe}))
+    recipes = {task.name: task.recipe for task in tasks if task.recipe}
+    if recipes:  # anchors and methods of one's own have none
+        say(recipes_in_words(loaded.name, recipes))
     say(_estimate(tasks, estimate_seconds(tasks, models, where)))
     with ProgressLine("bench") as watch:
         scores = run(

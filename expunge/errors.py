@@ -86,8 +86,8 @@ class CostsTooMuch(MethodFailed):
 MANY = 20  # more names than this are no help in a line
 
 
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """The nearest of ``choices``, or all of them where they are few.
+def suggestion(name: str, choices: Iterable[str], where: str = "`expunge list` shows") -> str:
+    """The nearest of ``choices``, or all of them where they are few; else ``where`` they are.
 
     >>> suggestion("SCRUBB", ["scrub", "fine-tune"])
     "did you mean 'scrub'?"
@@ -97,7 +97,7 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     many = len(choices) > MANY
-    return f"one of {len(choices)} that `expunge list` shows" if many else f"choose from {', '.join(choices)}"
+    return f"one of {len(choices)} that {where}" if many else f"choose from {', '.join(choices)}"
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:

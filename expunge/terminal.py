@@ -76,6 +76,8 @@ def print_search(search: "Search", suite: str) -> None:
     if search.chosen is None:
         print_line("no trial succeeded: nothing is chosen")
         return
+    if search.chosen.objective >= search.untouched:
+        print_line("no trial came nearer to the oracles than doing nothing")
     keys = [key for key in search.space if key in search.chosen.settings]
     options = " ".join(f"--set {search.method}.{key}={search.chosen.settings[key]}" for key in keys)
     print_line(f"chosen: trial {search.chosen.trial}; expunge bench {suite} --method {search.method} {options}")

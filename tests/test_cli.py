@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -198,6 +199,10 @@ def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
         (["bench", "digits", "--workers", "0"], "expected at least 1 worker, got 0"),
         (["bench", "digits", "--method", "nowhere.py:forget"], "there is no file 'nowhere.py'"),
         (["bench", "digits", "--method", "mine.py:nothing"], "has no function 'nothing'; choose from"),
+        (["bench", "digits", "--method", "mine.py"], "for a method of your own give file.py:function"),
+        (["bench", "digits@omp:0.95"], "a sparse suite is written digits@omp-0.95"),
+        (["bench", "digits", "--prune", "omp:0.95", "--method", "sisa"], "are not made sparse"),
+        (["bench", "digits", "--prune", "omp:0.8", "--models", "20"], "build digits@omp-0.8 --models 25` first"),
         (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
         (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
         (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
@@ -318,6 +323,10 @@ def double(model, retain, forget, seed):
     return model.double()
 def quits(model, retain, forget, seed):
     raise SystemExit(0)
+def wanders(model, retain, forget, seed):
+    import os
+    os.chdir("/")
+    return sound(model, retain, forget, seed)
 def diverges(model, retain, forget, seed):
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
@@ -327,14 +336,15 @@ def diverges(model, retain, forget, seed):
 
 def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHODS)
-    names = ["sound", "raises", "nothing", "shape", "unchanged", "double", "quits", "diverges"]
+    names = ["wanders", "sound", "raises", "nothing", "shape", "unchanged", "double", "quits", "diverges"]
     methods = [argument for name in names for argument in ("--method", f"mine.py:{name}")]
     done = run("bench", "digits", *SMALL, *methods, "--out", "out", "--json", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)
     reasons = {score.method: score.reason for score in scores_of(tmp_path / "out", status="failed")}
-    assert reasons.keys() == {f"mine.py:{name}" for name in names[1:]}
-    assert "raised RuntimeError: no idea" in reasons["mine.py:raises"]
+    assert reasons.keys() == {f"mine.py:{name}" for name in names[2:]}
+    line = METHODS.splitlines().index('    raise RuntimeError("no idea")') + 1
+    assert f"raised RuntimeError: no idea (mine.py, line {line})" in reasons["mine.py:raises"]
     assert "got NoneType" in reasons["mine.py:nothing"]
     assert "another architecture" in reasons["mine.py:shape"]
     assert "should be torch.float32" in reasons["mine.py:double"]
@@ -343,7 +353,37 @@ def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Pat
     assert "not finite" in reasons["mine.py:diverges"]
     failed = scores_of(tmp_path / "out", status="failed")
     assert all(score.value is score.low is score.high is None for score in failed)
-    assert scores_of(tmp_path / "out", method="mine.py:sound", status="ok")
+    for name in ("sound", "wanders"):  # whichever folder it leaves the process in
+        assert scores_of(tmp_path / "out", method=f"mine.py:{name}", status="ok")
+
+
+NOISE = """
+import torch
+from scale import SCALE
+def noise(model, retain, forget, seed):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(SCALE * torch.randn(parameter.shape))
+    return model
+"""
+
+
+def test_a_method_of_ones_own_is_known_by_what_it_does_wherever_it_lies(tmp_path: Path) -> None:
+    """Named with another path it scores the same; when a file that it imports changes, it is run again."""
+    (tmp_path / "mine.py").write_text(NOISE)
+    (tmp_path / "scale.py").write_text("SCALE = 0.001\n")
+
+    def margins(name: str) -> ndarray:
+        done = run("bench", "digits", *SMALL, "--method", name, "--out", "out", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / "out/arrays/random-10" / f"{quote(name, safe='')}.npz") as arrays:
+            found: ndarray = arrays["margins"]
+        return found
+
+    first = margins("mine.py:noise")
+    assert np.array_equal(margins(f"{tmp_path}/mine.py:noise"), first)
+    (tmp_path / "scale.py").write_text("SCALE = 0.1\n")
+    assert not np.array_equal(margins("mine.py:noise"), first)
 
 
 @pytest.fixture

@@ -58,12 +58,15 @@ def find_ensemble(plan: Plan, models: int) -> Artefact | None:
     return None
 
 
+def require_dense(suite: Suite, method: str) -> None:
+    """Raise StoreError where the models of a suite are sparse: those that a method has of its own never are."""
+    if suite.recipe.prune:
+        raise StoreError(f"{method} starts from models of its own, which are not made sparse as {suite.name!r} wants")
+
+
 def require_built(plan: Plan, models: Sequence[int], method: str) -> None:
     """Raise StoreError, which names the command, where the store lacks the chunks of some of these models."""
-    if plan.suite.recipe.prune:
-        raise StoreError(
-            f"{method} starts from models of its own, which are not made sparse; suite {plan.suite.name!r} is"
-        )
+    require_dense(plan.suite, method)
     chunks = plan.chunks(range(min(models), max(models) + 1))
     if any(user_store().read(plan.chunk_key(chunk)) is None for chunk in chunks):
         option = f" --forget-set {plan.forget.name}" if plan.forget else ""
@@ -78,8 +81,10 @@ def _missing(plan: Plan, models: int) -> StoreError:
     """What to say where margins are asked for that nobody has made."""
     suite, root = plan.suite, user_store().root
     held = [file.parent.parent.name for file in root.glob("*/pretrained/manifest.json")]
-    others = f"; {root} holds the suites {', '.join(sorted(held))}" if held and suite.digest not in held else ""
+    others = f"; {root} holds other suites, or this one as it was" if held and suite.digest not in held else ""
     option = f" --forget-set {plan.forget.name}" if plan.forget else ""
+    if not suite.published and plan.kind in ("pretrained", "oracle") and models < suite.models:
+        option += f" --models {-(-models // suite.chunk) * suite.chunk}"  # whole groups train together
     return StoreError(
         f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}; "
         f"run `expunge {'fetch' if suite.published else 'build'} {suite.address}{option}` first"

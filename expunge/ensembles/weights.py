@@ -27,9 +27,16 @@ def pretrain(
 
 
 def retrain(
-    suite: Suite, forget: ForgetSet, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch = silent
+    suite: Suite,
+    forget: ForgetSet | str,
+    models: int = 100,
+    *,
+    first: int = 0,
+    workers: Workers = 1,
+    watch: Watch = silent,
 ) -> Ensemble:
     """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept."""
+    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
     return _weights(Plan(suite, "oracle", forget, weights=True), first, models, workers, watch)
 
 

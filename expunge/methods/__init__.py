@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
-from expunge.errors import MethodFailed, lookup
+from expunge.errors import MethodFailed, UnknownName, lookup
 from expunge.methods import (
     amnesiac,
     ascent_descent,
@@ -133,12 +133,16 @@ METHODS: dict[str, Method] = {
 
 def find_method(name: str) -> Method:
     """The row ``name`` of METHODS, or the user's own method where ``name`` is ``file.py:function``."""
-    return user_method(name) if ":" in name else lookup("method", name, METHODS)
+    if ":" in name:
+        return user_method(name)
+    if name not in METHODS and (name.endswith(".py") or "/" in name):
+        raise UnknownName(f"unknown method {name!r}; for a method of your own give file.py:function")
+    return lookup("method", name, METHODS)
 
 
 def unlearn(
     ensemble: Ensemble,
-    forget: ForgetSet,
+    forget: ForgetSet | str,
     method: str | Callable[..., nn.Module],
     *,
     suite: Suite | None = None,
@@ -147,10 +151,12 @@ def unlearn(
 ) -> Ensemble:
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
-    ``method`` is a name of :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) ->
-    model``. ``suite`` is needed only for an ensemble of a suite that is in no table and no file.
+    ``forget`` is a forget set of the suite, or its name; ``method`` a name of :data:`METHODS`, ``file.py:function``, or
+    a function ``(model, retain, forget, seed) -> model``. ``suite`` is needed only for an ensemble of a suite that is
+    in no table and no file.
     """
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
+    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
     row = find_method(method) if isinstance(method, str) else from_function(method, f"your own: {name}")
     last = None

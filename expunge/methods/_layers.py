@@ -1,7 +1,8 @@
 """Layers by their paths, in the order in which the network holds them, which is the order of its forward pass."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -12,6 +13,12 @@ from expunge.errors import MethodFailed
 def convolutions(ensemble: Ensemble) -> list[str]:
     """The paths of all convolutions; a network without one is a MethodFailed."""
     return _of_kind(ensemble, _ConvNd, "convolution")
+
+
+def has_convolutions(network: Callable[[], nn.Module]) -> bool:
+    """Whether the networks that ``network`` makes have a convolution."""
+    with torch.random.fork_rng(devices=[]):
+        return any(isinstance(layer, _ConvNd) for layer in network().modules())
 
 
 def linears(ensemble: Ensemble) -> list[str]:

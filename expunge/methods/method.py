@@ -23,6 +23,7 @@ from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, 
 from expunge.methods.references import REFERENCES
 from expunge.methods.search import Space
 from expunge.records import Setting
+from expunge.suites.loading import without_folder
 from expunge.suites.suite import ForgetSet, Split, Suite
 
 Unlearn = Callable[[Ensemble, Split, Any, Generators], Iterator[Ensemble]]
@@ -148,7 +149,8 @@ def run_method(
     split = resident_split(suite.split(forget), device)
     if method.prepare:
         split = replace(split, extra=method.prepare.load(suite, forget, models, config))
-    rng = Generators([seed_of(suite.digest, "unlearn", name, forget.digest, model, seed) for model in models], device)
+    seeds = [seed_of(suite.digest, "unlearn", without_folder(name), forget.digest, model, seed) for model in models]
+    rng = Generators(seeds, device)
     teacher = ensemble.copy()
     retraining = 3 * split.retraining * len(ensemble)
     teacher.meter = meter = Meter(most=limit * retraining)
@@ -162,6 +164,8 @@ def run_method(
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started) / len(ensemble)
         cost = meter.units / retraining
+        if ensemble.origin.made:  # it was unlearned before
+            seconds, cost = seconds + ensemble.origin.made.seconds, cost + ensemble.origin.made.cost
         student.origin = replace(
             ensemble.origin,
             kind="unlearned",
@@ -180,6 +184,7 @@ def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | 
             exact_arithmetic(),
             torch.enable_grad(),
             contextlib.redirect_stdout(sys.stderr),  # stdout is the result's alone
+            contextlib.chdir("."),  # back to this folder afterwards, wherever the method goes
         ):
             student = next(epochs, None)
             meter.count(0)  # a method may add to the meter by itself
@@ -189,7 +194,9 @@ def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | 
     except (MethodFailed, torch.OutOfMemoryError):  # of a GPU: the same on fewer models may fit
         raise
     except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
-        raise MethodFailed(f"raised {type(error).__name__}: {error}") from error
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))  # where, in a file of the user's own
+        raise MethodFailed(f"raised {what}{notes}") from error
 
 
 def _keep_sparse(student: Ensemble, ensemble: Ensemble) -> None:

@@ -21,10 +21,10 @@ from expunge.ensembles.train import measure
 from expunge.ensembles.weights import pretrain
 from expunge.errors import DamagedArtefact, MethodFailed, StoreError
 from expunge.methods import METHODS, Method, find_method, run_method
-from expunge.methods.user import fingerprint
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
+from expunge.suites.loading import fingerprint, without_folder
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Task:
 
     def key(self, models: range) -> str:
         """Where the result for these models lies in the store: it changes with all that changes the result."""
-        code = fingerprint(self.name) if ":" in self.name else ""
+        code = fingerprint(Path(self.name.rpartition(":")[0]).expanduser()) if ":" in self.name else ""
         inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
         facts: list[object] = [
-            self.name,
+            without_folder(self.name),
             code,
             [_source_digest(name) for name in (self.name, *inner)],  # the rows that a setting names are its code too
             self.settings,

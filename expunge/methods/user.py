@@ -1,7 +1,9 @@
 """A method of the user's own: a plain function on one model, run model by model on copies."""
 
+import contextlib
 import functools
-import hashlib
+import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,11 +38,6 @@ def from_function(function: Function, summary: str) -> Method:
     return Method(unlearn=unlearn, summary=summary, needs=("forget data", "retain data"))
 
 
-def fingerprint(name: str) -> str:
-    """SHA-256 of the method's file: another file, another result."""
-    return hashlib.sha256(Path(name.rpartition(":")[0]).expanduser().read_bytes()).hexdigest()[:16]
-
-
 def _one_by_one(
     function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
 ) -> Iterator[Ensemble]:
@@ -52,7 +49,8 @@ def _one_by_one(
         retain, forget = (TensorDataset(part.x.clone(), part.y.clone()) for part in (split.retain, split.forget))
         with torch.random.fork_rng(devices=[ensemble.device] if ensemble.device.type == "cuda" else []):
             torch.manual_seed(seed)  # for functions that draw from the global generator
-            result = function(model, retain, forget, seed)
+            with _located(function):
+                result = function(model, retain, forget, seed)
         checked = _checked(result, ensemble, row)
         for each in checked.modules():  # copies of the model have the counter too
             for key in [key for key, hook in each._forward_pre_hooks.items() if hook is counting]:
@@ -62,6 +60,19 @@ def _one_by_one(
     stacked = Ensemble.stack(results, origin, ensemble.sample_shape)
     stacked.meter = ensemble.meter
     yield stacked.eval()
+
+
+@contextlib.contextmanager
+def _located(function: Function) -> Iterator[None]:
+    """What is raised inside gets a note: the line of the function's file that it came from."""
+    try:
+        yield
+    except BaseException as error:
+        file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        if lines:
+            error.add_note(f"{Path(file).name}, line {lines[-1]}")
+        raise
 
 
 def _count(model: nn.Module, meter: Meter) -> Callable[..., None]:

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from expunge.engine import Job, Watch, Workers, default_workers, one_thread, run_jobs, silent, warn
-from expunge.ensembles.measured import Measured, read_measured
+from expunge.ensembles.measured import Measured, read_measured, require_dense
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.train import cross_entropy
 from expunge.ensembles.weights import pretrain
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods._layers import has_convolutions
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.broken import is_broken
@@ -106,7 +107,7 @@ def plan_tasks(
     """Every row of the bench, checked before any work: names, settings, number of models.
 
     Without ``methods``, or with "all", those that are not named are left out for which the store lacks what they take
-    out of it.
+    out of it, or which need convolutions where the network has none.
     """
     if not 2 <= models <= suite.models // 2:
         raise BadSetting(
@@ -124,9 +125,16 @@ def plan_tasks(
     used = recipes_for(suite, names, settings, recipe)
     configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
+    for name in named:
+        prepare = find_method(name).prepare
+        if prepare and prepare.plan:
+            require_dense(suite, name)  # which nothing that is built can mend
     tasks = [
         Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
     ]
+    plain = _wants_all(methods) and not has_convolutions(suite.network)
+    unfit = {name for name in names if plain and "convolutions" in find_method(name).needs} - set(named)
+    tasks = [task for task in tasks if task.name not in unfit]
     return [task for task in tasks if task.name in named or not _wants_all(methods) or not task.lacks(range(models))]
 
 
@@ -150,7 +158,8 @@ def _tell_left_out(tasks: Sequence[Task]) -> None:
         left = METHODS.keys() - {task.name for task in tasks if task.forget is forget}
         if left:
             warn(
-                f"{forget.name}: left out are {', '.join(sorted(left))}, for which more must be built; name one to see"
+                f"{forget.name}: left out are {', '.join(sorted(left))}, for which more must be built, or a network "
+                "with convolutions; name one to see"
             )
 
 

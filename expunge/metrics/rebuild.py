@@ -8,6 +8,7 @@ import numpy as np
 
 from expunge.engine import Say, Watch, Workers, silent, warn
 from expunge.ensembles.build import build_all, derive_forget_sets
+from expunge.ensembles.measured import require_dense
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadSetting
 from expunge.methods import METHODS, configure, find_method
@@ -75,8 +76,7 @@ def own_plans(
         if method.prepare is None or method.prepare.plan is None:
             own = ", ".join(key for key, row in METHODS.items() if row.prepare and row.prepare.plan)
             raise BadSetting(f"method {name!r} needs nothing beside what is built for every suite; {own} do")
-        if suite.recipe.prune:
-            raise BadSetting(f"{name} starts from models of its own, which are not made sparse as {suite.name!r} wants")
+        require_dense(suite, name)
         plan = method.prepare.plan(suite, forget, configure(name, method, settings.get(name, {})))
         found[plan.key] = plan
     return list(found.values())

@@ -29,7 +29,7 @@ def card(name: str) -> dict[str, Any]:
     method = METHODS[name]
     return {
         **facts(name),
-        "what": inspect.getdoc(method.config),
+        "what": method.summary if method.anchor else inspect.getdoc(method.config),
         "sources": [f"{REFERENCES[key].short}: {REFERENCES[key].title}" for key in method.cite],
         "cost": cost(name),
         "recipes": {search.suite: _found(search) for search in shipped(name) if search.chosen},

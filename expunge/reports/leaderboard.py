@@ -36,10 +36,6 @@ oracles. `identity` is doing nothing. `differ`: the share of forget examples tol
 discoveries held at 5 %. Cost in shares of one retraining; what serves many requests is not in it: the 1,000 models on
 halves of the data that `dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
 
-Settings are those that a search found on models, forget sets and oracles of its own, under one limit of cost for all
-methods that do not train from scratch ([how](../docs/concepts.md#tuning)). `sisa` has none: the best that was found
-for it on `digits` has one slice a shard, and saves nothing.
-
 A rank is one plus the number of methods significantly better on that forget set by the mean of the three columns, in
 paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are
 ties. Methods that use retrained models have none, nor have those that break the model there. The mean rank is of both
@@ -186,7 +182,7 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
-        parts += [*(_untuned(scores) or _found_nothing(suite, found)), _no_better(found), *_from_scratch(found)]
+        parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_from_scratch(found)]
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -251,10 +247,21 @@ def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
     return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
 
 
-def _untuned(scores: Sequence[Score]) -> list[str]:
-    """Whether all of it was scored with the defaults."""
-    tuned = any(score.recipe not in ("", "default") for score in scores)
-    return [] if tuned else ["Here settings are the defaults of each method, not those of a search."]
+def _settings(scores: Sequence[Score]) -> list[str]:
+    """Where the settings of the rows come from."""
+    recipes = {score.method: score.recipe for score in scores if score.recipe}
+    searched = {name for name, recipe in recipes.items() if recipe.startswith("tuned")}
+    defaults = [f"`{name}`" for name, recipe in recipes.items() if recipe.startswith("default")]
+    by_hand = [f"`{name}` ({each})" for name, recipe in recipes.items() if (each := recipe.partition("; set: ")[2])]
+    if not searched:
+        told = ["Here settings are the defaults of each method, not those of a search."]
+    else:
+        told = [
+            "Settings are those that a search (`expunge tune`) found on models, forget sets and oracles of its own, "
+            "under one limit of cost for all methods that do not train from scratch."
+        ]
+        told += [f"The defaults, for want of a search: {', '.join(defaults)}."] if defaults else []
+    return [" ".join([*told, *([f"Set by hand: {', '.join(by_hand)}."] if by_hand else [])])]
 
 
 def _no_better(found: Sequence[Board]) -> str:
@@ -268,9 +275,9 @@ def _no_better(found: Sequence[Board]) -> str:
     )
 
 
-def _found_nothing(suite: str, found: Sequence[Board]) -> list[str]:
+def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
     """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
-    benched = {line.row.method for board in found for line in board.lines} & METHODS.keys()
+    benched = {score.method for score in scores if score.recipe.startswith("tuned")} & METHODS.keys()
     searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
     names = [f"`{each.method}`" for each in searches if each.chosen and each.chosen.objective >= each.untouched]
     told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"

@@ -1,5 +1,6 @@
 """What is to be forgotten: the table of suites."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -87,6 +88,8 @@ def load_suite(name: str) -> Suite:
 
     With ``@METHOD-SPARSITY`` behind its name it is the sparse one: ``digits@omp-0.95``; see :meth:`Suite.pruned`.
     """
+    if re.fullmatch(r"[^:/]+@[a-z]+:[\d.]+", name):
+        raise UnknownName(f"unknown suite {name!r}; a sparse suite is written {name.replace(':', '-')}")
     place, colon, last = name.rpartition(":")  # a folder may have an @ in its name, a function has none
     dense, at, pruning = last.partition("@")
     if at:

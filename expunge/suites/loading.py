@@ -16,23 +16,25 @@ import cloudpickle
 
 from expunge.errors import UnknownName, suggestion
 
+_NEIGHBOURS: set[str] = set()  # names of modules that lie beside a file of the user's own, and were imported by it
+
 
 def load_function(kind: str, name: str) -> Callable[..., Any]:
     """The function that ``name`` names, ``file.py:function``; ``kind`` is what it is to be, for messages.
 
-    The file is run once, and again when it changes. Its classes and functions are pickled by value, for processes that
-    cannot import it.
+    The file is run once, and again when it changes, or what it imports out of its folder. Its classes and functions
+    are pickled by value, for processes that cannot import it.
     """
     place, _, function = name.rpartition(":")
     path = Path(place).expanduser()
     if not path.is_file():
         raise UnknownName(f"{kind} {name!r}: there is no file {place!r}; expected file.py:function")
-    module = _import(kind, name, path.resolve(), path.stat().st_mtime_ns)
+    module = _import(kind, name, path.resolve(), fingerprint(path))
     found = getattr(module, function, None)
     if not callable(found):
         own = (key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
         functions = [key for key in own if callable(getattr(module, key)) and not key.startswith("_")]
-        hint = suggestion(function, functions) if functions else "it has no functions"
+        hint = suggestion(function, functions, f"{place} has") if functions else "it has no functions"
         raise UnknownName(f"{kind} {name!r}: {place!r} has no function {function!r}; {hint}")
     result: Callable[..., Any] = found
     return result
@@ -69,10 +71,52 @@ def _names_of(node: ast.stmt) -> list[str]:
     return [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
 
 
+def without_folder(name: str) -> str:
+    """``file.py:function`` without its folder, so that from wherever it is named it draws the same numbers."""
+    return Path(name).name if ":" in name else name
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the file at ``path`` and of what it imports out of its folder."""
+    files = local_files(path.resolve())
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def local_files(path: Path) -> list[Path]:
+    """The file at ``path``, and the files of its own folder that it imports, by itself or through one another."""
+    folder, found, waiting = path.parent, set[Path](), [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for parts in _imported(node):
+                    level = node.level if isinstance(node, ast.ImportFrom) else 0
+                    base = (file.parents[level - 1] if level else folder).joinpath(*parts)
+                    waiting += [base.with_suffix(".py"), base / "__init__.py"] if parts else [base / "__init__.py"]
+    return sorted(found)
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[list[str]]:
+    """The parts of each dotted name that a statement may import, and of the packages that they are in."""
+    names = [each.name for each in node.names]
+    if isinstance(node, ast.ImportFrom):
+        names = [".".join(filter(None, [node.module, name])) for name in ["", *names]]
+    for name in names:
+        parts = name.split(".") if name else []
+        yield from (parts[:end] for end in range(1, len(parts) + 1))
+
+
 @functools.cache
-def _import(kind: str, name: str, path: Path, changed_ns: int) -> ModuleType:
+def _import(kind: str, name: str, path: Path, content: str) -> ModuleType:
     place = name.rpartition(":")[0]
-    unique = hashlib.sha256(f"{path}{changed_ns}".encode()).hexdigest()[:8]
+    unique = hashlib.sha256(f"{path}{content}".encode()).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(f"expunge_user_{path.stem}_{unique}", path)
     if spec is None or spec.loader is None:
         raise UnknownName(f"{kind} {name!r}: {place!r} is no Python file; expected file.py:function")
@@ -91,7 +135,13 @@ def _import(kind: str, name: str, path: Path, changed_ns: int) -> ModuleType:
 
 @contextlib.contextmanager
 def _neighbours(folder: Path) -> Iterator[None]:
-    """The files of ``folder`` can be imported, as when Python runs one of them, and are pickled by value too."""
+    """The files of ``folder`` can be imported, as when Python runs one of them, and are pickled by value too.
+
+    Those that were imported so before are imported anew: they may have changed.
+    """
+    for key in [key for key in _NEIGHBOURS if _lies_in(sys.modules.get(key), folder)]:
+        cloudpickle.unregister_pickle_by_value(sys.modules.pop(key))
+        _NEIGHBOURS.remove(key)
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
@@ -99,6 +149,11 @@ def _neighbours(folder: Path) -> Iterator[None]:
     finally:
         sys.path.remove(str(folder))
     for key in sys.modules.keys() - before:
-        file = getattr(sys.modules[key], "__file__", None)
-        if file and Path(file).resolve().is_relative_to(folder):
+        if _lies_in(sys.modules[key], folder):
             cloudpickle.register_pickle_by_value(sys.modules[key])
+            _NEIGHBOURS.add(key)
+
+
+def _lies_in(module: ModuleType | None, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)

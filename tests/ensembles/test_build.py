@@ -76,7 +76,8 @@ def test_oracles_never_saw_the_forget_set_and_are_kept_with_their_weights(small:
 
 
 def test_margins_that_were_never_made_are_asked_for_by_name(small: Suite) -> None:
-    with pytest.raises(StoreError, match=r"suite 'digits' \([0-9a-f]{16}\).*run `expunge build digits` first"):
+    command = "expunge build digits --models 4"
+    with pytest.raises(StoreError, match=rf"suite 'digits' \([0-9a-f]{{16}}\).*run `{command}` first"):
         read_measured(Plan(small, "pretrained"), 0, 4)
 
 
@@ -116,5 +117,5 @@ def test_margins_that_came_without_weights_are_not_taken_for_models(small: Suite
 def test_another_digest_in_the_store_is_named(small: Suite) -> None:
     build(Plan(small, "pretrained"), 4)
     other = replace(small, version=2)
-    with pytest.raises(StoreError, match=f"holds the suites {small.digest}"):
+    with pytest.raises(StoreError, match="holds other suites, or this one as it was"):
         read_measured(Plan(other, "pretrained"), 0, 4)

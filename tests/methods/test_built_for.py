@@ -181,5 +181,5 @@ def test_models_of_their_own_are_not_made_sparse(built: Suite) -> None:
     for name in BUILT_FOR:
         with pytest.raises(StoreError, match="not made sparse"):
             Task(sparse, PAIR, name, METHODS[name].config(), 0).require(range(3))
-        with pytest.raises(BadSetting, match="not made sparse"):
+        with pytest.raises(StoreError, match="not made sparse"):
             rebuild(sparse, methods=[name], recipe="default")

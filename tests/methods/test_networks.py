@@ -13,7 +13,8 @@ from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
 from expunge.methods.mu_mis import sensitivity_gap
-from expunge.suites import Examples, Recipe, Split
+from expunge.metrics.bench import plan_tasks
+from expunge.suites import Examples, Recipe, Split, load_suite
 from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
 
@@ -132,3 +133,13 @@ def test_the_slope_of_an_input_gradient_is_that_of_finite_differences() -> None:
             weight[1, 2, 3] -= sign * step
     assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)
     assert found != 0
+
+
+def test_a_bench_of_all_leaves_out_what_needs_convolutions_where_there_are_none() -> None:
+    needy = {name for name, method in METHODS.items() if "convolutions" in method.needs}
+    suite = load_suite("tabular-mlp")
+    every = {task.name for task in plan_tasks(suite, ["all"], ["random-10"], models=2)}
+    assert needy
+    assert needy.isdisjoint(every)
+    assert "ct" in {task.name for task in plan_tasks(suite, ["all", "ct"], ["random-10"], models=2)}
+    assert needy <= {task.name for task in plan_tasks(load_suite("digits"), ["all"], ["random-10"], models=2)}

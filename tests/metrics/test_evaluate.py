@@ -133,3 +133,15 @@ def test_a_suite_whose_models_are_all_alike_is_benched_to_failed_rows_and_no_ran
     assert {score.status for score in scores if score.method == "oracle"} == {"failed"}
     assert not [score for score in scores if score.metric == "rank"]
     assert xp.report(tmp_path, tmp_path / "page").exists()
+
+
+def test_what_is_unlearned_twice_costs_both(suite: Suite) -> None:
+    before = xp.pretrain(suite, models=2)
+    once = xp.unlearn(before, "random-10", "fine-tune", epochs=1)
+    twice = xp.unlearn(once, "random-10", "gradient-ascent", epochs=1)
+    alone = xp.unlearn(before, "random-10", "gradient-ascent", epochs=1)
+    assert once.origin.made
+    assert twice.origin.made
+    assert alone.origin.made
+    assert twice.origin.made.cost == pytest.approx(once.origin.made.cost + alone.origin.made.cost)
+    assert twice.origin.made.seconds > once.origin.made.seconds

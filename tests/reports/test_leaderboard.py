@@ -129,7 +129,11 @@ def test_that_settings_are_defaults_is_said(tmp_path: Path) -> None:
         records = [replace(each, recipe=recipe) for each in scored("one", {}, {"identity": 10, "scrub": 4})]
         write_scores(tmp_path / "scores.jsonl", records)
         collect(tmp_path, tmp_path / "results")
-        assert (told in results_page(tmp_path / "results")) == said
+        page = results_page(tmp_path / "results")
+        assert (told in page) == said
+        assert ("a search (`expunge tune`) found" in page) != said
+        by_hand = ", ".join(f"`{name}` (lr)" for name in ("identity", "oracle", "scrub"))
+        assert (f"Set by hand: {by_hand}." in page) == ("set:" in recipe)
 
 
 def test_doing_nothing_is_no_method_among_the_first(tmp_path: Path) -> None:

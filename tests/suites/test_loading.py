@@ -16,7 +16,7 @@ from expunge.errors import BadSetting, UserError
 from expunge.methods import unlearn
 from expunge.metrics.klom import klom
 from expunge.suites import SUITES, Suite, load_suite
-from expunge.suites.loading import load_function, source_of
+from expunge.suites.loading import load_function, local_files, source_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples/own_suite.py"
 FLOWERS = f"{EXAMPLE}:flowers"
@@ -204,3 +204,23 @@ def test_the_source_of_a_network_is_what_it_uses_of_its_file(tmp_path: Path, old
         (tmp_path / name).write_text(text)
         hashes.append(source_of(load_function("suite", f"{tmp_path / name}:Net")))
     assert (hashes[0] == hashes[1]) == same
+
+
+def test_local_files_are_those_of_the_folder_that_are_imported(tmp_path: Path) -> None:
+    texts = {
+        "main.py": "import os, json\nimport near\nfrom package.inner import f\n",
+        "near.py": "def g():\n    import far\n",
+        "far.py": "import near\n",
+        "package/__init__.py": "",
+        "package/inner.py": "from . import sister\nfrom .cousin import h\n",
+        "package/sister.py": "",
+        "package/cousin.py": "import torn\n",
+        "torn.py": "def (",
+        "other.py": "",
+        "os.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = {str(file.relative_to(tmp_path)) for file in local_files(tmp_path / "main.py")}
+    assert found == texts.keys() - {"other.py"}

@@ -117,6 +117,8 @@ def shipped(method: str) -> list[Search]:
 def found_for(suite: str, method: str) -> Chosen:
     """The recipe that is shipped for a method on the suite of this name."""
     searches = {search.suite: search for search in shipped(method)}
+    if not searches:
+        raise BadSetting(f"no recipe of {method!r} is shipped")
     chosen = lookup(f"suite with a recipe of {method!r}", suite, searches).chosen
     if chosen is None:
         raise BadSetting(f"the search for {method!r} on {suite!r} found no recipe to start from: every trial failed")
