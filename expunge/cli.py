@@ -127,6 +127,7 @@ def bench(
     from expunge.metrics.bench import bench as run
     from expunge.metrics.bench import estimate_seconds, plan_tasks
     from expunge.reports import report as write_report
+    from expunge.reports.rules import FEW
 
     loaded, where = _load(suite, prune), _where(workers, cluster)
     names = method or None
@@ -136,6 +137,8 @@ def bench(
     recipes = {task.name: task.recipe for task in tasks if task.recipe}
     if recipes:  # anchors and methods of one's own have none
         say(recipes_in_words(loaded.name, recipes))
+    if models <= FEW:
+        say(f"with {models} models the floor lies near 4 nats or above, where little can be told; take 50 or 100")
     say(_estimate(tasks, estimate_seconds(tasks, models, where)))
     with ProgressLine("bench") as watch:
         scores = run(

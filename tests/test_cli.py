@@ -334,6 +334,13 @@ def diverges(model, retain, forget, seed):
 """
 
 
+def test_that_few_models_tell_little_is_said_before_any_work(tmp_path: Path) -> None:
+    assert (
+        "with 4 models the floor lies near 4 nats or above"
+        in run("bench", "digits", *SMALL, "--method", "gradient-ascent", cwd=tmp_path).stderr
+    )
+
+
 def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHODS)
     names = ["wanders", "sound", "raises", "nothing", "shape", "unchanged", "double", "quits", "diverges"]

@@ -53,6 +53,7 @@ def require_oracles(suite: Suite, forget: ForgetSet, cfg: OracleMatching) -> Non
 
 def held_out_margins(suite: Suite, forget: ForgetSet, models: Sequence[int], cfg: OracleMatching) -> ByExample:
     """For each model the mean margins of its own held-out oracles."""
+    require_oracles(suite, forget, cfg)
     first = suite.models // 2
     held = read_measured(Plan(suite, "oracle", forget), first, suite.models - first).margins
     own = (np.asarray(models)[:, None] * cfg.oracles + np.arange(cfg.oracles)) % len(held)

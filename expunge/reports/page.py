@@ -59,9 +59,12 @@ def _keep(scores: Sequence[Score], folder: Path | str | None) -> Path:
     boards(scores)  # refuses what cannot be shown before anything is written
     path = Path(folder)
     file = path / SCORES
-    path.mkdir(parents=True, exist_ok=True)
     part = path / (SCORES + ".new")
-    write_scores(part, scores)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_scores(part, scores)
+    except OSError as error:
+        raise _unwritable(file, error) from None
     if (path / RUN).exists() and file.exists() and file.read_bytes() != part.read_bytes():
         part.unlink()
         raise UserError(f"{path} holds the scores of a bench, which these would replace; choose another folder")
@@ -74,7 +77,7 @@ def _write(target: Path, text: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".part")
     except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror}; name a folder that can be written") from None
+        raise _unwritable(target, error) from None
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -83,6 +86,10 @@ def _write(target: Path, text: str) -> None:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _unwritable(file: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot write {file}: {error.strerror}; name a folder that can be written")
 
 
 @cache

@@ -69,6 +69,8 @@ def test_more_oracles_than_are_held_out_are_refused(suite: Suite, forget: Forget
     assert prepare
     with pytest.raises(BadSetting, match="at most 100, got 101"):
         prepare.require(suite, forget, OracleMatching(oracles=101))
+    with pytest.raises(BadSetting, match="at most 100, got 101"):
+        prepare.load(suite, forget, [0], OracleMatching(oracles=101))
 
 
 @pytest.mark.parametrize(

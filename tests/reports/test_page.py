@@ -183,6 +183,12 @@ def test_scores_want_a_folder() -> None:
         report([score()])
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        report(scores("one"), tmp_path / "file")
+
+
 def test_no_scores_are_no_report(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no score at all"):
         report([], tmp_path)
