@@ -44,8 +44,9 @@ class Walk:
 class ForgetWalk(Walk):
     """The settings of a walk that does not end on what is kept: its last batches are of what is to be forgotten.
 
-    In training mode BatchNorm's running statistics follow them, in public code too, which alone can break a model.
-    Without ``forget_statistics`` forget batches are still normalised by their own, but leave no trace.
+    In training mode BatchNorm's running statistics follow them, in public code too, which alone can break a model
+    (``results/forget_statistics.md``). Without ``forget_statistics`` forget batches are still normalised by their own,
+    but leave no trace.
     """
 
     forget_statistics: bool = True

@@ -29,6 +29,7 @@ class NegativePreference(PairedWalk):
 
     epochs: int = 1
     lr: float = 3e-3
+    forget_statistics: bool = False
     beta: float = 1.0
     gamma: float = 20.0
 

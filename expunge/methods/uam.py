@@ -30,6 +30,7 @@ class Uam(PairedWalk):
 
     epochs: int = 1
     lr: float = 0.2
+    forget_statistics: bool = False
     rho: float = 0.02
 
     def __post_init__(self) -> None:
