@@ -99,7 +99,7 @@ def local_files(path: Path) -> list[Path]:
                 for parts in _imported(node):
                     level = node.level if isinstance(node, ast.ImportFrom) else 0
                     base = (file.parents[level - 1] if level else folder).joinpath(*parts)
-                    waiting += [base.with_suffix(".py"), base / "__init__.py"] if parts else [base / "__init__.py"]
+                    waiting += [base.with_suffix(".py"), base / "__init__.py"]
     return sorted(found)
 
 
