@@ -19,7 +19,8 @@ PAGE = """\
 # Methods
 
 What each row of `expunge list methods` is. `expunge info NAME` shows the same, and what it was measured to cost and to
-reach; `expunge cite NAME` prints its references as BibTeX. Made by `make docs` from the methods' files: do not edit.
+reach; `expunge cite NAME` prints its references as BibTeX. `CE` is the loss that the models were trained on: mean
+cross-entropy, labels smoothed where the suite's recipe does. Made by `make docs` from the methods' files: do not edit.
 
 """
 
