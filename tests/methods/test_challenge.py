@@ -137,3 +137,13 @@ def test_all_is_drawn_anew_where_all_is_pruned() -> None:
     for key, tensor in starts().items():
         assert ((after[key] - tensor).abs() > 1e-9).any()
         assert float(after[key].abs().max()) <= 8**-0.5
+
+
+def test_prmq_walks_on_from_what_is_not_rounded() -> None:
+    settings = {**PLAIN, "epochs": 2, "prune": 0.5}
+    rounded, exact = (run_conv("prmq", {**settings, "half": half}) for half in (True, False))
+    assert len(rounded) == 2
+    for after, whole in zip(rounded, exact, strict=True):
+        for key, tensor in whole.items():
+            assert torch.equal(after[key], tensor.half().to(tensor.dtype)), key
+            assert not torch.equal(after[key], tensor), key
