@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -87,6 +88,28 @@ def test_mended_it_has_as_many_members_as_others_also_where_fewer_are_retained()
     margins = np.concatenate([np.full(30, 3.0), np.full(90, 1.0), np.full(10, 2.9)])[None]
     retain, test, forget = np.split(np.arange(130), [30, 120])
     assert mia_efficacy(margins, retain, test, forget, [0]) == [0.0]
+
+
+def test_so_many_members_and_others_take_part_and_no_more(
+    oracle_margins: ndarray, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = suite.columns(suite.forget_sets["memorised-50"])
+    retain, test, forget = columns["retain"], columns["test"], columns["forget"]
+    monkeypatch.setattr(import_module("expunge.metrics.mia_efficacy"), "MOST", 40)
+    rng = np.random.default_rng(5)
+    members, others = (rng.choice(part, 40, replace=False) for part in (retain, test))
+    expected = by_hand(oracle_margins[0], members, others, forget, standard=True)
+    assert mia_efficacy(oracle_margins[:1], retain, test, forget, [5]) == [expected]
+
+
+@pytest.mark.parametrize(("most", "there"), [(359, False), (360, True)])
+def test_the_published_attack_is_left_out_where_test_examples_are_too_many(
+    most: int, there: bool, suite: Suite, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.metrics.classic_scores.MOST_PUBLISHED", most)
+    found = per_model(suite, forget, read_measured(Plan(suite, "oracle", forget), 0, 2))
+    assert ("mia-efficacy-published" in found) == there
+    assert "mia-efficacy" in found
 
 
 def test_a_model_that_is_equally_sure_of_everything_has_a_score() -> None:
