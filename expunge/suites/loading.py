@@ -137,10 +137,11 @@ def _import(kind: str, name: str, path: Path, content: str) -> ModuleType:
 def _neighbours(folder: Path) -> Iterator[None]:
     """The files of ``folder`` can be imported, as when Python runs one of them, and are pickled by value too.
 
-    Those that were imported so before are imported anew: they may have changed.
+    Those that were imported so before, here or in another folder, are forgotten: they may have changed, or be others.
     """
-    for key in [key for key in _NEIGHBOURS if _lies_in(sys.modules.get(key), folder)]:
-        cloudpickle.unregister_pickle_by_value(sys.modules.pop(key))
+    for key in list(_NEIGHBOURS):
+        if known := sys.modules.pop(key, None):
+            cloudpickle.unregister_pickle_by_value(known)
         _NEIGHBOURS.remove(key)
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
@@ -148,10 +149,10 @@ def _neighbours(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-    for key in sys.modules.keys() - before:
-        if _lies_in(sys.modules[key], folder):
-            cloudpickle.register_pickle_by_value(sys.modules[key])
-            _NEIGHBOURS.add(key)
+        for key in sys.modules.keys() - before:
+            if _lies_in(sys.modules[key], folder):
+                cloudpickle.register_pickle_by_value(sys.modules[key])
+                _NEIGHBOURS.add(key)
 
 
 def _lies_in(module: ModuleType | None, folder: Path) -> bool:

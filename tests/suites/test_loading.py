@@ -224,3 +224,19 @@ def test_local_files_are_those_of_the_folder_that_are_imported(tmp_path: Path) -
         (tmp_path / name).write_text(text)
     found = {str(file.relative_to(tmp_path)) for file in local_files(tmp_path / "main.py")}
     assert found == texts.keys() - {"other.py"}
+
+
+def test_a_file_that_is_mended_beside_one_that_was_not_is_read_anew(tmp_path: Path) -> None:
+    """The neighbour had been imported when the file itself failed."""
+    (tmp_path / "neighbour.py").write_text("WIDTH = 3\n")
+    (tmp_path / "broken.py").write_text("import neighbour\nraise RuntimeError\ndef width(): return neighbour.WIDTH\n")
+    name = f"{tmp_path / 'broken.py'}:width"
+    with pytest.raises(UserError, match="raised RuntimeError"):
+        load_function("method", name)
+    (tmp_path / "neighbour.py").write_text(
+        "WIDTH = 55\n"
+    )  # of another size: what Python keeps compiled is known by that and the second
+    (tmp_path / "broken.py").write_text("import neighbour\ndef width(): return neighbour.WIDTH\n")
+    assert load_function("method", name)() == 55
+    (tmp_path / "neighbour.py").write_text("WIDTH = 777\n")
+    assert load_function("method", name)() == 777
