@@ -1,6 +1,7 @@
 """Layers by their paths, in the order in which the network holds them, which is the order of its forward pass."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ def convolutions(ensemble: Ensemble) -> list[str]:
     return _of_kind(ensemble, _ConvNd, "convolution")
 
 
+@cache
 def has_convolutions(network: Callable[[], nn.Module]) -> bool:
     """Whether the networks that ``network`` makes have a convolution."""
     with torch.random.fork_rng(devices=[]):

@@ -21,6 +21,7 @@ from expunge.ensembles.train import measure
 from expunge.ensembles.weights import pretrain
 from expunge.errors import DamagedArtefact, MethodFailed, StoreError
 from expunge.methods import METHODS, Method, find_method, run_method
+from expunge.methods._layers import has_convolutions
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
@@ -45,6 +46,11 @@ class Task:
     @property
     def settings(self) -> dict[str, Setting]:
         return asdict(self.config)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the suite's networks have the kind of layer that the method needs."""
+        return "convolutions" not in self.method.needs or has_convolutions(self.suite.network)
 
     def require(self, models: range) -> None:
         """Raise StoreError where the store lacks what the method takes out of it for these models."""

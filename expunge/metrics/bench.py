@@ -17,7 +17,6 @@ from expunge.ensembles.train import cross_entropy
 from expunge.ensembles.weights import pretrain
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS, configure, find_method
-from expunge.methods._layers import has_convolutions
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.broken import is_broken
@@ -132,10 +131,9 @@ def plan_tasks(
     tasks = [
         Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
     ]
-    plain = _wants_all(methods) and not has_convolutions(suite.network)
-    unfit = {name for name in names if plain and "convolutions" in find_method(name).needs} - set(named)
-    tasks = [task for task in tasks if task.name not in unfit]
-    return [task for task in tasks if task.name in named or not _wants_all(methods) or not task.lacks(range(models))]
+    if not _wants_all(methods):
+        return tasks
+    return [task for task in tasks if task.name in named or (task.fits and not task.lacks(range(models)))]
 
 
 def _wants_all(methods: Sequence[str] | None) -> bool:
