@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from expunge.errors import UnknownName, lookup, suggestion
-from expunge.methods import METHODS
+from expunge.methods import METHODS, find_method
 from expunge.metrics import METRICS, Metric
 from expunge.reports.cards import card, facts
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
+from expunge.suites.loading import load_function
 from expunge.suites.suite import Unmade
 
 Entry = dict[str, Any]
@@ -26,6 +27,9 @@ def describe(name: str) -> Entry:
         return card(name)
     if name in METRICS:
         return _metric(name, METRICS[name], full=True)
+    file, at, _ = name.partition("@")
+    if ":" in file and _takes_arguments(load_function("suite or method", file)) and not at:
+        return _own_method(name)
     if name in SUITES or ":" in name or "@" in name:
         return _suite(load_suite(name), full=True)
     sets = _forget_sets()
@@ -37,6 +41,24 @@ def describe(name: str) -> Entry:
         return _full_forget_set(found[0]["suite"], found[0]["name"])
     choices = [*METHODS, *METRICS, *SUITES, *dict.fromkeys(each["name"] for each in sets)]
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
+
+
+def _takes_arguments(function: Callable[..., Any]) -> bool:
+    """Whether it is called with something, as a method of the user's own is, and a suite is not."""
+    given = inspect.signature(function).parameters.values()
+    return any(each.default is each.empty and each.kind is not each.VAR_KEYWORD for each in given)
+
+
+def _own_method(name: str) -> Entry:
+    method, function = find_method(name), load_function("method", name)
+    return {
+        "name": name,
+        "kind": "method",
+        "summary": method.summary,
+        "needs": list(method.needs),
+        "called as": f"{function.__name__}{inspect.signature(function)}, once for each model",
+        "what": inspect.getdoc(function) or "it has no docstring",
+    }
 
 
 def _suites() -> list[Entry]:

@@ -47,6 +47,16 @@ def test_a_suite_of_ones_own_is_described() -> None:
     assert entry["forget sets"]["long"] == "indices given by the user"
 
 
+def test_a_method_of_ones_own_is_no_suite(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text('def half(model, retain, forget, seed):\n    """Halve it."""\n    return model\n')
+    entry = describe(f"{file}:half")
+    assert (entry["kind"], entry["what"]) == ("method", "Halve it.")
+    assert entry["called as"].startswith("half(model, retain, forget, seed)")
+    with pytest.raises(UnknownName, match=r"no function 'hlaf'; did you mean 'half'\?"):
+        describe(f"{file}:hlaf")
+
+
 def test_a_forget_set_of_one_suite_needs_no_suite_and_one_of_several_does() -> None:
     assert len(describe("memorised-50")["indices"]) == 50
     assert len(describe("cifar10-resnet9/set-4")["indices"]) == 10
