@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The claims of Jia et al. 2023 on sparse models: build sparse ensembles, run methods on them, two applications on digits,
-# then write results/sparsity/*.json and results/sparsity.md. On 2 cores about 25 minutes for digits and as many for
-# fashion-mnist-10k; it goes on where it stopped.
+# then write results/sparsity/*.json and results/sparsity.md. On 2 cores about 25 minutes for digits and an hour
+# for fashion-mnist-10k; it goes on where it stopped.
 # Run: runs/sparsity.sh [SUITE ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
