@@ -27,8 +27,8 @@ class Score:
 
     ``value`` lies between ``low`` and ``high``, the 95 % interval for the expectation of the same statistic over
     fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``cost`` is the share of
-    one retraining, ``seconds`` the time to unlearn one model on ``hardware``. ``oracle`` is what the reference oracles
-    get of the same number, ``None`` where another row says it.
+    one retraining, ``seconds`` the time to unlearn one model on ``hardware``. ``oracle`` is what oracles get of the
+    same number, the reference ones of a mean, held-out ones of a gap; ``None`` where another row says it.
     """
 
     suite: str

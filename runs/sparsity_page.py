@@ -21,8 +21,8 @@ epoch and trained again. Oracles are pruned and trained the same way on their ow
 seen what is forgotten: a sparse row is compared with sparse oracles. Settings are the defaults of each method, the same
 at every sparsity: one epoch, `l1-sparse` two, of about {steps};
 `gradient-ascent` three passes over the forget set alone. The paper's methods take 10 epochs and 1,760 steps; the row
-`fine-tune, 10 epochs` has as many epochs. Up to sparsity 0.95 forgetting random-50 of digits changes UA by less than a point, so that no gap in accuracy can show
-much there. Brackets are 95 % intervals over models.
+`fine-tune, 10 epochs` has as many epochs. Up to sparsity 0.95 forgetting random-50 of digits changes UA by less than a
+point, so that no gap in accuracy can show much there. Brackets are 95 % intervals over models.
 
 - `identity`: the pretrained models, nothing done. `oracle`: held-out oracles, what a perfect method gets.
 - `retrain`: retraining under the mask of the pretrained models, a control. Its weights have not seen the forget set;

@@ -70,11 +70,18 @@ def require_built(plan: Plan, models: Sequence[int], method: str) -> None:
     chunks = plan.chunks(range(min(models), max(models) + 1))
     if any(user_store().read(plan.chunk_key(chunk)) is None for chunk in chunks):
         option = f" --forget-set {plan.forget.name}" if plan.forget else ""
+        option += _enough(plan, max(models) + 1)
         option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
         raise StoreError(
             f"{method} needs {max(models) + 1} {plan.label} models of suite {plan.suite.name!r}, which no store has; "
             f"run `expunge build {plan.suite.address} --for {method}{option}` first"
         )
+
+
+def _enough(plan: Plan, models: int) -> str:
+    """The option of a build that makes these and no more; whole groups train together."""
+    groups = -(-models // plan.suite.chunk) * plan.suite.chunk
+    return f" --models {groups}" if models < plan.suite.models else ""
 
 
 def _missing(plan: Plan, models: int) -> StoreError:
@@ -83,8 +90,8 @@ def _missing(plan: Plan, models: int) -> StoreError:
     held = [file.parent.parent.name for file in root.glob("*/pretrained/manifest.json")]
     others = f"; {root} holds other suites, or this one as it was" if held and suite.digest not in held else ""
     option = f" --forget-set {plan.forget.name}" if plan.forget else ""
-    if not suite.published and plan.kind in ("pretrained", "oracle") and models < suite.models:
-        option += f" --models {-(-models // suite.chunk) * suite.chunk}"  # whole groups train together
+    if not suite.published and plan.kind in ("pretrained", "oracle"):
+        option += _enough(plan, models)
     return StoreError(
         f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}; "
         f"run `expunge {'fetch' if suite.published else 'build'} {suite.address}{option}` first"

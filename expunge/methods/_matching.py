@@ -26,7 +26,9 @@ class Match:
     """The settings of every method that matches margins: Adam, its rate times ``decay`` after each epoch.
 
     An epoch goes through the forget set ``forget_multiplier`` times, and through a fixed random part of the retained
-    examples, ``retain_multiplier`` times as many as the forget set has, or all.
+    examples, ``retain_multiplier`` times as many as the forget set has, or all. Much of it is of the forget set, and in
+    training mode BatchNorm's running statistics follow; without ``forget_statistics`` students match in evaluation
+    mode, in which the margins to match were measured, and the statistics stay.
     """
 
     epochs: int
@@ -35,6 +37,7 @@ class Match:
     decay: float = 0.95
     forget_multiplier: int = 1
     retain_multiplier: int
+    forget_statistics: bool = True
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs must be at least 1", self.epochs)
@@ -50,6 +53,7 @@ MATCH_SEARCH: dict[str, Space] = {
     "epochs": Between(1, 12, whole=True),
     "batch_size": OneOf((16, 32, 64)),
     "forget_multiplier": OneOf((1, 2, 5)),
+    "forget_statistics": OneOf((True, False)),
     "retain_multiplier": OneOf((1, 2, 3, 5, 10, 20)),
 }
 
@@ -101,7 +105,7 @@ def match(
         (x, y), wanted = batch
         return (margins(student(x), y) - wanted).square().mean(1)
 
-    student = ensemble.copy().train()
+    student = ensemble.copy().train(cfg.forget_statistics)
     optimizer = Adam(student, lr=cfg.lr)
     for _ in range(cfg.epochs):
         walk(student, optimizer, loss, batches())

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy
-from expunge.methods._descend import ForgetWalk, descend, on_forget, require, training_loss
+from expunge.methods._descend import ForgetWalk, descend, on_forget, recipe_loss, require, training_loss
 from expunge.methods._examples import relabelled
 from expunge.methods.method import Method
 from expunge.methods.search import FORGET_RATES, Between, OneOf
@@ -45,12 +44,12 @@ def boundary_shrink(ensemble: Ensemble, split: Split, cfg: BoundaryShrink, rng: 
 
 def nearest_others(original: Ensemble, split: Split, cfg: BoundaryShrink) -> Int[Tensor, "models examples"]:
     """For each model and example to forget, the nearest class but its own."""
-    found = []
+    found, ce = [], recipe_loss(split.recipe)
     for x, y in zip(split.forget.x.split(cfg.batch_size), split.forget.y.split(cfg.batch_size), strict=True):
         labels = y.expand(len(original), -1)
         inputs = x.to(torch.promote_types(x.dtype, torch.float32)).repeat(len(original), *[1] * x.ndim)
         inputs.requires_grad_()
-        (slope,) = torch.autograd.grad(cross_entropy(original(inputs), labels).sum(), inputs)
+        (slope,) = torch.autograd.grad(ce(original(inputs), labels).sum(), inputs)
         with torch.no_grad():
             logits = original(inputs + cfg.bound * slope.sign())
             found.append(logits.scatter(-1, labels[..., None], -torch.inf).argmax(-1))

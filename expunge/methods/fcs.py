@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent
 from expunge.ensembles.train import descend as walk
-from expunge.methods._descend import Walk, require, shuffled, training_loss
+from expunge.methods._descend import Walk, cycled, require, shuffled, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -64,7 +64,7 @@ def fcs(ensemble: Ensemble, split: Split, cfg: ContrastiveRounds, rng: Generator
 
     walk(student, flatten, to_uniform, shuffled(split.forget, cfg.forget_batch_size, rng))
     for _ in range(cfg.epochs):
-        beside = shuffled(split.retain, cfg.batch_size, rng)
+        beside = cycled(split.retain, cfg.batch_size, rng)
         pairs = zip(shuffled(split.forget, cfg.forget_batch_size, rng), beside, strict=False)
         walk(student, forget, contrast, pairs)
         walk(student, retain, training_loss(split), shuffled(split.retain, cfg.batch_size, rng))

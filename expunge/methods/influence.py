@@ -11,6 +11,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import cross_entropy, draw
+from expunge.errors import MethodFailed
 from expunge.methods._curvature import gauss_newton, gradient_sum, mean_product, weight_decay
 from expunge.methods._descend import cycled, recipe_loss, require
 from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
@@ -96,6 +97,8 @@ def _solved(
 ) -> Float[Tensor, "models d"]:
     damping = cfg.damping + weight_decay(teacher, split.recipe)  # part of the objective that is retrained
     if cfg.solver == "woodbury":
+        if not (damping > 0).all():
+            raise MethodFailed("the solver woodbury needs damping above 0 where training decays no weight")
         return _fisher_inverse(teacher, split.retain, v, rows, damping=damping, loss=loss)
     if cfg.solver == "cg":
         batches = draw(split.retain, rows, cfg.batch_size)

@@ -50,7 +50,7 @@ METHOD = Method(
     summary="selective synaptic dampening by the sensitivity of the output, without labels",
     cite=("foster2024lossfree", "foster2024"),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="The published code takes absolute values of gradients of batch means, over shuffled batches of all "
     "training examples: batch_size gives that. Here they are those of single examples, and Omega is estimated from a "
     "draw of the retained ones. The norm is squared, as in that code.",

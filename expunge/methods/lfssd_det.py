@@ -38,7 +38,7 @@ METHOD = Method(
     summary="loss-free dampening by every single training example, without chance",
     cite=("foster2024lossfree", "lanyon2025"),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="As LFSSD-Det of SUPREME, which corrects the published code: that takes absolute values of gradients of "
     "the means of shuffled batches, so that its result depends on who is in a batch with whom.",
 )

@@ -1,6 +1,6 @@
 """MSG, masked small gradients: draw anew the kernel weights that tell retain from forget least; spare others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,13 +8,15 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy, draw
-from expunge.methods._descend import Walk, descend_from, passes, require, training_loss
+from expunge.ensembles.train import Batch, draw
+from expunge.methods._descend import Walk, descend_from, passes, recipe_loss, require, training_loss
 from expunge.methods._layers import convolutions, weights
 from expunge.methods._masked import scale_gradients, smallest_share
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
-from expunge.suites.suite import Examples, Split
+from expunge.suites.suite import Split
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits and labels, for each model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +58,23 @@ def _gradients(student: Ensemble, split: Split, batch_size: int, rng: Generators
     kernels = weights(student, convolutions(student))
     some = rng.permutation(len(split.retain))[:, : len(split.forget)]
     every = torch.arange(len(split.forget), device=student.device).expand(len(student), -1)
+    ce, own = recipe_loss(split.recipe), list(kernels.values())
     down, up = (
-        _gradient(student, examples, rows, batch_size, list(kernels.values()))
+        _gradient(student, ce, draw(examples, rows, batch_size), own)
         for examples, rows in ((split.retain, some), (split.forget, every))
     )
     return {key: plus - minus for key, plus, minus in zip(kernels, down, up, strict=True)}
 
 
-def _gradient(
-    student: Ensemble, examples: Examples, rows: Tensor, batch_size: int, kernels: list[Tensor]
-) -> list[Tensor]:
-    """Of the mean cross-entropy of the examples at ``rows``."""
-    total = [torch.zeros_like(each) for each in kernels]
+def _gradient(student: Ensemble, loss: Loss, batches: Iterable[Batch], kernels: list[Tensor]) -> list[Tensor]:
+    """Of the mean loss of all examples of ``batches``."""
+    total, count = [torch.zeros_like(each) for each in kernels], 0
     student.eval()
-    for x, y in draw(examples, rows, batch_size):
-        loss = cross_entropy(student(x), y).sum() * (y.shape[1] / rows.shape[1])
-        for part, gradient in zip(total, torch.autograd.grad(loss, kernels), strict=True):
-            part += gradient
-    return total
+    for x, y in batches:
+        count += y.shape[1]
+        gradients = torch.autograd.grad(loss(student(x), y).sum() * y.shape[1], kernels)
+        total = [part + gradient for part, gradient in zip(total, gradients, strict=True)]
+    return [each / count for each in total]
 
 
 @torch.no_grad()

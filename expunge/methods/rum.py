@@ -12,6 +12,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.measured import read_subsets
 from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed
 from expunge.methods._descend import require
 from expunge.methods._examples import joined
 from expunge.methods._subsets import require_subsets
@@ -53,6 +54,8 @@ class Rum:
 def rum(ensemble: Ensemble, split: Split, cfg: Rum, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after the last part; ``split.extra`` has the rows of the parts."""
     parts = [_take(split.forget, rows.to(split.forget.y.device)) for rows in split.extra]
+    if not any(len(part) for part, name in zip(parts, cfg.named.values(), strict=True) if name != NOTHING):
+        raise MethodFailed(f"{len(split.forget)} examples make no part that is not left to {NOTHING}")
     student = ensemble.copy().eval()
     for turn, (part, name) in enumerate(zip(parts, cfg.named.values(), strict=True)):
         if name != NOTHING and len(part):
@@ -68,6 +71,7 @@ def _unlearned(student: Ensemble, split: Split, name: str, rng: Generators) -> E
     method = METHODS[name]
     assert method.unlearn
     *_, last = method.unlearn(student, split, method.config(), rng)
+    last.obey(student.masks)
     return last
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods._curvature import gradient_sum
-from expunge.methods._descend import Walk, descend_from, require
+from expunge.methods._descend import Walk, descend_from, recipe_loss, require
 from expunge.methods._masked import cut_weights, scale_gradients, smallest
 from expunge.methods._per_sample import in_parts
 from expunge.methods.method import Method
@@ -50,7 +50,7 @@ def salient_weights(
 
     In a sparse model it is a share of the weights that are there.
     """
-    found = gradient_sum(ensemble.eval(), split.forget, batch_size=batch_size).abs()
+    found = gradient_sum(ensemble.eval(), split.forget, recipe_loss(split.recipe), batch_size=batch_size).abs()
     kept = round(share * (found.shape[1] - cut_weights(ensemble)))
     parts = in_parts(ensemble, ~smallest(found, found.shape[1] - kept))
     return dict(zip(dict(ensemble.network.named_parameters()), parts, strict=True))

@@ -17,10 +17,10 @@ from expunge.suites.suite import Split
 class Ssd(Dampening):
     """``theta *= min(dampening F / F_f, 1)`` where ``F_f > alpha F``.
 
-    The importance F of a weight is the mean over training examples of the square of its gradient of CE, the diagonal
-    of the empirical Fisher information; F_f that over the forget set. F is estimated from all of the forget set and
-    ``retain_examples`` retained ones, drawn anew for each model. With ``batch_size`` above 1 the gradients are those
-    of means over batches, as in the published code.
+    The importance F of a weight is the mean over training examples of the square of its gradient of ``log p(label)``,
+    the diagonal of the empirical Fisher information; F_f that over the forget set. F is estimated from all of the
+    forget set and ``retain_examples`` retained ones, drawn anew for each model. With ``batch_size`` above 1 the
+    gradients are those of means over batches, as in the published code.
     Foster et al. 2024, arXiv:2308.07707.
     """
 
@@ -63,7 +63,7 @@ METHOD = Method(
     summary="weights that matter more to the forget set than to all examples are made smaller",
     cite=("foster2024",),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="The published code squares the gradients of batch means, over shuffled batches of all training "
     "examples: batch_size gives that. Here the squares are those of single examples, as in the paper, and F is "
     "estimated from a draw of the retained examples. F counts the forget set in, so F_f / F never exceeds the number "

@@ -16,8 +16,8 @@ from expunge.suites.suite import Split
 class SsdDet(Dampening):
     """``theta *= min(dampening F / F_f, 1)`` where ``F_f > alpha F``.
 
-    F is the mean of the squared gradients of CE over every single training example, F_f that over the forget set:
-    no draw, no batches, so the result does not depend on chance.
+    F is the mean of the squared gradients of ``log p(label)`` over every single training example, F_f that over the
+    forget set: no draw, no batches, so the result does not depend on chance.
     Foster et al. 2024, arXiv:2308.07707; the order-independent form is of arXiv:2510.26714.
     """
 
@@ -36,7 +36,7 @@ METHOD = Method(
     summary="selective synaptic dampening by every single training example, without chance",
     cite=("foster2024", "lanyon2025"),
     needs=("forget data", "retain data"),
-    search={"alpha": Between(1.0, 1000.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="As SSD-Det of SUPREME, which corrects the published code of SSD: that squares gradients of the means "
     "of shuffled batches, so that its result depends on who is in a batch with whom.",
 )

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, cross_entropy, draw, minibatches
+from expunge.ensembles.train import Batch, Descent, draw, minibatches
 from expunge.ensembles.train import descend as walk
-from expunge.methods._descend import Walk, require, training_loss
+from expunge.methods._descend import Walk, recipe_loss, require, training_loss
 from expunge.methods.method import Method
 from expunge.methods.search import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -67,12 +67,13 @@ def unsir(ensemble: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Iter
 
 def error_maximising(original: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Noise:
     """Inputs on which ``original`` errs as badly as it can, and the labels that they are not like."""
+    ce = recipe_loss(split.recipe)
     labels = split.forget.y[rng.integers(len(split.forget), cfg.noise)]
     dtype = torch.promote_types(split.forget.x.dtype, torch.float32)
     noise = rng.normal(cfg.noise, *split.forget.x.shape[1:], dtype=dtype)
     for _ in range(cfg.noise_steps):
         noise.requires_grad_()
-        error = cfg.noise * cross_entropy(original(noise), labels).sum()  # every input's own, whatever stands beside it
+        error = cfg.noise * ce(original(noise), labels).sum()  # every input's own, whatever stands beside it
         (slope,) = torch.autograd.grad(cfg.lam * noise.square().sum() - error, noise)
         noise = (noise - cfg.noise_lr * slope).detach()
     return noise, labels

@@ -36,7 +36,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of METRICS: a function of arrays, most return a value per example or per model, and how to read it."""
+    """One row of HELD_OUT = "{} but for chance; what held-out oracles get is said in each record"
+
+    METRICS: a function of arrays, most return a value per example or per model, and how to read it."""
 
     function: Callable[..., Any]
     aggregates: tuple[str, ...]
@@ -47,7 +49,8 @@ class Metric:
 
 
 WITH_GAPS = ("mean", "gap", "absolute-gap")  # the gap: to the mean of the reference oracles
-BESIDE = "said in each record; gaps: 0"
+BESIDE = "said in each record; gaps: 0 but for chance"
+HELD_OUT = "{} but for chance; what held-out oracles get is said in each record"
 
 METRICS: dict[str, Metric] = {
     "klom": Metric(
@@ -80,10 +83,8 @@ METRICS: dict[str, Metric] = {
         BESIDE,
         "arXiv:2304.04934, as its code has it",
     ),
-    "average-gap": Metric(
-        average_gap, ("mean",), "share of examples", "lower", "0; the row `oracle`: its noise", "arXiv:2304.04934"
-    ),
-    "tow": Metric(tow, ("mean",), "product of shares", "higher", "1; the row `oracle`: its noise", "arXiv:2406.01257"),
+    "average-gap": Metric(average_gap, ("mean",), "share of examples", "lower", HELD_OUT.format(0), "arXiv:2304.04934"),
+    "tow": Metric(tow, ("mean",), "product of shares", "higher", HELD_OUT.format(1), "arXiv:2406.01257"),
     "run-time": Metric(
         run_time, ("mean",), "seconds a model", "lower", "one retraining's, said in each record", "arXiv:2304.04934"
     ),

@@ -10,10 +10,11 @@ from expunge.metrics.over_models import distances
 def average_gap(
     unlearned: list[Float[ndarray, " models"]], oracle: list[Float[ndarray, " oracles"]], *, level: float = 0.95
 ) -> Estimate:
-    """``mean over the scores of |mean of the models - mean of the oracles|``, 0 to 1; lower is better, oracles get 0.
+    """``mean over the scores of |mean of the models - mean of the oracles|``, 0 to 1; lower is better.
 
-    Of UA, MIA-efficacy, RA and TA it is the "Avg. Gap" or "Disparity Ave." of papers, which print it in per cent. Note
-    that being better than the oracles counts as far from them. The interval as in :func:`~expunge.metrics.tow.tow`.
+    Oracles get 0 but for chance. Of UA, MIA-efficacy, RA and TA it is the "Avg. Gap" or "Disparity Ave." of papers,
+    which print it in per cent. Note that being better than the oracles counts as far from them. The interval as in
+    :func:`~expunge.metrics.tow.tow`.
 
     Args:
         unlearned: of each score, one number per model.

@@ -20,7 +20,7 @@ from expunge.methods import METHODS, configure, find_method
 from expunge.methods.recipes import recipes_for
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.metrics.broken import is_broken
-from expunge.metrics.classic_scores import PerModel, classic_scores, per_model
+from expunge.metrics.classic_scores import Truth, classic_scores, truth_of
 from expunge.metrics.evaluate import (
     accuracy_scores,
     distinguishable_scores,
@@ -78,11 +78,12 @@ def bench(
         _tell_left_out(tasks)
     scores: list[Score] = []
     curve: list[Score] = []
-    truths: dict[str, PerModel] = {}
+    truths: dict[str, Truth] = {}
     for task, outcomes in _run(tasks, models, workers, watch):
         oracle = read_measured(Plan(suite, "oracle", task.forget), 0, models)
         if task.forget.name not in truths:
-            truths[task.forget.name] = per_model(suite, task.forget, oracle)
+            identity = Row(suite, task.forget, "identity", read_measured(Plan(suite, "pretrained"), 0, models))
+            truths[task.forget.name] = truth_of(held_out(identity), oracle)
         last, points = _score(folder, task, outcomes, oracle, truths[task.forget.name])
         scores += last
         curve += points
@@ -185,7 +186,7 @@ def _chunks(models: int, size: int) -> list[range]:
 
 
 def _score(
-    folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured, truth: PerModel
+    folder: Path, task: Task, outcomes: Sequence[Outcome], oracle: Measured, truth: Truth
 ) -> tuple[list[Score], list[Score]]:
     """The scores of the last epoch and of every epoch of a task; the arrays of the last go to ``folder``."""
     reasons = [

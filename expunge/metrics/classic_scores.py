@@ -1,6 +1,7 @@
 """The classic scores of a row, each with its interval, its gap to the oracles, and what the oracles get beside it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +32,25 @@ PLACES: dict[str, Split] = {  # which examples are looked at
 PerModel = Mapping[str, Float[ndarray, " models"]]
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The scores of the oracles: of those that rows are compared with, and of held-out ones, which are such a row."""
+
+    reference: PerModel
+    held_out: Mapping[str, Float[ndarray, " held_out"]]
+
+    @property
+    def models(self) -> int:
+        """How many oracles rows are compared with."""
+        return len(next(iter(self.reference.values())))
+
+
+def truth_of(held_out: Row, oracle: Measured) -> Truth:
+    """What rows with as many models as the row ``held_out`` are compared with, and what that row gets."""
+    suite, forget = held_out.suite, held_out.forget
+    return Truth(per_model(suite, forget, oracle), per_model(suite, forget, held_out.measured))
+
+
 def per_model(suite: Suite, forget: ForgetSet, measured: Measured) -> PerModel:
     """The classic scores of each model, by name, each 0 to 1; those that cannot be had are absent.
 
@@ -49,19 +69,24 @@ def per_model(suite: Suite, forget: ForgetSet, measured: Measured) -> PerModel:
     return {name: found[name] for name in PLACES if name in found}
 
 
-def classic_scores(row: Row, truth: PerModel) -> list[Score]:
+def classic_scores(row: Row, truth: Truth) -> list[Score]:
     """The records: of each score its mean and its gap to the oracles, signed and absolute; then what sums them up.
 
-    ``truth`` is :func:`per_model` of the oracles. What concerns several splits stands under "forget", as a rank does.
+    Beside each stands what oracles get: a mean's is the reference oracles', what is made of absolute gaps has that of
+    as many held-out oracles, since by chance alone it is not perfect. What concerns several splits stands under
+    "forget", as a rank does.
     """
-    mine = per_model(row.suite, row.forget, row.measured)
-    shared = [name for name in mine if name in truth]
-    scores = [score for name in shared for score in _scores_of(row, name, mine[name], truth[name])]
-    for name, parts, function, best in (("tow", ACCURACIES, tow, 1.0), ("average-gap", AVERAGED, average_gap, 0.0)):
+    mine, best = per_model(row.suite, row.forget, row.measured), truth.held_out
+    shared = [name for name in mine if name in truth.reference and name in best]
+    scores = [score for name in shared for score in _scores_of(row, name, mine[name], truth)]
+    for name, parts, function in (("tow", ACCURACIES, tow), ("average-gap", AVERAGED, average_gap)):
         if set(parts) <= set(shared):
-            estimate = function([mine[part] for part in parts], [truth[part] for part in parts])
-            scores.append(row.score("forget", name, "mean", estimate, _count(truth), oracle=best))
-    return [*scores, *_run_time(row, _count(truth))]
+            found, floor = (
+                function([each[part] for part in parts], [truth.reference[part] for part in parts])
+                for each in (mine, best)
+            )
+            scores.append(row.score("forget", name, "mean", found, truth.models, oracle=floor.value))
+    return [*scores, *_run_time(row, truth.models)]
 
 
 def _run_time(row: Row, oracles: int) -> list[Score]:
@@ -72,17 +97,14 @@ def _run_time(row: Row, oracles: int) -> list[Score]:
     return [row.score("forget", "run-time", "mean", run_time(row.run_times), oracles, oracle=oracle)]
 
 
-def _scores_of(row: Row, name: str, mine: ndarray, oracle: ndarray) -> list[Score]:
-    signed = gap(mine, oracle)
+def _scores_of(row: Row, name: str, mine: ndarray, truth: Truth) -> list[Score]:
+    oracle = truth.reference[name]
+    signed, floor = gap(mine, oracle), gap(truth.held_out[name], oracle)
     return [
-        row.score(PLACES[name], name, aggregate, estimate, len(oracle), oracle=best)
+        row.score(PLACES[name], name, aggregate, estimate, truth.models, oracle=best)
         for aggregate, estimate, best in (
             ("mean", mean_over_models(mine, bounds=(0.0, 1.0)), float(np.mean(oracle))),
-            ("gap", signed, 0.0),
-            ("absolute-gap", distance(signed), 0.0),
+            ("gap", signed, floor.value),
+            ("absolute-gap", distance(signed), distance(floor).value),
         )
     ]
-
-
-def _count(truth: PerModel) -> int:
-    return len(next(iter(truth.values())))

@@ -15,7 +15,7 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.accuracy import accuracy
 from expunge.metrics.calibration import Estimate, estimate_by_dealing
-from expunge.metrics.classic_scores import PerModel, classic_scores, per_model
+from expunge.metrics.classic_scores import Truth, classic_scores, truth_of
 from expunge.metrics.copies import ALIKE, copies, likeness
 from expunge.metrics.distinguishable import distinguishable_share
 from expunge.metrics.klom import klom, require_comparable
@@ -107,8 +107,8 @@ def outlier_scores(row: Row, oracle: Measured) -> list[Score]:
     ]
 
 
-def score_row(row: Row, oracle: Measured, truth: PerModel) -> list[Score]:
-    """All scores of one row; ``truth`` is what :func:`per_model` finds of ``oracle``, the same for many rows."""
+def score_row(row: Row, oracle: Measured, truth: Truth) -> list[Score]:
+    """All scores of one row; ``truth`` is what :func:`truth_of` finds of ``oracle``, the same for many rows."""
     return [
         *klom_scores(row, oracle),
         *distinguishable_scores(row, oracle)[0],
@@ -169,8 +169,9 @@ def evaluate(
             seconds=made.seconds,
         )
     require_independent(row, truth)
-    known = per_model(suite, forget, truth)
-    return [score for each in (held_out(row, reference.models), row) for score in score_row(each, truth, known)]
+    floor = held_out(row, reference.models)
+    known = truth_of(floor, truth)
+    return [score for each in (floor, row) for score in score_row(each, truth, known)]
 
 
 def held_out(row: Row, used: tuple[int, ...] = ()) -> Row:

@@ -14,7 +14,7 @@ from expunge.ensembles.measured import Measured, read_measured
 from expunge.ensembles.plan import Plan
 from expunge.errors import BadMargins, BadSetting
 from expunge.methods import METHODS
-from expunge.metrics.classic_scores import per_model
+from expunge.metrics.classic_scores import truth_of
 from expunge.metrics.evaluate import held_out, require_independent, score_row
 from expunge.metrics.klom import klom
 from expunge.metrics.output import arrays_file, prepare, write_arrays, write_records, write_reference
@@ -46,10 +46,11 @@ def score_margins(
     identity = Row(
         suite, forget, "identity", read_measured(Plan(suite, "pretrained"), 0, models), cost=0.0, seconds=0.0
     )
-    rows = [identity, held_out(yours), yours]
+    floor = held_out(yours)
+    rows = [identity, floor, yours]
     oracle = read_measured(Plan(suite, "oracle", forget), 0, half)
     require_independent(yours, oracle)
-    truth = per_model(suite, forget, oracle)
+    truth = truth_of(floor, oracle)
     scores = [score for row in rows for score in score_row(row, oracle, truth)]
     if out:
         folder = prepare(Path(out))

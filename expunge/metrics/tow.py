@@ -12,7 +12,8 @@ def tow(
 ) -> Estimate:
     """``(1 - |d_forget|) (1 - |d_retain|) (1 - |d_test|)``, with d the gap of mean accuracies to the oracles; 0 to 1.
 
-    Higher is better, oracles get 1. A method that moves no accuracy may get nearly 1 where forgetting moves none.
+    Higher is better, oracles get 1 but for chance. A method that moves no accuracy may get nearly 1 where
+    forgetting moves none.
 
     The interval is the image of three intervals of the gaps that hold at once (Bonferroni), so it covers in 95 % of
     benches or more, also where a gap is 0 and the product has a kink, which a delta method or a jackknife does not.

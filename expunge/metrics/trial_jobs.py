@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray
 
 from expunge.engine import Job, Watch, Workers, run_jobs, warn
@@ -173,6 +174,9 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
     last = next(iter(deque(steps, maxlen=1)), None)
     if last is None:
         raise MethodFailed("yielded no ensemble")
+    before, after = ensemble.state(), last.ensemble.state()
+    if before.keys() == after.keys() and all(torch.equal(after[key], before[key]) for key in before):
+        raise MethodFailed("moves no weight, so it is the same as doing nothing")  # which a search would like well
     values = measure(last.ensemble, _data(field.suite, task.forget))[0]
     if not values.isfinite().all():
         raise MethodFailed("diverged: margins are not finite")

@@ -20,7 +20,8 @@ PAGE = """\
 
 What each row of `expunge list methods` is. `expunge info NAME` shows the same, and what it was measured to cost and to
 reach; `expunge cite NAME` prints its references as BibTeX. `CE` is the loss that the models were trained on: mean
-cross-entropy, labels smoothed where the suite's recipe does. Made by `make docs` from the methods' files: do not edit.
+cross-entropy, labels smoothed where the suite's recipe does. Examples are taken as they are: what a recipe augments, it
+augments in training and retraining. Made by `make docs` from the methods' files: do not edit.
 
 """
 

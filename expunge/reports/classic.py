@@ -1,6 +1,6 @@
 """The classic scores: the table of most papers, here with intervals, gaps, and the oracles' value beside each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich import box
@@ -25,7 +25,10 @@ LEGEND = (
     "of war: product of 1 − absolute gap of the three accuracies. All should be what the oracles get, not high or low."
 )
 
-CELLS = "Each cell: the models / the oracles, in per cent; below, the gap ± the half width of its 95 % interval. "
+CELLS = (
+    "Each cell: the models / the oracles, in per cent; below, the gap ± the half width of its 95 % interval, or the "
+    "interval. Average gap and ToW of oracles are those of held-out ones. "
+)
 
 
 def classic_table(board: Board) -> dict[str, Any] | None:
@@ -47,9 +50,16 @@ def _line(row: Row, names: Sequence[str]) -> dict[str, Any]:
         "anchor": "held-out oracles" if row.method == FLOOR else "",
         "floor": row.method == FLOOR,
         "scores": [_score(row, name) for name in names],
-        "average": _cell(words.percent(words.value(average)), words.percent_between(average), "0", average),
-        "tow": _cell(words.nats(words.value(tow)), words.between(tow), "1", tow),
-        "time": _cell(words.seconds(words.value(time)), _seconds_between(time), words.seconds(_oracle(time)), time),
+        "average": _cell(
+            words.percent(words.value(average)),
+            words.percent_between(average),
+            words.percent(_oracle(average)),
+            average,
+        ),
+        "tow": _cell(words.nats(words.value(tow)), words.between(tow), words.nats(_oracle(tow)), tow),
+        "time": _cell(
+            words.seconds(words.value(time)), words.seconds_between(time), words.seconds(_oracle(time)), time
+        ),
     }
 
 
@@ -69,12 +79,6 @@ def _cell(value: str, between: str, oracle: str, cell: Interval | None) -> dict[
 
 def _oracle(cell: Interval | None) -> float | None:
     return cell.oracle if cell else None
-
-
-def _seconds_between(cell: Interval | None) -> str:
-    if cell is None or cell.low is None or cell.high is None:
-        return ""
-    return f"[{words.seconds(cell.low)}, {words.seconds(cell.high)}]"
 
 
 def render_classic(scores: Sequence[Score]) -> list[Table]:
@@ -107,8 +111,8 @@ def _terminal_cells(line: Line) -> list[Text]:
     cells = [
         (row.method, "failed" if row.failed else ""),
         *(_terminal_score(row, name) for name in ("ua", "ra", "ta", "mia-efficacy")),
-        (words.percent(words.value(average)), _short_between(average)),
-        (words.nats(words.value(tow)), words.between(tow).replace(" ", "")),
+        (_with_oracle(average, words.percent), _short_between(average)),
+        (_with_oracle(tow, words.nats), words.between(tow).replace(" ", "")),
     ]
     return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
 
@@ -124,6 +128,10 @@ def _terminal_score(row: Row, name: str) -> tuple[str, str]:
             "-", "−"
         )
     return f"{_short(cell.value)}/{_short(cell.oracle)}", f"{words.signed(gap.value)}±{words.percent(half)}"
+
+
+def _with_oracle(cell: Interval | None, written: Callable[[float | None], str]) -> str:
+    return f"{written(cell.value)}/{written(cell.oracle)}" if cell else words.ABSENT
 
 
 def _short_between(cell: Interval | None) -> str:

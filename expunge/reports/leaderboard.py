@@ -182,7 +182,8 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
-        parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_from_scratch(found)]
+        parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_moves_nothing(found)]
+        parts += _from_scratch(found)
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -275,6 +276,21 @@ def _no_better(found: Sequence[Board]) -> str:
     )
 
 
+def _moves_nothing(found: Sequence[Board]) -> list[str]:
+    """Which rows are the models as they came, to the last bit of their weights or but for rounding."""
+    places = defaultdict(list)
+    for board in found:
+        rows = {line.row.method: line.row for line in board.lines}
+        for name in rows.keys() - {NOTHING} if NOTHING in rows else ():
+            pairs = [(rows[name].klom(split), rows[NOTHING].klom(split)) for split in SPLITS]
+            if all(one and other and math.isclose(one.value, other.value, rel_tol=1e-5) for one, other in pairs):
+                places[name].append(board.forget_set)
+    told = [f"`{method}` on {', '.join(names)}" for method, names in sorted(places.items())]
+    return [f"With their settings these move nothing, and have the scores of `{NOTHING}`: {'; '.join(told)}."] * bool(
+        told
+    )
+
+
 def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
     """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
     benched = {score.method for score in scores if score.recipe.startswith("tuned")} & METHODS.keys()
@@ -342,9 +358,14 @@ def _classic(line: Line) -> str:
     row = line.row
     average, tow, time = (row.classic(name) for name in ("average-gap", "tow", "run-time"))
     cells = [_gap(row.classic(name), row.classic(name, "gap")) for name in CLASSIC]
-    cells.append(f"{words.percent(average.value)} {words.percent_between(average)}" if average else "")
-    cells.append(f"{words.nats(tow.value)} {words.between(tow)}" if tow else "")
-    cells.append(f"{words.seconds(time.value)} of {words.seconds(time.oracle)}" if time else "")
+    cells += [
+        f"{written(cell.value)} of {written(cell.oracle)}: {between(cell)}" if cell else ""
+        for cell, written, between in (
+            (average, words.percent, words.percent_between),
+            (tow, words.nats, words.between),
+            (time, words.seconds, words.seconds_between),
+        )
+    ]
     return _row([f"`{row.method}`", *cells])
 
 

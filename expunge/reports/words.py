@@ -66,6 +66,16 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
+def seconds_between(interval: Interval | None) -> str:
+    """
+    >>> seconds_between(Interval(0.5, 0.45, 12.3))
+    '[0.45, 12]'
+    """
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return f"[{seconds(interval.low)}, {seconds(interval.high)}]"
+
+
 def times(ratio: float | None) -> str:
     """
     >>> times(14.13), times(None)

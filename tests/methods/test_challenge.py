@@ -1,5 +1,9 @@
 """What the winners of the NeurIPS 2023 challenge, pruning first and NPO do beside their equations."""
 
+import sys
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,8 +13,10 @@ from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, run_method
 from expunge.methods.cfw import class_weights
+from expunge.methods.fcs import ContrastiveRounds, fcs
 from expunge.suites import Examples, Split, Suite
 from expunge.suites.recipe import Recipe
+from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.equations.conv_toy import PLAIN, run_conv, starts
 
 
@@ -66,6 +72,21 @@ def run(name: str, network: nn.Module, shape: tuple[int, ...], **settings: float
 def test_a_network_without_convolutions_fails_in_one_line(name: str) -> None:
     with pytest.raises(MethodFailed, match=r"^expected a network with a convolution, found none$"):
         run(name, nn.Sequential(nn.Linear(5, 3)), (5,))
+
+
+def test_a_forget_set_of_more_batches_than_are_kept_is_contrasted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def count(student: Ensemble, optimizer: object, loss: object, batches: Iterable[Any]) -> None:
+        seen.append([len(batch[0][0][0]) if isinstance(batch[0], tuple) else len(batch[0][0]) for batch in batches])
+
+    monkeypatch.setattr(sys.modules["expunge.methods.fcs"], "walk", count)
+    data = random_examples(70, torch.float32)
+    retain, forget = Examples(data.x[:20], data.y[:20]), Examples(data.x[20:], data.y[20:])
+    split = Split(retain, forget, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional)
+    config = ContrastiveRounds(batch_size=16, forget_batch_size=16)
+    list(fcs(ensemble_of([convolutional()]), split, config, Generators([0])))
+    assert seen == [[16, 16, 16, 2], [16, 16, 16, 2], [16, 4]]  # towards uniform; contrast; retain
 
 
 @pytest.mark.parametrize("name", ["fcs", "prmq", "rni", "prune-first", "npo"])

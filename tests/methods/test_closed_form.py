@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble, Origin, Plan, pretrain
 from expunge.ensembles.build import first_weights
 from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed
 from expunge.methods import METHODS
 from expunge.methods._curvature import gauss_newton
 from expunge.methods._inverse import conjugate_gradients
@@ -97,6 +98,13 @@ def test_removal_with_the_regulariser_of_all_examples_is_not_retraining() -> Non
     start, retrained = optimum(whole(split), DECAY), optimum(split.retain, DECAY)
     off = replace(split, recipe=replace(split.recipe, weight_decay=DECAY * (KEPT + LOST) / KEPT))
     assert (after(influence, EXACT["cg"], off, start) - retrained).abs().amax(1).min() > 1e-3
+
+
+def test_a_fisher_matrix_of_few_gradients_needs_damping_where_training_decays_nothing() -> None:
+    """It is singular there, and what comes out would not be finite."""
+    split = replace(regression(), recipe=replace(RECIPE, weight_decay=0.0))
+    with pytest.raises(MethodFailed, match="woodbury needs damping above 0"):
+        after(influence, Influence(damping=0.0), split, torch.zeros(FEATURES, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("curvature", ["hessian", "gauss-newton"])

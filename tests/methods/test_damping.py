@@ -12,7 +12,7 @@ from torch import nn
 
 from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
-from expunge.errors import StoreError
+from expunge.errors import MethodFailed, StoreError
 from expunge.methods import METHODS, configure, task
 from expunge.methods._per_sample import flat_weights, in_parts
 from expunge.methods.assd import percentile
@@ -29,7 +29,7 @@ from tests.methods.equations.toy import FORGET, SPLIT, W, cross_entropy_gradient
 def test_two_weights_are_dampened_as_on_paper() -> None:
     """Two classes, logits 0 and w x: for the second class the gradient is (s(w x) - y) x, for the first minus that."""
     split = Split(
-        Examples(torch.tensor([[1.0]], dtype=torch.float64), torch.tensor([0])),
+        Examples(torch.tensor([[1.0], [0.5]], dtype=torch.float64), torch.tensor([0, 0])),
         Examples(torch.tensor([[2.0]], dtype=torch.float64), torch.tensor([0])),
         2,
         SPLIT.recipe,
@@ -40,14 +40,18 @@ def test_two_weights_are_dampened_as_on_paper() -> None:
     def squared(x: float) -> float:
         return (x / (1 + math.exp(-0.5 * x))) ** 2  # p of the second class, which is wrong, times x
 
-    forget, everything = squared(2.0), (squared(2.0) + squared(1.0)) / 2
-    assert 1.5 < forget / everything < 2
-    (found, *_) = run_toy("ssd", {"alpha": 1.5, "dampening": 1.0}, split, w)
-    torch.testing.assert_close(found, (w * everything / forget).expand(2, -1, -1))
-    (found, *_) = run_toy("ssd", {"alpha": 1.5, "dampening": 10.0}, split, w)
-    torch.testing.assert_close(found, w.expand(2, -1, -1))  # never made larger
-    (found, *_) = run_toy("ssd", {"alpha": 2.0, "dampening": 1.0}, split, w)
-    torch.testing.assert_close(found, w.expand(2, -1, -1))  # below alpha, as F counts the forget set in
+    models, one = 8, {"retain_examples": 1}  # each model draws one of the two, which stands for both
+    forget = squared(2.0)
+    first, second = ((forget + 2 * squared(x)) / 3 for x in (1.0, 0.5))
+    assert 1.5 < forget / first < forget / second < 3
+    (found, *_) = run_toy("ssd", {"alpha": 1.5, "dampening": 1.0, **one}, split, w, models)
+    factors = {round(float(each), 12) for each in found[:, 0, 0] / w[0]}
+    assert factors == {round(first / forget, 12), round(second / forget, 12)}
+    torch.testing.assert_close(found[:, 1] / w[1], found[:, 0] / w[0])
+    (found, *_) = run_toy("ssd", {"alpha": 1.5, "dampening": 10.0, **one}, split, w, models)
+    torch.testing.assert_close(found, w.expand(models, -1, -1))  # never made larger
+    (found, *_) = run_toy("ssd", {"alpha": 3.0, "dampening": 1.0, **one}, split, w, models)
+    torch.testing.assert_close(found, w.expand(models, -1, -1))  # below alpha, as F counts the forget set in
 
 
 def test_with_batches_the_mean_gradient_is_squared_as_in_the_published_code() -> None:
@@ -202,6 +206,14 @@ def test_rum_leaves_out_a_part_that_is_empty() -> None:
     (found,) = run_toy("rum", {}, split)
     (alone,) = run_toy("fine-tune", {}, split)
     torch.testing.assert_close(found, alone)
+
+
+def test_rum_that_would_do_nothing_says_so() -> None:
+    """One example is the least memorised third of a forget set of one, which the defaults leave alone."""
+    parts = [torch.tensor([0]), *[torch.tensor([], dtype=torch.int64)] * 2]
+    split = Split(FORGET, Examples(THREE.x[:1], THREE.y[:1]), 3, SPLIT.recipe, SPLIT.network, parts)
+    with pytest.raises(MethodFailed, match="1 examples make no part that is not left to identity"):
+        run_toy("rum", {}, split)
 
 
 def test_rum_says_what_makes_the_models_that_it_needs(suite: Suite) -> None:

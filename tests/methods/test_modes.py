@@ -109,15 +109,18 @@ def test_batch_norm_runs_in_the_modes_that_its_method_says(
 
 @pytest.mark.parametrize("name", sorted(name for name, row in METHODS.items() if follows_forget_set(row.config)))
 def test_running_statistics_are_those_of_retained_examples_where_forget_batches_leave_no_trace(
-    name: str, ensemble: Ensemble, suite: Suite, forget: ForgetSet
+    name: str, ensemble: Ensemble, laboratory: tuple[Suite, ForgetSet]
 ) -> None:
     """With steps too small to move a weight: what is left is what the batches of a walk have moved."""
-    split = suite.split(forget)
+    suite, forget = laboratory
 
     def statistics(name: str, **settings: object) -> dict[str, Tensor]:
-        method = METHODS[name]
+        method, split = METHODS[name], suite.split(forget)
+        config = method.config(lr=1e-20, **settings)
+        if method.prepare:
+            split = dataclasses.replace(split, extra=method.prepare.load(suite, forget, [0, 1, 2], config))
         assert method.unlearn
-        *_, after = method.unlearn(ensemble, split, method.config(lr=1e-20, **settings), Generators([0, 1, 2]))
+        *_, after = method.unlearn(ensemble, split, config, Generators([0, 1, 2]))
         return {key: after.state()[key] for key, _ in after.network.named_buffers()}
 
     paired = issubclass(METHODS[name].config, PairedWalk)

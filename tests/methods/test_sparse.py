@@ -17,6 +17,7 @@ from expunge.methods._masked import cut_weights
 from expunge.methods._per_sample import in_parts, per_sample_gradients
 from expunge.methods.method import NoSettings
 from expunge.methods.random_labels_proximal import shrink_change
+from expunge.methods.rum import _unlearned
 from expunge.methods.salun import salient_weights
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
@@ -131,6 +132,14 @@ def test_gradients_of_single_examples_know_the_masks(sparse: Ensemble, small: Su
     found = {name: part for (name, _), part in parts}
     assert all((found[name][~mask] == 0).all() for name, mask in sparse.masks.items())
     assert any((found[name][mask] != 0).any() for name, mask in sparse.masks.items())
+
+
+def test_the_parts_of_rum_are_sparse_one_by_one(sparse: Ensemble, small: Suite) -> None:
+    """Boundary expanding yields models that know of no masks; the next part must not train them dense."""
+    split = small.split(small.forget_sets["random-20"])
+    between = _unlearned(sparse.copy(), split, "boundary-expand", Generators(range(len(sparse))))
+    assert between.masks.keys() == sparse.masks.keys()
+    assert (masked(between, sparse.masks) == 0).all()
 
 
 def test_a_share_of_the_weights_is_of_those_that_are_there(sparse: Ensemble, small: Suite) -> None:

@@ -12,6 +12,10 @@ from expunge.ensembles.train import Descent
 from expunge.methods import METHODS
 from expunge.methods._curvature import weight_decay
 from expunge.methods._descend import training_loss
+from expunge.methods.boundary_shrink import BoundaryShrink, nearest_others
+from expunge.methods.msg import _gradients
+from expunge.methods.salun import salient_weights
+from expunge.methods.unsir import Unsir, error_maximising
 from expunge.suites import Examples, Recipe, Split
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.test_settings import ALONE
@@ -44,6 +48,54 @@ def test_labels_are_smoothed_as_in_training(name: str, smooth: Split) -> None:
 
     hard = replace(smooth, recipe=replace(SMOOTH, label_smoothing=0.0))
     assert torch.equal(outcome(smooth), outcome(hard)) == (name in BLIND | LIKELIHOODS)
+
+
+def test_weights_are_salient_by_the_loss_of_training(smooth: Split) -> None:
+    ensemble = ensemble_of([convolutional() for _ in range(2)])
+    masks = salient_weights(ensemble.copy(), smooth, 0.3, 64)
+    for row, model in enumerate(ensemble):
+        model.eval()
+        F.cross_entropy(model(smooth.forget.x), smooth.forget.y, label_smoothing=0.2).backward()
+        slopes = {key: each.grad.abs() for key, each in model.named_parameters() if each.grad is not None}
+        least = min(float(slopes[key][mask[row]].min()) for key, mask in masks.items() if mask[row].any())
+        most = max(float(slopes[key][~mask[row]].max()) for key, mask in masks.items() if (~mask[row]).any())
+        assert least > most * (1 - 1e-4)
+
+
+@pytest.mark.parametrize("what", ["msg", "unsir", "boundary-shrink"])
+def test_what_is_measured_before_the_walk_is_of_the_loss_of_training(what: str, smooth: Split) -> None:
+    """The gradients that choose weights, inputs and classes are those that ``label_smoothing`` of torch gives."""
+    torch.manual_seed(1)
+    ensemble, rng = ensemble_of([convolutional()]).eval(), Generators([0])
+    (model,), forget = ensemble, smooth.forget
+    model.eval()
+    if what == "msg":
+        some = Generators([0]).permutation(len(smooth.retain))[0, : len(forget)]
+        for (key, found), kernel in zip(_gradients(ensemble, smooth, 7, rng).items(), kernels(model), strict=True):
+            plus = F.cross_entropy(model(smooth.retain.x[some]), smooth.retain.y[some], label_smoothing=0.2)
+            minus = F.cross_entropy(model(forget.x), forget.y, label_smoothing=0.2)
+            torch.testing.assert_close(found[0], torch.autograd.grad(plus - minus, kernel)[0], msg=key)
+    elif what == "unsir":
+        start, labels = error_maximising(ensemble, smooth, Unsir(noise=3, noise_steps=0), Generators([0]))
+        noise, _ = error_maximising(ensemble, smooth, Unsir(noise=3, noise_steps=1, noise_lr=0.5, lam=0.0), rng)
+        inputs = start[0].clone().requires_grad_()
+        error = 3 * F.cross_entropy(model(inputs), labels[0], label_smoothing=0.2)
+        torch.testing.assert_close(noise[0], start[0] + 0.5 * torch.autograd.grad(error, inputs)[0])
+    else:  # of models that are surer than smoothed labels, so that the slope turns
+        for layer in (*ensemble.network.modules(), *model.modules()):
+            if isinstance(layer, nn.Linear):
+                layer.weight.data *= 30
+        forget = Examples(forget.x, model(forget.x).argmax(1))
+        smooth = replace(smooth, forget=forget)
+        found = nearest_others(ensemble, smooth, BoundaryShrink(bound=3.0))[0]
+        inputs = forget.x.clone().requires_grad_()
+        slope = torch.autograd.grad(F.cross_entropy(model(inputs), forget.y, label_smoothing=0.2), inputs)[0]
+        logits = model(forget.x + 3.0 * slope.sign()).scatter(1, forget.y[:, None], -torch.inf)
+        assert torch.equal(found, logits.argmax(1))
+
+
+def kernels(model: nn.Module) -> list[Tensor]:
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def test_training_loss_is_that_of_torch_with_smoothed_labels(smooth: Split) -> None:

@@ -295,6 +295,24 @@ def test_a_trial_with_outliers_among_its_models_is_failed(small: Suite, monkeypa
     assert search.chosen is None
 
 
+def test_a_trial_that_moves_nothing_is_failed(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doing nothing is never far off, so a search would choose it and sell it as a method."""
+    (as_it_is,), (changed,) = (trials_of(monkeypatch, small, factor) for factor in (1.0, 0.9))
+    assert (as_it_is.status, changed.status) == ("failed", "ok")
+    assert as_it_is.reason == "tuning-random: moves no weight, so it is the same as doing nothing"
+
+
+def trials_of(monkeypatch: pytest.MonkeyPatch, small: Suite, factor: float) -> Sequence[Trial]:
+    def scale(ensemble: Ensemble, *_: object) -> Iterator[Ensemble]:
+        after = ensemble.copy()
+        for parameter in after.parameters():
+            parameter.data.mul_(factor)
+        yield after.eval()
+
+    spoiled(monkeypatch, unlearn=scale, search={"lr": OneOf((factor,))})
+    return tune(NAME, small, budget=2, models=6, oracles=6).trials[1:]
+
+
 def test_as_many_outliers_as_the_untouched_models_have_are_no_failure(
     small: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,7 +345,9 @@ def test_a_method_gets_what_it_takes_out_of_a_store_for_a_tuning_set(
     def given(ensemble: Ensemble, split: object, *_: object) -> Iterator[Ensemble]:
         if split.extra is None:  # type: ignore[attr-defined]
             raise MethodFailed("got nothing")
-        yield ensemble.copy()
+        after = ensemble.copy()
+        next(after.parameters()).data.mul_(0.9)
+        yield after
 
     spoiled(monkeypatch, unlearn=given, prepare=Preparation(load, require), needs=("oracles",))
     assert tune(NAME, small, budget=1, **SMALL).trials[0].status == "ok"
