@@ -1,7 +1,7 @@
 """All methods on one forget set of the suite `digits`, 100 models, with their recipes, on all cores.
 
 Wanted: those that do not train from scratch under 15 minutes on 2 cores, scores included. Those that do are
-timed one by one, and so is what sisa and amnesiac start from.
+timed one by one, and so are what sisa and amnesiac start from, and models that are pruned iteratively.
 Run: python benchmarks/all_methods.py  (EXPUNGE_STORE: where the results are kept, for a bench after it; else nowhere)
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from expunge.engine import default_workers
+from expunge.ensembles import Plan, build_all
 from expunge.methods import METHODS
 from expunge.metrics.bench import bench
 from expunge.metrics.rebuild import rebuild
 from expunge.suites import load_suite
 
-FORGET_SET, MODELS, WANTED = "random-50", 100, 15 * 60
+FORGET_SET, MODELS, PRUNED, WANTED = "random-50", 100, "imp:0.95", 15 * 60
 BUILT_FOR = tuple(name for name, method in METHODS.items() if method.prepare and method.prepare.plan)
 
 
@@ -43,6 +44,9 @@ def main() -> None:
                 lambda: rebuild(suite, [FORGET_SET], methods=[name], models=MODELS, workers=workers)  # noqa: B023
             )
             print(f"built for {name}: {built:.0f} s", flush=True)
+        pruned = Plan(suite.pruned(PRUNED), "pretrained")
+        built = seconds(lambda: build_all([(pruned, MODELS)], workers=workers))
+        print(f"pruned by {PRUNED}: {built:.0f} s", flush=True)
         took = benched(*(name for name, method in METHODS.items() if not method.from_scratch))
         count = sum(not method.from_scratch for method in METHODS.values())
         print(f"{count} rows on {FORGET_SET}, {MODELS} models, {workers} workers: {took / 60:.1f} min", flush=True)
