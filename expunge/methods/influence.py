@@ -10,7 +10,7 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy, draw
+from expunge.ensembles.train import cross_entropy, draw, of_norms
 from expunge.errors import MethodFailed
 from expunge.methods._curvature import gauss_newton, gradient_sum, mean_product, weight_decay
 from expunge.methods._descend import cycled, recipe_loss, require
@@ -18,6 +18,7 @@ from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
 from expunge.methods._per_sample import Loss, flat_weights, per_sample_gradients, with_weights
 from expunge.methods.method import Method
 from expunge.methods.search import Between, OneOf
+from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples, Split
 
 SOLVERS = ("woodbury", "cg", "lissa")
@@ -97,7 +98,7 @@ def _solved(
 ) -> Float[Tensor, "models d"]:
     damping = cfg.damping + weight_decay(teacher, split.recipe)  # part of the objective that is retrained
     if cfg.solver == "woodbury":
-        if not (damping > 0).all():
+        if cfg.damping == 0 and _decays_not_all(teacher, split.recipe):
             raise MethodFailed("the solver woodbury needs damping above 0 where training decays no weight")
         return _fisher_inverse(teacher, split.retain, v, rows, damping=damping, loss=loss)
     if cfg.solver == "cg":
@@ -107,6 +108,10 @@ def _solved(
     batches = islice(cycled(split.retain, cfg.batch_size, rng), cfg.iterations)
     products = (gauss_newton(teacher, batch, loss) for batch in batches)
     return lissa(products, v, damping=damping, scale=cfg.scale)
+
+
+def _decays_not_all(teacher: Ensemble, recipe: Recipe) -> bool:
+    return recipe.weight_decay == 0 or (not recipe.decay_norm and bool(of_norms(teacher)))
 
 
 def _fisher_inverse(

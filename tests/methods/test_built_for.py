@@ -114,8 +114,8 @@ def test_amnesiac_takes_back_exactly_what_was_logged_and_repair_costs_what_it_do
 @pytest.mark.parametrize(
     ("name", "config", "options"),
     [
-        ("sisa", Sisa(shards=5), "--for sisa --set sisa.shards=5 --set sisa.slices=2"),
-        ("amnesiac", Amnesiac(), "--for amnesiac --forget-set pair"),
+        ("sisa", Sisa(shards=5), "--for sisa --models 3 --set sisa.shards=5 --set sisa.slices=2"),
+        ("amnesiac", Amnesiac(), "--for amnesiac --forget-set pair --models 3"),
     ],
 )
 def test_what_was_not_built_is_said_with_the_command_before_any_work(
