@@ -116,6 +116,8 @@ class Data:
         return content.hexdigest()
 
     def _checked(self, pair: tuple[Examples, Examples]) -> tuple[Examples, Examples]:
+        if self.classes < 2:
+            raise BadData(f"expected 2 classes or more, since a margin is against the others, got {self.classes}")
         found = (len(pair[0]), len(pair[1]))
         if found != self.sizes or not all(found):
             raise BadData(f"expected {self.sizes} train and test examples, at least 1 each, got {found}")

@@ -280,3 +280,9 @@ def test_labels_outside_the_classes_are_refused() -> None:
     part = Examples(torch.zeros(2, 1), torch.tensor([0, 3]))
     with pytest.raises(BadData, match=r"expected int64 labels 0 to 2, got torch.int64 from 0 to 3"):
         Data(part, part, classes=3)
+
+
+def test_one_class_is_refused_since_it_has_no_margin() -> None:
+    part = Examples(torch.zeros(2, 1), torch.tensor([0, 0]))
+    with pytest.raises(BadData, match="expected 2 classes or more, since a margin is against the others, got 1"):
+        Data(part, part, classes=1)
