@@ -122,11 +122,11 @@ def test_a_folder_of_pictures_is_read_class_by_class(folder: Path) -> None:
 
 
 def test_a_folder_of_grey_pictures_stays_grey(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        (tmp_path / part / "a").mkdir(parents=True)
-        Image.new("L", (4, 5), 255).save(tmp_path / part / "a/1.bmp")
+    for place in ("train/a", "train/b", "test/a"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("L", (4, 5), 255).save(tmp_path / place / "1.bmp")
     data = data_from_folder(tmp_path)
-    assert data.train.x.shape == (1, 1, 5, 4)
+    assert data.train.x.shape == (2, 1, 5, 4)
     assert (data.train.x == 1).all()
 
 
