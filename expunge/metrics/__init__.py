@@ -36,9 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of HELD_OUT = "{} but for chance; what held-out oracles get is said in each record"
-
-    METRICS: a function of arrays, most return a value per example or per model, and how to read it."""
+    """One row of METRICS: a function of arrays, most return a value per example or per model, and how to read it."""
 
     function: Callable[..., Any]
     aggregates: tuple[str, ...]

@@ -72,7 +72,7 @@ def per_model(suite: Suite, forget: ForgetSet, measured: Measured) -> PerModel:
 def classic_scores(row: Row, truth: Truth) -> list[Score]:
     """The records: of each score its mean and its gap to the oracles, signed and absolute; then what sums them up.
 
-    Beside each stands what oracles get: a mean's is the reference oracles', what is made of absolute gaps has that of
+    Beside each stands what oracles get: a mean's is the reference oracles', a gap's, and what is made of gaps, that of
     as many held-out oracles, since by chance alone it is not perfect. What concerns several splits stands under
     "forget", as a rank does.
     """

@@ -1,5 +1,7 @@
 """How numbers are written: the same in the terminal and on the page. What is absent is a dash, never 0."""
 
+from collections.abc import Callable
+
 from expunge.reports.rows import Interval
 
 ABSENT = "–"
@@ -23,9 +25,7 @@ def between(interval: Interval | None) -> str:
     >>> between(Interval(0.65, 0.6, 0.7)), between(Interval(0.65, None, None))
     ('[0.60, 0.70]', '')
     """
-    if interval is None or interval.low is None or interval.high is None:
-        return ""
-    return f"[{interval.low:.2f}, {interval.high:.2f}]"
+    return _in_brackets(interval, nats)
 
 
 def percent(value: float | None) -> str:
@@ -41,9 +41,7 @@ def percent_between(interval: Interval | None) -> str:
     >>> percent_between(Interval(0.5, 0.45, 0.551))
     '[45.0, 55.1]'
     """
-    if interval is None or interval.low is None or interval.high is None:
-        return ""
-    return f"[{percent(interval.low)}, {percent(interval.high)}]"
+    return _in_brackets(interval, percent)
 
 
 def compute(cost: float | None) -> str:
@@ -71,9 +69,7 @@ def seconds_between(interval: Interval | None) -> str:
     >>> seconds_between(Interval(0.5, 0.45, 12.3))
     '[0.45, 12]'
     """
-    if interval is None or interval.low is None or interval.high is None:
-        return ""
-    return f"[{seconds(interval.low)}, {seconds(interval.high)}]"
+    return _in_brackets(interval, seconds)
 
 
 def times(ratio: float | None) -> str:
@@ -101,6 +97,11 @@ def signed_between(interval: Interval | None) -> str:
     >>> signed_between(Interval(0.0, -0.01, 0.012))
     '[−1.0, +1.2]'
     """
+    return _in_brackets(interval, signed)
+
+
+def _in_brackets(interval: Interval | None, written: Callable[[float | None], str]) -> str:
+    """Both ends as ``written`` writes a number; nothing where there is no interval."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
-    return f"[{signed(interval.low)}, {signed(interval.high)}]"
+    return f"[{written(interval.low)}, {written(interval.high)}]"
