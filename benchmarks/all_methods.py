@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from expunge.bench.rebuild import rebuild
+from expunge.bench.run import bench
 from expunge.engine import default_workers
 from expunge.ensembles import Plan, build_all
 from expunge.methods import METHODS
-from expunge.metrics.bench import bench
-from expunge.metrics.rebuild import rebuild
 from expunge.suites import load_suite
 
 FORGET_SET, MODELS, PRUNED, WANTED = "random-50", 100, "imp:0.95", 15 * 60

@@ -15,7 +15,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from expunge.engine import WORKER_ENVIRONMENT, Job, one_thread, run_jobs
-from expunge.ensembles.build import train_chunk
+from expunge.ensembles.builds import train_chunk
 from expunge.ensembles.plan import Plan
 from expunge.store import user_store
 from expunge.suites import load_suite

@@ -74,7 +74,7 @@ def ours(work: Work, models: int, precision: Precision) -> Timing:
     started = synchronised(work.device)
     measure(ensemble, data)
     seconds = synchronised(work.device) - started
-    return Timing(step, seconds * work.suite.data.examples / data.examples, _memory(work.device))
+    return Timing(step, seconds * work.suite.data.width / data.examples, _memory(work.device))
 
 
 def theirs(work: Work, trainer: ModuleType, models: int) -> Timing:
@@ -102,7 +102,7 @@ def theirs(work: Work, trainer: ModuleType, models: int) -> Timing:
 
     epoch(warm)
     both, measuring = seconds(lambda: epoch(whole)), seconds(margins)
-    scale = work.suite.data.examples / n
+    scale = work.suite.data.width / n
     return Timing((both - measuring) / work.steps, measuring * scale, _memory(device))
 
 

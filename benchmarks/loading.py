@@ -2,7 +2,7 @@
 
     python benchmarks/loading.py
 
-Each of 5 processes reads them twice through ``read_measured``: 48 MB of margins, 1.5 MB of whether each choice was
+Each of 5 processes reads them twice through ``read_margins``: 48 MB of margins, 1.5 MB of whether each choice was
 right. The first reading hashes all; the second finds that nothing changed since. What hashing the bytes alone takes is
 printed beside, the limit of the first. Wanted: under 50 ms. The last line is ``ratio=...``, 50 ms over the first;
 the exit code is 1 where it is below 1.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expunge.ensembles import Plan, read_measured
+from expunge.ensembles import Plan, read_margins
 from expunge.store import user_store
 from expunge.suites import load_suite
 
@@ -30,7 +30,7 @@ def write() -> None:
     """An ensemble of the size of the published ones, into the user's store."""
     plan = Plan(load_suite("cifar10-resnet9"), "pretrained")
     rng = np.random.default_rng(0)
-    margins = rng.standard_normal((MODELS, plan.suite.data.examples), np.float32)
+    margins = rng.standard_normal((MODELS, plan.suite.data.width), np.float32)
     user_store().write(plan.key, {"margins": margins, "correct": np.packbits(margins > 0, axis=1)}, {"models": MODELS})
 
 
@@ -41,7 +41,7 @@ def child() -> None:
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        read_measured(plan, 0, MODELS)
+        read_margins(plan, 0, MODELS)
         seconds.append(time.perf_counter() - started)
     started = time.perf_counter()
     for file in (user_store().root / plan.key).glob("*.npy"):

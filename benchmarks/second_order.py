@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from expunge.engine import WORKER_ENVIRONMENT
 from expunge.ensembles import Ensemble, pretrain
 from expunge.ensembles.seeds import Generators
-from expunge.methods.influence import Influence, influence
-from expunge.methods.second_order import SecondOrder, second_order
+from expunge.methods.zoo.influence import Influence, influence
+from expunge.methods.zoo.second_order import SecondOrder, second_order
 from expunge.suites import Examples, Split, load_suite
 
 MODELS, LOOP_MODELS, ROUNDS, WANTED = 25, 3, 3, 5.0

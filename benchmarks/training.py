@@ -59,7 +59,7 @@ def main() -> None:
         started = time.perf_counter()
         artefact = build(Plan(suite, "pretrained"), MODELS, workers=default_workers())
         seconds = time.perf_counter() - started
-        correct = np.unpackbits(artefact.array("correct"), axis=1, count=suite.data.examples)
+        correct = np.unpackbits(artefact.array("correct"), axis=1, count=suite.data.width)
         accuracy = correct[:, len(suite.data.train) :].mean()
     print(f"stacked, {default_workers()} workers: {seconds / MODELS:.3f} s/model, test accuracy {accuracy:.4f}")
     ratio = min(rates.values()) * MODELS / seconds

@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from expunge.bench.plan import plan_bench
+    from expunge.bench.run import run_bench
+    from expunge.bench.score import evaluate
     from expunge.ensembles import Ensemble, pretrain, retrain
     from expunge.methods import unlearn
-    from expunge.metrics.bench import bench
-    from expunge.metrics.evaluate import evaluate
     from expunge.metrics.klom import klom
     from expunge.records import Score
     from expunge.reports import report
@@ -23,13 +24,14 @@ __all__ = [
     "Ensemble",
     "Score",
     "Suite",
-    "bench",
     "evaluate",
     "klom",
     "load_suite",
+    "plan_bench",
     "pretrain",
     "report",
     "retrain",
+    "run_bench",
     "unlearn",
 ]
 
@@ -38,13 +40,14 @@ _HOMES = {
     "Ensemble": "ensembles",
     "Score": "records",
     "Suite": "suites",
-    "bench": "metrics",
-    "evaluate": "metrics",
-    "klom": "metrics",
+    "evaluate": "bench.score",
+    "klom": "metrics.klom",
     "load_suite": "suites",
+    "plan_bench": "bench.plan",
     "pretrain": "ensembles",
     "report": "reports",
     "retrain": "ensembles",
+    "run_bench": "bench.run",
     "unlearn": "methods",
 }
 

@@ -13,9 +13,9 @@ import pickle
 import re
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,14 @@ class Job:
             return self.function(*self.arguments)
 
 
+Then = Callable[[Job, Any], Iterable[Job]]  # a finished job and its result -> the jobs that follow
+
+
+def nothing_more(job: Job, result: Any) -> Iterable[Job]:
+    """No job follows."""
+    return ()
+
+
 def silent(done: int, total: int, label: str) -> None:
     """A watch that says nothing."""
 
@@ -81,20 +89,47 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_jobs(jobs: Sequence[Job], workers: Workers, watch: Watch = silent) -> Iterator[tuple[Job, Any]]:
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: Workers,
+    watch: Watch = silent,
+    *,
+    then: Then = nothing_more,
+    total: int | None = None,
+) -> Iterator[tuple[Job, Any]]:
     """Yield each job with its result as it finishes; a job's error ends the run.
 
     One worker is this process; more are processes of this machine, one thread each; an address is a Dask scheduler,
-    whose workers must see the same store.
+    whose workers must see the same store. ``then(job, result)`` gives the jobs that a finished one makes possible: they
+    are done before those that still wait. ``total`` is how many jobs there will be in all, where it is known.
     """
     if isinstance(workers, int) and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     if not jobs:
         return
-    finished = _in_process(jobs) if isinstance(workers, int) and min(workers, len(jobs)) == 1 else _on(jobs, workers)
+    total = len(jobs) if total is None else total
+    alone = isinstance(workers, int) and min(workers, total) == 1
+    queue = _Waiting(jobs, then)
+    finished = _in_process(queue) if alone else _on(queue, min(workers, total) if isinstance(workers, int) else workers)
     for done, (job, result) in enumerate(finished, start=1):
-        watch(done, len(jobs), job.label)
+        watch(done, max(total, done), job.label)
         yield job, result
+
+
+class _Waiting:
+    """The jobs that wait, and those that follow from what is finished."""
+
+    def __init__(self, jobs: Sequence[Job], then: Then) -> None:
+        self._jobs = deque(jobs)
+        self._then = then
+
+    def take(self, count: int) -> list[Job]:
+        """The next jobs, at most so many."""
+        return [self._jobs.popleft() for _ in range(min(count, len(self._jobs)))]
+
+    def finish(self, job: Job, result: Any) -> None:
+        """Put what follows before the others."""
+        self._jobs.extendleft(reversed(list(self._then(job, result))))
 
 
 @contextlib.contextmanager
@@ -108,12 +143,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _in_process(jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-    for job in jobs:
-        yield job, job()
+def _in_process(waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
+    while jobs := waiting.take(1):
+        result = jobs[0]()
+        waiting.finish(jobs[0], result)
+        yield jobs[0], result
 
 
-def _on(jobs: Sequence[Job], workers: Workers) -> Iterator[tuple[Job, Any]]:
+def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
     from distributed import KilledWorker  # half a second to import, and not needed in process
     from distributed.client import FutureCancelledError
     from distributed.comm.core import CommClosedError
@@ -122,10 +159,10 @@ def _on(jobs: Sequence[Job], workers: Workers) -> Iterator[tuple[Job, Any]]:
     # They tell, at length and late, of connections that died with a worker.
     for name in ("asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    connected = _cluster(workers) if isinstance(workers, str) else _local_workers(min(workers, len(jobs)))
+    connected = _cluster(workers) if isinstance(workers, str) else _local_workers(workers)
     try:
         with silence_logging_cmgr(logging.CRITICAL), connected as client:  # its tracebacks say less than our one line
-            yield from _spread(client, jobs)
+            yield from _spread(client, waiting)
     except KilledWorker as error:
         raise EngineError(
             f"workers died {error.allowed_failures + 1} times over one job, perhaps for want of memory; what was "
@@ -189,25 +226,25 @@ def _cluster(address: str) -> "Iterator[Client]":
         yield client
 
 
-def _spread(client: "Client", jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+def _spread(client: "Client", waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     """Keep every worker busy, and one job ahead: no more, for each job that waits holds memory on the scheduler."""
     from distributed import as_completed
 
     place = _Place(str(user_store().root.absolute()), user_store().identity(), versions())
-    bundles = _Bundles(client, jobs)
+    bundles = _Bundles(client)
     if not client.nthreads():
         warn(f"no worker has come to {client.scheduler_info()['address']} yet: waiting for the first")
-    waiting = iter(jobs)
     running: dict[Future[Any], Job] = {}
 
     def submit(count: int) -> "list[Future[Any]]":
-        added = {client.submit(_perform, *bundles.pack(job), place, pure=False): job for job in islice(waiting, count)}
+        added = {client.submit(_perform, *bundles.pack(job), place, pure=False): job for job in waiting.take(count)}
         running.update(added)
         return list(added)
 
     queue = as_completed(submit(_room(client)), loop=client.loop)
     for future in queue:
         result, job = future.result(), running.pop(future)
+        waiting.finish(job, result)
         queue.update(submit(max(0, _room(client) - len(running))))  # there may be fewer workers than there were
         yield job, result
 
@@ -228,23 +265,30 @@ class _Bundles:
     They are tasks of their own, so that the scheduler can send them again when the worker that held them is lost.
     """
 
-    def __init__(self, client: "Client", jobs: Sequence[Job]) -> None:
-        import dask
-
-        objects = {id(each): each for job in jobs for each in job.shared}
-        pickled = {key: cloudpickle.dumps(each) for key, each in objects.items()}
-        self._objects = objects  # kept, so that no other object gets one of their ids
-        self._names = {key: hashlib.sha256(data).hexdigest() for key, data in pickled.items()}
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-            self._futures = {
-                name: client.submit(_unchanged, pickled[key], key=f"shared-{name}") for key, name in self._names.items()
-            }
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._objects: dict[int, Any] = {}  # kept, so that no other object gets one of their ids
+        self._names: dict[int, str] = {}
+        self._futures: dict[str, Future[bytes]] = {}
 
     def pack(self, job: Job) -> "tuple[bytes, dict[str, Future[bytes]]]":
         """The job without its shared objects, and where these are."""
+        for each in job.shared:
+            if id(each) not in self._names:
+                self._send(each)
         stream = io.BytesIO()
         _Pickler(stream, self._names).dump(job)
         return stream.getvalue(), {name: self._futures[name] for name in {self._names[id(s)] for s in job.shared}}
+
+    def _send(self, shared: Any) -> None:
+        import dask
+
+        pickled = cloudpickle.dumps(shared)
+        name = hashlib.sha256(pickled).hexdigest()
+        self._objects[id(shared)], self._names[id(shared)] = shared, name
+        if name not in self._futures:
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+                self._futures[name] = self._client.submit(_unchanged, pickled, key=f"shared-{name}")
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no annotations

@@ -11,8 +11,8 @@ from expunge.records import Score, to_json
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
-    from expunge.ensembles.published import Ported
-    from expunge.methods.recipes import Search
+    from expunge.ensembles.published.porting import Ported
+    from expunge.methods.tuned import Search
 
 out = Console()
 err = Console(stderr=True)

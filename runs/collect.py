@@ -6,8 +6,9 @@ Run: python runs/collect.py [OUT ...]  (OUT is the --out folder of a bench; with
 import sys
 from pathlib import Path
 
-from expunge.reports.leaderboard import collect, front_block, read_page, read_records, results_page, with_block
-from expunge.reports.results import SHIPPED, summarise, write_results
+from expunge.reports.leaderboard.records import collect, read_records
+from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
+from expunge.reports.leaderboard.results import SHIPPED, summarise, write_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS, README = ROOT / "results", ROOT / "README.md"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import collect
 
+from expunge.bench.run import bench
 from expunge.engine import default_workers
 from expunge.ensembles import Plan, build_all
-from expunge.ensembles.build import derive_forget_sets
+from expunge.ensembles.builds import derive_forget_sets
 from expunge.methods import find_method
-from expunge.metrics.bench import bench
 from expunge.suites import load_suite
 from expunge.suites.suite import with_derived
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import expunge as xp
-from expunge.ensembles import Plan, read_measured
+from expunge.ensembles import Plan, read_margins
 from expunge.ensembles.train import measure
 from expunge.methods import METHODS
 from expunge.metrics.klom import klom
-from expunge.metrics.tuning_sets import tuning_sets
 from expunge.suites import ForgetSet, Suite
+from expunge.tuning.tuning_sets import tuning_sets
 
 PAGE = Path(__file__).parents[1] / "results/forget_statistics.md"
 MODELS, STILL = 100, 1e-20  # a learning rate that moves nothing
@@ -73,7 +73,7 @@ def table(suite: Suite, first: int, sets: Sequence[ForgetSet]) -> list[str]:
 def retain_p95(suite: Suite, forget: ForgetSet, ensemble: xp.Ensemble) -> float:
     """How far the retained examples are from the oracles."""
     columns = suite.columns(forget)["retain"]
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, MODELS).margins
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, MODELS).values
     found, _ = measure(ensemble, suite.data)
     return float(np.percentile(klom(found.numpy()[:, columns], oracle[:, columns]), 95))
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from sparse_rows import write_rows
 
+from expunge.bench.score import held_out, klom_scores
 from expunge.engine import Job, default_workers, run_jobs
-from expunge.ensembles import Measured, Plan, build_all, pretrain, read_measured, retrain
-from expunge.ensembles.build import first_weights
-from expunge.ensembles.measured import find_ensemble
+from expunge.ensembles import EnsembleMargins, Plan, build_all, pretrain, read_margins, retrain
+from expunge.ensembles.whole_models import first_weights
+from expunge.ensembles.stored_margins import find_ensemble
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting
 from expunge.methods import configure, find_method, run_method
@@ -28,7 +29,6 @@ from expunge.methods.task import Task, unlearn_chunk
 from expunge.metrics.average_gap import average_gap
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.classic_scores import AVERAGED, PerModel, per_model
-from expunge.metrics.evaluate import held_out, klom_scores
 from expunge.metrics.over_models import gap, mean_over_models
 from expunge.metrics.row import Row
 from expunge.metrics.sparsity_bound import sparsity_bound
@@ -155,7 +155,7 @@ def scored(
 ) -> list[Entry]:
     """One entry for each row on one forget set, its numbers as ``[value, low, high]``."""
     suite, forget = next((task.suite, task.forget) for task in tasks.values())
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, study.models)
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, study.models)
     truth = per_model(suite, forget, oracle)
     common: Entry = {"sparsity": sparsity, "row": "method", "suite_digest": suite.digest, "forget_set": forget.name}
     entries: list[Entry] = []
@@ -181,13 +181,13 @@ def under_oracle_masks(study: Study, suite: Suite, forget: ForgetSet) -> Row:
     method = find_method("retrain")
     [step] = run_method("retrain", method, method.config(), oracles, suite, forget)
     values, correct = measure(step.ensemble, suite.data)
-    measured = Measured(values.numpy(), correct.numpy(), step.ensemble.origin)
+    measured = EnsembleMargins(values.numpy(), correct.numpy(), step.ensemble.origin)
     return Row(suite, forget, "retrain, oracle masks", measured, cost=step.cost)
 
 
 def row_of(task: Task, parts: Sequence[range]) -> Row:
     """What a task left in the store, after its last epoch; an anchor's margins exist already."""
-    pretrained = read_measured(Plan(task.suite, "pretrained"), 0, parts[-1].stop)
+    pretrained = read_margins(Plan(task.suite, "pretrained"), 0, parts[-1].stop)
     identity = Row(task.suite, task.forget, "identity", pretrained, cost=0.0)
     if task.method.anchor:
         return held_out(identity) if task.name == "oracle" else identity
@@ -195,12 +195,12 @@ def row_of(task: Task, parts: Sequence[range]) -> Row:
     margins = np.concatenate([each.array("margins")[-1] for each in kept])
     packed = np.concatenate([each.array("correct")[-1] for each in kept])
     correct = np.unpackbits(packed, axis=1, count=margins.shape[1]).astype(bool)
-    measured = Measured(margins, correct, pretrained.origin)
+    measured = EnsembleMargins(margins, correct, pretrained.origin)
     cost = float(np.mean([each.meta["costs"][-1] for each in kept]))
     return Row(task.suite, task.forget, task.name, measured, task.settings, cost=cost)
 
 
-def numbers(row: Row, oracle: Measured, truth: PerModel) -> dict[str, list[float]]:
+def numbers(row: Row, oracle: EnsembleMargins, truth: PerModel) -> dict[str, list[float]]:
     """KLoM's 95th percentile of each split; UA, MIA-efficacy, RA and TA with their gaps to the oracles, their average.
 
     ``truth`` is what :func:`per_model` finds of ``oracle``.

@@ -22,7 +22,7 @@ from expunge.methods import METHODS
 print(*(sys.argv[1:] or (name for name, method in METHODS.items() if method.search)))
 END
 )"
-folder="expunge/methods/recipes/$suite"
+folder="expunge/methods/tuned/$suite"
 kept="$(mktemp -d)"
 trap 'rm -rf "$kept"' EXIT
 for method in $methods; do

@@ -25,7 +25,7 @@ install_import_hook(
     [f"expunge.{name}" for name in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
 
-from expunge.ensembles import Ensemble, Plan, pretrain, read_measured  # noqa: E402
+from expunge.ensembles import Ensemble, Plan, pretrain, read_margins  # noqa: E402
 from expunge.suites import ForgetSet, Suite, load_suite  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -59,4 +59,4 @@ def ensemble(suite: Suite) -> Ensemble:
 @pytest.fixture(scope="session")
 def oracle_margins(suite: Suite, forget: ForgetSet) -> ndarray:
     """Margins of the 200 shipped oracles of one forget set: (200, 1797)."""
-    return np.array(read_measured(Plan(suite, "oracle", forget), 0, 200).margins)
+    return np.array(read_margins(Plan(suite, "oracle", forget), 0, 200).values)

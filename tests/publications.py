@@ -7,7 +7,7 @@ import torch
 from numpy import ndarray
 from torch import nn
 
-from expunge.ensembles.layouts import Publication
+from expunge.ensembles.published import Publication
 from expunge.errors import MissingData
 from expunge.suites import Data, Examples, ForgetSet, ForgetSets, Recipe, Suite
 
@@ -39,12 +39,12 @@ def small_margins(publication: Publication, models: int = MODELS, seed: int = 0)
     """Margins of pretrained models (at 0) and of the oracles of every set: examples differ, oracles know less."""
     rng = np.random.default_rng(seed)
     suite = publication.suite
-    difficulty = rng.normal(3, 2, suite.data.examples)
-    margins = {0: rng.normal(difficulty, 1, (models, suite.data.examples)).astype(np.float32)}
+    difficulty = rng.normal(3, 2, suite.data.width)
+    margins = {0: rng.normal(difficulty, 1, (models, suite.data.width)).astype(np.float32)}
     for number in publication.orders:
-        shift = np.zeros(suite.data.examples)
+        shift = np.zeros(suite.data.width)
         shift[publication.forget(number).indices] = 4
-        margins[number] = rng.normal(difficulty - shift, 1, (models, suite.data.examples)).astype(np.float32)
+        margins[number] = rng.normal(difficulty - shift, 1, (models, suite.data.width)).astype(np.float32)
     return margins
 
 

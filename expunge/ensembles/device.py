@@ -45,6 +45,15 @@ def chosen_device() -> torch.device:
     return torch.device("cuda", number)
 
 
+def device_name(device: torch.device) -> str:
+    """What a record says of a device: "cpu", or "cuda" with the name of the GPU.
+
+    >>> device_name(torch.device("cpu"))
+    'cpu'
+    """
+    return device.type if device.type != "cuda" else f"cuda, {torch.cuda.get_device_name(device)}"
+
+
 def resident(examples: Examples, device: torch.device) -> Examples:
     """``examples`` on ``device``: themselves if they are there, else a copy that is made once and lives as they do."""
     if examples.x.device == device:
@@ -59,7 +68,7 @@ def resident_data(data: Data, device: torch.device) -> Data:
     """``data`` on ``device``, copied once like :func:`resident`."""
     if data.train.x.device == device:
         return data
-    return Data(resident(data.train, device), resident(data.test, device), data.classes)
+    return Data(resident(data.train, device), resident(data.test, device), data.classes, data.target)
 
 
 def resident_split(split: Split, device: torch.device) -> Split:

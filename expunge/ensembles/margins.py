@@ -1,36 +1,15 @@
-"""The margin of an example, the number that everything else compares; and the checks margins must pass."""
+"""The checks that margins must pass."""
 
 import zlib
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
 
-from expunge.ensembles.blocks import blocks
+from expunge.ensembles.mapped_arrays import blocks
 from expunge.errors import BadMargins
 
 CHECKED = 1 << 20  # margins that are looked at in one step
-
-
-def margins(
-    logits: Float[Tensor, "*models batch classes"], labels: Int[Tensor, "*shared batch"]
-) -> Float[Tensor, "*models batch"]:
-    """``z_y - logsumexp(other logits)``, natural log, higher is more confident; equals ``log(p_y / (1 - p_y))``.
-
-    Computed from the logits in float32, or float64 where they are, never through probabilities: those saturate near a
-    margin of 17.
-    Source: Georgiev et al. 2024, arXiv:2410.23232.
-
-    >>> margins(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))
-    tensor([ 2., -2.])
-    """
-    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    index = labels.expand(logits.shape[:-1]).unsqueeze(-1)
-    own = logits.gather(-1, index).squeeze(-1)
-    others = logits.scatter(-1, index, -torch.inf)
-    return own - others.logsumexp(-1)
 
 
 def all_finite(values: ndarray) -> bool:

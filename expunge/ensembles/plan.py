@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -9,21 +10,15 @@ from torch import nn
 from expunge.ensembles.ensemble import Kind, Origin
 from expunge.suites.suite import ForgetSet, Suite
 
-_FOLDERS = {
-    "pretrained": "pretrained",
-    "oracle": "oracles",
-    "subset": "subsets",
-    "sharded": "sharded",
-    "logged": "logged",
-}
+if TYPE_CHECKING:
+    from expunge.ensembles.kinds import EnsembleKind
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which ensemble: its suite, kind, forget set, whether weights are kept, and settings of its kind.
+    """Which ensemble: its suite, kind, forget set, and settings of its kind; kinds are those of KINDS in ``kinds.py``.
 
-    "sharded" are votes of constituents, for SISA; "logged" are the pretrained models with the updates that ``forget``
-    had a part in, for amnesiac unlearning.
+    ``weights`` says that weights are kept, of a kind that keeps none unasked.
     """
 
     suite: Suite
@@ -33,15 +28,24 @@ class Plan:
     settings: tuple[tuple[str, int], ...] = ()
 
     @property
+    def kind_row(self) -> "EnsembleKind":
+        """How its kind is trained and stored."""
+        from expunge.ensembles.kinds import KINDS  # whose rows train, and training knows plans
+
+        return KINDS[self.kind]
+
+    @property
     def key(self) -> str:
-        folder = _FOLDERS[self.kind] + ("-weights" if self.weights and self.kind == "oracle" else "")
+        """Where it lies in a store."""
+        apart = self.weights and not self.kind_row.keeps_weights
+        folder = self.kind_row.folder + ("-weights" if apart else "")
         name = f"/{self.forget.key}" if self.forget else ""
         settings = "".join(f"/{key}-{value}" for key, value in self.settings)
         return f"{self.suite.digest}/{folder}{settings}{name}"
 
     @property
     def keeps_weights(self) -> bool:
-        return self.weights or self.kind in ("pretrained", "sharded", "logged")
+        return self.weights or self.kind_row.keeps_weights
 
     @property
     def label(self) -> str:

@@ -17,6 +17,7 @@ from expunge.ensembles.train import train
 from expunge.errors import BadSetting
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.suite import Examples, Recipe
+from expunge.suites.target import CLASSIFICATION, Target
 
 Masks = dict[str, Tensor]  # by name of the weight, (models, ...) of bool: False where it is 0
 
@@ -24,25 +25,31 @@ FLOW_STEPS = 100  # prunings of synaptic flow: in one, it would empty a layer
 
 
 def train_sparse(
-    ensemble: Ensemble, examples: Examples, rows: Int[Tensor, "models n"], recipe: Recipe, generators: Generators
+    ensemble: Ensemble,
+    examples: Examples,
+    rows: Int[Tensor, "models n"],
+    recipe: Recipe,
+    generators: Generators,
+    *,
+    target: Target = CLASSIFICATION,
 ) -> Ensemble:
     """As :func:`train`, and prune by the recipe's ``prune``; the result obeys its masks."""
     pruning = recipe.pruning
     assert pruning is not None
     if pruning.method == "synflow":
         ensemble.obey(flow_masks(ensemble, pruning))
-        return train(ensemble, examples, rows, recipe, generators)
+        return train(ensemble, examples, rows, recipe, generators, target=target)
     rewound: dict[str, Tensor] = {}
 
     def remember(epochs: int) -> None:
         if epochs == recipe.rewound and not rewound:
             rewound.update({key: tensor.clone() for key, tensor in ensemble.state().items()})
 
-    train(ensemble, examples, rows, recipe, generators, after=remember)
+    train(ensemble, examples, rows, recipe, generators, after=remember, target=target)
     for sparsity in recipe.rounds:
         masks = magnitude_masks(ensemble, Pruning(pruning.method, sparsity))
         ensemble.network.load_state_dict(rewound)
-        train(ensemble.obey(masks), examples, rows, recipe, generators, first=recipe.rewound)
+        train(ensemble.obey(masks), examples, rows, recipe, generators, first=recipe.rewound, target=target)
     return ensemble
 
 

@@ -71,7 +71,7 @@ def train_shards(
             if stage:
                 rows = torch.stack([seen(each, shard, stage, slices) for each in where])
                 seeds = [seed_of(*_names(plan), model, shard, stage, "order") for model in models]
-                one = train(one, suite.data.train, rows, recipe, Generators(seeds, device))
+                one = train(one, suite.data.train, rows, recipe, Generators(seeds, device), target=suite.target)
             state |= {f"{shard}.{stage}.{key}": value.cpu().clone() for key, value in one.state().items()}
         constituents.append(one)
     return vote(constituents, plan.origin(models)), {"places": where.numpy().astype(np.int16)}, state

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
@@ -12,21 +11,14 @@ from torch.optim.sgd import sgd
 from expunge.ensembles.augment import augmented
 from expunge.ensembles.device import exact_arithmetic, resident, resident_data
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.margins import margins
 from expunge.ensembles.seeds import Generators
 from expunge.suites.suite import Data, Examples, Recipe
+from expunge.suites.target import CLASSIFICATION, Target
 
-Batch = tuple[Tensor, Tensor]  # x (models, batch, ...), y (models, batch)
+Batch = tuple[Tensor, Tensor]  # x (models, batch, ...), y (models, batch, ...)
 B = TypeVar("B")
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # of BatchNorm and InstanceNorm too
-
-
-def cross_entropy(
-    logits: Float[Tensor, "models batch classes"], labels: Int[Tensor, "models batch"], smoothing: float = 0.0
-) -> Float[Tensor, " models"]:
-    """Mean cross-entropy of the batch for each model, in nats; a share ``smoothing`` of a label is every class's."""
-    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing).mean(1)
 
 
 def minibatch_count(examples: int, size: int) -> int:
@@ -145,7 +137,7 @@ def of_norms(ensemble: Ensemble) -> set[int]:
     return {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
 
 
-def descend(
+def take_steps(
     student: Ensemble,
     optimizer: Optimizer,
     loss: Callable[[Ensemble, B], Float[Tensor, " models"]],
@@ -178,6 +170,7 @@ def train(
     first: int = 0,
     after: Callable[[int], None] = lambda epochs: None,
     log: Log | None = None,
+    target: Target = CLASSIFICATION,
 ) -> Ensemble:
     """Train ``ensemble`` in place by ``recipe``; model ``m`` sees ``examples`` at ``rows[m]``, shuffled every epoch.
 
@@ -212,32 +205,32 @@ def train(
                 log.after()
 
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
-        return cross_entropy(_logits(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
+        return target.loss(_outputs(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
 
     after(first)
     for epoch in range(first, recipe.epochs):
         order = rows.gather(1, generators.permutation(n))
         batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
-        descend(ensemble, optimizer, loss, scheduled(batches, order))
+        take_steps(ensemble, optimizer, loss, scheduled(batches, order))
         after(epoch + 1)
     return ensemble.eval()
 
 
-def _logits(student: Ensemble, x: Tensor, precision: str) -> Tensor:
-    """Logits to take a loss of: with precision bfloat16 only the layers compute in it, weights and loss do not."""
+def _outputs(student: Ensemble, x: Tensor, precision: str) -> Tensor:
+    """Outputs to take a loss of: with precision bfloat16 only the layers compute in it, weights and loss do not."""
     if precision == "float32":
-        logits: Tensor = student(x)
-        return logits
+        outputs: Tensor = student(x)
+        return outputs
     with torch.autocast(student.device.type, torch.bfloat16):
-        logits = student(x)
-    return logits.float()
+        outputs = student(x)
+    return outputs.float()
 
 
 @torch.no_grad()
 def measure(
     ensemble: Ensemble, data: Data, batch_size: int = 64
-) -> tuple[Float[Tensor, "models examples"], Bool[Tensor, "models examples"]]:
-    """Margins of every example, train then test, in evaluation mode; and whether the first choice is the label.
+) -> tuple[Float[Tensor, "models columns"], Bool[Tensor, "models columns"]]:
+    """Margins of every example, train then test, in evaluation mode; and whether first choices are the labels.
 
     Computed on the device of the ensemble, in float32 whatever the precision of the training; given back on the CPU.
     """
@@ -246,8 +239,8 @@ def measure(
     parts = []
     with exact_arithmetic():
         for x, y in resident_data(data, ensemble.device).batches(batch_size):
-            logits = ensemble(x)
-            parts.append((margins(logits, y), logits.argmax(-1) == y))
+            outputs = ensemble(x)
+            parts.append((data.target.margins(outputs, y), data.target.correct(outputs, y)))
     ensemble.train(training)
     values, correct = zip(*parts, strict=True)
     return torch.cat(values, dim=1).cpu(), torch.cat(correct, dim=1).cpu()

@@ -59,6 +59,6 @@ def train_logged(
     log = UpdateLog(ensemble, forgotten)
     order = Generators([seed_of(*names, model, "order") for model in models], device)
     rows = torch.arange(n).expand(len(models), -1)
-    train(ensemble, suite.data.train, rows, suite.recipe, order, log=log)
+    train(ensemble, suite.data.train, rows, suite.recipe, order, log=log, target=suite.target)
     state = {TRAINED + key: tensor for key, tensor in ensemble.state().items()}
     return ensemble, {}, state | {UPDATES + key: tensor for key, tensor in log.sums.items()}

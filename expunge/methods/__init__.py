@@ -6,7 +6,10 @@ from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, UnknownName, lookup
-from expunge.methods import (
+from expunge.methods.method import Method, Step, configure, run_method
+from expunge.methods.needs import ORACLES
+from expunge.methods.user import from_function, user_method
+from expunge.methods.zoo import (
     amnesiac,
     ascent_descent,
     assd,
@@ -57,8 +60,6 @@ from expunge.methods import (
     unrolling_sgd,
     unsir,
 )
-from expunge.methods.method import Method, Step, configure, run_method
-from expunge.methods.user import from_function, user_method
 from expunge.records import Setting
 from expunge.suites import ForgetSet, Suite, find_suite
 
@@ -68,7 +69,7 @@ METHODS: dict[str, Method] = {
     # Anchors, made of margins.
     "identity": Method(unlearn=None, summary="anchor: the pretrained models, nothing done"),
     "oracle": Method(
-        unlearn=None, summary="anchor: held-out oracles, what a perfect method gets", needs=("oracles",), ranked=False
+        unlearn=None, summary="anchor: held-out oracles, what a perfect method gets", needs=(ORACLES,), ranked=False
     ),
     # Up and down losses.
     "fine-tune": fine_tune.METHOD,

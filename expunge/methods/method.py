@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import sys
 import time
@@ -20,11 +21,12 @@ from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, suggestion
+from expunge.methods.needs import Need
 from expunge.methods.references import REFERENCES
-from expunge.methods.search import Space
+from expunge.methods.spaces import Space
 from expunge.records import Setting
-from expunge.suites.loading import without_folder
 from expunge.suites.suite import ForgetSet, Split, Suite
+from expunge.user_files import without_folder
 
 Unlearn = Callable[[Ensemble, Split, Any, Generators], Iterator[Ensemble]]
 Predict = Callable[[ndarray, Any, Any], ndarray]  # margins of the pretrained models, what was prepared, config
@@ -64,7 +66,7 @@ class Method:
     config: type = NoSettings
     summary: str
     cite: tuple[str, ...] = ()  # keys of references.toml, the source first
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()  # predicates, asked before any work
     search: Mapping[str, Space] = field(default_factory=dict)  # where tuning looks for settings
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
@@ -74,6 +76,17 @@ class Method:
     @property
     def anchor(self) -> bool:
         return self.unlearn is None and self.predict is None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What it needs, in words."""
+        return tuple(need.name for need in self.needs)
+
+    @property
+    def module(self) -> str:
+        """The module that it is written in."""
+        made = self.unlearn or self.predict
+        return (made.func if isinstance(made, functools.partial) else made).__module__ if made else __name__
 
     @property
     def source(self) -> str:

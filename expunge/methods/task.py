@@ -2,30 +2,32 @@
 
 import hashlib
 import json
-import re
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.engine import warn
-from expunge.ensembles.device import in_halves
-from expunge.ensembles.measured import read_measured, require_built
+from expunge.ensembles.device import chosen_device, device_name, in_halves
+from expunge.ensembles.ensemble import Ensemble, Making
 from expunge.ensembles.plan import Plan
+from expunge.ensembles.pretraining import pretrain
+from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
-from expunge.ensembles.weights import pretrain
-from expunge.errors import DamagedArtefact, MethodFailed, StoreError
+from expunge.errors import BadSetting, DamagedArtefact, MethodFailed, StoreError
+from expunge.fingerprint import code_digest, files_digest
 from expunge.methods import METHODS, Method, find_method, run_method
-from expunge.methods._layers import has_convolutions
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
-from expunge.suites.loading import fingerprint, without_folder
+from expunge.user_files import without_folder
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Task:
     name: str
     config: Any
     seed: int
-    recipe: str = ""  # which settings these are, in words; it changes no result
+    tuning: str = ""  # which settings these are, in words; it changes no result
 
     @property
     def method(self) -> Method:
@@ -48,9 +50,21 @@ class Task:
         return asdict(self.config)
 
     @property
-    def fits(self) -> bool:
-        """Whether the suite's networks have the kind of layer that the method needs."""
-        return "convolutions" not in self.method.needs or has_convolutions(self.suite.network)
+    def modules(self) -> tuple[str, ...]:
+        """The modules of expunge that turn pretrained models into unlearned ones: other code, other results."""
+        inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
+        rows = [find_method(name).module for name in (self.name, *inner)]  # those that a setting names are its code too
+        return (*rows, "expunge.methods.method", "expunge.methods.task")
+
+    @property
+    def own_code(self) -> str:
+        """Digest of the file of a user's own method; "" for the others."""
+        return files_digest(Path(self.name.rpartition(":")[0]).expanduser()) if ":" in self.name else ""
+
+    def chunks(self, models: range) -> list[range]:
+        """The parts of these models that run together."""
+        size = self.suite.chunk
+        return [range(first, min(first + size, models.stop)) for first in range(models.start, models.stop, size)]
 
     def require(self, models: range) -> None:
         """Raise StoreError where the store lacks what the method takes out of it for these models."""
@@ -60,24 +74,25 @@ class Task:
         if prepare and prepare.plan:
             require_built(prepare.plan(*place), models, self.name)
 
-    def lacks(self, models: range) -> bool:
-        """Whether the store lacks it; damage is no lack."""
+    def lacking(self, models: range) -> str:
+        """What suite or store lack of what the method needs, in a line; "" where nothing is. Damage is no lack."""
+        unmet = [line for need in self.method.needs if (line := need.lacking(self.suite, self.forget))]
+        if unmet:
+            return f"{self.name} {unmet[0]}"
         try:
             self.require(models)
         except DamagedArtefact:
             raise
-        except StoreError:
-            return True
-        return False
+        except StoreError as error:
+            return str(error)
+        return ""
 
     def key(self, models: range) -> str:
         """Where the result for these models lies in the store: it changes with all that changes the result."""
-        code = fingerprint(Path(self.name.rpartition(":")[0]).expanduser()) if ":" in self.name else ""
-        inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
         facts: list[object] = [
             without_folder(self.name),
-            code,
-            [_source_digest(name) for name in (self.name, *inner)],  # the rows that a setting names are its code too
+            self.own_code,
+            code_digest(*self.modules),
             self.settings,
             self.forget.digest,
             self.seed,
@@ -98,11 +113,17 @@ class Outcome:
     reason: str = ""
 
 
-def unlearn_chunk(task: Task, models: range) -> Outcome:
+def finished(task: Task, models: range, *, with_weights: bool = False) -> Outcome | None:
+    """What the store has of a task on these models; None where nothing is finished, or weights lack that are wanted."""
+    kept = user_store().read(task.key(models))
+    return Outcome(models, kept) if kept and ("weights" in kept or not with_weights) else None
+
+
+def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outcome:
     """Run a task on the pretrained models of these numbers, measure every epoch, keep it in the store.
 
     The artefact: ``margins`` of shape (epochs, models, examples), float32; ``correct`` likewise, packed bits, which a
-    method that predicts margins does not have.
+    method that predicts margins does not have; with ``keep_weights`` also ``weights``, those after the last epoch.
     """
     key = task.key(models)  # before the method runs: it may change the current folder
     try:
@@ -115,29 +136,74 @@ def unlearn_chunk(task: Task, models: range) -> Outcome:
     contents: dict[str, Content] = {"margins": np.concatenate(margins, axis=1)}
     if correct:
         contents["correct"] = np.concatenate(correct, axis=1)
+    if keep_weights and not task.method.predict:
+        contents["weights"] = {key: torch.cat([part.weights[key] for part in parts]) for key in parts[0].weights}
     shares = [part.shape[1] for part in margins]
     costs, seconds = (
         np.average(each, axis=0, weights=shares).tolist()
         for each in ([part.costs for part in parts], [part.seconds for part in parts])
     )
-    meta = {"method": task.name, "costs": costs, "seconds": seconds}
+    meta = {"method": task.name, "costs": costs, "seconds": seconds, "device": device_name(chosen_device())}
     return Outcome(models, user_store().write(key, contents, meta))
 
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``."""
+    """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``.
+
+    ``weights`` are those after the last epoch.
+    """
 
     margins: ndarray
     correct: ndarray | None
     costs: list[float]
     seconds: list[float]
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def unlearned_models(task: Task, models: range) -> Ensemble:
+    """The models that a task makes of the pretrained ones of these numbers, after its last epoch.
+
+    Weights are kept when they are first asked for, under the key of the margins; from then on they are read.
+    """
+    if task.method.predict or task.name == "oracle":
+        raise BadSetting(f"{task.name!r} makes no models, only margins; there are no weights to read")
+    before = pretrain(task.suite, len(models), first=models.start)
+    if task.method.anchor:
+        return before
+    found = [finished(task, part, with_weights=True) for part in task.chunks(models)]
+    made = [
+        each or unlearn_chunk(task, part, keep_weights=True)
+        for each, part in zip(found, task.chunks(models), strict=True)
+    ]
+    for each in made:
+        if each.artefact is None:
+            raise MethodFailed(f"{task.name} on {task.forget.name}: {each.reason}")
+    artefacts = [each.artefact for each in made if each.artefact]
+    states = [artefact.tensors("weights") for artefact in artefacts]
+    epoch, cost, seconds = (len(artefacts[0].meta["costs"]), *map(_last_mean(made), ("costs", "seconds")))
+    origin = replace(
+        before.origin,
+        kind="unlearned",
+        forget_set=task.forget.key,
+        made=Making(task.name, task.settings, task.seed, epoch, cost, seconds),
+    )
+    state = {key: torch.cat([each[key] for each in states]) for key in states[0]}
+    shape = task.suite.data.train.x.shape[1:]
+    return Ensemble.from_state(before.network, state, origin, shape, before.masks).to(before.device).eval()
+
+
+def _last_mean(outcomes: Sequence[Outcome]) -> Callable[[str], float]:
+    """The mean over all models of what was noted after the last epoch."""
+    kept = [(each.artefact.meta, len(each.models)) for each in outcomes if each.artefact]
+    return lambda name: float(np.average([meta[name][-1] for meta, _ in kept], weights=[size for _, size in kept]))
 
 
 def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
     """Run a task on these models on the chosen device; nothing stays there."""
     ensemble = pretrain(task.suite, len(models), first=models[0])
     margins, correct, costs, seconds = [], [], [], []
+    last: Ensemble | None = None
     for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
         values, right = measure(step.ensemble, task.suite.data)
         bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
@@ -148,7 +214,9 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
         correct.append(np.packbits(right.numpy(), axis=1))
         costs.append(step.cost)
         seconds.append(step.seconds)
-    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds)
+        last = step.ensemble
+    weights = {key: tensor.cpu() for key, tensor in last.state().items()} if last else {}
+    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights)
 
 
 def predicted(task: Task, models: Sequence[int]) -> Unlearned:
@@ -156,27 +224,9 @@ def predicted(task: Task, models: Sequence[int]) -> Unlearned:
     method, suite, started = task.method, task.suite, time.perf_counter()
     assert method.predict
     extra = method.prepare.load(suite, task.forget, models, task.config) if method.prepare else None
-    pretrained = read_measured(Plan(suite, "pretrained"), models[0], len(models)).margins
+    pretrained = read_margins(Plan(suite, "pretrained"), models[0], len(models)).values
     margins = np.asarray(method.predict(pretrained, extra, task.config), np.float32)
     bad = [number for number, row in zip(models, margins, strict=True) if not np.isfinite(row).all()]
     if bad:
         raise MethodFailed(f"the margins predicted for models {bad} are not finite")
     return Unlearned(margins[None], None, [0.0], [(time.perf_counter() - started) / len(models)])
-
-
-@cache
-def _source_digest(method: str) -> str:
-    """Hash of the code that turns pretrained models into unlearned ones by ``method``: other code, other results.
-
-    That is all of the ensembles, this file, and the method's module with those of methods and suites that it imports.
-    """
-    folder = Path(__file__).parents[1]
-    wanted = [f"methods/{name}" for name in (method.replace("-", "_"), "method", "user", "task")]
-    files = set((folder / "ensembles").glob("*.py"))
-    while wanted:
-        file = folder / f"{wanted.pop()}.py"
-        if file.exists() and file not in files:
-            files.add(file)
-            found = re.findall(r"^from expunge\.(methods|suites)\.(\w+) import", file.read_text(), re.MULTILINE)
-            wanted += ["/".join(each) for each in found]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

@@ -17,8 +17,9 @@ from expunge.ensembles.ensemble import Ensemble, Meter
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods.method import Method, NoSettings
-from expunge.suites.loading import load_function
+from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.suites.suite import Split
+from expunge.user_files import load_function
 
 Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], nn.Module]
 
@@ -35,7 +36,7 @@ def user_method(name: str) -> Method:
 def from_function(function: Function, summary: str) -> Method:
     """The method that runs ``function`` on each model."""
     unlearn = functools.partial(_one_by_one, function)
-    return Method(unlearn=unlearn, summary=summary, needs=("forget data", "retain data"))
+    return Method(unlearn=unlearn, summary=summary, needs=(FORGET_DATA, RETAIN_DATA))
 
 
 def _one_by_one(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from expunge.ensembles.blocks import spans
+from expunge.ensembles.mapped_arrays import spans
 
 F = TypeVar("F", bound=Callable[..., None])
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.ensembles.blocks import blocks, held, in_block, spans
+from expunge.ensembles.mapped_arrays import blocks, held, in_block, spans
 from expunge.metrics import _kernels
 from expunge.metrics.calibration import Rows
 

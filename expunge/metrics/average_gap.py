@@ -4,7 +4,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.metrics.calibration import Estimate
+from expunge.metrics.classic import ra_per_model, ta_per_model, ua_per_model
+from expunge.metrics.gaps import HELD_OUT, shares_of
+from expunge.metrics.metric import Metric, Scored
+from expunge.metrics.mia_efficacy import efficacy_per_model
 from expunge.metrics.over_models import distances
+from expunge.metrics.row import Reference, Row
 
 
 def average_gap(
@@ -34,3 +39,26 @@ def average_gap(
     gaps = distances(list(zip(unlearned, oracle, strict=True)), level=level)
     value, low, high = (sum(part) / len(gaps) for part in zip(*((g.value, g.low, g.high) for g in gaps), strict=True))
     return Estimate(value, low, high)
+
+
+def average_gap_scores(row: Row, reference: Reference) -> Scored:
+    """The average gap; it concerns all splits and stands under "forget", as a rank does."""
+    found = shares_of(row, reference, [ua_per_model, efficacy_per_model, ra_per_model, ta_per_model])
+    if found is None:
+        return Scored([])
+    mine, oracle, best = found
+    floor, value = average_gap(best, oracle).value, average_gap(mine, oracle)
+    return Scored([row.score("forget", "average-gap", "mean", value, reference, oracle=floor, module=__name__)])
+
+
+METRIC = Metric(
+    function=average_gap,
+    scores=average_gap_scores,
+    aggregates=("mean",),
+    unit="share of examples",
+    better="lower",
+    oracle=HELD_OUT.format(0),
+    source="arXiv:2304.04934",
+    reads=("margins", "correct"),
+    asked=True,  # with MIA-efficacy, which it holds
+)

@@ -16,7 +16,7 @@ from numpy import ndarray
 from scipy.special import stdtr, stdtrit  # not scipy.stats, which takes half a second to import
 
 from expunge.errors import MismatchedEnsembles, TooFewModels
-from expunge.metrics.statistic import Statistic, numbers_of
+from expunge.metrics.blockwise import Statistic, numbers_of
 
 GROUPS = 20
 

@@ -3,7 +3,13 @@
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.metrics.accuracy import accuracy
+from expunge.metrics.gaps import AGGREGATES, BESIDE, share_with_gap
+from expunge.metrics.metric import Metric, Scored
+from expunge.metrics.row import Reference, Row
+from expunge.records import SplitName
+from expunge.suites import ForgetSet, Suite
 
 
 def ua(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
@@ -65,3 +71,57 @@ def ta(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, " models"]:
     array([0.5])
     """
     return accuracy(correct)
+
+
+def ua_per_model(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"] | None:
+    """UA of each model; None where only margins are known."""
+    correct = _correct(suite, forget, margins, "forget")
+    return None if correct is None else ua(correct)
+
+
+def ra_per_model(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"] | None:
+    """RA of each model; None where only margins are known."""
+    correct = _correct(suite, forget, margins, "retain")
+    return None if correct is None else ra(correct)
+
+
+def ta_per_model(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"] | None:
+    """TA of each model; None where only margins are known."""
+    correct = _correct(suite, forget, margins, "test")
+    return None if correct is None else ta(correct)
+
+
+def _correct(
+    suite: Suite, forget: ForgetSet, margins: EnsembleMargins, split: SplitName
+) -> Bool[ndarray, "models examples"] | None:
+    return None if margins.correct is None else margins.correct[:, suite.columns(forget)[split]]
+
+
+def ua_scores(row: Row, reference: Reference) -> Scored:
+    """UA, and its gap to the oracles."""
+    return share_with_gap(row, reference, "ua", "forget", ua_per_model)
+
+
+def ra_scores(row: Row, reference: Reference) -> Scored:
+    """RA, and its gap to the oracles."""
+    return share_with_gap(row, reference, "ra", "retain", ra_per_model)
+
+
+def ta_scores(row: Row, reference: Reference) -> Scored:
+    """TA, and its gap to the oracles."""
+    return share_with_gap(row, reference, "ta", "test", ta_per_model)
+
+
+UA, RA, TA = (
+    Metric(
+        function=function,
+        scores=scores,
+        aggregates=AGGREGATES,
+        unit=f"share of {split} examples",
+        better="as the oracle",
+        oracle=BESIDE,
+        source="arXiv:2304.04934",
+        reads=("margins", "correct"),
+    )
+    for function, scores, split in ((ua, ua_scores, "forget"), (ra, ra_scores, "retain"), (ta, ta_scores, "test"))
+)

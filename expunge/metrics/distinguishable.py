@@ -7,10 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, TooFewModels
 from expunge.metrics.anderson_darling import left_out_statistics
 from expunge.metrics.calibration import GROUPS, Estimate, group_models, jackknife, left_out
 from expunge.metrics.flagging import flag_rule, flagged
+from expunge.metrics.metric import Metric, Scored
+from expunge.metrics.row import Reference, Row
+from expunge.records import SPLITS
 
 
 def distinguishable(
@@ -113,3 +116,32 @@ def distinguishable_share(
 
 def _widened(share: Estimate, margin: float) -> Estimate:
     return Estimate(share.value, max(0.0, share.low - margin), min(1.0, share.high + margin))
+
+
+def distinguishable_scores(row: Row, reference: Reference) -> Scored:
+    """Share of examples told apart from the oracles, of each split, and which; nothing where models are too few."""
+    columns = row.columns
+    try:
+        flags, estimates = distinguishable_share(
+            row.margins.values, reference.oracle.values, [columns[split] for split in SPLITS]
+        )
+    except TooFewModels:
+        return Scored([])
+    scores = [
+        row.score(split, "distinguishable", "share", each, reference, module=__name__)
+        for split, each in zip(SPLITS, estimates, strict=True)
+    ]
+    return Scored(scores, flags)
+
+
+METRIC = Metric(
+    function=distinguishable,
+    scores=distinguishable_scores,
+    aggregates=("share",),
+    unit="share of examples",
+    better="lower",
+    oracle="0 in at least 95 % of benches",
+    source="two-sample test, false discovery rate 5 %",
+    every_split=True,
+    kept_as="distinguishable",
+)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.metrics.anderson_darling import deal_labels, statistic_blocks
-from expunge.metrics.klom import require_comparable
+from expunge.metrics.comparable import require_comparable
 
 
 def exchangeable(

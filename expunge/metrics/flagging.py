@@ -16,7 +16,7 @@ from expunge.metrics.anderson_darling import (
     statistic_blocks,
     statistics_of,
 )
-from expunge.metrics.klom import require_comparable
+from expunge.metrics.comparable import require_comparable
 
 STEP = 1 << 20  # statistics looked at in one step
 MOST = 1 << 26  # statistics that are kept, examples times labellings: 268 MB; of more, only how many are how large

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.errors import lookup
-from expunge.metrics.klom import require_same_examples
+from expunge.metrics.comparable import require_same_examples
 
 FLOOR, CLIP = 1e-5, 100.0
 

@@ -7,7 +7,13 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import expit
 
+from expunge.ensembles.seeds import seed_of
+from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.metrics import _kernels
+from expunge.metrics.gaps import AGGREGATES, BESIDE, share_with_gap
+from expunge.metrics.metric import Metric, Scored
+from expunge.metrics.row import Reference, Row
+from expunge.suites import ForgetSet, Suite
 
 MOST = 500  # members, and as many others: the time of a fit grows with the square of their number
 MOST_PUBLISHED = 1000  # test examples, up to which the score as published is affordable for hundreds of models
@@ -121,3 +127,48 @@ def _share_outside(known: ndarray, members: int, asked: ndarray, standard: bool)
 
 def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def efficacy_per_model(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"] | None:
+    """MIA-efficacy of each model, which draws its members from a stream of its own."""
+    columns = suite.columns(forget)
+    kind = "oracle" if margins.origin.kind == "oracle" else "pretrained"  # of what the models were before, too
+    seeds = [seed_of(suite.digest, "mia-efficacy", forget.digest, kind, model) for model in margins.origin.models]
+    return mia_efficacy(margins.values, columns["retain"], columns["test"], columns["forget"], seeds)
+
+
+def published_per_model(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"] | None:
+    """MIA-efficacy as published of each model; None where test examples are so many that it is too slow."""
+    columns = suite.columns(forget)
+    retain, test, chosen = columns["retain"], columns["test"], columns["forget"]
+    if len(test) > min(MOST_PUBLISHED, len(retain)):
+        return None
+    return mia_efficacy_published(margins.values, retain, test, chosen)
+
+
+def efficacy_scores(row: Row, reference: Reference) -> Scored:
+    """MIA-efficacy, and its gap to the oracles."""
+    return share_with_gap(row, reference, "mia-efficacy", "forget", efficacy_per_model)
+
+
+def published_scores(row: Row, reference: Reference) -> Scored:
+    """MIA-efficacy as published, and its gap to the oracles."""
+    return share_with_gap(row, reference, "mia-efficacy-published", "forget", published_per_model)
+
+
+EFFICACY, PUBLISHED = (
+    Metric(
+        function=function,
+        scores=scores,
+        aggregates=AGGREGATES,
+        unit="share of forget examples",
+        better="as the oracle",
+        oracle=BESIDE,
+        source=f"arXiv:2304.04934, {how}",
+        asked=True,
+    )
+    for function, scores, how in (
+        (mia_efficacy, efficacy_scores, "mended"),
+        (mia_efficacy_published, published_scores, "as its code has it"),
+    )
+)

@@ -6,9 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from expunge.ensembles.blocks import blocks, held, spans
+from expunge.ensembles.mapped_arrays import blocks, held, spans
 from expunge.metrics._kernels import over_blocks
-from expunge.metrics.klom import require_same_examples
+from expunge.metrics.comparable import require_same_examples
+from expunge.metrics.metric import Metric, Scored
+from expunge.metrics.over_models import share_of_models
+from expunge.metrics.row import Reference, Row
 
 FAR = 6.0  # robust standard deviations, on the middle example; honest models stay under 4
 STEP = 1 << 16  # examples whose distances are computed in one step
@@ -88,3 +91,27 @@ def _distances(unlearned: ndarray, middle: ndarray, scale: ndarray, robust: ndar
             with np.errstate(divide="ignore", invalid="ignore"):  # where most models agree to the last bit
                 ratio = np.where(unit > 0, distance / unit, np.where(distance > 0, np.inf, 0.0))
             robust[: len(part), place] = ratio
+
+
+def outlier_scores(row: Row, reference: Reference) -> Scored:
+    """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
+    columns = row.columns
+    found = outliers_of_parts(row.margins.values, reference.oracle.values, list(columns.values()))
+    return Scored(
+        [
+            row.score(split, "outliers", "share", share_of_models(far), reference, module=__name__)
+            for split, far in zip(columns, found, strict=True)
+        ]
+    )
+
+
+METRIC = Metric(
+    function=outliers,
+    scores=outlier_scores,
+    aggregates=("share",),
+    unit="share of models",
+    better="lower",
+    oracle="0",
+    source="median and MAD over models",
+    every_split=True,
+)

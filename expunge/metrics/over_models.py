@@ -33,7 +33,13 @@ def share_of_models(chosen: Bool[ndarray, " models"], *, level: float = 0.95) ->
     return Estimate(some / count, low, high)
 
 
-def gap(values: Float[ndarray, " models"], oracle: Float[ndarray, " oracles"], *, level: float = 0.95) -> Estimate:
+def gap(
+    values: Float[ndarray, " models"],
+    oracle: Float[ndarray, " oracles"],
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
     """``mean(values) - mean(oracle)``, the signed gap to the oracles, with its interval.
 
     Unit and direction are those of the values; the nearer to 0 the better. The interval is Welch's, which has the
@@ -43,6 +49,7 @@ def gap(values: Float[ndarray, " models"], oracle: Float[ndarray, " oracles"], *
         values: one number per model, 2 or more.
         oracle: the same of the oracles; not necessarily as many.
         level: of the interval.
+        bounds: what a gap cannot leave, (-1, 1) of shares; the interval is cut there.
 
     Returns:
         The gap and its interval.
@@ -58,7 +65,7 @@ def gap(values: Float[ndarray, " models"], oracle: Float[ndarray, " oracles"], *
     freedom = variance**2 / fourth if fourth > 0 else 1.0
     value = float(values.mean() - oracle.mean())
     half = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
-    return Estimate(value, value - half, value + half)
+    return Estimate(value, max(value - half, bounds[0]), min(value + half, bounds[1]))
 
 
 def distance(signed: Estimate) -> Estimate:
@@ -78,5 +85,8 @@ def distance(signed: Estimate) -> Estimate:
 def distances(
     pairs: list[tuple[Float[ndarray, " models"], Float[ndarray, " oracles"]]], *, level: float = 0.95
 ) -> list[Estimate]:
-    """The absolute gap of each pair, with intervals that hold all at once: Bonferroni's, at ``1 - (1 - level) / n``."""
-    return [distance(gap(*pair, level=1 - (1 - level) / len(pairs))) for pair in pairs]
+    """The absolute gap of each pair of shares, 0 to 1, with intervals that hold all at once.
+
+    Those are Bonferroni's, at ``1 - (1 - level) / n``.
+    """
+    return [distance(gap(*pair, level=1 - (1 - level) / len(pairs), bounds=(-1.0, 1.0))) for pair in pairs]

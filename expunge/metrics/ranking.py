@@ -9,9 +9,12 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.errors import MismatchedEnsembles
-from expunge.metrics.calibration import difference_of, group_models, holm, left_out_numbers
+from expunge.metrics.blockwise import ByExample
+from expunge.metrics.calibration import Estimate, difference_of, group_models, holm, left_out_numbers
 from expunge.metrics.klom import klom
-from expunge.metrics.statistic import ByExample
+from expunge.metrics.metric import Metric
+from expunge.metrics.row import Reference, Row
+from expunge.records import Score
 
 LEVEL = 0.05  # chance of any false order among all pairs
 
@@ -68,3 +71,28 @@ def rank(
 
 def _shapes(margins: Mapping[str, ndarray]) -> str:
     return ", ".join(f"{values.shape} of {name!r}" for name, values in margins.items())
+
+
+def rank_scores(rows: Mapping[str, Row], reference: Reference) -> list[Score]:
+    """The rank of every row, with the places that the data leave open."""
+    if not rows:
+        return []
+    columns = list(next(iter(rows.values())).columns.values())
+    places = rank({name: row.margins.values for name, row in rows.items()}, reference.oracle.values, columns)
+    return [
+        rows[name].score(
+            "forget", "rank", "p95", Estimate(place.best, place.best, place.worst), reference, module=__name__
+        )
+        for name, place in places.items()
+    ]
+
+
+METRIC = Metric(
+    function=rank,
+    compares=rank_scores,
+    aggregates=("p95",),
+    unit="place",
+    better="lower",
+    oracle="not ranked",
+    source="paired differences, Holm-corrected",
+)

@@ -1,69 +1,150 @@
-"""One method on one forget set, on its way to records."""
+"""One method on one forget set, on its way to records; and what it is compared with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.ensembles.measured import Measured
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.stored_margins import EnsembleMargins
+from expunge.fingerprint import code_digest
 from expunge.metrics.calibration import Estimate
-from expunge.records import Score, Setting, Split, hardware, versions
+from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites import ForgetSet, Suite
 
+PerModel = Callable[[Suite, ForgetSet, EnsembleMargins], Float[ndarray, " models"] | None]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Row:
-    """One method on one forget set: its margins, and how they came to be."""
+    """One method on one forget set: its margins, and how they came to be; one line of a bench."""
 
     suite: Suite
     forget: ForgetSet
     method: str
-    measured: Measured
+    margins: EnsembleMargins
     config: Mapping[str, Setting] = field(default_factory=dict)
     epoch: int | None = None
     cost: float | None = None
     seconds: float | None = None
     seed: int = 0
-    recipe: str = ""
+    tuning: str = ""  # which settings ``config`` are, in words
     run_times: tuple[float, ...] = ()  # seconds for one model, of each chunk of models
+    device: str = ""  # where the models were computed; default: where the margins were
+    modules: tuple[str, ...] = ("expunge.ensembles.train",)  # of expunge, that made the models
+    own_code: str = ""  # digest of the user's own file that made them
+    weights: Callable[[], Ensemble] | None = None  # the models themselves, where they can be had
 
     @property
-    def columns(self) -> dict[str, ndarray]:
+    def columns(self) -> dict[SplitName, ndarray]:
         return self.suite.columns(self.forget)
 
-    def score(
-        self,
-        split: Split,
-        metric: str,
-        aggregate: str,
-        estimate: Estimate,
-        oracles: int,
-        *,
-        oracle: float | None = None,
-    ) -> Score:
-        """The record of one number of this row; ``oracle`` is what the oracles get, where that is no row of its own."""
-        return Score(
+    def has(self, what: str) -> bool:
+        """Whether the row has what a metric reads."""
+        return {
+            "margins": True,
+            "correct": self.margins.correct is not None,
+            "run times": len(self.run_times) >= 2,  # of less than two chunks there is no interval
+            "weights": self.weights is not None,
+        }[what]
+
+    @cached_property
+    def per_model(self) -> "PerModelScores":
+        """Numbers of each model."""
+        return PerModelScores(self.suite, self.forget, self.margins)
+
+    def subject(self, *modules: str) -> Subject:
+        """What a record of this row speaks of, whose number was computed by ``modules`` of expunge."""
+        code = code_digest(*self.modules, *modules)[:16]
+        return Subject(
             suite=self.suite.name,
             suite_digest=self.suite.digest,
             forget_set=self.forget.name,
+            forget_digest=self.forget.digest,
             method=self.method,
             config=dict(self.config),
+            tuning=self.tuning,
+            seed=self.seed,
+            model_numbers=as_ranges(self.margins.origin.models),
+            device=self.device or self.margins.device,
+            hardware=hardware(),
+            code=f"{code}+{self.own_code}" if self.own_code else code,
+            versions=versions(),
+        )
+
+    def score(
+        self,
+        split: SplitName,
+        metric: str,
+        aggregate: str,
+        estimate: Estimate,
+        reference: "Reference",
+        *,
+        oracle: float | None = None,
+        module: str,
+    ) -> Score:
+        """The record of one number of this row, computed by the ``module`` of its metric.
+
+        ``oracle`` is what the oracles get, where that is no row of its own.
+        """
+        return Score(
+            subject=self.subject(module),
             split=split,
             metric=metric,
             aggregate=aggregate,
             value=estimate.value,
             low=estimate.low,
             high=estimate.high,
-            models=len(self.measured.margins),
-            oracle_models=oracles,
+            models=len(self.margins.values),
+            oracle_models=reference.models,
             epoch=self.epoch,
             cost=self.cost,
             seconds=self.seconds,
             status="ok",
             reason="",
-            seed=self.seed,
-            hardware=hardware(),
-            versions=versions(),
-            recipe=self.recipe,
             oracle=oracle,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the rows of a forget set are compared with: the oracles, and the held-out ones that are the floor."""
+
+    suite: Suite
+    forget: ForgetSet
+    oracle: EnsembleMargins
+    held_out: EnsembleMargins
+    retraining_seconds: float | None = None  # of one model on this machine, where it was measured
+
+    @property
+    def models(self) -> int:
+        """How many oracles rows are compared with."""
+        return len(self.oracle.values)
+
+    @cached_property
+    def per_oracle(self) -> "PerModelScores":
+        """Numbers of each oracle."""
+        return PerModelScores(self.suite, self.forget, self.oracle)
+
+    @cached_property
+    def per_held_out(self) -> "PerModelScores":
+        """Numbers of each held-out oracle."""
+        return PerModelScores(self.suite, self.forget, self.held_out)
+
+
+class PerModelScores:
+    """Numbers of each model of an ensemble, each kind computed once, when it is first asked for."""
+
+    def __init__(self, suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> None:
+        self._place = (suite, forget, margins)
+        self._known: dict[PerModel, Float[ndarray, " models"] | None] = {}
+
+    def get(self, function: PerModel) -> Float[ndarray, " models"] | None:
+        """What ``function(suite, forget, margins)`` says of each model; None where it cannot be told."""
+        if function not in self._known:
+            found = function(*self._place)
+            self._known[function] = None if found is None else np.asarray(found)
+        return self._known[function]

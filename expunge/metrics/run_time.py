@@ -1,26 +1,13 @@
-"""Run time: seconds to unlearn one model, and to retrain one on the same machine."""
+"""Run time: seconds to unlearn one model, beside those of one retraining on the same machine."""
 
-import hashlib
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-import torch
 
-from expunge.engine import one_thread
-from expunge.ensembles.device import chosen_device
-from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.plan import Plan
-from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import train
 from expunge.metrics.calibration import Estimate
+from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.over_models import mean_over_models
-from expunge.records import hardware, versions
-from expunge.store import user_store
-from expunge.suites import ForgetSet, Suite
-
-BATCHES = 8  # that are timed
+from expunge.metrics.row import Reference, Row
 
 
 def run_time(seconds: Sequence[float]) -> Estimate:
@@ -45,28 +32,21 @@ def run_time(seconds: Sequence[float]) -> Estimate:
     return mean_over_models(np.array(seconds), bounds=(0.0, np.inf))
 
 
-def retraining_seconds(suite: Suite, forget: ForgetSet) -> float:
-    """Seconds of one retraining on this machine, in chunks: from a few batches, timed once and kept in the store."""
-    facts = f"{hardware()} {chosen_device()} {versions()['torch']} {suite.chunk}"
-    key = f"{suite.digest}/timing/{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
-    store = user_store()
-    kept = store.read(key) or store.write(key, {"seconds": np.array([_seconds_per_example(suite)])}, {"on": facts})
-    examples = suite.data.sizes[0] - len(forget)
-    return float(kept.array("seconds")[0]) * suite.recipe.passes * examples
+def run_time_scores(row: Row, reference: Reference) -> Scored:
+    """Seconds to unlearn one model; beside it those of one retraining, without which it says little."""
+    if reference.retraining_seconds is None:
+        return Scored([])
+    value, oracle = run_time(row.run_times), reference.retraining_seconds
+    return Scored([row.score("forget", "run-time", "mean", value, reference, oracle=oracle, module=__name__)])
 
 
-def _seconds_per_example(suite: Suite) -> float:
-    """Of training one model by one example, in a chunk of models."""
-    models, data = range(suite.chunk), suite.data.train
-    rows = torch.arange(min(len(data), BATCHES * suite.recipe.batch_size)).expand(suite.chunk, -1)
-    recipe = replace(suite.recipe, epochs=1, prune="", rewind=None)
-    best = np.inf
-    for _ in range(2):  # the first one warms up
-        networks = [suite.network() for _ in models]
-        ensemble = Ensemble.stack(networks, Plan(suite, "pretrained").origin(models), data.x.shape[1:])
-        ensemble = ensemble.to(chosen_device())
-        with one_thread():
-            started = time.perf_counter()
-            train(ensemble, data, rows, recipe, Generators(list(models), chosen_device())).state()
-            best = min(best, time.perf_counter() - started)
-    return best / rows.numel()
+METRIC = Metric(
+    function=run_time,
+    scores=run_time_scores,
+    aggregates=("mean",),
+    unit="seconds a model",
+    better="lower",
+    oracle="one retraining's, said in each record",
+    source="arXiv:2304.04934",
+    reads=("margins", "run times"),
+)

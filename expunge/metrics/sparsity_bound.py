@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 from expunge.ensembles.device import resident
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadSetting, MismatchedEnsembles
-from expunge.methods._curvature import hessian
-from expunge.methods._per_sample import flat_weights
+from expunge.methods.parts.curvature import hessian
+from expunge.methods.parts.per_sample import flat_weights
 from expunge.suites import Examples
 
 Vector = Float[Tensor, "models d"]  # the parameters of each model in a row
@@ -90,7 +90,7 @@ def _hessian_times(student: Ensemble, examples: Examples, vector: Vector, batch_
     """``H v`` of each model, with the graph of one batch in memory at a time."""
     total = torch.zeros_like(vector)
     for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
-        total += hessian(student, (x, y.expand(len(student), -1)))(vector) * (len(y) / len(examples))
+        total += hessian(student, (x, y.expand(len(student), *y.shape)))(vector) * (len(y) / len(examples))
     return total
 
 

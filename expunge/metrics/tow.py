@@ -4,7 +4,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.metrics.calibration import Estimate
+from expunge.metrics.classic import ra_per_model, ta_per_model, ua_per_model
+from expunge.metrics.gaps import HELD_OUT, shares_of
+from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.over_models import distances
+from expunge.metrics.row import Reference, Row
 
 
 def tow(
@@ -39,3 +43,25 @@ def tow(
         low *= max(0.0, 1 - each.high)
         high *= 1 - each.low
     return Estimate(value, low, high)
+
+
+def tow_scores(row: Row, reference: Reference) -> Scored:
+    """Tug-of-war; it concerns all splits and stands under "forget", as a rank does."""
+    found = shares_of(row, reference, [ua_per_model, ra_per_model, ta_per_model])
+    if found is None:
+        return Scored([])
+    mine, oracle, best = found
+    floor = tow(best, oracle).value
+    return Scored([row.score("forget", "tow", "mean", tow(mine, oracle), reference, oracle=floor, module=__name__)])
+
+
+METRIC = Metric(
+    function=tow,
+    scores=tow_scores,
+    aggregates=("mean",),
+    unit="product of shares",
+    better="higher",
+    oracle=HELD_OUT.format(1),
+    source="arXiv:2406.01257",
+    reads=("margins", "correct"),
+)

@@ -1,8 +1,8 @@
 """What people read: the tables of the terminal and one HTML page that needs no network."""
 
-from expunge.reports.classic import render_classic
-from expunge.reports.page import report
-from expunge.reports.rules import reading
-from expunge.reports.table import render_tables
+from expunge.reports.page.html import report
+from expunge.reports.readings import reading
+from expunge.reports.tables.classic import render_classic
+from expunge.reports.tables.scores import render_tables
 
 __all__ = ["reading", "render_classic", "render_tables", "report"]

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import Score, Split
-from expunge.reports.rows import FLOOR, NOTHING, Row, rows
-from expunge.reports.rules import Reading, reading
+from expunge.records import Score, SplitName
+from expunge.reports.readings import Reading, reading
+from expunge.reports.summaries import FLOOR, NOTHING, Summary, summaries
 
 
 @dataclass(frozen=True)
 class Line:
     """A row and what it shows."""
 
-    row: Row
+    row: Summary
     reading: Reading
 
-    def ratio(self, floor: Row | None, split: Split = "forget") -> float | None:
+    def ratio(self, floor: Summary | None, split: SplitName = "forget") -> float | None:
         """KLoM P95 as a multiple of the floor's; ``None`` where either is unknown or the floor is 0."""
         mine, least = self.row.klom(split), floor.klom(split) if floor else None
         return mine.value / least.value if mine and least and least.value > 0 else None
@@ -31,30 +31,30 @@ class Board:
     lines: tuple[Line, ...]
 
     @property
-    def floor(self) -> Row | None:
+    def floor(self) -> Summary | None:
         return self._anchor(FLOOR)
 
     @property
-    def identity(self) -> Row | None:
+    def identity(self) -> Summary | None:
         return self._anchor(NOTHING)
 
-    def _anchor(self, name: str) -> Row | None:
+    def _anchor(self, name: str) -> Summary | None:
         return next((line.row for line in self.lines if line.row.method == name and not line.row.failed), None)
 
 
 def boards(scores: Sequence[Score]) -> list[Board]:
     """One board per forget set, in the order in which the sets first appear."""
-    digests = {(score.suite, score.suite_digest) for score in scores}
+    digests = {(score.subject.suite, score.subject.suite_digest) for score in scores}
     if len(digests) != 1:
         found = ", ".join(sorted(f"{suite} {digest[:12]}" for suite, digest in digests)) or "no score at all"
         raise UserError(f"expected scores of one suite, got {found}; report each suite by itself")
-    grouped: dict[str, list[Row]] = {}
-    for row in rows(scores):
+    grouped: dict[str, list[Summary]] = {}
+    for row in summaries(scores):
         grouped.setdefault(row.forget_set, []).append(row)
     return [_board(name, group) for name, group in grouped.items()]
 
 
-def _board(name: str, group: list[Row]) -> Board:
+def _board(name: str, group: list[Summary]) -> Board:
     anchors = {row.method: row for row in group if row.method in (FLOOR, NOTHING) and not row.failed}
     lines = [Line(row, reading(row, anchors.get(FLOOR), anchors.get(NOTHING))) for row in group]
     return Board(name, tuple(sorted(lines, key=_place)))

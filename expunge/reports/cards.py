@@ -7,11 +7,11 @@ from typing import Any
 
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.methods import METHODS, Method
-from expunge.methods.recipes import Search, settings_in_words, shipped
 from expunge.methods.references import REFERENCES
+from expunge.methods.tuned import Search, settings_in_words, shipped
 from expunge.metrics import METRICS
-from expunge.reports.results import Result, read_results
-from expunge.reports.words import compute
+from expunge.reports.leaderboard.results import Result, read_results
+from expunge.reports.tables.formats import compute
 
 TITLE = "expunge: knowing whether a machine-learning model has really forgotten"
 YEAR = 2026
@@ -48,7 +48,7 @@ def facts(name: str) -> dict[str, Any]:
         "kind": "method",
         "summary": method.summary,
         "source": method.source,
-        "needs": list(method.needs),
+        "needs": list(method.needed),
         "settings": defaults(method),
     }
 
@@ -97,7 +97,7 @@ def methods_page() -> str:
     """``docs/methods.md``: a table of all rows, then a card for each. What was measured is left to the command."""
     head = "| method | what it does | needs | source |\n| --- | --- | --- | --- |\n"
     lines = [
-        f"| [`{name}`](#{name}) | {_cell(method.summary)} | {_cell(', '.join(method.needs) or '–')} | "
+        f"| [`{name}`](#{name}) | {_cell(method.summary)} | {_cell(', '.join(method.needed) or '–')} | "
         f"{_cell(method.source if method.cite else '–')} |\n"
         for name, method in METHODS.items()
     ]
@@ -110,7 +110,7 @@ def _section(name: str) -> str:
     settings = [f"`{key}` = {value}" for key, value in defaults(method).items()]
     tuned = [f"on `{search.suite}`: {_found(search)}" for search in shipped(name) if search.chosen]
     rows = {
-        "Needs": ", ".join(method.needs) or "nothing but the models",
+        "Needs": ", ".join(method.needed) or "nothing but the models",
         "Settings": ", ".join(settings) or "none",
         "Tuned": "; ".join(tuned) or ("not yet" if method.search else "nothing to tune"),
         "Deviations": deviations(method),

@@ -10,8 +10,8 @@ from expunge.methods import METHODS, find_method
 from expunge.metrics import METRICS, Metric
 from expunge.reports.cards import card, facts
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
-from expunge.suites.loading import load_function
 from expunge.suites.suite import Unmade
+from expunge.user_files import load_function
 
 Entry = dict[str, Any]
 
@@ -55,7 +55,7 @@ def _own_method(name: str) -> Entry:
         "name": name,
         "kind": "method",
         "summary": method.summary,
-        "needs": list(method.needs),
+        "needs": list(method.needed),
         "called as": f"{function.__name__}{inspect.signature(function)}, once for each model",
         "what": inspect.getdoc(function) or "it has no docstring",
     }

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from expunge.engine import default_workers
-from expunge.ensembles import Plan, read_measured, read_subsets
+from expunge.ensembles import Plan, read_margins, read_subsets
 from expunge.errors import ExpungeError
-from expunge.metrics import klom
+from expunge.metrics.klom import klom
 from expunge.records import hardware, versions
 from expunge.store import MANIFEST, SHIPPED, Store, user_store
 from expunge.suites import load_suite
@@ -47,10 +47,10 @@ def _shipped() -> str:
     artefacts = [store.read(str(file.parent.relative_to(SHIPPED))) for file in manifests]
     size = sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file())
     suite = load_suite(EMBEDDED)  # all that a bench needs is there, and of this very suite
-    read_measured(Plan(suite, "pretrained"), 0, suite.models)
+    read_margins(Plan(suite, "pretrained"), 0, suite.models)
     read_subsets(suite)
     for forget in suite.forget_sets.values():
-        read_measured(Plan(suite, "oracle", forget), 0, suite.models)
+        read_margins(Plan(suite, "oracle", forget), 0, suite.models)
     if store.read(f"{suite.digest}/{DERIVED}") is None:
         raise ExpungeError(f"the derived forget sets of {suite.name!r} are missing; reinstall expunge")
     return f"{len(artefacts)} artefacts, {size / 1e6:.1f} MB, every SHA-256 as in its manifest"

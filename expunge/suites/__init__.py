@@ -5,10 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from expunge.errors import BadSetting, ExpungeError, UnknownName, lookup
-from expunge.suites.cifar10 import cifar10_allcnn, cifar10_resnet9, cifar10_resnet18
-from expunge.suites.digits import digits
-from expunge.suites.examples import Data, Examples
-from expunge.suites.fashion_mnist import fashion_mnist, fashion_mnist_10k
+from expunge.suites import cifar10, digits, fashion_mnist, living17, mnist, svhn, tabular
+from expunge.suites.data import Data, Examples
 from expunge.suites.forget_sets import (
     by_metadata,
     from_file,
@@ -19,24 +17,26 @@ from expunge.suites.forget_sets import (
     subclass,
     whole_class,
 )
-from expunge.suites.living17 import living17_resnet18
-from expunge.suites.loading import load_function
-from expunge.suites.mnist import mnist
 from expunge.suites.own import data_from_arrays, data_from_folder, data_from_hub, data_from_npz
 from expunge.suites.recipe import Recipe
+from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, ForgetSets, Split, Suite, with_derived
-from expunge.suites.svhn import svhn
-from expunge.suites.tabular import tabular, tabular_mlp
+from expunge.suites.target import CLASSIFICATION, Classification, Target
+from expunge.user_files import load_function
 
 __all__ = [
+    "CLASSIFICATION",
     "SUITES",
+    "Classification",
     "Data",
     "Examples",
     "ForgetSet",
     "ForgetSets",
     "Recipe",
+    "Request",
     "Split",
     "Suite",
+    "Target",
     "by_metadata",
     "data_from_arrays",
     "data_from_folder",
@@ -54,17 +54,17 @@ __all__ = [
 ]
 
 SUITES: dict[str, Callable[[], Suite]] = {
-    "digits": digits,
-    "tabular": tabular,
-    "tabular-mlp": tabular_mlp,
-    "mnist": mnist,
-    "fashion-mnist": fashion_mnist,
-    "fashion-mnist-10k": fashion_mnist_10k,
-    "svhn": svhn,
-    "cifar10-resnet9": cifar10_resnet9,
-    "cifar10-resnet18": cifar10_resnet18,
-    "cifar10-allcnn": cifar10_allcnn,
-    "living17-resnet18": living17_resnet18,
+    "digits": digits.digits,
+    "tabular": tabular.tabular,
+    "tabular-mlp": tabular.tabular_mlp,
+    "mnist": mnist.mnist,
+    "fashion-mnist": fashion_mnist.fashion_mnist,
+    "fashion-mnist-10k": fashion_mnist.fashion_mnist_10k,
+    "svhn": svhn.svhn,
+    "cifar10-resnet9": cifar10.cifar10_resnet9,
+    "cifar10-resnet18": cifar10.cifar10_resnet18,
+    "cifar10-allcnn": cifar10.cifar10_allcnn,
+    "living17-resnet18": living17.living17_resnet18,
 }
 
 

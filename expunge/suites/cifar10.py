@@ -14,12 +14,12 @@ from numpy import ndarray
 from torch import nn
 
 from expunge.errors import BadData, BadSetting
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
 from expunge.suites.formats import Raw, read_cifar_batches, read_parquet
 from expunge.suites.networks import allcnn, resnet9, resnet18
 from expunge.suites.pictures import derived_forget_sets, examples, shipped_indices
 from expunge.suites.recipe import Recipe
-from expunge.suites.sources import Layout, Source, read_source
+from expunge.suites.sources import FileSet, Source, read_source
 from expunge.suites.suite import ForgetSet, ForgetSets, Suite, with_derived
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -76,7 +76,7 @@ SOURCE = Source(
     shape=(3, 32, 32),
     classes=10,
     layouts=(
-        Layout(
+        FileSet(
             (
                 ("cifar-10-batches-py/data_batch_1", "md5:c99cafc152244af753f735de768cd75f"),
                 ("cifar-10-batches-py/data_batch_2", "md5:d4bba439e000b95fd0a9bffe97cbabec"),
@@ -90,7 +90,7 @@ SOURCE = Source(
     ),
     repo="uoft-cs/cifar10",
     revision="0b2714987fa478483af9968de7c934580d0bb9a2",
-    hub=Layout(
+    hub=FileSet(
         (
             (
                 "plain_text/train-00000-of-00001.parquet",

@@ -7,7 +7,7 @@ import torch
 from numpy import ndarray
 from torch import nn
 
-from expunge.suites.examples import Data, Examples, flat_features
+from expunge.suites.data import Data, Examples, flat_features
 from expunge.suites.forget_sets import (
     neighbours,
     random_examples,

@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from numpy import ndarray
 
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
 from expunge.suites.formats import read_parquet
 from expunge.suites.networks import lenet
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets, shipped_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.sources import IDX, Layout, Source, read_source
+from expunge.suites.sources import IDX, FileSet, Source, read_source
 from expunge.suites.suite import ForgetSets, Suite, Unmade, with_derived
 
 ARCHITECTURE = "LeNet: 2 x (5x5 convolution, 2x2 max-pool, BatchNorm, ReLU), linear, BatchNorm, ReLU, linear"
@@ -26,7 +26,7 @@ SOURCE = Source(
     layouts=(IDX,),
     repo="zalando-datasets/fashion_mnist",
     revision="531be5e2ccc9dba0c201ad3ae567a4f3d16ecdd2",
-    hub=Layout(
+    hub=FileSet(
         (
             ("fashion_mnist/train-00000-of-00001.parquet", ""),
             ("fashion_mnist/test-00000-of-00001.parquet", ""),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from expunge.errors import BadData, MissingData
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
 from expunge.suites.networks import resnet18_large
 from expunge.suites.pictures import derived_forget_sets, shipped_indices
 from expunge.suites.recipe import Recipe

@@ -2,13 +2,13 @@
 
 from functools import lru_cache, partial
 
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
 from expunge.suites.fashion_mnist import ARCHITECTURE
 from expunge.suites.formats import read_parquet
 from expunge.suites.networks import lenet
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.sources import IDX, Layout, Source, read_source
+from expunge.suites.sources import IDX, FileSet, Source, read_source
 from expunge.suites.suite import ForgetSets, Suite, with_derived
 
 SOURCE = Source(
@@ -19,7 +19,7 @@ SOURCE = Source(
     layouts=(IDX,),
     repo="ylecun/mnist",
     revision="77f3279092a1c1579b2250db8eafed0ad422088c",
-    hub=Layout(
+    hub=FileSet(
         (
             (
                 "mnist/train-00000-of-00001.parquet",

@@ -14,9 +14,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadData, MissingData
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
+from expunge.suites.downloads import fetch, listing
 from expunge.suites.formats import parquet_columns, picture, stacked
-from expunge.suites.hub import fetch, listing
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 CHANNELS = (1, 3, 4)

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.suites.examples import Data, Examples, flat_features
+from expunge.suites.data import Data, Examples, flat_features
 from expunge.suites.forget_sets import influential, memorised, neighbours, random_examples, subclass, whole_class
 from expunge.suites.formats import Raw
 from expunge.suites.suite import ForgetSet, ForgetSets, Unmade

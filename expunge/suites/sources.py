@@ -13,14 +13,14 @@ import numpy as np
 
 from expunge.errors import BadData, HubError, MissingData
 from expunge.store import user_store
+from expunge.suites.downloads import fetch, inside, require_hash
 from expunge.suites.formats import Raw, idx_sha256, read_idx
-from expunge.suites.hub import fetch, inside, require_hash
 
 VARIABLE = "EXPUNGE_DATA"
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileSet:
     """Files that together hold a data set, and the function that reads them in this order.
 
     Each file has its path and its published hash as ``algorithm:digest``, or "" where none is known.
@@ -30,7 +30,7 @@ class Layout:
     read: Callable[[Sequence[Path]], Raw]
 
 
-IDX = Layout(  # the files of MNIST and of data sets in its place; their hash is that of what is decoded
+IDX = FileSet(  # the files of MNIST and of data sets in its place; their hash is that of what is decoded
     (
         ("train-images-idx3-ubyte.gz", ""),
         ("train-labels-idx1-ubyte.gz", ""),
@@ -49,10 +49,10 @@ class Source:
     sizes: tuple[int, int]  # train and test examples
     shape: tuple[int, int, int]  # channels, height, width
     classes: int
-    layouts: tuple[Layout, ...]  # local ones, the preferred first
+    layouts: tuple[FileSet, ...]  # local ones, the preferred first
     repo: str  # at the hub
     revision: str
-    hub: Layout
+    hub: FileSet
     advice: str  # what to put into the folder
     folders: tuple[str, ...] = ()  # where the system may have it
     idx: tuple[str, ...] = ()  # SHA-256 of the four arrays as idx files, where known: then no file needs a hash
@@ -99,7 +99,7 @@ def folders_of(name: str, system: Sequence[str] = ()) -> list[Path]:
     return [*([own / name, own] if own else []), *map(Path, system)]
 
 
-def _find(source: Source) -> tuple[Layout, list[Path]] | None:
+def _find(source: Source) -> tuple[FileSet, list[Path]] | None:
     """The first layout that is complete in a folder; a folder that has a part of one, and none whole, is refused."""
     partial = ""
     for folder in folders_of(source.name, source.folders):
@@ -123,7 +123,7 @@ def _locate(folder: Path, name: str) -> Path | None:
     return next((file for choice in choices if (file := folder / inside(choice, str(folder))).is_file()), None)
 
 
-def _decoded(source: Source, layout: Layout, files: list[Path]) -> Raw:
+def _decoded(source: Source, layout: FileSet, files: list[Path]) -> Raw:
     if not source.idx:
         for file, (_, digest) in zip(files, layout.files, strict=True):
             if digest:

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from expunge import store
 from expunge.errors import BadSetting, UnknownName, suggestion
-from expunge.suites.examples import Data, Examples
-from expunge.suites.loading import source_of
+from expunge.fingerprint import source_of
+from expunge.records import SplitName
+from expunge.suites.data import Data, Examples
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
+from expunge.suites.request import Request
+from expunge.suites.target import CLASSIFICATION, Target
 
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
 
@@ -71,6 +74,7 @@ class Split:
     classes: int
     recipe: Recipe
     network: Callable[[], nn.Module]
+    target: Target = CLASSIFICATION
     extra: Any = None
 
     @property
@@ -177,6 +181,11 @@ class Suite:
         self.__dict__.update(cloudpickle.loads(packed) if isinstance(packed, bytes) else state)
 
     @property
+    def target(self) -> Target:
+        """What is predicted, and how it is judged."""
+        return self.data.target
+
+    @property
     def address(self) -> str:
         """What :func:`load_suite` finds it by."""
         return self.place or self.name
@@ -211,7 +220,7 @@ class Suite:
         if self.recipe.prune:
             prunable(network)
         for part in (self.data.train, self.data.test):
-            self._check_output(network.eval(), part.x[:2])
+            self._check_output(network.eval(), part.take(np.arange(min(2, len(part)))))
 
     def _new_network(self) -> nn.Module:
         try:
@@ -227,8 +236,8 @@ class Suite:
             )
         return network
 
-    def _check_output(self, network: nn.Module, x: Tensor) -> None:
-        expected = (len(x), self.data.classes)
+    def _check_output(self, network: nn.Module, examples: Examples) -> None:
+        x, expected = examples.x, self.target.output_shape(examples.y, self.data.classes)
         try:
             with torch.no_grad():
                 logits = network(x)
@@ -239,7 +248,7 @@ class Suite:
         if found != expected:
             raise BadSetting(
                 f"suite {self.name!r}: expected the network to turn an input of {tuple(x.shape)} into logits of "
-                f"{expected}, (batch, classes), got {found}"
+                f"{expected}, (batch, ..., classes), got {found}"
             )
 
     @cached_property
@@ -252,6 +261,8 @@ class Suite:
         shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
         recipe = {**self.recipe.facts, "chunk": self.chunk}
         facts = [self.name, self.version, self.data.sha256, self.architecture or repr(network), shapes, recipe]
+        if self.target != CLASSIFICATION:  # of which a suite of before did not speak
+            facts.append(self.target.name)
         if self.place:
             facts.append(source_of(self.network))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -263,15 +274,36 @@ class Suite:
             raise BadSetting(f"forget set {forget.name!r} does not fit the {train} training examples of {self.name!r}")
         return np.setdiff1d(np.arange(train), forget.indices)
 
-    def columns(self, forget: ForgetSet) -> dict[str, Int[ndarray, " examples"]]:
+    def columns(self, forget: ForgetSet) -> dict[SplitName, Int[ndarray, " columns"]]:
         """Columns of the margins that belong to each split: forget, retain, test."""
         train, total = self.data.sizes[0], self.data.examples
-        return {"forget": forget.indices, "retain": self.retain(forget), "test": np.arange(train, total)}
+        parts: dict[SplitName, ndarray] = {
+            "forget": forget.indices,
+            "retain": self.retain(forget),
+            "test": np.arange(train, total),
+        }
+        return {split: self.columns_of(examples) for split, examples in parts.items()}
 
-    def split(self, forget: ForgetSet) -> Split:
-        """The view of the data that an unlearning method gets."""
-        keep, train = self.retain(forget), self.data.train
-        return Split(train.take(keep), train.take(forget.indices), self.data.classes, self.recipe, self.network)
+    def columns_of(self, examples: Int[ndarray, " examples"]) -> Int[ndarray, " columns"]:
+        """Columns of the margins of these examples, numbered train then test, rising."""
+        return np.flatnonzero(np.isin(self.data.owners, examples))
+
+    def request(self, forget: ForgetSet, owner: str = "") -> Request:
+        """The honest request to remove a forget set: its examples as they lie in the training data."""
+        self.retain(forget)  # refuses one that does not fit
+        return Request(self.data.train.take(forget.indices), forget.indices, owner)
+
+    def split(self, forget: "ForgetSet | Request") -> Split:
+        """The view of the data that an unlearning method gets: of a forget set, or of any request.
+
+        What is forgotten are the examples that a request holds, what is kept all but those at the indices it claims:
+        of an honest request that is one and the same.
+        """
+        request = forget if isinstance(forget, Request) else self.request(forget)
+        keep = np.setdiff1d(np.arange(self.data.sizes[0]), request.indices)
+        return Split(
+            self.data.train.take(keep), request.examples, self.data.classes, self.recipe, self.network, self.target
+        )
 
 
 def with_derived(suite: Suite) -> Suite:

@@ -2,12 +2,12 @@
 
 from functools import lru_cache, partial
 
-from expunge.suites.examples import Data, Examples
+from expunge.suites.data import Data, Examples
 from expunge.suites.formats import read_parquet, read_svhn
 from expunge.suites.networks import small_vgg
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.sources import Layout, Source, read_source
+from expunge.suites.sources import FileSet, Source, read_source
 from expunge.suites.suite import ForgetSets, Suite, with_derived
 
 SOURCE = Source(
@@ -16,7 +16,7 @@ SOURCE = Source(
     shape=(3, 32, 32),
     classes=10,
     layouts=(
-        Layout(
+        FileSet(
             (
                 ("train_32x32.mat", "sha256:435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
                 ("test_32x32.mat", "sha256:cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
@@ -26,7 +26,7 @@ SOURCE = Source(
     ),
     repo="ufldl-stanford/svhn",
     revision="f9e1717d73324ebbc1ece84267ccd80d0aca0690",
-    hub=Layout(
+    hub=FileSet(
         (
             ("cropped_digits/train-00000-of-00001.parquet", ""),
             ("cropped_digits/test-00000-of-00001.parquet", ""),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from expunge.suites.examples import Data, Examples, flat_features
+from expunge.suites.data import Data, Examples, flat_features
 from expunge.suites.forget_sets import neighbours, subclass
 from expunge.suites.networks import logistic, mlp
 from expunge.suites.pictures import derived_forget_sets, random_sets

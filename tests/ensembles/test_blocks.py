@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from expunge.ensembles import blocks as module
-from expunge.ensembles.blocks import blocks, release, spans, stacked
+from expunge.ensembles.mapped_arrays import blocks, release, spans, stacked
 from expunge.errors import StoreError
 
 

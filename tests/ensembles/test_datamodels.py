@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from expunge.ensembles import Plan, read_measured, read_subsets
+from expunge.ensembles import Plan, read_margins, read_subsets
 from expunge.ensembles.datamodels import ESTIMATORS, difference, ridge, soft_threshold
 from expunge.suites import Suite
 
@@ -67,7 +67,7 @@ def test_margins_in_many_blocks_give_the_same(name: str, monkeypatch: pytest.Mon
 def test_what_is_predicted_of_a_lost_class_correlates_with_what_happens(name: str, suite: Suite) -> None:
     forget = suite.forget_sets["class-3"]
     before, after = (
-        read_measured(plan, 100, 100).margins.mean(axis=0)
+        read_margins(plan, 100, 100).values.mean(axis=0)
         for plan in (Plan(suite, "pretrained"), Plan(suite, "oracle", forget))
     )
     test = suite.columns(forget)["test"]

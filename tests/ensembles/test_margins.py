@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.ensembles import check_margins, margins
+from expunge.ensembles import check_margins
 from expunge.errors import BadMargins
+from expunge.suites.target import log_odds as margins
 
 
 def test_a_margin_is_the_logit_of_the_probability() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Plan, build, pretrain
-from expunge.ensembles.build import train_models
+from expunge.ensembles.whole_models import train_whole
 from expunge.ensembles.ensemble import Kind
 from expunge.ensembles.prune import (
     flow_masks,
@@ -21,10 +21,11 @@ from expunge.ensembles.prune import (
     train_sparse,
 )
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Descent, cross_entropy, train
+from expunge.ensembles.train import Descent, train
 from expunge.errors import BadSetting
 from expunge.suites import Examples, Recipe, Suite
 from expunge.suites.pruning import Pruning, prunable
+from expunge.suites.target import cross_entropy
 from tests.ensembles.plain import NormedAttention, convolutional, ensemble_of, mixed, random_examples
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.1, weight_decay=5e-2)
@@ -213,7 +214,7 @@ def test_every_copy_keeps_the_masks_and_lets_no_gradient_through(
 ) -> None:
     ensemble = way(halved(fresh()))
     require_kept(ensemble)
-    cross_entropy(ensemble(data.x), data.y.expand(len(ensemble), -1)).sum().backward()
+    cross_entropy(ensemble(data.x), data.y.expand(len(ensemble), *y.shape)).sum().backward()
     for name, mask in ensemble.masks.items():
         gradient = ensemble.network.get_parameter(name).grad
         assert gradient is not None

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from expunge.ensembles import Plan, read_measured
-from expunge.ensembles.layouts import Publication, write_easydub
-from expunge.ensembles.layouts.files import read_indices, read_stack
-from expunge.ensembles.published import Ported, export_easydub, find_publication, import_published, open_layout
+from expunge.ensembles import Plan, read_margins
+from expunge.ensembles.published import Publication, write_easydub
+from expunge.ensembles.published.files import read_indices, read_stack
+from expunge.ensembles.published.porting import Ported, export_easydub, find_publication, import_published, open_layout
 from expunge.errors import BadMargins, BadSetting, StoreError, UnknownName
 from expunge.metrics.klom import klom
 from expunge.store import at_store, user_store
@@ -42,7 +42,7 @@ def stored(publication: Publication, number: int, models: int = MODELS) -> ndarr
         if number
         else Plan(publication.suite, "pretrained")
     )
-    return read_measured(kind, 0, models).margins
+    return read_margins(kind, 0, models).values
 
 
 def test_easydub_is_read_into_the_columns_of_the_suite(publication, margins, folder) -> None:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from expunge.ensembles.augment import PAD, cropped, flipped
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import cross_entropy, measure, train
+from expunge.ensembles.train import measure, train
 from expunge.errors import BadSetting
 from expunge.suites import Data, Examples, Recipe
+from expunge.suites.target import cross_entropy
 from tests.ensembles.plain import (
     NormedAttention,
     batches_of,

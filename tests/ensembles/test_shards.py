@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.ensembles import Ensemble, Plan, build, margins
+from expunge.ensembles import Ensemble, Plan, build
+from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.shards import checkpoint, places, stage_recipe
 from expunge.ensembles.train import train
-from expunge.ensembles.weights import read_weights
 from expunge.suites import Data, Suite
+from expunge.suites.target import log_odds as margins
 
 SETTINGS = (("shards", 3), ("slices", 2))
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from numpy import ndarray
 
-from expunge.ensembles import Plan, read_measured
-from expunge.ensembles.layouts import Publication
-from expunge.ensembles.published import Ported
-from expunge.ensembles.sharing import fetch, push
+from expunge.ensembles import Plan, read_margins
+from expunge.ensembles.published import Publication
+from expunge.ensembles.published.porting import Ported
+from expunge.ensembles.published.sharing import fetch, push
 from expunge.errors import BadSetting, HubError, StoreError
 from expunge.store import MANIFEST, at_store, user_store
 from tests.hub_server import Fault, HubServer
@@ -50,7 +50,7 @@ def get(publication: Publication, hub: HubServer, sets: list[str] | None = None,
 def stored(publication: Publication, number: int) -> ndarray:
     suite = publication.suite
     plan = Plan(suite, "oracle", publication.forget(number)) if number else Plan(suite, "pretrained")
-    return read_measured(plan, 0, 8).margins
+    return read_margins(plan, 0, 8).values
 
 
 def nothing_is_stored() -> bool:

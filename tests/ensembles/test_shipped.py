@@ -7,8 +7,8 @@ import numpy as np
 from numpy import ndarray
 
 from expunge.engine import one_thread
-from expunge.ensembles import Plan, read_measured
-from expunge.ensembles.build import train_models
+from expunge.ensembles import Plan, read_margins
+from expunge.ensembles.whole_models import train_whole
 from expunge.ensembles.train import measure
 from expunge.metrics.exchangeable import exchangeable
 from expunge.suites import ForgetSet, Suite
@@ -23,14 +23,14 @@ def margins_of(suite: Suite) -> ndarray:
 
 
 def test_new_models_are_exchangeable_with_the_shipped_and_half_trained_ones_are_not(suite: Suite) -> None:
-    shipped = np.array(read_measured(Plan(suite, "pretrained"), 0, 200).margins)
+    shipped = np.array(read_margins(Plan(suite, "pretrained"), 0, 200).values)
     half = replace(suite, recipe=replace(suite.recipe, epochs=suite.recipe.epochs // 2))
     assert exchangeable(margins_of(suite), shipped) > 0.01
     assert exchangeable(margins_of(half), shipped) <= 0.01
 
 
 def test_oracles_and_pretrained_are_told_apart_on_the_forget_examples(suite: Suite, forget: ForgetSet) -> None:
-    pretrained = np.array(read_measured(Plan(suite, "pretrained"), 0, 100).margins)
-    oracles = np.array(read_measured(Plan(suite, "oracle", forget), 0, 100).margins)
+    pretrained = np.array(read_margins(Plan(suite, "pretrained"), 0, 100).values)
+    oracles = np.array(read_margins(Plan(suite, "oracle", forget), 0, 100).values)
     assert exchangeable(pretrained[:, forget.indices], oracles[:, forget.indices]) <= 0.01
     assert exchangeable(pretrained[:50], pretrained[50:]) > 0.01

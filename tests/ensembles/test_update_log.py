@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin, Plan, build
 from expunge.ensembles.plan import new_networks
+from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
-from expunge.ensembles.train import Descent, cross_entropy, train
+from expunge.ensembles.train import Descent, train
 from expunge.ensembles.update_log import UpdateLog
-from expunge.ensembles.weights import read_weights
 from expunge.suites import ForgetSet, Recipe, Suite
+from expunge.suites.target import cross_entropy
 from tests.ensembles.plain import convolutional, ensemble_of, random_examples
 
 BATCHES = [[0, 1], [2, 3], [4, 5], [6, 7], [1, 4], [3, 6]]

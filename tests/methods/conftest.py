@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expunge.bench.rebuild import rebuild
 from expunge.ensembles import Ensemble
 from expunge.methods import METHODS
-from expunge.metrics.rebuild import rebuild
 from expunge.store import at_store
 from expunge.suites import Data, ForgetSet, Suite
 

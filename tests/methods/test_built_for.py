@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+from expunge.bench.rebuild import rebuild
+from expunge.bench.run import bench, plan_tasks
 from expunge.ensembles import Ensemble, Plan, build_all
+from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.shards import checkpoint, places, stage_recipe
 from expunge.ensembles.train import train
-from expunge.ensembles.weights import read_weights
 from expunge.errors import BadSetting, StoreError
 from expunge.methods import METHODS, Step, run_method
-from expunge.methods.amnesiac import Amnesiac
-from expunge.methods.recipes import Used
-from expunge.methods.sisa import Sisa, clean_slices
 from expunge.methods.task import Task
-from expunge.metrics.bench import bench, plan_tasks
-from expunge.metrics.rebuild import rebuild
+from expunge.methods.tuned import Used
+from expunge.methods.zoo.amnesiac import Amnesiac
+from expunge.methods.zoo.sisa import Sisa, clean_slices
 from expunge.store import at_store
 from expunge.suites import ForgetSet, Suite
 from tests.methods.conftest import BUILT_FOR
@@ -163,7 +163,7 @@ def test_what_is_built_is_what_a_bench_takes(built: Suite, tmp_path: Path, monke
     def tuned(suite: Suite, methods: list[str], settings: object, recipe: str) -> dict[str, Used]:
         return {name: Used({"shards": 2, "slices": 1} if recipe == "tuned" else {}, recipe) for name in methods}
 
-    monkeypatch.setattr("expunge.metrics.rebuild.recipes_for", tuned)
+    monkeypatch.setattr("expunge.bench.rebuild.settings_for", tuned)
     with at_store(tmp_path):
         rebuild(built, methods=["sisa"], models=3)
         assert (tmp_path / built.digest / "sharded" / "shards-2" / "slices-1" / "manifest.json").exists()

@@ -12,8 +12,8 @@ from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, run_method
-from expunge.methods.cfw import class_weights
-from expunge.methods.fcs import ContrastiveRounds, fcs
+from expunge.methods.zoo.cfw import class_weights
+from expunge.methods.zoo.fcs import ContrastiveRounds, fcs
 from expunge.suites import Examples, Split, Suite
 from expunge.suites.recipe import Recipe
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
@@ -80,7 +80,7 @@ def test_a_forget_set_of_more_batches_than_are_kept_is_contrasted_whole(monkeypa
     def count(student: Ensemble, optimizer: object, loss: object, batches: Iterable[Any]) -> None:
         seen.append([len(batch[0][0][0]) if isinstance(batch[0], tuple) else len(batch[0][0]) for batch in batches])
 
-    monkeypatch.setattr(sys.modules["expunge.methods.fcs"], "walk", count)
+    monkeypatch.setattr(sys.modules["expunge.methods.zoo.fcs"], "walk", count)
     data = random_examples(70, torch.float32)
     retain, forget = Examples(data.x[:20], data.y[:20]), Examples(data.x[20:], data.y[20:])
     split = Split(retain, forget, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional)

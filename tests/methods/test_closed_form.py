@@ -10,16 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin, Plan, pretrain
-from expunge.ensembles.build import first_weights
+from expunge.ensembles.whole_models import first_weights
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
-from expunge.methods._curvature import gauss_newton
-from expunge.methods._inverse import conjugate_gradients
-from expunge.methods._per_sample import flat_weights
-from expunge.methods.first_order import FirstOrder, first_order
-from expunge.methods.influence import Influence, influence, rank_one, reweighting
-from expunge.methods.second_order import SecondOrder, second_order
+from expunge.methods.parts.curvature import gauss_newton
+from expunge.methods.parts.inverse import conjugate_gradients
+from expunge.methods.parts.per_sample import flat_weights
+from expunge.methods.zoo.first_order import FirstOrder, first_order
+from expunge.methods.zoo.influence import Influence, influence, rank_one, reweighting
+from expunge.methods.zoo.second_order import SecondOrder, second_order
 from expunge.suites import Examples, Recipe, Split, Suite
 from tests.ensembles.plain import convolutional, ensemble_of, random_examples
 
@@ -126,7 +126,7 @@ def test_woodbury_gives_the_same_a_few_models_at_a_time(monkeypatch: pytest.Monk
     ensemble = ensemble_of([convolutional().double() for _ in range(MODELS)])
     results = []
     for room in (2**28, 1):
-        monkeypatch.setattr("expunge.methods.influence.ROOM", room)
+        monkeypatch.setattr("expunge.methods.zoo.influence.ROOM", room)
         (step,) = influence(ensemble, split, Influence(curvature_examples=8), Generators(range(MODELS)))
         results.append(flat_weights(step))
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-12)

@@ -11,9 +11,9 @@ from torch.func import functional_call
 from expunge.ensembles.ensemble import Meter
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods._curvature import gauss_newton, gradient_sum, hessian, mean_product
-from expunge.methods._inverse import conjugate_gradients, lissa, woodbury
-from expunge.methods._per_sample import flat_weights, per_sample_gradients
+from expunge.methods.parts.curvature import gauss_newton, gradient_sum, hessian, mean_product
+from expunge.methods.parts.inverse import conjugate_gradients, lissa, woodbury
+from expunge.methods.parts.per_sample import flat_weights, per_sample_gradients
 from expunge.suites import Examples
 from expunge.suites.networks import Residual
 from tests.ensembles.plain import NormedAttention, convolutional, mixed, random_examples, trained

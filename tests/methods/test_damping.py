@@ -14,12 +14,12 @@ from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed, StoreError
 from expunge.methods import METHODS, configure, task
-from expunge.methods._per_sample import flat_weights, in_parts
-from expunge.methods.assd import percentile
-from expunge.methods.fisher_forgetting import fisher, official, whole_classes
-from expunge.methods.neg_merge import consensus
-from expunge.methods.rum import Rum, refined
+from expunge.methods.parts.per_sample import flat_weights, in_parts
 from expunge.methods.task import Task
+from expunge.methods.zoo.assd import percentile
+from expunge.methods.zoo.fisher_forgetting import fisher, official, whole_classes
+from expunge.methods.zoo.neg_merge import consensus
+from expunge.methods.zoo.rum import Rum, refined
 from expunge.suites import Examples, ForgetSet, Split, Suite
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.equations.damping import SPLIT_3, THREE

@@ -7,7 +7,7 @@ import torch
 
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
-from expunge.methods.random_labels import wrong_labels
+from expunge.methods.zoo.random_labels import wrong_labels
 from expunge.suites import Examples
 from tests.methods.equations import (
     challenge,

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from expunge.ensembles import Ensemble, Plan, pretrain
-from expunge.ensembles.build import train_models
+from expunge.ensembles.whole_models import train_whole
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
-from expunge.methods._last_layers import last_layers
-from expunge.methods.eu_k import EuK, train_anew
+from expunge.methods.parts.last_layers import last_layers
+from expunge.methods.zoo.eu_k import EuK, train_anew
 from expunge.suites import Split, Suite
 from expunge.suites.networks import lenet, logistic
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble, layers
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS, _twice
-from expunge.methods._descend import PairedWalk
+from expunge.methods.parts.walks import PairedWalk
 from expunge.suites import ForgetSet, Suite
 from tests.methods.test_every_method import TRAINING, VOTES, has_epochs
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from expunge.bench.run import plan_tasks
 from expunge.ensembles import Ensemble
 from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
-from expunge.methods.mu_mis import sensitivity_gap
-from expunge.metrics.bench import plan_tasks
+from expunge.methods.zoo.mu_mis import sensitivity_gap
 from expunge.suites import Examples, Recipe, Split, load_suite
 from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples

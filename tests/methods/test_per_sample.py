@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.methods import _per_sample
-from expunge.methods._per_sample import flat_weights, mean_square, per_sample_gradients, with_weights
+from expunge.methods.parts.per_sample import flat_weights, mean_square, per_sample_gradients, with_weights
 from expunge.suites import Examples
 from tests.ensembles.plain import SHAPE, Attention, NormedAttention, convolutional, mixed, random_examples, trained
 

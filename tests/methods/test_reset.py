@@ -8,8 +8,8 @@ from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
-from expunge.methods._layers import convolutions, last_linear, linears
-from expunge.methods._reset import fresh, reset_by_seeds, reset_layers
+from expunge.methods.parts.layers import convolutions, last_linear, linears
+from expunge.methods.parts.reset import fresh, reset_by_seeds, reset_layers
 from expunge.suites.networks import resnet18_large
 from tests.ensembles.plain import NormedAttention
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from expunge.ensembles import Ensemble, Plan, read_measured
+from expunge.bench.run import bench, plan_tasks
+from expunge.ensembles import Ensemble, Plan, read_margins
 from expunge.ensembles.device import resident_split
-from expunge.ensembles.margins import margins
 from expunge.errors import BadSetting, StoreError
 from expunge.methods import METHODS, configure, run_method, unlearn
-from expunge.methods._examples import joined
-from expunge.methods._matching import ByExample
-from expunge.methods.oracle_matching import OracleMatching, held_out_margins
+from expunge.methods.parts.examples import joined
+from expunge.methods.parts.matching import ByExample
 from expunge.methods.task import Task, unlearn_chunk
-from expunge.metrics.bench import bench, plan_tasks
+from expunge.methods.zoo.oracle_matching import OracleMatching, held_out_margins
 from expunge.suites import Examples, ForgetSet, Split, Suite
 from expunge.suites.recipe import Recipe
+from expunge.suites.target import log_odds as margins
 from tests.ensembles.test_device import (
     CLASSES,
     EXAMPLES,
@@ -56,7 +56,7 @@ def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]
 
 
 def test_oracles_to_match_are_never_those_of_the_reference(suite: Suite, forget: ForgetSet) -> None:
-    oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
+    oracles = read_margins(Plan(suite, "oracle", forget), 0, 200).values
     found = held_out_margins(suite, forget, range(200), OracleMatching())
     wanted = oracles[100 + np.arange(200) % 100][:, forget.indices]
     np.testing.assert_array_equal(found.forget.numpy(), wanted)
@@ -151,7 +151,7 @@ def test_a_prediction_has_margins_no_accuracy_and_no_cost(suite: Suite, forget: 
     assert outcome.artefact
     assert "correct" not in outcome.artefact
     assert outcome.artefact.meta["costs"] == [0.0]
-    before = read_measured(Plan(suite, "pretrained"), 100, 3).margins
+    before = read_margins(Plan(suite, "pretrained"), 100, 3).values
     moved = outcome.artefact.array("margins")[0] - before
     np.testing.assert_allclose(moved, moved[:1].repeat(3, axis=0), atol=1e-4)  # the same for all models
     assert moved[0, forget.indices].mean() < -0.05

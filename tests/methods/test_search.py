@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from expunge.methods import METHODS
-from expunge.methods.search import Between
+from expunge.methods.spaces import Between
 
 SEARCHED = [(name, key) for name, method in METHODS.items() for key in method.search]
 

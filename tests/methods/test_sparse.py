@@ -12,13 +12,13 @@ from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, Method, configure, find_method, run_method
-from expunge.methods._layers import weighted
-from expunge.methods._masked import cut_weights
-from expunge.methods._per_sample import in_parts, per_sample_gradients
 from expunge.methods.method import NoSettings
-from expunge.methods.random_labels_proximal import shrink_change
-from expunge.methods.rum import _unlearned
-from expunge.methods.salun import salient_weights
+from expunge.methods.parts.layers import weighted
+from expunge.methods.parts.masks import cut_weights
+from expunge.methods.parts.per_sample import in_parts, per_sample_gradients
+from expunge.methods.zoo.random_labels_proximal import shrink_change
+from expunge.methods.zoo.rum import _unlearned
+from expunge.methods.zoo.salun import salient_weights
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
 from tests.methods.test_every_method import TRAINING, VOTES, has_epochs

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Descent
 from expunge.methods import METHODS
-from expunge.methods._curvature import weight_decay
-from expunge.methods._descend import training_loss
-from expunge.methods.boundary_shrink import BoundaryShrink, nearest_others
-from expunge.methods.msg import _gradients
-from expunge.methods.salun import salient_weights
-from expunge.methods.unsir import Unsir, error_maximising
+from expunge.methods.parts.curvature import weight_decay
+from expunge.methods.parts.walks import training_loss
+from expunge.methods.zoo.boundary_shrink import BoundaryShrink, nearest_others
+from expunge.methods.zoo.msg import _gradients
+from expunge.methods.zoo.salun import salient_weights
+from expunge.methods.zoo.unsir import Unsir, error_maximising
 from expunge.suites import Examples, Recipe, Split
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.test_settings import ALONE

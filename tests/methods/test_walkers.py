@@ -12,12 +12,12 @@ from torch.nn.utils import parameters_to_vector
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
-from expunge.methods._descend import PairedWalk, paired, training_loss
-from expunge.methods._norms import l1_norm, l2_norm
-from expunge.methods.mu_mis import sensitivity_gap
-from expunge.methods.random_labels_proximal import shrink_change
-from expunge.methods.salun import salient_weights
-from expunge.methods.uam import perturbed
+from expunge.methods.parts.norms import l1_norm, l2_norm
+from expunge.methods.parts.walks import PairedWalk, paired, training_loss
+from expunge.methods.zoo.mu_mis import sensitivity_gap
+from expunge.methods.zoo.random_labels_proximal import shrink_change
+from expunge.methods.zoo.salun import salient_weights
+from expunge.methods.zoo.uam import perturbed
 from expunge.suites import Split, Suite
 from tests.methods.equations import teachers
 from tests.methods.equations.toy import SIX, require_steps, run_toy

@@ -6,17 +6,17 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from expunge.metrics.classic_scores import ACCURACIES, AVERAGED, PLACES, classic_scores, per_model, truth_of
 from numpy import ndarray
 from scipy.stats import binom, ttest_ind
 from sklearn.svm import SVC
 
 import expunge as xp
-from expunge.ensembles import Measured, Plan, read_measured
+from expunge.bench.score import held_out
+from expunge.ensembles import EnsembleMargins, Plan, read_margins
 from expunge.metrics.average_gap import average_gap
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.classic import ra, ta, ua
-from expunge.metrics.classic_scores import ACCURACIES, AVERAGED, PLACES, classic_scores, per_model, truth_of
-from expunge.metrics.evaluate import held_out
 from expunge.metrics.mia_efficacy import mia_efficacy, mia_efficacy_published
 from expunge.metrics.modified_entropy import modified_entropy, modified_entropy_published
 from expunge.metrics.over_models import distance, gap, mean_over_models, share_of_models
@@ -108,7 +108,7 @@ def test_the_published_attack_is_left_out_where_test_examples_are_too_many(
     most: int, there: bool, suite: Suite, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("expunge.metrics.classic_scores.MOST_PUBLISHED", most)
-    found = per_model(suite, forget, read_measured(Plan(suite, "oracle", forget), 0, 2))
+    found = per_model(suite, forget, read_margins(Plan(suite, "oracle", forget), 0, 2))
     assert ("mia-efficacy-published" in found) == there
     assert "mia-efficacy" in found
 
@@ -229,8 +229,8 @@ def test_intervals_cover_in_five_thousand_runs(name: str, case: str, models: int
 
 @pytest.fixture(scope="module")
 def scored(suite: Suite, forget: ForgetSet) -> list[Score]:
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, 10)
-    pretrained = read_measured(Plan(suite, "pretrained"), 0, 10)
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, 10)
+    pretrained = read_margins(Plan(suite, "pretrained"), 0, 10)
     row = Row(suite, forget, "identity", pretrained)
     return classic_scores(row, truth_of(held_out(row), oracle))
 
@@ -259,7 +259,7 @@ def test_beside_what_is_made_of_gaps_stands_what_held_out_oracles_get(
     scored: list[Score], suite: Suite, forget: ForgetSet
 ) -> None:
     reference, others = (
-        per_model(suite, forget, read_measured(Plan(suite, "oracle", forget), n, 10)) for n in (0, 100)
+        per_model(suite, forget, read_margins(Plan(suite, "oracle", forget), n, 10)) for n in (0, 100)
     )
     found = {(score.metric, score.aggregate): score.oracle for score in scored}
     gaps = {name: float(np.mean(others[name]) - np.mean(reference[name])) for name in PLACES}
@@ -272,9 +272,9 @@ def test_beside_what_is_made_of_gaps_stands_what_held_out_oracles_get(
 
 
 def test_where_only_margins_are_known_no_accuracy_is_made_up(suite: Suite, forget: ForgetSet) -> None:
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, 10)
-    pretrained = read_measured(Plan(suite, "pretrained"), 0, 10)
-    bare = Measured(pretrained.margins, None, replace(pretrained.origin, kind="unlearned", forget_set=forget.key))
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, 10)
+    pretrained = read_margins(Plan(suite, "pretrained"), 0, 10)
+    bare = EnsembleMargins(pretrained.margins, None, replace(pretrained.origin, kind="unlearned", forget_set=forget.key))
     metrics = {score.metric for score in xp.evaluate(bare, oracle) if score.method == "identity"}
     assert "mia-efficacy" in metrics
     assert not metrics & {"ua", "ra", "ta", "tow", "average-gap", "accuracy"}

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from expunge.ensembles import Plan, blocks, check_margins, read_measured
+from expunge.bench.external_margins import score_margins
+from expunge.bench.folder import write_arrays
+from expunge.ensembles import Plan, blocks, check_margins, read_margins
 from expunge.ensembles.margins import require_finite
 from expunge.errors import BadMargins
 from expunge.metrics import flagging, statistic
+from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import estimate, estimate_by_dealing, paired_difference
-from expunge.metrics.copies import copies
 from expunge.metrics.distinguishable import distinguishable, distinguishable_share
 from expunge.metrics.exchangeable import exchangeable
 from expunge.metrics.flagging import flag_rule
 from expunge.metrics.klom import klom
+from expunge.metrics.oracle_copies import copies
 from expunge.metrics.outliers import outliers_of_parts
-from expunge.metrics.output import write_arrays
-from expunge.metrics.own_margins import score_margins
-from expunge.metrics.statistic import ByExample
 from expunge.suites import ForgetSet, Suite
 from tests.metrics.simulated import draw
 from tests.metrics.test_distinguishable import alarms, most_alarms
@@ -207,7 +207,7 @@ def test_all_models_with_bad_margins_are_named_wherever_they_are(
 def test_a_mapped_file_or_a_folder_scores_as_the_array_does(
     suite: Suite, forget: ForgetSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    margins = np.array(read_measured(Plan(suite, "pretrained"), 0, 12).margins) * np.float32(0.9)
+    margins = np.array(read_margins(Plan(suite, "pretrained"), 0, 12).values) * np.float32(0.9)
     expected = [(score.value, score.low, score.high) for score in score_margins(suite, forget.name, margins)]
     np.save(tmp_path / "all.npy", margins.astype(np.float64))
     (tmp_path / "each").mkdir()
@@ -237,7 +237,7 @@ from pathlib import Path
 from expunge.ensembles import blocks, check_margins
 from expunge.metrics import flagging, statistic
 from expunge.metrics.calibration import estimate_by_dealing
-from expunge.metrics.copies import copies
+from expunge.metrics.oracle_copies import copies
 from expunge.metrics.distinguishable import distinguishable
 from expunge.metrics.klom import klom
 from expunge.metrics.outliers import outliers

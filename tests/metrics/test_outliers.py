@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from expunge.ensembles import Plan, read_measured
+from expunge.bench.external_margins import score_margins
+from expunge.ensembles import Plan, read_margins
 from expunge.errors import BadMargins
 from expunge.metrics.klom import klom
 from expunge.metrics.outliers import outliers
-from expunge.metrics.own_margins import score_margins
 from expunge.suites import ForgetSet, Suite
 
 
 @pytest.fixture
 def masked(suite: Suite) -> ndarray:
     """Untouched models, one of which answers at random with margins of 100."""
-    margins = np.array(read_measured(Plan(suite, "pretrained"), 0, 100).margins)
+    margins = np.array(read_margins(Plan(suite, "pretrained"), 0, 100).values)
     margins[42] = 100 * np.random.default_rng(0).choice([-1, 1], size=margins.shape[1])
     return margins
 
@@ -35,24 +35,24 @@ def test_it_is_counted_as_an_outlier(masked: ndarray, oracle_margins: ndarray, f
 
 
 def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Suite) -> None:
-    pretrained = read_measured(Plan(suite, "pretrained"), 0, 200).margins
+    pretrained = read_margins(Plan(suite, "pretrained"), 0, 200).values
     for forget in suite.forget_sets.values():
-        oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
+        oracles = read_margins(Plan(suite, "oracle", forget), 0, 200).values
         for columns in suite.columns(forget).values():
             for margins in (oracles[:100], oracles[100:], pretrained[:100], pretrained[100:]):
                 assert not outliers(margins[:, columns], oracles[:100, columns]).any()
 
 
 def test_the_reference_oracles_are_no_method(suite: Suite, forget: ForgetSet) -> None:
-    oracle = read_measured(Plan(suite, "oracle", forget), 0, 100)
-    copied = np.array(read_measured(Plan(suite, "pretrained"), 0, 100).margins)
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, 100)
+    copied = np.array(read_margins(Plan(suite, "pretrained"), 0, 100).values)
     copied[:, forget.indices] = oracle.margins[:, forget.indices] + np.float32(1e-5)
     with pytest.raises(BadMargins, match="forget margins of a reference oracle"):
         score_margins(suite, forget.name, copied)
 
 
 def test_margins_beyond_all_measure_are_far_and_overflow_nowhere(suite: Suite, forget: ForgetSet) -> None:
-    huge = np.array(read_measured(Plan(suite, "pretrained"), 0, 10).margins, dtype=np.float64) * 1e200
+    huge = np.array(read_margins(Plan(suite, "pretrained"), 0, 10).values, dtype=np.float64) * 1e200
     scores = score_margins(suite, forget.name, huge)
     assert max(score.value or 0 for score in scores if score.method == "yours") > 10
 

@@ -9,13 +9,13 @@ import pytest
 
 from expunge.errors import BadSetting, UnknownName
 from expunge.methods import METHODS, recipes
-from expunge.methods.recipes import write_search
 from expunge.methods.references import REFERENCES, Reference
+from expunge.methods.tuned import write_search
 from expunge.records import Score
 from expunge.reports import cards
 from expunge.reports.cards import card, cite, methods_page
-from expunge.reports.results import SHIPPED, Result, read_results, summarise, write_results
-from expunge.reports.rows import Interval
+from expunge.reports.leaderboard.results import SHIPPED, Result, read_results, summarise, write_results
+from expunge.reports.summaries import Interval
 from expunge.suites import Suite
 from tests.methods.test_recipes import a_search
 from tests.test_records import a_score

@@ -9,7 +9,7 @@ from rich.console import Console
 from expunge.records import Score, read_scores, write_scores
 from expunge.reports import render_classic, report
 from expunge.reports.boards import boards
-from expunge.reports.classic import classic_table
+from expunge.reports.tables.classic import classic_table
 from tests.reports.synthetic import score, scores
 from tests.reports.test_page import read
 

@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 
-from expunge.reports.drawing import Axis, looks, png, spread
-from expunge.reports.evidence import Example, histograms
+from expunge.reports.page.drawing import Axis, looks, png, spread
+from expunge.reports.page.examples import Example, histograms
 
 
 def test_the_axis_goes_there_and_back() -> None:

@@ -6,20 +6,11 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import StoreError, UserError
-from expunge.methods.recipes import shipped
+from expunge.methods.tuned import shipped
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
-from expunge.reports.leaderboard import (
-    BEGIN,
-    END,
-    collect,
-    front_block,
-    read_page,
-    read_records,
-    results_page,
-    standings,
-    with_block,
-)
+from expunge.reports.leaderboard.pages import BEGIN, END, front_block, read_page, results_page, standings, with_block
+from expunge.reports.leaderboard.records import collect, read_records
 from tests.reports.synthetic import score, scores_of
 from tests.test_cli import refused, run
 

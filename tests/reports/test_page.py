@@ -11,7 +11,7 @@ import pytest
 from expunge.errors import StoreError, UserError
 from expunge.records import SPLITS, write_scores
 from expunge.reports import report
-from expunge.reports.page import inline_script
+from expunge.reports.page.html import inline_script
 from tests.reports.synthetic import score, scores, scores_of
 
 EVIL = "<script>alert(1)</script>"

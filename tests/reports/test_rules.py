@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from expunge.reports import reading
-from expunge.reports.rows import Interval, Row, rows
-from expunge.reports.rules import MARKS, RULES
+from expunge.reports.readings import MARKS, RULES
+from expunge.reports.summaries import Interval, Summary, summaries
 from tests.reports.synthetic import scores_of
 
 
-def row(method: str, forget: float, retain: float = 0.65, test: float = 0.66, **changes: object) -> Row:
+def row(method: str, forget: float, retain: float = 0.65, test: float = 0.66, **changes: object) -> Summary:
     """Intervals reach 5 % to either side."""
-    (made,) = rows(scores_of("random-12", method, {"forget": forget, "retain": retain, "test": test}, **changes))
+    (made,) = summaries(scores_of("random-12", method, {"forget": forget, "retain": retain, "test": test}, **changes))
     return made
 
 
@@ -79,7 +79,7 @@ def test_an_interval_without_ends_is_not_compared() -> None:
         replace(score, low=None, high=None)
         for score in scores_of("random-12", "x", {"forget": 0.65, "retain": 0.65, "test": 0.66})
     ]
-    (method,) = rows(records)
+    (method,) = summaries(records)
     assert reading(method, FLOOR, IDENTITY) == "cannot tell"
 
 
@@ -104,7 +104,7 @@ def test_examples_that_are_told_apart_from_the_oracles_keep_a_row_from_the_floor
     assert reading(apart, FLOOR, row("identity", 0.68)) == "does nothing"
 
 
-def strays(made: Row, share: float) -> Row:
+def strays(made: Summary, share: float) -> Summary:
     return replace(made, cells={**made.cells, ("outliers", "share", "test"): Interval(share, 0.0, 1.0)})
 
 

@@ -19,7 +19,7 @@ from expunge.suites.cifar10 import SOURCE as CIFAR10
 from expunge.suites.cifar10 import read_hub
 from expunge.suites.formats import Raw, idx_sha256
 from expunge.suites.mnist import SOURCE as MNIST
-from expunge.suites.sources import Layout, Source
+from expunge.suites.sources import FileSet, Source
 
 TRAIN, TEST = 10, 4
 
@@ -43,8 +43,8 @@ def small_cifar10(raw: Raw, folder: Path) -> Source:
     """CIFAR-10's record with the sizes of ``raw`` and the hashes of the batches in ``folder``."""
     names = [name for name, _ in CIFAR10.layouts[0].files]
     hashed = tuple((name, f"md5:{hashlib.md5((folder / name).read_bytes()).hexdigest()}") for name in names)
-    hub = Layout(tuple((name, "") for name, _ in CIFAR10.hub.files), partial(read_hub, batches=told_apart(raw)))
-    layouts = (Layout(hashed, CIFAR10.layouts[0].read),)
+    hub = FileSet(tuple((name, "") for name, _ in CIFAR10.hub.files), partial(read_hub, batches=told_apart(raw)))
+    layouts = (FileSet(hashed, CIFAR10.layouts[0].read),)
     return replace(CIFAR10, sizes=(TRAIN, TEST), layouts=layouts, hub=hub)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from expunge.ensembles import Plan, pretrain, read_measured, read_subsets
+from expunge.ensembles import Plan, pretrain, read_margins, read_subsets
 from expunge.ensembles.train import measure
 from expunge.metrics.klom import klom
 from expunge.suites import Data, Suite
@@ -49,7 +49,7 @@ def test_the_builders_give_the_shipped_forget_sets(suite: Suite) -> None:
 
 
 def test_the_pretrained_models_are_accurate(suite: Suite) -> None:
-    correct = read_measured(Plan(suite, "pretrained"), 0, 200).correct
+    correct = read_margins(Plan(suite, "pretrained"), 0, 200).correct
     assert correct is not None
     assert correct[:, 1437:].mean() >= 0.983
 
@@ -69,7 +69,7 @@ def test_subsets_are_halves_with_their_masks(suite: Suite) -> None:
 def test_shipped_weights_give_the_shipped_margins(suite: Suite) -> None:
     """To float32 on another processor; a mix-up of models would be off by whole units."""
     values, correct = measure(pretrain(suite, 5, first=95), suite.data)
-    shipped = read_measured(Plan(suite, "pretrained"), 95, 5)
+    shipped = read_margins(Plan(suite, "pretrained"), 95, 5)
     np.testing.assert_allclose(values, shipped.margins, atol=1e-3)
     assert shipped.correct is not None
     assert (correct.numpy() == shipped.correct).mean() > 0.999
@@ -79,8 +79,8 @@ def test_shipped_weights_give_the_shipped_margins(suite: Suite) -> None:
 def test_oracles_sit_at_the_floor_and_pretrained_do_not(name: str, suite: Suite) -> None:
     """P95 of KLoM at N = 100: two halves of the oracles, then pretrained against oracles."""
     forget = suite.forget_sets[name]
-    oracles = read_measured(Plan(suite, "oracle", forget), 0, 200).margins
-    pretrained = read_measured(Plan(suite, "pretrained"), 0, 100).margins
+    oracles = read_margins(Plan(suite, "oracle", forget), 0, 200).values
+    pretrained = read_margins(Plan(suite, "pretrained"), 0, 100).values
     floor, nothing = klom(oracles[100:], oracles[:100]), klom(pretrained, oracles[:100])
     for columns in suite.columns(forget).values():
         assert np.percentile(floor[columns], 95) < 1.0

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expunge.ensembles import Plan, build, pretrain, read_measured, retrain
+from expunge.ensembles import Plan, build, pretrain, read_margins, retrain
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, UserError
+from expunge.fingerprint import local_files, source_of
 from expunge.methods import unlearn
 from expunge.metrics.klom import klom
 from expunge.suites import SUITES, Suite, load_suite
-from expunge.suites.loading import load_function, local_files, source_of
+from expunge.user_files import load_function
 
 EXAMPLE = Path(__file__).parents[2] / "examples/own_suite.py"
 FLOWERS = f"{EXAMPLE}:flowers"
@@ -71,7 +72,7 @@ def test_the_example_is_built_unlearned_and_scored() -> None:
     forget = suite.forget_sets["long"]
     before, oracle = pretrain(suite, 4), retrain(suite, forget, 4)
     after = unlearn(before, forget, "fine-tune", suite=suite)
-    measured = read_measured(Plan(suite, "pretrained"), 0, 4)
+    measured = read_margins(Plan(suite, "pretrained"), 0, 4)
     assert measured.correct is not None
     assert measured.correct[:, 75:].mean() > 0.8  # real flowers are told apart
     margins = [np.asarray(measure(each, suite.data)[0]) for each in (after, oracle)]

@@ -211,7 +211,7 @@ def test_a_path_that_climbs_out_of_the_data_set_is_refused(hub: HubServer, monke
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "..\\a", "C:\\a", ""])
 def test_paths_that_lead_out_of_a_folder_are_refused(path: str) -> None:
-    from expunge.suites.hub import inside
+    from expunge.suites.downloads import inside
 
     with pytest.raises(BadData, match="leads out of its folder"):
         inside(path, "list")

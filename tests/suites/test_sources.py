@@ -15,7 +15,7 @@ from scipy.io import savemat
 from expunge.errors import BadData, MissingData, UserError
 from expunge.store import user_store
 from expunge.suites.formats import Raw, read_cifar_batches
-from expunge.suites.sources import Layout, Source, read_source
+from expunge.suites.sources import FileSet, Source, read_source
 from expunge.suites.svhn import SOURCE as SVHN
 from tests.hub_server import Fault, HubServer
 from tests.suites.sources import (
@@ -88,7 +88,7 @@ def test_python_batches_are_read_in_their_order(place: Path) -> None:
 
 def test_matlab_files_are_read_and_their_ten_is_zero(place: Path) -> None:
     raw = small_raw(3, 32)
-    layout = Layout(tuple((name, "") for name, _ in SVHN.layouts[0].files), SVHN.layouts[0].read)
+    layout = FileSet(tuple((name, "") for name, _ in SVHN.layouts[0].files), SVHN.layouts[0].read)
     for name, x, y in (("train", raw.train_x, raw.train_y), ("test", raw.test_x, raw.test_y)):
         content = {"X": x.transpose(2, 3, 1, 0), "y": np.where(y == 0, 10, y)[:, None]}
         savemat(place / f"{name}_32x32.mat", content, do_compression=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
-from expunge.methods._matching import ByExample
-from expunge.methods.amnesiac import Logged
-from expunge.methods.sisa import Sharded
+from expunge.methods.parts.matching import ByExample
+from expunge.methods.zoo.amnesiac import Logged
+from expunge.methods.zoo.sisa import Sharded
 from tests.methods.equations.toy import (
     FORGET,
     LR,

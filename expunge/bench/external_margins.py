@@ -1,0 +1,107 @@
+"""Scoring margins that were made elsewhere: for people who have margins and no wish to run their method here."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+
+from expunge.bench.folder import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.bench.score import floor_row, identity_row, reference_of, require_independent, score_row
+from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.mapped_arrays import release, stacked
+from expunge.ensembles.margins import check_margins
+from expunge.ensembles.plan import Plan
+from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
+from expunge.errors import BadMargins, BadSetting
+from expunge.methods import METHODS
+from expunge.metrics import Row, default_metrics
+from expunge.records import Score
+from expunge.suites import Suite
+
+
+def score_margins(
+    suite: Suite,
+    forget_set: str,
+    margins: Path | ndarray,
+    *,
+    name: str = "yours",
+    out: Path | None = None,
+    classic: bool = False,
+) -> list[Score]:
+    """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
+
+    ``margins`` is an array, a ``.npy``, or a folder with one ``.npy`` a model; files are mapped, not read, so they may
+    be larger than the memory. With ``out``, records and arrays are written there as a bench writes them.
+    ``classic`` adds MIA-efficacy, which takes some seconds.
+    """
+    started = time.perf_counter()
+    forget = suite.forget_sets[forget_set]
+    if name in METHODS:
+        raise BadSetting(f"--name {name!r} is a method of expunge; choose another name for your margins")
+    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins))
+    check_margins(values, suite.data.width, str(margins) if isinstance(margins, Path) else "margins")
+    models, half = len(values), suite.models // 2
+    if models > half:
+        raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
+    values = _as_float32(values)
+    origin = Origin(suite.address, suite.digest, "unlearned", forget.key, tuple(range(models)))
+    reference = reference_of(suite, forget, models, half)
+    yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
+    identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
+    require_independent(yours, reference.oracle)
+    metrics = default_metrics(classic=classic)
+    scored = {
+        row.method: (row, score_row([row], reference, metrics)) for row in (identity, floor_row(reference), yours)
+    }
+    scores = [score for _, each in scored.values() for score in each.scores]
+    if out:
+        folder = prepare(Path(out))
+        for row, each in scored.values():
+            arrays = {"margins": row.margins.values, "klom": each.arrays["klom"]}
+            write_arrays(arrays_file(folder, forget, row.method), arrays)
+        write_reference(folder, suite, forget, half)
+        write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)
+    return scores
+
+
+def load_margins(place: Path) -> ndarray:
+    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder in the order of their names."""
+    if place.is_dir():
+        files = sorted(place.glob("*.npy"))
+        if not files:
+            raise BadMargins(f"{place} holds no .npy; expected one for each model")
+        parts = [_load(file) for file in files]
+        shapes = {part.shape for part in parts}
+        if len(shapes) > 1 or parts[0].ndim != 1:
+            raise BadMargins(f"{place}: expected files of one shape (examples,), got {sorted(shapes)}")
+        rows = (row for part in parts for row in _rows(part[None]))
+        return stacked(rows, (len(parts), parts[0].size), np.result_type(*parts))
+    return _load(place)
+
+
+def _as_float32(values: ndarray) -> ndarray:
+    """Margins as all others are; KLoM clips at 100, so those beyond float32 need not be told apart."""
+    if values.dtype == np.float32:
+        return values
+    return stacked((row.clip(-1e30, 1e30) for row in _rows(values)), values.shape, np.dtype(np.float32))
+
+
+def _rows(values: ndarray) -> Iterator[ndarray]:
+    """Row after row; each is let go of before the next, where the array is a mapped file."""
+    for row in values:
+        yield row
+        release(values)
+
+
+def _load(file: Path) -> ndarray:
+    try:
+        array: ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise BadMargins(f"there is no file {file}; expected a .npy of margins") from None
+    except Exception as error:  # a damaged file makes numpy raise anything, and advise what must not be done
+        raise BadMargins(f"{file} is no .npy of numbers ({type(error).__name__})") from None
+    if not isinstance(array, ndarray):
+        raise BadMargins(f"{file} is an .npz; expected a .npy of margins")
+    return array

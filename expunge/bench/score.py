@@ -1,0 +1,200 @@
+"""The one scorer: a row beside its reference, every metric of the table that it can be read by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy import ndarray
+
+from expunge.engine import one_thread
+from expunge.ensembles.device import device_name
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.margins import check_margins
+from expunge.ensembles.plan import Plan
+from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
+from expunge.ensembles.train import measure
+from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles
+from expunge.metrics import METRICS, Reference, Row, default_metrics
+from expunge.metrics.calibration import Estimate
+from expunge.metrics.oracle_copies import ALIKE, copies, likeness
+from expunge.records import SPLITS, Score
+from expunge.suites import ForgetSet, Suite, find_suite
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRow:
+    """The records of a row's last epoch, those of all epochs, and what is kept of the last for each column."""
+
+    scores: list[Score]
+    curve: list[Score] = field(default_factory=list)
+    arrays: Mapping[str, ndarray] = field(default_factory=dict)
+
+
+def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]) -> ScoredRow:
+    """All numbers of one method on one forget set; ``epochs`` is its row after each epoch.
+
+    One whose models are the oracles in disguise fails.
+    """
+    last = epochs[-1]
+    try:
+        require_independent(last, reference.oracle)
+    except BadMargins as error:
+        return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
+    scores, curve, arrays = [], [], {}
+    for name in metrics:
+        metric = METRICS[name]
+        if metric.scores is None:
+            continue
+        for row in epochs if metric.every_epoch else [last]:
+            if not metric.can_read(row):
+                continue
+            found = metric.scores(row, reference)
+            curve += found.scores if metric.every_epoch else []
+            if row is last:
+                scores += found.scores
+                if metric.kept_as and found.columns is not None:
+                    arrays[metric.kept_as] = found.columns
+    return ScoredRow(scores, curve, arrays)
+
+
+def compare_rows(rows: Mapping[str, Row], reference: Reference, metrics: Sequence[str]) -> list[Score]:
+    """The numbers that say how the rows of a forget set stand to each other."""
+    compared = [compares for name in metrics if (compares := METRICS[name].compares) is not None]
+    return [score for compares in compared for score in compares(rows, reference)]
+
+
+def require_independent(row: Row, oracle: EnsembleMargins) -> None:
+    """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned."""
+    mine, theirs, numbers = row.margins.values, oracle.values, row.margins.origin.models
+    for split, columns in row.columns.items():
+        found = copies(mine, theirs, columns)
+        if found.any():
+            raise BadMargins(
+                f"model {numbers[int(np.argmax(found))]} has the {split} margins of a reference oracle; a method must "
+                "not be given the oracles that it is compared with"
+            )
+    some = np.linspace(0, mine.shape[1] - 1, min(mine.shape[1], 2000)).round().astype(int)
+    alike = likeness(mine[:, some], theirs[:, some]).max(axis=1)
+    if len(theirs) > 2 and alike.max() > ALIKE:
+        raise BadMargins(
+            f"model {numbers[int(alike.argmax())]} differs from the other models as one of the reference oracles does "
+            f"(r = {alike.max():.3f} over examples, 1 for a copy in disguise); a method must not be given the oracles "
+            "that it is compared with"
+        )
+
+
+def failed_scores(row: Row, reference: Reference, models: int, reason: str) -> list[Score]:
+    """The records of a row that failed: no numbers, and the reason."""
+    named = [
+        (name, aggregate) for name, metric in METRICS.items() if metric.every_split for aggregate in metric.aggregates
+    ]
+    nothing = Estimate(0.0, 0.0, 0.0)
+    return [
+        replace(
+            row.score(split, *name, nothing, reference, module=METRICS[name[0]].function.__module__),
+            value=None,
+            low=None,
+            high=None,
+            status="failed",
+            reason=reason,
+            models=models,
+        )
+        for split in SPLITS
+        for name in named
+    ]
+
+
+def reference_of(
+    suite: Suite, forget: ForgetSet, models: int, oracles: int, retraining_seconds: float | None = None
+) -> Reference:
+    """What rows of so many models are compared with: the first ``oracles``, and as many held-out ones as models."""
+    return Reference(
+        suite,
+        forget,
+        read_margins(Plan(suite, "oracle", forget), 0, oracles),
+        held_out(suite, forget, models, range(oracles)),
+        retraining_seconds,
+    )
+
+
+def held_out(suite: Suite, forget: ForgetSet, models: int, used: Sequence[int] = ()) -> EnsembleMargins:
+    """As many oracles as ``models`` that nothing is compared with: from the second half of the suite's."""
+    first = suite.models // 2
+    if first + models > suite.models or set(used) & set(range(first, first + models)):
+        raise BadSetting(
+            f"the floor needs {models} held-out oracles from number {first} on, which suite {suite.name!r} "
+            f"with {suite.models} oracles lacks or the reference already uses; give fewer models"
+        )
+    return read_margins(Plan(suite, "oracle", forget), first, models)
+
+
+def floor_row(reference: Reference, seed: int = 0) -> Row:
+    """The row ``oracle``: held-out oracles, what a perfect method gets."""
+    return Row(reference.suite, reference.forget, "oracle", reference.held_out, cost=1.0, seed=seed)
+
+
+def identity_row(
+    suite: Suite,
+    forget: ForgetSet,
+    pretrained: EnsembleMargins,
+    seed: int = 0,
+    weights: Callable[[], Ensemble] | None = None,
+) -> Row:
+    """The row ``identity``: the pretrained models, nothing done."""
+    return Row(suite, forget, "identity", pretrained, cost=0.0, seconds=0.0, seed=seed, weights=weights)
+
+
+def evaluate(
+    after: Ensemble | EnsembleMargins,
+    oracle: Ensemble | EnsembleMargins,
+    *,
+    suite: Suite | None = None,
+    forget: ForgetSet | None = None,
+    classic: bool = False,
+) -> list[Score]:
+    """Score ``after`` against ``oracle``, with the row ``oracle`` of held-out oracles, the floor, beside it.
+
+    The suite and the forget set are those of the oracles' origin; give them where they are not in the tables. The
+    floor has as many held-out oracles as ``after`` has models: the second half of the suite's oracles. ``classic`` adds
+    MIA-efficacy and what is made of it, which take some seconds.
+    """
+    against, unlearned = oracle.origin, after.origin
+    unlearned.require_same_suite(against)
+    if against.kind != "oracle" or unlearned.kind == "oracle":
+        raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {against.kind}")
+    suite = find_suite(against.suite, against.digest, suite)
+    forget = forget or _forget_set(suite, against.forget_set)
+    truth, margins = _margins_of(oracle, suite), _margins_of(after, suite)
+    row = identity_row(suite, forget, margins)
+    if made := unlearned.made:
+        row = replace(
+            row,
+            method=made.method,
+            config=made.settings,
+            seed=made.seed,
+            epoch=made.epoch,
+            cost=made.cost,
+            seconds=made.seconds,
+        )
+    require_independent(row, truth)
+    floor = held_out(suite, forget, len(margins.values), against.models)
+    reference = Reference(suite, forget, truth, floor)
+    metrics = default_metrics(classic=classic)
+    rows = (floor_row(reference), row)
+    return [score for each in rows for score in score_row([each], reference, metrics).scores]
+
+
+def _margins_of(given: Ensemble | EnsembleMargins, suite: Suite) -> EnsembleMargins:
+    if isinstance(given, EnsembleMargins):
+        return given
+    with one_thread():
+        values, correct = measure(given, suite.data)
+    check_margins(values.numpy(), suite.data.width, f"{given.origin.kind} ensemble")
+    return EnsembleMargins(values.numpy(), correct.numpy(), given.origin, device_name(given.device))
+
+
+def _forget_set(suite: Suite, name: str | None) -> ForgetSet:
+    for forget in suite.forget_sets.values():
+        if name == forget.key:
+            return forget
+    raise MismatchedEnsembles(f"suite {suite.name!r} has no forget set {name!r}; give it as `forget`")

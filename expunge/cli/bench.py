@@ -1,0 +1,225 @@
+"""Commands that score, tune, and show what was scored."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.application import FAILED_ROWS, OK, app
+from expunge.cli.options import (
+    AsJson,
+    Classic,
+    Cluster,
+    Prune,
+    Suite,
+    Workers,
+    exit_code,
+    load,
+    place_of_work,
+    settings_of,
+)
+from expunge.terminal import ProgressLine, duration, print_json, print_line, print_scores, print_search, say
+
+if TYPE_CHECKING:
+    from expunge.bench.plan import BenchPlan
+
+
+@app.command(epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50")
+def bench(
+    suite: Suite = "digits",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method, or file.py:function; repeat; all, the default: those that have what they need."),
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
+    forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
+    models: Annotated[
+        int | None,
+        typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
+    ] = None,
+    tuning: Annotated[
+        str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
+    ] = "tuned",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric, of `expunge list metrics`; repeat for more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
+    prune: Prune = None,
+    out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
+    workers: Workers = None,
+    cluster: Cluster = None,
+    classic: Classic = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the weights of the unlearned models in the store.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Score unlearning methods against oracles; write a report."""
+    from expunge.bench.plan import plan_bench
+    from expunge.bench.run import run_bench
+    from expunge.methods.tuned import in_words
+    from expunge.reports import report as write_report
+    from expunge.reports.readings import FEW
+
+    loaded, where = load(suite, prune), place_of_work(workers, cluster)
+    plan = plan_bench(
+        loaded,
+        method or None,
+        forget_set,
+        models=min(100, loaded.models // 2) if models is None else models,
+        settings=settings_of(set_ or []),
+        tuning=tuning,
+        seed=seed,
+        classic=classic,
+        metrics=metric or None,
+        keep_weights=keep_weights,
+    )
+    tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
+    if tuned:  # anchors and methods of one's own have none
+        say(in_words(loaded.name, tuned))
+    if plan.models <= FEW:
+        say(f"with {plan.models} models the floor lies near 4 nats or above, where little can be told; take 50 or 100")
+    say(_estimate(plan, plan.seconds(where)))
+    with ProgressLine("bench") as watch:
+        scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
+    page = write_report(out_)
+    print_scores(scores, as_json, classic=classic)
+    say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
+    return exit_code(scores)
+
+
+@app.command(epilog="Example: expunge tune scrub digits --budget 24 --out scrub.json")
+def tune(
+    method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
+    suite: Suite = "digits",
+    budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
+    sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
+    seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
+    start: Annotated[str, typer.Option(help="A suite whose recipe is trial 1, after the defaults.")] = "",
+    models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
+    oracles: Annotated[
+        int | None, typer.Option(help="Oracles of each tuning set; default: half of what the suite has.")
+    ] = None,
+    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 0.15,
+    out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+) -> int:
+    """Search the settings of METHOD that come nearest to oracles.
+
+    It looks at no forget set, model or oracle that a bench of SUITE scores.
+    """
+    from dataclasses import asdict
+
+    from expunge.methods import find_method
+    from expunge.methods.tuned import require_writable, write_search
+    from expunge.suites import load_suite
+    from expunge.tuning.search import tune as run
+
+    find_method(method)
+    loaded = load_suite(suite)
+    if out_:
+        require_writable(out_)
+    with ProgressLine("tune") as watch:
+        found = run(
+            method,
+            loaded,
+            budget=budget,
+            sampler=sampler,
+            seed=seed,
+            start=start,
+            models=models,
+            oracles=oracles,
+            limit=limit,
+            workers=place_of_work(workers, cluster),
+            watch=watch,
+        )
+    if out_:
+        write_search(out_, found)
+        say(f"record: {out_}")
+    print_json(asdict(found)) if as_json else print_search(found, suite)
+    return OK if found.chosen else FAILED_ROWS
+
+
+@app.command(epilog="Example: expunge score digits random-50 margins.npy --name my-method")
+def score(
+    suite: Suite,
+    forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
+    margins: Annotated[
+        Path, typer.Argument(help="A .npy of (models, examples), 2 models or more, or a folder with one .npy a model.")
+    ],
+    name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
+    prune: Prune = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,
+    classic: Classic = False,
+    as_json: AsJson = False,
+) -> int:
+    """Score margins that were made elsewhere.
+
+    One row per model; one column per example, all train examples in order, then all test examples.
+    """
+    from expunge.bench.external_margins import score_margins
+
+    scores = score_margins(load(suite, prune), forget_set, margins, name=name, out=out_, classic=classic)
+    if out_:
+        from expunge.reports import report as write_report
+
+        say(f"report: {write_report(out_)}")
+    print_scores(scores, as_json, classic=classic)
+    return exit_code(scores)
+
+
+@app.command(epilog="Example: expunge report out")
+def report(
+    folder: Annotated[Path, typer.Argument(help="The --out folder of a bench.")],
+    classic: Classic = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write report.html again from the records of a bench."""
+    from expunge.records import read_scores
+    from expunge.reports import report as write_report
+
+    page = write_report(folder)
+    if classic and not as_json:
+        print_scores(read_scores(folder / "scores.jsonl"), as_json, classic=True)
+    print_json({"report": str(page)}) if as_json else print_line(str(page))
+    return OK
+
+
+@app.command(epilog="Example: expunge leaderboard results --add out --readme README.md")
+def leaderboard(
+    results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(help="The --out folder of a bench to add first, with all rows that its forget sets have; repeat."),
+    ] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="Also write the top of it between the markers in this file.")
+    ] = None,
+) -> int:
+    """Rank methods over all forget sets of a folder of results.
+
+    Writes README.md of the folder anew: who stands where, over all forget sets and on each.
+    """
+    from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
+    from expunge.reports.leaderboard.records import collect
+
+    text = read_page(readme) if readme else ""
+    for out in add or []:
+        collect(out, results)
+    page = results / "README.md"
+    page.write_text(results_page(results))
+    if readme:
+        readme.write_text(with_block(text, front_block(results)))
+    for path in (page, readme):
+        if path:
+            print_line(str(path))
+    return OK
+
+
+def _estimate(plan: "BenchPlan", seconds: float | None) -> str:
+    sets = len(plan.forget_sets)
+    size = f"{len(plan.tasks) // sets} methods on {sets} forget set{'s' if sets > 1 else ''}"
+    return f"{size}, " + ("of unknown duration" if seconds is None else f"about {duration(seconds)}")

@@ -1,0 +1,71 @@
+"""Commands that tell what there is, where it comes from, and whether it is sound."""
+
+from typing import Annotated
+
+import typer
+
+from expunge.cli.application import OK, USER_ERROR, app
+from expunge.cli.options import AsJson
+from expunge.terminal import in_words, print_checks, print_json, print_line
+
+
+@app.command("list", epilog="Example: expunge list methods --json")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="suites, methods, metrics or forget-sets; default: all.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List what there is."""
+    from expunge.reports.catalogue import KINDS, catalogue
+
+    kinds = [kind] if kind else list(KINDS)
+    found = {name: catalogue(name) for name in kinds}
+    if as_json:
+        print_json(found[kind] if kind else found)
+        return OK
+    for name, entries in found.items():
+        print_line(f"{name}:")
+        width = max(len(entry["name"]) for entry in entries)
+        for entry in entries:
+            print_line(f"  {entry['name']:<{width}}  {entry['summary']}")
+    return OK
+
+
+@app.command(epilog="Example: expunge info scrub")
+def info(
+    name: Annotated[str, typer.Argument(help="A method, suite, metric or forget set.")],
+    as_json: AsJson = False,
+) -> int:
+    """Tell what is known of a method, suite, metric or forget set."""
+    from expunge.reports.catalogue import describe
+
+    facts = describe(name)
+    if as_json:
+        print_json(facts)
+        return OK
+    for key, value in facts.items():
+        shown = in_words(value).replace("\n", "\n" + " " * 13)
+        print_line(f"{key:<12} {shown}")
+    return OK
+
+
+@app.command(epilog="Example: expunge cite scrub fine-tune")
+def cite(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods or metrics; default: expunge itself.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print the references of methods and metrics as BibTeX."""
+    from expunge.reports.cards import cite as run
+
+    found = {name or "expunge": run(name) for name in dict.fromkeys(names or [""])}
+    print_json(found) if as_json else print_line("\n\n".join(found.values()))
+    return OK
+
+
+@app.command(epilog="Example: expunge doctor")
+def doctor(as_json: AsJson = False) -> int:
+    """Check this installation: versions, files, store, speed."""
+    from expunge.reports.doctor import examine
+
+    checks = examine()
+    print_checks(checks, as_json)
+    return OK if all(each["ok"] for each in checks) else USER_ERROR

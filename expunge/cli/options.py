@@ -1,0 +1,68 @@
+"""What several commands are given, and what they make of it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from expunge.cli.application import FAILED_ROWS, OK
+from expunge.errors import BadSetting
+from expunge.records import Score
+
+Suite = Annotated[str, typer.Argument(help="Name of a suite, or file.py:function.")]
+ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Of this forget set only; repeat.")]
+Published = Annotated[str, typer.Option(help="The suite that the margins belong to.")]
+Classic = Annotated[
+    bool,
+    typer.Option("--classic", help="Also MIA-efficacy, which takes long; print classic scores."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Prune = Annotated[
+    str | None, typer.Option(help="Of its sparse models: METHOD:SPARSITY with omp, imp or synflow, as omp:0.95.")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; default: one a core.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
+]
+
+
+def load(suite: str, prune: str | None) -> Any:
+    """The suite of this name, or its sparse one."""
+    from expunge.suites import load_suite
+
+    loaded = load_suite(suite)
+    return loaded if prune is None else loaded.pruned(prune)
+
+
+def place_of_work(workers: int | None, cluster: str | None) -> int | str:
+    """How many local workers, or the address of a scheduler."""
+    from expunge.engine import default_workers
+
+    if cluster is not None:
+        if workers is not None:
+            raise BadSetting("give --workers for this machine or --cluster for another, not both")
+        return cluster
+    if workers is not None and workers < 1:
+        raise BadSetting(f"expected at least 1 worker, got {workers}")
+    return workers or default_workers()
+
+
+def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
+    """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants."""
+    from typing import get_type_hints
+
+    from expunge.methods import find_method
+    from expunge.methods.method import parse_setting
+
+    settings: dict[str, dict[str, object]] = {}
+    for pair in pairs:
+        target, equals, text = pair.partition("=")
+        name, dot, key = target.rpartition(".")
+        if not (equals and dot and name and key):
+            raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example scrub.lr=0.02")
+        wanted = get_type_hints(find_method(name).config).get(key)
+        settings.setdefault(name, {})[key] = parse_setting(text, wanted)
+    return settings
+
+
+def exit_code(scores: list[Score]) -> int:
+    return FAILED_ROWS if any(score.status == "failed" for score in scores) else OK

@@ -1,0 +1,149 @@
+"""One digest of the code that a result depends on: the files that a module imports, directly or through one another.
+
+Found by walking syntax trees, nothing is run. Of expunge itself the stages are walked; what all stages know (the store,
+the engine, errors, records) carries numbers and changes none. A package's own file holds a table, whose rows are asked
+for by name: it is seen through, to the module that a name in it comes from, and is no part of a digest itself.
+"""
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from expunge.errors import UnknownName
+
+PACKAGE = Path(__file__).parent
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """SHA-256 of these modules of expunge, and of all modules of its stages that they import.
+
+    >>> code_digest("expunge.metrics.klom") == code_digest("expunge.metrics.klom") != code_digest("expunge.metrics.tow")
+    True
+    """
+    return _digest(code_files(*modules))
+
+
+def code_files(*modules: str) -> list[Path]:
+    """The files that :func:`code_digest` is of."""
+    top = PACKAGE.parent
+    found, waiting = set[Path](), [top.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+    for missing in [file for file in waiting if not file.is_file()]:
+        raise UnknownName(f"{missing} is no module of expunge")
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _stage_files(file, top)
+    return sorted(found)
+
+
+def files_digest(path: Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of the file at ``path`` and of what it imports out of its folder."""
+    return _digest(local_files(path.resolve()))[:16]
+
+
+def local_files(path: Path) -> list[Path]:
+    """The file at ``path``, and the files of its own folder that it imports, by itself or through one another."""
+    found, waiting = set[Path](), [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in found and file.is_file():
+            found.add(file)
+            waiting += [place for base in _imported(file, path.parent) for place in _files_at(base)]
+    return sorted(found)
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Hash of what ``function`` is and of all that it uses of its own file, but for comments and blank space.
+
+    Where it is no function or class of that file (a partial, a lambda), of all that the file holds. What the file
+    imports is not looked at.
+    """
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    try:
+        tree = ast.parse(inspect.getsource(module or inspect.getmodule(function) or function))
+    except (OSError, TypeError, SyntaxError):
+        raise UnknownName(f"the source of {function!r} cannot be read; define it in the file of the suite") from None
+    parts = {name: node for node in tree.body for name in _names_of(node)}
+    used, waiting = set[str](), [getattr(function, "__qualname__", "")]
+    if waiting[0] not in parts:
+        waiting = list(parts)
+    while waiting:
+        name = waiting.pop()
+        if name in parts and name not in used:
+            used.add(name)
+            waiting += [node.id for node in ast.walk(parts[name]) if isinstance(node, ast.Name)]
+    text = "\n".join(ast.dump(parts[name]) for name in sorted(used))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    """The names that a statement at the top of a file defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@cache
+def _stage_files(file: Path, top: Path) -> list[Path]:
+    """The modules of stages that one file of expunge imports, each where it is defined."""
+    found: list[Path] = []
+    for base in _imported(file, top):
+        module, package = base.with_suffix(".py"), base.parent / "__init__.py"
+        if PACKAGE not in base.parents or base.parent == PACKAGE:  # a stranger's, a stage itself, or known to all
+            continue
+        if module.is_file():
+            found.append(module)
+        elif package.is_file() and not base.is_dir():
+            found += _defined_in(package, base.name, top)
+    return found
+
+
+def _defined_in(package: Path, name: str, top: Path) -> list[Path]:
+    """The module out of which the file of a package imports ``name``; none for what is the package's own."""
+    for node in _statements(package):
+        if isinstance(node, ast.ImportFrom) and name in [each.asname or each.name for each in node.names]:
+            module = top.joinpath(*(node.module or "").split(".")).with_suffix(".py")
+            return [module] if module.is_file() else []
+    return []
+
+
+def _statements(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    return _imports_in(file.read_bytes())  # read anew: a user's file changes while a program runs
+
+
+@lru_cache(maxsize=1024)
+def _imports_in(source: bytes) -> list[ast.Import | ast.ImportFrom]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def _imported(file: Path, folder: Path) -> Iterator[Path]:
+    """Where what a file imports may lie, without ending: every dotted name, and the packages that it is in."""
+    for node in _statements(file):
+        names = [each.name for each in node.names]
+        level = 0
+        if isinstance(node, ast.ImportFrom):
+            level = node.level
+            names = [".".join(filter(None, [node.module, name])) for name in ["", *names]]
+        base = file.parents[level - 1] if level else folder
+        for name in names:
+            parts = name.split(".") if name else []
+            yield from (base.joinpath(*parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def _files_at(base: Path) -> list[Path]:
+    return [base.with_suffix(".py"), base / "__init__.py"]

@@ -1,0 +1,1 @@
+"""What methods share: walks, teachers, curvature, layers, masks."""

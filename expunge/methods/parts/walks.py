@@ -1,0 +1,151 @@
+"""The loop of the methods: a student that starts as a copy of the ensemble walks down a loss, epoch by epoch."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch, Descent, draw, take_steps
+from expunge.methods.parts.running_statistics import still_statistics
+from expunge.suites.suite import Examples, Split
+
+B = TypeVar("B")
+Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """The settings of every method that walks down a loss: SGD at a constant learning rate.
+
+    The defaults of each method are where a search begins; what it found is the recipe of a suite
+    (:mod:`expunge.methods.tuned`).
+    """
+
+    epochs: int
+    lr: float
+    momentum: float = 0.9
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs must be at least 1", self.epochs)
+        require(self.lr > 0, "lr must be above 0", self.lr)
+        require(0 <= self.momentum < 1, "momentum must lie in [0, 1)", self.momentum)
+        require(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetWalk(Walk):
+    """The settings of a walk that does not end on what is kept: its last batches are of what is to be forgotten.
+
+    In training mode BatchNorm's running statistics follow them, in public code too, which alone can break a model
+    (``results/forget_statistics.md``). Without ``forget_statistics`` forget batches are still normalised by their own,
+    but leave no trace.
+    """
+
+    forget_statistics: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedWalk(ForgetWalk):
+    """The settings of a walk whose every step sees a batch of what is kept beside one of what is forgotten."""
+
+    forget_batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.forget_batch_size >= 1, "forget_batch_size must be at least 1", self.forget_batch_size)
+
+
+def require(holds: bool, rule: str, value: object) -> None:
+    """Raise ValueError with the rule and the value that breaks it."""
+    if not holds:
+        raise ValueError(f"{rule}, got {value}")
+
+
+Phase = tuple[Loss[B], Iterable[B]]  # a loss and the batches on which to walk down it
+
+
+def descend(ensemble: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]]]) -> Iterator[Ensemble]:
+    """Walk a copy of ``ensemble`` through the phases of each epoch; yield a copy after each epoch, in evaluation mode.
+
+    The optimizer is born with the student, so it cannot hold the teacher's weights. SGD, no weight decay.
+    """
+    yield from descend_from(ensemble.copy(), config, epochs)
+
+
+def descend_from(student: Ensemble, config: Walk, epochs: Iterable[Iterable[Phase[B]]]) -> Iterator[Ensemble]:
+    """:func:`descend` of a ``student`` that a method has made of a copy already; it is changed in place."""
+    student.train()
+    optimizer = Descent(student, lr=config.lr, momentum=config.momentum)
+    for phases in epochs:
+        for loss, batches in phases:
+            take_steps(student, optimizer, loss, batches)
+        yield student.copy().eval()
+
+
+def training_loss(split: Split) -> Loss[Batch]:
+    """``CE``: the target's mean loss of a batch in nats, labels smoothed as the recipe of the models has it.
+
+    Models that were trained on smoothed labels and fine-tuned on others move away from the oracles for a reason that
+    has nothing to do with the forget set.
+    """
+    value = recipe_loss(split)
+    return lambda student, batch: value(student(batch[0]), batch[1])
+
+
+def recipe_loss(split: Split) -> Callable[[Tensor, Tensor], Tensor]:
+    """:func:`training_loss` as a function of outputs and labels."""
+    return partial(split.target.loss, smoothing=split.recipe.label_smoothing)
+
+
+def on_forget(loss: Loss[B], config: ForgetWalk) -> Loss[B]:
+    """``loss`` of batches of what is to be forgotten, whose statistics stay or do not, as ``config`` says."""
+    if config.forget_statistics:
+        return loss
+
+    def still(student: Ensemble, batch: B) -> Float[Tensor, " models"]:
+        with still_statistics(student):
+            return loss(student, batch)
+
+    return still
+
+
+def ascent_loss(split: Split) -> Loss[Batch]:
+    """The loss whose descent is ascent on the training loss."""
+    loss = training_loss(split)
+    return lambda student, batch: -loss(student, batch)
+
+
+def shuffled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
+    """One pass over ``examples``, in an order of its own for each model."""
+    yield from draw(examples, rng.permutation(len(examples)), batch_size)
+
+
+def passes(loss: Loss[Batch], examples: Examples, config: Walk, rng: Generators) -> Iterator[list[Phase[Batch]]]:
+    """For each epoch one pass of ``loss`` over ``examples``."""
+    return ([(loss, shuffled(examples, config.batch_size, rng))] for _ in range(config.epochs))
+
+
+def paired(split: Split, config: PairedWalk, rng: Generators) -> Iterator[Iterator[tuple[Batch, Batch]]]:
+    """For each epoch a pass over what is kept, with batches of what is forgotten, repeated to keep pace.
+
+    What is kept comes in the order of ``fine-tune`` in every epoch: forget batches have generators of their own.
+    """
+    forget = rng.beside("forget batches")
+    for _ in range(config.epochs):
+        yield zip(
+            shuffled(split.retain, config.batch_size, rng),
+            cycled(split.forget, config.forget_batch_size, forget),
+            strict=False,
+        )
+
+
+def cycled(examples: Examples, batch_size: int, rng: Generators) -> Iterator[Batch]:
+    """Pass after pass over ``examples``, without end."""
+    while True:
+        yield from shuffled(examples, batch_size, rng)

@@ -1,0 +1,1 @@
+"""One file for each method: a config, a function, and the row that METHODS shows."""

@@ -1,0 +1,76 @@
+"""Boundary shrink: what is to be forgotten moves to the class that lies just behind the nearest boundary."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.methods.method import Method
+from expunge.methods.needs import FORGET_DATA
+from expunge.methods.parts.examples import relabelled
+from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, recipe_loss, require, training_loss
+from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryShrink(ForgetWalk):
+    """Minimise ``CE(f(x), nearest)`` on forget, ``nearest`` the first choice of theta_0 at an adversarial example.
+
+    The example is ``x + bound sign(grad_x CE(f_0(x), y))``, by FGSM; where theta_0 still says ``y`` there, ``nearest``
+    is its second choice. theta_0 is in evaluation mode. Without ``forget_statistics`` forget batches leave BatchNorm's
+    running statistics alone. Chen et al. 2023, arXiv:2303.11570.
+    """
+
+    epochs: int = 3
+    lr: float = 1e-3
+    momentum: float = 0.0
+    bound: float = 0.1  # in units of the inputs
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.bound > 0, "bound must be above 0", self.bound)
+
+
+def boundary_shrink(ensemble: Ensemble, split: Split, cfg: BoundaryShrink, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the forget set."""
+    nearest = nearest_others(ensemble.copy().eval(), split, cfg)
+    passes = (relabelled(split.forget.x, nearest, cfg.batch_size, rng) for _ in range(cfg.epochs))
+    yield from descend(ensemble, cfg, ([(on_forget(training_loss(split), cfg), batches)] for batches in passes))
+
+
+def nearest_others(original: Ensemble, split: Split, cfg: BoundaryShrink) -> Int[Tensor, "models examples"]:
+    """For each model and example to forget, the nearest class but its own."""
+    found, ce = [], recipe_loss(split)
+    for x, y in zip(split.forget.x.split(cfg.batch_size), split.forget.y.split(cfg.batch_size), strict=True):
+        labels = y.expand(len(original), -1)
+        inputs = x.to(torch.promote_types(x.dtype, torch.float32)).repeat(len(original), *[1] * x.ndim)
+        inputs.requires_grad_()
+        (slope,) = torch.autograd.grad(ce(original(inputs), labels).sum(), inputs)
+        with torch.no_grad():
+            logits = original(inputs + cfg.bound * slope.sign())
+            found.append(logits.scatter(-1, labels[..., None], -torch.inf).argmax(-1))
+    return torch.cat(found, dim=1)
+
+
+METHOD = Method(
+    unlearn=boundary_shrink,
+    config=BoundaryShrink,
+    summary="train on the class behind the nearest boundary in place of the forget set's own",
+    cite=("chen2023",),
+    needs=(FORGET_DATA,),
+    search={
+        "lr": FORGET_RATES,
+        "bound": Between(0.01, 1.0, log=True),
+        "epochs": Between(1, 10, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+        "forget_statistics": OneOf((True, False)),
+    },
+    deviations="Public code leaves an example whose adversarial version keeps its class with its own label, clips "
+    "adversarial pictures to [0, 1] and rounds them to 8 bits; here inputs may be anything, and are not clipped. It "
+    "takes 10 epochs at rate 1e-5 with momentum 0.9.",
+)

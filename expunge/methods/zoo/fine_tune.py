@@ -1,0 +1,35 @@
+"""Fine-tuning: go on training on what is kept, and hope that the rest fades."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.methods.method import Method
+from expunge.methods.needs import RETAIN_DATA
+from expunge.methods.parts.walks import Walk, descend, passes, training_loss
+from expunge.methods.spaces import RATES, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune(Walk):
+    """Minimise ``CE(retain)``. Baseline of Warnecke et al. 2023, arXiv:2108.11577, and Golatkar et al. 2020."""
+
+    epochs: int = 1
+    lr: float = 0.2
+
+
+def fine_tune(ensemble: Ensemble, split: Split, cfg: FineTune, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples."""
+    yield from descend(ensemble, cfg, passes(training_loss(split), split.retain, cfg, rng))
+
+
+METHOD = Method(
+    unlearn=fine_tune,
+    config=FineTune,
+    summary="go on training on the retained examples",
+    cite=("warnecke2023", "golatkar2020"),
+    needs=(RETAIN_DATA,),
+    search={"lr": RATES, "epochs": OneOf((1, 2))},
+)

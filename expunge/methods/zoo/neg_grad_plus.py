@@ -1,0 +1,62 @@
+"""NegGrad+: down the loss of what is kept and up the loss of the forget set, in one and the same step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.ensembles.train import Batch
+from expunge.methods.method import Method
+from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.parts.walks import PairedWalk, descend, on_forget, paired, require, training_loss
+from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.suites.suite import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegGradPlus(PairedWalk):
+    """Minimise ``beta CE(retain) - (1 - beta) CE(forget)``. Kurmanji et al. 2023, arXiv:2302.09880.
+
+    Batches of both are normalised by their own statistics. Without ``forget_statistics``, those of forget batches leave
+    BatchNorm's running ones as they are; then ``beta`` 1 is fine-tuning to the last bit.
+    """
+
+    epochs: int = 1
+    lr: float = 0.05
+    beta: float = 0.98  # weight of the retain loss; 1 takes the gradient of plain fine-tuning
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.beta <= 1, "beta must lie in [0, 1]", self.beta)
+
+
+def neg_grad_plus(ensemble: Ensemble, split: Split, cfg: NegGradPlus, rng: Generators) -> Iterator[Ensemble]:
+    """Yield the ensemble after each pass over the retained examples; forget batches are repeated to keep pace."""
+    ce = training_loss(split)
+
+    def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
+        retain, forget = batch
+        return cfg.beta * ce(student, retain) - (1 - cfg.beta) * on_forget(ce, cfg)(student, forget)
+
+    yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
+
+
+METHOD = Method(
+    unlearn=neg_grad_plus,
+    config=NegGradPlus,
+    summary="descend on the retain loss and climb the forget loss in one step",
+    cite=("kurmanji2023",),
+    needs=(FORGET_DATA, RETAIN_DATA),
+    search={
+        "lr": RATES,
+        "epochs": OneOf((1, 2)),
+        "beta": Between(0.8, 0.999),
+        "forget_batch_size": OneOf((16, 64)),
+        "forget_statistics": OneOf((True, False)),
+    },
+    deviations="As in public code running statistics of BatchNorm follow batches of both; forget_statistics=false lets "
+    "them follow the retained ones only.",
+)

@@ -1,0 +1,1 @@
+"""What benches left in ``results/``, ranked over all forget sets."""

@@ -1,0 +1,320 @@
+"""The leaderboard: ``results/`` holds the records of benches, one file a row, and its pages are made of them alone."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.bench.breakage import has_strays
+from expunge.errors import UserError
+from expunge.methods import METHODS
+from expunge.methods.tuned import shipped
+from expunge.records import SPLITS, Score
+from expunge.reports.boards import Board, Line, boards
+from expunge.reports.leaderboard.records import read_records
+from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES
+from expunge.reports.summaries import FLOOR, NOTHING, Interval
+from expunge.reports.tables import formats
+
+FRONT = "digits"  # the suite that a README shows, where it has results; else the first
+TOP = 10
+BOUND = "uses retraining"
+BEGIN, END = "<!-- leaderboard: made by `expunge leaderboard`, not by hand -->", "<!-- end of leaderboard -->"
+_BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
+INTRODUCTION = """\
+# Results
+
+KLoM's 95th percentile over examples, in nats, with its 95 % interval; lower is better. `oracle` is the floor: held-out
+oracles. `identity` is doing nothing. `differ`: the share of forget examples told apart from the oracles, false
+discoveries held at 5 %. Cost in shares of one retraining; what serves many requests is not in it: the 1,000 models on
+halves of the data that `dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
+
+A rank is one plus the number of methods significantly better on that forget set by the mean of the three columns, in
+paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are
+ties. Methods that use retrained models have none, nor have those that break the model there. The mean rank is of both
+ends, and of methods that have a rank on every forget set. Where a few models are outliers, KLoM says nothing of the
+others: there stands no multiple of the floor.
+
+Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
+and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
+forget set TA and MIA-efficacy are of all test examples, those of the class included.
+
+Made by `expunge leaderboard`. Every file here holds all that is needed to get its numbers again."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method over all forget sets of a suite; ``None`` where a row is incomplete or has no rank."""
+
+    method: str
+    rank: tuple[float, float] | None  # means of the best and of the worst places that the data leave open
+    ratio: float | None  # geometric mean of its forget P95 over the floor's
+    note: str  # why there is no rank
+
+    @property
+    def place(self) -> tuple[bool, tuple[float, float], float, str]:
+        return self.rank is None, self.rank or (0.0, 0.0), math.inf if self.ratio is None else self.ratio, self.method
+
+
+def standings(found: Sequence[Board]) -> list[Standing]:
+    """All methods of a suite, those with complete rows first, by their mean rank; the oracles are no method."""
+    for board in found:
+        _require_one_bench(board)
+    lines = [{line.row.method: line for line in board.lines} for board in found]
+    names = dict.fromkeys(name for some in lines for name in some if name != FLOOR)
+    rows = {name: [(some.get(name), board) for some, board in zip(lines, found, strict=True)] for name in names}
+    return sorted((_standing(name, each) for name, each in rows.items()), key=lambda each: each.place)
+
+
+def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standing:
+    scored = [(line, board) for line, board in places if line and not line.row.failed]
+    if len(scored) < len(places):
+        return Standing(name, None, None, f"scored on {len(scored)} of {len(places)} forget sets")
+    ratios = [_ratio(line, board) for line, board in scored]
+    known = [math.log(ratio) for ratio in ratios if ratio]
+    mean = math.exp(sum(known) / len(known)) if len(known) == len(places) else None
+    ranks = [(rank.value, rank.high or rank.value) for line, _ in scored if (rank := line.row.rank)]
+    if _is_bound(name):
+        return Standing(name, None, mean, BOUND)
+    if len(ranks) == len(places):
+        best, worst = (sum(ends) / len(ends) for ends in zip(*ranks, strict=True))
+        return Standing(name, (best, worst), mean, "")
+    broken = sum(line.reading == "breaks the model" for line, _ in scored)
+    if broken:
+        return Standing(name, None, mean, f"breaks the model on {broken} of {len(places)}")
+    return Standing(name, None, mean, f"ranked on {len(ranks)} of {len(places)}")
+
+
+def _is_bound(name: str) -> bool:
+    """Whether it is shown for comparison, without a rank, for it uses retrained models."""
+    return name in METHODS and not METHODS[name].ranked
+
+
+def _ratio(line: Line, board: Board) -> float | None:
+    """Forget P95 as a multiple of the floor; none where outliers among the models hide what the others do."""
+    if board.floor and line.row is not board.floor and has_strays(line.row, board.floor, board.identity):
+        return None
+    return line.ratio(board.floor)
+
+
+def _require_one_bench(board: Board) -> None:
+    """Ranks of different benches count different methods, and must not stand in one table."""
+    ranks = [line.row.rank for line in board.lines if line.row.rank]
+    worst = max((rank.high or 0 for rank in ranks), default=0)
+    if worst != len(ranks):
+        raise UserError(
+            f"forget set {board.forget_set}: {len(ranks)} rows have ranks that go to {worst:.0f}, so they are of "
+            "different benches; bench all methods together, and remove the files of others"
+        )
+
+
+def results_page(results: Path) -> str:
+    """``results/README.md``: of each suite who stands where over all forget sets, then each forget set."""
+    parts = [INTRODUCTION]
+    for suite, scores in read_records(results).items():
+        found = boards(scores)
+        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
+        parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_moves_nothing(found)]
+        parts += _from_scratch(found)
+        parts += [_board(suite, board) for board in found]
+    return "\n\n".join(parts) + "\n"
+
+
+def front_block(results: Path) -> str:
+    """The top of the leaderboard, as a README shows it."""
+    records = read_records(results)
+    suite = FRONT if FRONT in records else next(iter(records))
+    found = boards(records[suite])
+    every = standings(found)
+    first = found[0].lines[0].row
+    ranked = [each for each in every if each.rank is not None and each.method != NOTHING]
+    shown = (ranked or every)[:TOP]
+    counts = f"{first.models} models against {first.oracle_models} oracles"
+    title = (
+        f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods that "
+        "have a rank on every forget set:"
+    )
+    order = (
+        "Ordered by the best mean rank that the data leave open. A rank is by forget, retain and test together, so a "
+        "method that changes little can stand high and forget little: the marks say which does. `mean × floor` is "
+        "the geometric mean over the forget sets."
+    )
+    return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}\n\n{order}"
+
+
+def read_page(file: Path) -> str:
+    """The text of a page that has the two markers, once."""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"{file} cannot be read: {reason}") from None
+    if len(_BLOCK.findall(text)) != 1:
+        raise UserError(
+            f"{file}: expected the markers {BEGIN!r} and {END!r} once, in this order, to write between them"
+        )
+    return text
+
+
+def with_block(text: str, block: str) -> str:
+    """``text`` with ``block`` between its two markers."""
+    return _BLOCK.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
+
+
+def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:
+    """A line for each method: mean rank, mean multiple of the floor, and on each forget set the latter and the rank."""
+    names = [board.forget_set for board in found]
+    lines = [_row(["method", "mean rank", "mean × floor", *names]), "| --- |" + " --- |" * (2 + len(names))]
+    for each in shown:
+        cells = [_on(each.method, board, ranks) for board in found]
+        rank = each.note if each.rank is None else f"{each.rank[0]:.1f} to {each.rank[1]:.1f}"
+        ratio = "" if each.ratio is None else formats.times(each.ratio)
+        lines.append(_row([f"`{each.method}`", rank, ratio, *cells]))
+    return "\n".join(lines)
+
+
+def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
+    seen = {line.reading for board in found for line in board.lines}
+    marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
+    brackets = ", and the rank in brackets" if ranks and any(line.row.rank for b in found for line in b.lines) else ""
+    return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
+
+
+def _settings(scores: Sequence[Score]) -> list[str]:
+    """Where the settings of the rows come from."""
+    recipes = {score.subject.method: score.subject.tuning for score in scores if score.subject.tuning}
+    searched = {name for name, recipe in recipes.items() if recipe.startswith("tuned")}
+    defaults = [f"`{name}`" for name, recipe in recipes.items() if recipe.startswith("default")]
+    by_hand = [f"`{name}` ({each})" for name, recipe in recipes.items() if (each := recipe.partition("; set: ")[2])]
+    if not searched:
+        told = ["Here settings are the defaults of each method, not those of a search."]
+    else:
+        told = [
+            "Settings are those that a search (`expunge tune`) found on models, forget sets and oracles of its own, "
+            "under one limit of cost for all methods that do not train from scratch."
+        ]
+        told += [f"The defaults, for want of a search: {', '.join(defaults)}."] if defaults else []
+    return [" ".join([*told, *([f"Set by hand: {', '.join(by_hand)}."] if by_hand else [])])]
+
+
+def _no_better(found: Sequence[Board]) -> str:
+    """Which methods surely bring the forget examples nearer to the oracles on no forget set without breaking it."""
+    lines = [line for board in found for line in board.lines if line.row.method not in (FLOOR, NOTHING)]
+    better = {line.row.method for line in lines if line.reading in NEARER}
+    others = dict.fromkeys(f"`{line.row.method}`" for line in lines if line.row.method not in better)
+    return (
+        "On no forget set does the interval of these on forget lie wholly below that of doing nothing, unless they "
+        f"break the model there: {', '.join(others) or 'none'}."
+    )
+
+
+def _moves_nothing(found: Sequence[Board]) -> list[str]:
+    """Which rows are the models as they came, to the last bit of their weights or but for rounding."""
+    places = defaultdict(list)
+    for board in found:
+        rows = {line.row.method: line.row for line in board.lines}
+        for name in rows.keys() - {NOTHING} if NOTHING in rows else ():
+            pairs = [(rows[name].klom(split), rows[NOTHING].klom(split)) for split in SPLITS]
+            if all(one and other and math.isclose(one.value, other.value, rel_tol=1e-5) for one, other in pairs):
+                places[name].append(board.forget_set)
+    told = [f"`{method}` on {', '.join(names)}" for method, names in sorted(places.items())]
+    what = f"With their settings these move nothing, and have the scores of `{NOTHING}`"
+    return [f"{what}: {'; '.join(told)}."] if told else []
+
+
+def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
+    """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
+    benched = {score.subject.method for score in scores if score.subject.tuning.startswith("tuned")} & METHODS.keys()
+    searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
+    names = [f"`{each.method}`" for each in searches if each.chosen and each.chosen.objective >= each.untouched]
+    told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"
+    return [f"{told} doing nothing: {', '.join(names)}."] if names else []
+
+
+def _rules(found: Sequence[Board]) -> str:
+    """What the readings that stand in the tables mean."""
+    seen = {line.reading for board in found for line in board.lines}
+    return "\n".join(f"- {MARKS[name]} *{name}*: {rule}." for name, rule in RULES.items() if name in seen)
+
+
+def _from_scratch(found: Sequence[Board]) -> list[str]:
+    """Which methods train models from their first weights, or need models that were, and what that costs."""
+    costs: dict[str, list[float]] = defaultdict(list)
+    for row in (line.row for board in found for line in board.lines):
+        if row.method in METHODS and METHODS[row.method].from_scratch and row.cost is not None:
+            costs[row.method].append(row.cost)
+    told = [f"`{name}` {sum(each) / len(each):.1%}" for name, each in costs.items()]
+    what = "Training from scratch, or given retrained models, with the cost in shares of one retraining"
+    return [f"{what}: {', '.join(told)}."] if told else []
+
+
+def _on(method: str, board: Board, ranks: bool) -> str:
+    line = next((line for line in board.lines if line.row.method == method), None)
+    if line is None:
+        return ""
+    if line.row.failed:
+        return "failed"
+    ratio = _ratio(line, board)
+    rank = f" ({_places(line.row.rank)})" if ranks and line.row.rank else ""
+    return f"{MARKS[line.reading]} {formats.times(ratio) if ratio else 'outliers'}{rank}"
+
+
+def _board(suite: str, board: Board) -> str:
+    """The tables of one forget set."""
+    first = board.lines[0].row
+    heads = ["method", "rank", "forget", "retain", "test", "differ", "accuracy on test", "cost"]
+    lines = [f"### {suite}, {board.forget_set} ({first.models} models against {first.oracle_models} oracles)", ""]
+    lines += [_row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_line, board.lines)]
+    if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
+        heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
+        lines += ["", _row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_classic, board.lines)]
+    return "\n".join(lines)
+
+
+def _line(line: Line) -> str:
+    row = line.row
+    klom = [
+        "failed" if row.failed else f"{formats.nats(formats.value(each))} {formats.between(each)}"
+        for each in map(row.klom, SPLITS)
+    ]
+    rank = BOUND if _is_bound(row.method) and row.method != FLOOR else _places(row.rank)
+    share = [
+        f"{formats.percent(each.value)}%" if each else ""
+        for each in (row.distinguishable("forget"), row.accuracy("test"))
+    ]
+    return _row([f"`{row.method}`", rank, *klom, *share, "" if row.cost is None else f"{row.cost:.1%}"])
+
+
+def _classic(line: Line) -> str:
+    row = line.row
+    average, tow, time = (row.classic(name) for name in ("average-gap", "tow", "run-time"))
+    cells = [_gap(row.classic(name), row.classic(name, "gap")) for name in CLASSIC]
+    cells += [
+        f"{written(cell.value)} of {written(cell.oracle)}: {between(cell)}" if cell else ""
+        for cell, written, between in (
+            (average, formats.percent, formats.percent_between),
+            (tow, formats.nats, formats.between),
+            (time, formats.seconds, formats.seconds_between),
+        )
+    ]
+    return _row([f"`{row.method}`", *cells])
+
+
+def _gap(cell: Interval | None, gap: Interval | None) -> str:
+    if cell is None or gap is None:
+        return ""
+    both = f"{formats.percent(cell.value)} of {formats.percent(cell.oracle)}"
+    return f"{both}: {formats.signed(gap.value)} {formats.signed_between(gap)}"
+
+
+def _places(rank: Interval | None) -> str:
+    if rank is None or rank.high is None:
+        return ""
+    return f"{rank.value:.0f}" if rank.high == rank.value else f"{rank.value:.0f} to {rank.high:.0f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

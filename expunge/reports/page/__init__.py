@@ -1,0 +1,1 @@
+"""The page that explains itself: one HTML file, drawn without a network."""

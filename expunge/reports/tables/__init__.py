@@ -1,0 +1,1 @@
+"""The tables of the terminal, and how numbers are written."""

@@ -1,0 +1,99 @@
+"""The tables of the terminal: one per forget set, then the legend. Words carry the meaning, colour none of it."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from expunge.records import SPLITS, Score
+from expunge.reports.boards import Board, Line, boards
+from expunge.reports.readings import LEGEND, MARKS, RULES
+from expunge.reports.summaries import Interval
+from expunge.reports.tables import formats
+
+COLUMNS = {
+    "#": "rank by P95, mean over the splits: one plus the number of methods significantly better (paired, Holm)",
+    "P95": "the KLoM that 95 % of a split's examples stay under, nats, lower is better; [95 % interval]",
+    "×floor": "forget P95 as a multiple of the floor, the row oracle",
+    "differ %": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
+    "acc %": "mean accuracy on forget/retain/test",
+    "cost": "share of one retraining; below it the seconds for one model",
+}
+
+
+def render_tables(scores: Sequence[Score]) -> list[Table]:
+    """One table per forget set and, last, the legend of the readings that occur; made for 80 columns and more.
+
+    A row takes two lines: the numbers above, their 95 % intervals, the rank and the reading below.
+    """
+    found = boards(scores)
+    return [*(_table(board) for board in found), _legend(found)]
+
+
+def _table(board: Board) -> Table:
+    first = board.lines[0].row
+    title = f"{board.forget_set}: {first.models} models against {first.oracle_models} oracles"
+    table = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        caption=_caption(board),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    table.add_column("method\nrank, reading", overflow="fold", min_width=18)
+    for name in ("forget P95\n×floor", "retain P95\n", "test P95\n", "differ\n%", "acc %\nf/r/t", "cost\nsec."):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in board.lines:
+        table.add_row(*_cells(line, board), end_section=line.reading == "floor")
+    return table
+
+
+def _cells(line: Line, board: Board) -> list[Text]:
+    row, differ = line.row, line.row.distinguishable("forget")
+    ratio = formats.times(line.ratio(board.floor)) if line.ratio(board.floor) else ""
+    accuracies = [row.accuracy(split) for split in SPLITS]
+    cells = [
+        (row.method, (f"#{row.rank.value:.0f} " if row.rank else "") + f"{MARKS[line.reading]} {line.reading}"),
+        _klom(row.klom("forget"), ratio),
+        _klom(row.klom("retain")),
+        _klom(row.klom("test")),
+        (f"{100 * differ.value:.0f}" if differ else formats.ABSENT, ""),
+        ("/".join(f"{100 * cell.value:.0f}" if cell else formats.ABSENT for cell in accuracies), ""),
+        (formats.compute(row.cost).replace(" %", "%"), formats.seconds(row.seconds)),
+    ]
+    return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
+
+
+def _klom(cell: Interval | None, ratio: str = "") -> tuple[str, str]:
+    if cell is None:
+        return formats.ABSENT, ""
+    upper = f"{_nats(cell.value)} {ratio}".strip()
+    return upper, f"[{_nats(cell.low)},{_nats(cell.high)}]" if cell.low is not None and cell.high is not None else ""
+
+
+def _nats(value: float | None) -> str:
+    return f"{value:.1f}" if value is not None and value >= 10 else formats.nats(value)
+
+
+def _caption(board: Board) -> Text | None:
+    failed = [f"{line.row.method} failed: {line.row.reason}" for line in board.lines if line.row.failed]
+    if board.floor is None:
+        failed.append("no row oracle: without the floor nothing can be read")
+    return Text("\n".join(failed), style="default") if failed else None
+
+
+def _legend(found: Sequence[Board]) -> Table:
+    seen = {line.reading for board in found for line in board.lines}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False, caption_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, meaning in COLUMNS.items():
+        table.add_row(Text(name), Text(meaning))
+    for name, rule in RULES.items():
+        if name in seen:
+            table.add_row(Text(f"{MARKS[name]} {name}"), Text(rule))
+    table.caption = Text(LEGEND, style="default")
+    return table

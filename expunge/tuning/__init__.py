@@ -1,0 +1,1 @@
+"""Which settings suit a suite: searched on models, forget sets and oracles that no bench scores."""

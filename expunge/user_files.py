@@ -1,0 +1,91 @@
+"""Functions out of a file of the user's own, named as ``file.py:function``."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from expunge.errors import UnknownName, suggestion
+from expunge.fingerprint import files_digest
+
+_NEIGHBOURS: set[str] = set()  # names of modules that lie beside a file of the user's own, and were imported by it
+
+
+def load_function(kind: str, name: str) -> Callable[..., Any]:
+    """The function that ``name`` names, ``file.py:function``; ``kind`` is what it is to be, for messages.
+
+    The file is run once, and again when it changes, or what it imports out of its folder. Its classes and functions
+    are pickled by value, for processes that cannot import it.
+    """
+    place, _, function = name.rpartition(":")
+    path = Path(place).expanduser()
+    if not path.is_file():
+        raise UnknownName(f"{kind} {name!r}: there is no file {place!r}; expected file.py:function")
+    module = _import(kind, name, path.resolve(), files_digest(path))
+    found = getattr(module, function, None)
+    if not callable(found):
+        own = (key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+        functions = [key for key in own if callable(getattr(module, key)) and not key.startswith("_")]
+        hint = suggestion(function, functions, f"{place} has") if functions else "it has no functions"
+        raise UnknownName(f"{kind} {name!r}: {place!r} has no function {function!r}; {hint}")
+    result: Callable[..., Any] = found
+    return result
+
+
+def without_folder(name: str) -> str:
+    """``file.py:function`` without its folder, so that from wherever it is named it draws the same numbers."""
+    return Path(name).name if ":" in name else name
+
+
+@functools.cache
+def _import(kind: str, name: str, path: Path, content: str) -> ModuleType:
+    place = name.rpartition(":")[0]
+    unique = hashlib.sha256(f"{path}{content}".encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"expunge_user_{path.stem}_{unique}", path)
+    if spec is None or spec.loader is None:
+        raise UnknownName(f"{kind} {name!r}: {place!r} is no Python file; expected file.py:function")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look there
+    try:
+        with _neighbours(path.parent), contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's file may raise anything
+        del sys.modules[spec.name]
+        reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
+        raise UnknownName(f"{kind} {name!r}: importing {place!r} raised {reason}") from error
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+@contextlib.contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """The files of ``folder`` can be imported, as when Python runs one of them, and are pickled by value too.
+
+    Those that were imported so before, here or in another folder, are forgotten: they may have changed, or be others.
+    """
+    for key in list(_NEIGHBOURS):
+        if known := sys.modules.pop(key, None):
+            cloudpickle.unregister_pickle_by_value(known)
+        _NEIGHBOURS.remove(key)
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for key in sys.modules.keys() - before:
+            if _lies_in(sys.modules[key], folder):
+                cloudpickle.register_pickle_by_value(sys.modules[key])
+                _NEIGHBOURS.add(key)
+
+
+def _lies_in(module: ModuleType | None, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)
