@@ -1,7 +1,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
+PYTEST = $(BIN)/pytest --numprocesses 2 --dist worksteal
+QUICK = tests/test_layers.py tests/test_records.py tests/test_target.py tests/test_fingerprint.py tests/methods/test_equations.py
 
-.PHONY: install demo test test-all lint bench docs clean
+.PHONY: install demo quick test test-faults test-all lint bench docs clean
 
 install: .venv/installed
 
@@ -12,18 +14,26 @@ install: .venv/installed
 
 demo: .venv/installed
 	$(BIN)/expunge bench digits --forget-set random-50 --forget-set class-3 --forget-set memorised-50 --out out/demo \
-	    $(addprefix --method ,fine-tune gradient-ascent neg-grad-plus random-labels scrub)
+	    $(addprefix --method ,fine-tune gradient-ascent neg-grad-plus random-labels scrub ssd influence)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The inner loop: laws of the house, the table of methods and the contracts, without what trains or counts for long.
+quick: lint
+	$(PYTEST) --quiet -m "not slow and not faults" $(QUICK)
+
 test: lint
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --quiet --durations 10
+	$(PYTEST) --quiet --durations 10
+
+# Workers, disks and schedulers that die; whole commands that are interrupted.
+test-faults: .venv/installed
+	$(PYTEST) --quiet --durations 10 -m faults
 
 test-all: lint
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --quiet --durations 20 -m "not gpu or gpu"
+	$(PYTEST) --quiet --durations 20 -m "slow or not slow"
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -1,6 +1,6 @@
-"""All methods on one forget set of the suite `digits`, 100 models, with their recipes, on all cores.
+"""All methods on one forget set of the suite `digits`, 100 models, with their tuned settings, on all cores.
 
-Wanted: those that do not train from scratch under 15 minutes on 2 cores, scores included. Those that do are
+Wanted: those that do not train from scratch under 15 minutes on 2 cores, classic scores included. Those that do are
 timed one by one, and so are what sisa and amnesiac start from, and models that are pruned iteratively.
 Run: python benchmarks/all_methods.py  (EXPUNGE_STORE: where the results are kept, for a bench after it; else nowhere)
 """
@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from expunge.bench.plan import plan_bench
 from expunge.bench.rebuild import rebuild
-from expunge.bench.run import bench
+from expunge.bench.run import run_bench
 from expunge.engine import default_workers
 from expunge.ensembles import Plan, build_all
 from expunge.methods import METHODS
@@ -36,8 +37,8 @@ def main() -> None:
         os.environ.setdefault("EXPUNGE_STORE", folder)
 
         def benched(*methods: str) -> float:
-            out = Path(folder) / "out"
-            return seconds(lambda: bench(suite, methods, [FORGET_SET], models=MODELS, out=out, workers=workers))
+            plan = plan_bench(suite, methods, [FORGET_SET], models=MODELS, classic=True)
+            return seconds(lambda: run_bench(plan, Path(folder) / "out", workers=workers))
 
         for name in BUILT_FOR:
             built = seconds(

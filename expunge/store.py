@@ -211,7 +211,7 @@ def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
         return (file := f"{name}.safetensors"), _replace(folder / file, lambda stream: stream.write(data))
     parts = content.parts if isinstance(content, Stacked) else [content]
 
-    def put(stream: IO[bytes]) -> None:
+    def put(stream: "_Hashed") -> None:
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:]) if len(parts) > 1 else parts[0].shape
         header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
@@ -233,7 +233,7 @@ class _Hashed:
         self._stream.write(data)
 
 
-def _replace(file: Path, put: Callable[[Any], object]) -> str:
+def _replace(file: Path, put: Callable[[_Hashed], object]) -> str:
     """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:

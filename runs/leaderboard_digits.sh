@@ -9,7 +9,7 @@ if [ $# = 0 ]; then # what two methods start from
     expunge build digits --for sisa --for amnesiac --models 100
 fi
 code=0
-expunge bench digits --out "$out" "$@" || code=$?
+expunge bench digits --classic --out "$out" "$@" || code=$?
 if [ $code != 0 ] && [ $code != 3 ]; then # 3: a row failed, which the tables say
     exit $code
 fi

@@ -7,5 +7,11 @@ from pathlib import Path
 
 from expunge.reports.cards import methods_page
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """The whole page."""
     (Path(__file__).parents[1] / "docs/methods.md").write_text(methods_page())
+
+
+if __name__ == "__main__":
+    main()

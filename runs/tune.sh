@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tune every method that has settings to search on a suite, and write the recipes that a bench uses: `digits` with 24
-# trials each; `fashion-mnist-10k` with 6, the second of them the recipe for `digits`. Each is tried on 20 models and
+# Tune every method that has settings to search on a suite, and write the settings that a bench uses: `digits` with 24
+# trials each; `fashion-mnist-10k` with 6, the second of them those found for `digits`. Each is tried on 20 models and
 # three tuning sets; nothing that is scored takes part. On 2 cores about half a minute a method on `digits`, one or two
 # on `fashion-mnist-10k`, more for those that train from scratch, and for `fashion-mnist-10k` half an hour before the
 # first. What is finished is kept in the store, so run it again and it goes on where it stopped.
@@ -33,7 +33,7 @@ for method in $methods; do
         mkdir -p "$folder"
         mv "$kept/$method.json" "$folder/$method.json"
     elif [ $code = 3 ]; then
-        echo "$method: every trial failed, so it has no recipe" >&2
+        echo "$method: every trial failed, so no settings are kept" >&2
     else
         exit $code
     fi

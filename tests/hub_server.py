@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ LARGE = (".npy", ".npz", ".pt", ".safetensors", ".parquet")
 PAGE = 7  # entries of a listing in one answer: small, so that every test turns pages
 BRANCH = "main"
 
+Kind = Literal["status", "html", "json", "cut", "swap"]
+
 
 @dataclass
 class Fault:
@@ -31,7 +34,7 @@ class Fault:
     """
 
     match: str
-    kind: Literal["status", "html", "json", "cut", "swap"]
+    kind: Kind
     status: int = 404
     code: str = ""  # the hub's X-Error-Code, such as GatedRepo
     after: int = 0
@@ -289,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 _REPO = r"(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
 _PAGE = r"(?:(?P<kind>datasets)/)?(?P<repo>[^/]+/[^/]+)"  # pages of models have no prefix
-_ROUTES = [
+_ROUTES: list[tuple[str, Callable[..., None]]] = [
     (rf"GET /api/{_REPO}(?:/revision/(?P<revision>[^/]+))?", _Handler.info),
     (rf"GET /api/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<place>.+))?", _Handler.tree),
     (rf"(?:GET|HEAD) /{_PAGE}/resolve/(?P<revision>[^/]+)/(?P<place>.+)", _Handler.resolve),

@@ -11,7 +11,7 @@ import pytest
 
 from expunge.errors import BadSetting, HubError
 from expunge.hub import Repository
-from tests.hub_server import Fault, HubServer
+from tests.hub_server import Fault, HubServer, Kind
 
 REPO = "owner/data"
 
@@ -93,7 +93,9 @@ def test_a_dead_line_is_told_and_the_next_run_completes_what_is_missing(
 
 
 @pytest.mark.parametrize("kind", ["swap", "html"])
-def test_other_bytes_than_the_hub_tells_are_deleted_and_told(hub: HubServer, repository: Repository, kind: str) -> None:
+def test_other_bytes_than_the_hub_tells_are_deleted_and_told(
+    hub: HubServer, repository: Repository, kind: Kind
+) -> None:
     hub.faults.append(Fault("storage/.*a/0", kind, times=1))
     with pytest.raises(HubError, match=r"run the same command again") as caught:
         repository.download(repository.commit(), ["margins/*"])

@@ -1,12 +1,13 @@
 """Which methods break the model: what such a row says of forgetting is not to be read, and it has no rank."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from expunge.records import SPLITS, SplitName
 
 BREAKS = 2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken
 
 
+@runtime_checkable
 class Ends(Protocol):
     """A 95 % interval; an end is None where it is not known."""
 
@@ -17,6 +18,7 @@ class Ends(Protocol):
     def high(self) -> float | None: ...
 
 
+@runtime_checkable
 class Numbers(Protocol):
     """What one row measured on each split: the P95 of KLoM, and the share of models that are outliers."""
 

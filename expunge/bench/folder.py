@@ -123,13 +123,14 @@ def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) 
 
 
 def _examples(suite: Suite) -> dict[str, ndarray]:
-    """Labels, and pictures where inputs are some; nothing where the data are missing."""
+    """Of each column the label, and the picture where inputs are some; nothing where the data are missing."""
     try:
-        arrays = {"labels": suite.data.labels.numpy()}
+        labels = suite.target.shown(suite.data)
+        arrays = {} if labels is None else {"labels": labels}
+        if suite.images:
+            arrays["images"] = _pictures(suite.data, suite.images)[suite.data.owners]
     except MissingData:
         return {}
-    if suite.images:
-        arrays["images"] = _pictures(suite.data, suite.images)
     return arrays
 
 

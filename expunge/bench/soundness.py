@@ -169,7 +169,9 @@ def _strays(suite: Suite, label: str, margins: Float[ndarray, "models examples"]
     """Models far from the others on any split: one may break on the forget set alone."""
     train = suite.data.sizes[0]
     splits = (
-        [np.arange(train), np.arange(train, suite.data.width)] if forget is None else suite.columns(forget).values()
+        [suite.columns_of(part) for part in np.split(np.arange(suite.data.examples), [train])]
+        if forget is None
+        else suite.columns(forget).values()
     )
     clipped = margins.clip(-100, 100)
     parts = [clipped[:, columns[_spaced(len(columns))]] for columns in splits]

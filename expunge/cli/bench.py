@@ -19,7 +19,8 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.terminal import ProgressLine, duration, print_json, print_line, print_scores, print_search, say
+from expunge.cli.printing import print_scores, print_search
+from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
     from expunge.bench.plan import BenchPlan
@@ -42,7 +43,7 @@ def bench(
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
     ] = "tuned",
     metric: Annotated[
-        list[str] | None, typer.Option(help="Only this metric, of `expunge list metrics`; repeat for more.")
+        list[str] | None, typer.Option(help="Also compute, and print, this metric of `expunge list metrics`; repeat.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
     prune: Prune = None,
@@ -59,6 +60,7 @@ def bench(
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import run_bench
     from expunge.methods.tuned import in_words
+    from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
     from expunge.reports.readings import FEW
 
@@ -71,8 +73,7 @@ def bench(
         settings=settings_of(set_ or []),
         tuning=tuning,
         seed=seed,
-        classic=classic,
-        metrics=metric or None,
+        metrics=list(dict.fromkeys([*default_metrics(classic=classic), *(metric or [])])),
         keep_weights=keep_weights,
     )
     tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
@@ -84,7 +85,7 @@ def bench(
     with ProgressLine("bench") as watch:
         scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
     page = write_report(out_)
-    print_scores(scores, as_json, classic=classic)
+    print_scores(scores, as_json, classic=classic, metrics=metric or ())
     say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
     return exit_code(scores)
 
@@ -96,7 +97,7 @@ def tune(
     budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
-    start: Annotated[str, typer.Option(help="A suite whose recipe is trial 1, after the defaults.")] = "",
+    start: Annotated[str, typer.Option(help="A suite whose settings are trial 1, after the defaults.")] = "",
     models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
     oracles: Annotated[
         int | None, typer.Option(help="Oracles of each tuning set; default: half of what the suite has.")

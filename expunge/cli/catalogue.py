@@ -6,7 +6,8 @@ import typer
 
 from expunge.cli.application import OK, USER_ERROR, app
 from expunge.cli.options import AsJson
-from expunge.terminal import in_words, print_checks, print_json, print_line
+from expunge.cli.printing import in_words, print_checks
+from expunge.terminal import print_json, print_line
 
 
 @app.command("list", epilog="Example: expunge list methods --json")

@@ -18,7 +18,8 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.terminal import ProgressLine, print_checks, print_json, print_line, print_ported, say
+from expunge.cli.printing import print_checks, print_ported
+from expunge.terminal import ProgressLine, print_json, print_line, say
 
 
 @app.command(epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")

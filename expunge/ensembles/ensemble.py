@@ -74,8 +74,9 @@ class Ensemble(nn.Module):
     """``M`` models of one network as one module.
 
     ``ensemble(x)`` takes ``(models, batch, ...)``, or one ``(batch, ...)`` for all, and returns
-    ``(models, batch, classes)``. Models share no parameter, so the gradient of a sum of per-model losses is each
-    model's own, and every elementwise optimizer is right as it stands. ``ensemble[i]`` is an ordinary module.
+    ``(models, batch, classes)``, or what else a target wants of each example. Models share no parameter, so the
+    gradient of a sum of per-model losses is each model's own, and every elementwise optimizer is right as it stands.
+    ``ensemble[i]`` is an ordinary module.
 
     Sparse models have :attr:`masks`, which all copies share; see :meth:`obey`.
     """
@@ -139,7 +140,7 @@ class Ensemble(nn.Module):
         for parameter, mask in self._held:  # as data: that a 0 is 0 again is no change that a loss must know of
             parameter.data.masked_fill_(~mask, 0)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "models batch classes"]:
+    def forward(self, x: Tensor) -> Float[Tensor, "models batch ..."]:
         """Pictures, samples of three dimensions, may differ from ``sample_shape`` in height and width.
 
         Inputs stored as float16 are computed on in float32.
@@ -158,7 +159,7 @@ class Ensemble(nn.Module):
         except RuntimeError as error:
             self._explain(error, x.shape[2:])
             raise
-        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != x.shape[:2]:
+        if not isinstance(logits, Tensor) or logits.ndim < 3 or logits.shape[:2] != x.shape[:2]:
             found = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
             raise BadSetting(
                 f"expected a network that returns ({x.shape[1]}, classes) for {x.shape[1]} inputs, got {found}"

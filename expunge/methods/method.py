@@ -152,12 +152,7 @@ def run_method(
     Its examples and its chance are where the ensemble is: no method speaks of devices. One that costs more than
     ``limit``, a share of one retraining, is stopped there.
     """
-    if method.predict:
-        raise BadSetting(
-            f"{name!r} predicts margins and makes no models; it can be benched, but not run on an ensemble"
-        )
-    if method.unlearn is None:
-        raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
+    unlearn = _runnable(name, method, suite, forget)
     device, models = ensemble.device, ensemble.origin.models
     split = resident_split(suite.split(forget), device)
     if method.prepare:
@@ -168,7 +163,7 @@ def run_method(
     retraining = 3 * split.retraining * len(ensemble)
     teacher.meter = meter = Meter(most=limit * retraining)
     started = time.perf_counter()
-    epochs = method.unlearn(teacher, split, config, rng)
+    epochs = unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
         student = _next(epochs, meter, limit)
         if student is None:
@@ -187,6 +182,20 @@ def run_method(
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds)
+
+
+def _runnable(name: str, method: Method, suite: Suite, forget: ForgetSet) -> Unlearn:
+    """What a row runs; one that makes no models is refused, and one whose needs the suite does not meet fails."""
+    if method.predict:
+        raise BadSetting(
+            f"{name!r} predicts margins and makes no models; it can be benched, but not run on an ensemble"
+        )
+    if method.unlearn is None:
+        raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to run")
+    for need in method.needs:
+        if line := need.lacking(suite, forget):
+            raise MethodFailed(f"{name} {line}")
+    return method.unlearn
 
 
 def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | None:

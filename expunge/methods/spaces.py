@@ -18,7 +18,7 @@ class Between:
     whole: bool = False
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """One value at random; others are rounded to 3 digits, so that a recipe can be read."""
+        """One value at random; others are rounded to 3 digits, so that settings can be read."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         if self.whole and not self.log:
             return int(rng.integers(int(low), int(high) + 1))

@@ -3,6 +3,7 @@
 from expunge.reports.page.html import report
 from expunge.reports.readings import reading
 from expunge.reports.tables.classic import render_classic
+from expunge.reports.tables.metrics import render_metrics
 from expunge.reports.tables.scores import render_tables
 
-__all__ = ["reading", "render_classic", "render_tables", "report"]
+__all__ = ["reading", "render_classic", "render_metrics", "render_tables", "report"]

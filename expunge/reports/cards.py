@@ -34,7 +34,7 @@ def card(name: str) -> dict[str, Any]:
         "what": method.summary if method.anchor else inspect.getdoc(method.config),
         "sources": [f"{REFERENCES[key].short}: {REFERENCES[key].title}" for key in method.cite],
         "cost": cost(name),
-        "recipes": {search.suite: _found(search) for search in shipped(name) if search.chosen},
+        "tuned": {search.suite: _found(search) for search in shipped(name) if search.chosen},
         "deviations": deviations(method),
         "results": {f"{each.suite} {each.forget_set}": each.in_words for each in results(name)} or "no results yet",
     }
@@ -80,7 +80,7 @@ def cost(name: str) -> str:
 
 
 def _found(search: Search) -> str:
-    """A recipe and how it was found."""
+    """Tuned settings and how they were found."""
     chosen = search.chosen
     if chosen is None:
         return "none: every trial failed"

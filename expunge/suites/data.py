@@ -23,7 +23,8 @@ class Examples:
 
     def __post_init__(self) -> None:
         if self.y.shape[:1] != self.x.shape[:1]:
-            raise BadData(f"expected labels for each of {len(self.x)} inputs, got labels {tuple(self.y.shape)}")
+            wanted = "one label" if self.y.ndim == 1 else "labels"
+            raise BadData(f"expected {wanted} for each of {len(self.x)} inputs, got labels {tuple(self.y.shape)}")
 
     def __len__(self) -> int:
         return len(self.y)

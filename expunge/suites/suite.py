@@ -246,9 +246,10 @@ class Suite:
             raise BadSetting(f"suite {self.name!r}: the network raised {reason}") from error
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         if found != expected:
+            axes = "(batch, classes)" if len(expected) == 2 else "(batch, ..., classes)"
             raise BadSetting(
                 f"suite {self.name!r}: expected the network to turn an input of {tuple(x.shape)} into logits of "
-                f"{expected}, (batch, ..., classes), got {found}"
+                f"{expected}, {axes}, got {found}"
             )
 
     @cached_property
@@ -276,13 +277,12 @@ class Suite:
 
     def columns(self, forget: ForgetSet) -> dict[SplitName, Int[ndarray, " columns"]]:
         """Columns of the margins that belong to each split: forget, retain, test."""
+        return {split: self.columns_of(examples) for split, examples in self.parts(forget).items()}
+
+    def parts(self, forget: ForgetSet) -> dict[SplitName, Int[ndarray, " examples"]]:
+        """The examples of each split, numbered train then test."""
         train, total = self.data.sizes[0], self.data.examples
-        parts: dict[SplitName, ndarray] = {
-            "forget": forget.indices,
-            "retain": self.retain(forget),
-            "test": np.arange(train, total),
-        }
-        return {split: self.columns_of(examples) for split, examples in parts.items()}
+        return {"forget": forget.indices, "retain": self.retain(forget), "test": np.arange(train, total)}
 
     def columns_of(self, examples: Int[ndarray, " examples"]) -> Int[ndarray, " columns"]:
         """Columns of the margins of these examples, numbered train then test, rising."""

@@ -52,6 +52,10 @@ class Target(ABC):
     def correct(self, outputs: Tensor, labels: Tensor) -> Bool[Tensor, "models columns"]:
         """Whether the first choice is the label, of the same columns."""
 
+    def shown(self, data: "Data") -> Int[ndarray, " columns"] | None:
+        """The class that each column of margins is about, for people; None where there is not one."""
+        return None
+
     @abstractmethod
     def owners(self, data: "Data") -> Int[ndarray, " columns"]:
         """The number of the example that each column of margins is of, train then test; never falling."""
@@ -94,6 +98,10 @@ class Classification(Target):
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Bool[Tensor, "models batch"]:
         return outputs.argmax(-1) == labels
+
+    def shown(self, data: "Data") -> Int[ndarray, " examples"]:
+        labels: ndarray = data.labels.numpy()
+        return labels
 
     def owners(self, data: "Data") -> Int[ndarray, " examples"]:
         return np.arange(data.examples)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ ATTEMPTS = 100  # to draw settings that were not tried yet
 CEILING = 11.5129  # of KLoM, nats: what Optuna is told of a trial that failed
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Proposes settings; the same seed, and the same values told, give the same settings."""
 

@@ -39,7 +39,7 @@ def tune(
 ) -> Search:
     """Search the settings of ``method`` with the least objective on the tuning sets of ``suite``.
 
-    Trial 0 is the defaults, trial 1 the recipe found for the suite ``start``, where one is named. ``models`` pretrained
+    Trial 0 is the defaults, trial 1 what was found for the suite ``start``, where one is named. ``models`` pretrained
     models (default: 20) from the suite's second half are unlearned and compared with ``oracles`` oracles of each tuning
     set (default: half the suite's number), built on first use: few oracles raise the floor, and all methods share them.
     A trial that fails, costs more than ``limit`` of a retraining or makes outliers of models is listed and never
@@ -48,7 +48,7 @@ def tune(
     row = find_method(method)
     _require_tunable(method, row, budget, limit)
     chance = make_sampler(sampler, row.search, seed, method)
-    fixed: list[Settings] = [{}, *([_recipe_of(start, method, row)] if start else [])][:budget]
+    fixed: list[Settings] = [{}, *([_settings_for(start, method, row)] if start else [])][:budget]
     suite = load_suite(suite) if isinstance(suite, str) else suite
     cap = None if row.from_scratch else limit
     counted = _tuning_models(suite, models), _tuning_oracles(suite, oracles)
@@ -91,8 +91,8 @@ def choose(name: str, method: Method, trials: Sequence[Trial]) -> Chosen | None:
     return Chosen(trial=number, objective=value, settings=asdict(configure(name, method, settings)))
 
 
-def _recipe_of(suite: str, name: str, method: Method) -> Settings:
-    """The searched settings of the recipe for another suite."""
+def _settings_for(suite: str, name: str, method: Method) -> Settings:
+    """The searched settings that were found for another suite."""
     settings = found_for(suite, name).settings
     return {key: settings[key] for key in method.search if key in settings}
 

@@ -168,7 +168,7 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
     """Margins, cost and seconds after the last epoch; a method that costs too much is stopped."""
     if task.method.predict:
         only = predicted(task, models)
-        return only.margins[-1][:, _picked(field.suite, task.forget)], only.costs[-1], only.seconds[-1]
+        return only.margins[-1][:, _columns(field.suite, task.forget)], only.costs[-1], only.seconds[-1]
     ensemble = pretrain(field.suite, len(models), first=models[0])
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
     steps = run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit)
@@ -187,14 +187,16 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
 def untouched(field: Field, forget: ForgetSet) -> tuple[Klom, dict[str, int]]:
     """What the pretrained models get, nothing done."""
     pretrained = read_margins(Plan(field.suite, "pretrained"), field.models.start, len(field.models)).values
-    return _near(field, forget, pretrained[:, _picked(field.suite, forget)])
+    return _near(field, forget, pretrained[:, _columns(field.suite, forget)])
 
 
 def _near(field: Field, forget: ForgetSet, margins: ndarray) -> tuple[Klom, dict[str, int]]:
     """P95 of KLoM, and the number of outliers among the models, of each split; ``margins`` of the picked examples."""
-    picked = _picked(field.suite, forget)
-    oracle = read_margins(Plan(field.suite, "oracle", forget), 0, field.oracles).values[:, picked]
-    columns = {split: np.searchsorted(picked, some) for split, some in _looked_at(field.suite, forget).items()}
+    suite, picked = field.suite, _columns(field.suite, forget)
+    oracle = read_margins(Plan(suite, "oracle", forget), 0, field.oracles).values[:, picked]
+    columns = {
+        split: np.searchsorted(picked, suite.columns_of(some)) for split, some in _looked_at(suite, forget).items()
+    }
     values, far = klom(margins, oracle), outliers_of_parts(margins, oracle, list(columns.values()))
     return (
         {split: float(np.percentile(values[some], 95)) for split, some in columns.items()},
@@ -203,20 +205,25 @@ def _near(field: Field, forget: ForgetSet, margins: ndarray) -> tuple[Klom, dict
 
 
 def _looked_at(suite: Suite, forget: ForgetSet) -> dict[str, ndarray]:
-    """The columns of each split that trials are scored on: of more than MOST, as many, evenly spaced."""
+    """The examples of each split that trials are scored on: of more than MOST, as many, evenly spaced."""
     return {
-        split: columns[np.linspace(0, len(columns) - 1, min(len(columns), MOST)).round().astype(int)]
-        for split, columns in suite.columns(forget).items()
+        split: examples[np.linspace(0, len(examples) - 1, min(len(examples), MOST)).round().astype(int)]
+        for split, examples in suite.parts(forget).items()
     }
 
 
 def _picked(suite: Suite, forget: ForgetSet) -> ndarray:
-    """The same columns, of all splits."""
+    """The same examples, of all splits."""
     return np.sort(np.concatenate(list(_looked_at(suite, forget).values())))
 
 
+def _columns(suite: Suite, forget: ForgetSet) -> ndarray:
+    """The columns of margins of the same examples."""
+    return suite.columns_of(_picked(suite, forget))
+
+
 def _data(suite: Suite, forget: ForgetSet) -> Data:
-    """The same examples."""
+    """The same examples themselves."""
     train, (data, picked) = suite.data.sizes[0], (suite.data, _picked(suite, forget))
     return Data(
         data.train.take(picked[picked < train]),

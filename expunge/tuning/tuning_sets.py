@@ -13,7 +13,8 @@ SEED = 7
 
 
 def tuning_sets(suite: Suite) -> list[ForgetSet]:
-    """A random draw, a part of a class and, where the suite has ``subsets``, the next most memorised examples.
+    """A random draw, a part of a class where examples have one and, where the suite has ``subsets``, the next most
+    memorised examples.
 
     Draws are as large as the suite's middle forget set, the part of a class as its largest, if so many are left of the
     class that has most left. No example is in any forget set of the suite.
@@ -34,11 +35,13 @@ def tuning_sets(suite: Suite) -> list[ForgetSet]:
             f"expected at least {size}, as many as a tuning forget set has; take forget sets that leave more"
         )
     random = np.sort(np.random.default_rng(SEED).choice(free, size, replace=False))
-    label, part = _part_of_a_class(suite.data.train.y.numpy(), free, largest)
     sets = [
-        ForgetSet("tuning-random", random, f"{size} examples drawn uniformly, seed {SEED}, of those in no forget set"),
-        ForgetSet("tuning-class", part, f"{len(part)} examples of class {label} that are in no forget set"),
+        ForgetSet("tuning-random", random, f"{size} examples drawn uniformly, seed {SEED}, of those in no forget set")
     ]
+    labels = suite.target.shown(suite.data)
+    if labels is not None:
+        label, part = _part_of_a_class(labels, free, largest)
+        sets.append(ForgetSet("tuning-class", part, f"{len(part)} examples of class {label} that are in no forget set"))
     if suite.subsets:
         margins, masks = read_subsets(suite)
         hard = free[memorised(np.asarray(margins[:, free]), masks[:, free], size)]

@@ -1,16 +1,17 @@
 """Broken rows: by outliers, or by retain or test far above both anchors; they have no rank."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 
 from expunge.bench.breakage import has_strays, is_broken
-from expunge.bench.folder import arrays_file, write_arrays, write_reference
-from expunge.bench.run import _ranks
+from expunge.bench.plan import plan_bench
+from expunge.bench.run import _ranked
+from expunge.bench.score import compare_rows, reference_of
+from expunge.ensembles import EnsembleMargins, Plan
+from expunge.metrics import Row
 from expunge.records import Score
 from expunge.reports.summaries import summaries
 from expunge.suites import Suite
+from tests.records import changed
 from tests.reports.synthetic import scores_of
 
 P95 = {"forget": 1.0, "retain": 1.0, "test": 1.0}
@@ -41,7 +42,7 @@ def test_more_outliers_than_the_anchors_have_are_strays() -> None:
     scores = [each for each in board(scrub={}) if each.metric != "outliers"]
 
     def share(method: str, value: float) -> Score:
-        return replace(
+        return changed(
             scores[0], method=method, split="test", metric="outliers", aggregate="share", value=value, low=0.0, high=1.0
         )
 
@@ -51,11 +52,15 @@ def test_more_outliers_than_the_anchors_have_are_strays() -> None:
         assert is_broken(row["scrub"], row["oracle"], row["identity"]) is expected
 
 
-def test_a_row_that_breaks_the_model_has_no_rank(suite: Suite, tmp_path: Path) -> None:
+def test_a_row_that_breaks_the_model_has_no_rank(suite: Suite) -> None:
     forget = suite.forget_sets["random-50"]
+    plan = plan_bench(suite, ["scrub", "ssd"], [forget.name], models=20)
     scores = board(scrub={}, ssd={"retain": 9.0})
-    write_reference(tmp_path, suite, forget, 20)
+    ranked = _ranked(
+        plan.tasks, {task.name: [each for each in scores if each.subject.method == task.name] for task in plan.tasks}
+    )
     margins = np.random.default_rng(0).normal(size=(20, suite.data.width)).astype(np.float32)
-    for name in ("identity", "scrub", "ssd"):
-        write_arrays(arrays_file(tmp_path, forget, name), {"margins": margins})
-    assert {score.method for score in _ranks(tmp_path, suite, forget, scores)} == {"identity", "scrub"}
+    made = EnsembleMargins(margins, None, Plan(suite, "pretrained").origin(range(20)))
+    rows = {task.name: Row(suite, forget, task.name, made) for task in ranked}
+    found = compare_rows(rows, reference_of(suite, forget, 20, 20), plan.metrics)
+    assert {(score.subject.method, score.metric) for score in found} == {("identity", "rank"), ("scrub", "rank")}

@@ -16,6 +16,7 @@ from expunge.errors import BadMargins, MismatchedEnsembles
 from expunge.metrics.ranking import rank
 from expunge.records import Score
 from expunge.suites import ForgetSet, Recipe, Suite
+from tests.records import has
 from tests.tiny_suite import tiny
 
 
@@ -26,7 +27,9 @@ def oracle(suite: Suite, forget: ForgetSet) -> EnsembleMargins:
 
 def headline(scores: list[Score], method: str) -> Score:
     wanted = (method, "forget", "klom", "p95")
-    (found,) = [score for score in scores if (score.method, score.split, score.metric, score.aggregate) == wanted]
+    (found,) = [
+        score for score in scores if (score.subject.method, score.split, score.metric, score.aggregate) == wanted
+    ]
     return found
 
 
@@ -35,11 +38,11 @@ def test_an_unlearned_ensemble_is_scored_beside_the_floor(
 ) -> None:
     after = xp.unlearn(ensemble, forget, "scrub", lr=0.02)
     scores = xp.evaluate(after, oracle)
-    assert {score.method for score in scores} == {"oracle", "scrub"}
+    assert {score.subject.method for score in scores} == {"oracle", "scrub"}
     mine, floor = headline(scores, "scrub"), headline(scores, "oracle")
     assert mine.models == floor.models == 3
     assert mine.oracle_models == 100
-    assert mine.config["lr"] == 0.02
+    assert mine.subject.config["lr"] == 0.02
     assert mine.cost is not None
     assert 0.05 < mine.cost < 0.15
 
@@ -73,11 +76,12 @@ def test_a_function_may_give_its_batches_by_name(ensemble: Ensemble, forget: For
 
 def test_mia_efficacy_of_a_bench_is_that_of_the_same_models_scored_by_hand(suite: Suite, tmp_path: Path) -> None:
     forget = suite.forget_sets["class-3"]
-    benched = xp.bench(suite, ["gradient-ascent"], [forget.name], models=5, recipe="default", out=tmp_path)
+    plan = xp.plan_bench(suite, ["gradient-ascent"], [forget.name], models=5, tuning="default", classic=True)
+    benched = xp.run_bench(plan, tmp_path)
     after = xp.unlearn(xp.pretrain(suite, models=5), forget, "gradient-ascent")
-    by_hand = xp.evaluate(after, read_margins(Plan(suite, "oracle", forget), 0, 5))
+    by_hand = xp.evaluate(after, read_margins(Plan(suite, "oracle", forget), 0, 5), classic=True)
     found = [
-        [score.value for score in scores if (score.method, score.metric) == ("gradient-ascent", "mia-efficacy")]
+        [score.value for score in scores if has(score, method="gradient-ascent", metric="mia-efficacy")]
         for scores in (benched, by_hand)
     ]
     assert found[0]
@@ -112,7 +116,7 @@ def test_a_rank_is_one_plus_the_number_significantly_better() -> None:
 
 def test_a_copy_of_an_oracle_in_disguise_is_refused(suite: Suite, forget: ForgetSet) -> None:
     oracle = read_margins(Plan(suite, "oracle", forget), 0, 20)
-    copied = np.asarray(oracle.margins)[:10] * 1.01 + 0.05
+    copied = np.asarray(oracle.values)[:10] * 1.01 + 0.05
     origin = replace(oracle.origin, kind="unlearned", models=tuple(range(10)))
     with pytest.raises(BadMargins, match=r"as one of the reference oracles does \(r = "):
         xp.evaluate(EnsembleMargins(copied, None, origin), oracle)
@@ -129,8 +133,8 @@ def test_a_suite_whose_models_are_all_alike_is_benched_to_failed_rows_and_no_ran
     """From one start, in batches of all examples, each training is the same: oracles that are copies tell nothing."""
     suite = replace(tiny(), name="alike", network=all_alike, recipe=Recipe(epochs=3, batch_size=200, lr=0.1))
     build_all([(Plan(suite, "pretrained"), 12), (Plan(suite, "oracle", suite.forget_sets["more"]), 12)])
-    scores = xp.bench(suite, ["fine-tune"], ["more"], models=4, out=tmp_path)
-    assert {score.status for score in scores if score.method == "oracle"} == {"failed"}
+    scores = xp.run_bench(xp.plan_bench(suite, ["fine-tune"], ["more"], models=4), tmp_path)
+    assert {score.status for score in scores if score.subject.method == "oracle"} == {"failed"}
     assert not [score for score in scores if score.metric == "rank"]
     assert xp.report(tmp_path, tmp_path / "page").exists()
 

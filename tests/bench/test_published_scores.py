@@ -7,7 +7,8 @@ import pytest
 from numpy import ndarray
 
 from expunge.bench.external_margins import score_margins
-from expunge.bench.run import bench
+from expunge.bench.plan import plan_bench
+from expunge.bench.run import run_bench
 from expunge.ensembles.published import Publication
 from expunge.ensembles.published.porting import import_published
 from expunge.errors import MissingData
@@ -15,6 +16,7 @@ from expunge.metrics.klom import klom
 from expunge.records import Score
 from expunge.reports import report
 from tests.publications import small_margins, small_publication, write_by_hand
+from tests.records import has
 
 MODELS = 24
 
@@ -38,13 +40,15 @@ def value(scores: list[Score], method: str, split: str = "forget", metric: str =
     [found] = [
         each.value
         for each in scores
-        if (each.method, each.split, each.metric) == (method, split, metric) and each.aggregate in ("p95", "share")
+        if has(each, method=method, split=split, metric=metric) and each.aggregate in ("p95", "share")
     ]
     assert found is not None
     return found
 
 
-def test_my_margins_are_scored_against_published_oracles(publication, margins, tmp_path) -> None:
+def test_my_margins_are_scored_against_published_oracles(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     """Fewer models than oracles; the numbers are those of the source arrays."""
     forget = publication.forget(2).indices
     mine = small_margins(publication, 9, seed=1)[2]
@@ -61,11 +65,13 @@ def test_my_margins_are_scored_against_published_oracles(publication, margins, t
     assert "</b>, label" not in page
 
 
-def test_bench_runs_its_anchors_on_published_ensembles(publication, margins, tmp_path) -> None:
-    scores = bench(publication.suite, [], ["set-2", "set-10"], models=12, out=tmp_path / "out")
-    assert {each.method for each in scores} == {"identity", "oracle"}
+def test_bench_runs_its_anchors_on_published_ensembles(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
+    scores = run_bench(plan_bench(publication.suite, [], ["set-2", "set-10"], models=12), tmp_path / "out")
+    assert {each.subject.method for each in scores} == {"identity", "oracle"}
     for number in (2, 10):
         forget, oracle = publication.forget(number), margins[number][:12]
-        mine = [each for each in scores if each.forget_set == forget.name]
+        mine = [each for each in scores if each.subject.forget_set == forget.name]
         assert value(mine, "identity") == np.percentile(klom(margins[0][:12], oracle)[forget.indices], 95)
     assert report(tmp_path / "out").exists()

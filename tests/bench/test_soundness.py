@@ -36,7 +36,9 @@ def failed(publication: Publication, folder: Path | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("write", [write_by_hand, write_klom_models])
-def test_sound_folders_pass(publication, margins, tmp_path, write: Callable[..., Path]) -> None:
+def test_sound_folders_pass(
+    publication: Publication, margins: Margins, tmp_path: Path, write: Callable[..., Path]
+) -> None:
     findings = check(publication.suite, write(tmp_path / "published", margins), publication=publication)
     assert [each.name for each in findings if not each.ok] == []
     assert sum(each.name.startswith("oracle set-2 ") for each in findings) == 13
@@ -44,7 +46,7 @@ def test_sound_folders_pass(publication, margins, tmp_path, write: Callable[...,
     assert len(copies) == (3 if write is write_by_hand else 0)
 
 
-def test_what_was_imported_passes(publication, margins, tmp_path) -> None:
+def test_what_was_imported_passes(publication: Publication, margins: Margins, tmp_path: Path) -> None:
     import_published(publication, write_by_hand(tmp_path, margins))
     assert failed(publication, None) == {}
 
@@ -87,25 +89,27 @@ def other_recipe(values: ndarray) -> None:
         (other_recipe, "oracle set-2 retain floor", "mean KLoM of untouched models"),
     ],
 )
-def test_a_spoilt_ensemble_is_found(publication, margins, tmp_path, spoil, name, said) -> None:
+def test_a_spoilt_ensemble_is_found(
+    publication: Publication, margins: Margins, tmp_path: Path, spoil: Callable[[ndarray], None], name: str, said: str
+) -> None:
     spoil(margins[2])
     found = failed(publication, write_by_hand(tmp_path, margins))
     assert said in found[name]
     assert not [other for other in found if "set-2" not in other]
 
 
-def test_oracles_that_saw_the_forget_set_are_found(publication, margins, tmp_path) -> None:
+def test_oracles_that_saw_the_forget_set_are_found(publication: Publication, margins: Margins, tmp_path: Path) -> None:
     margins[2] = small_margins(publication, MODELS, seed=0)[0] + np.random.default_rng(5).normal(0, 0.3, (MODELS, 60))
     assert list(failed(publication, write_by_hand(tmp_path, margins))) == ["oracle set-2 forgot"]
 
 
-def test_forget_margins_in_another_order_are_found(publication, margins, tmp_path) -> None:
+def test_forget_margins_in_another_order_are_found(publication: Publication, margins: Margins, tmp_path: Path) -> None:
     forget = ORDERS[2]
     margins[2][:, forget] = margins[2][:, np.roll(forget, 2)]
     assert list(failed(publication, write_by_hand(tmp_path, margins))) == ["oracle set-2 forget order"]
 
 
-def test_a_sorted_index_file_is_found_three_ways(publication, margins, tmp_path) -> None:
+def test_a_sorted_index_file_is_found_three_ways(publication: Publication, margins: Margins, tmp_path: Path) -> None:
     folder = write_by_hand(tmp_path, margins)
     np.save(folder / "forget_sets/cifar10/forget_set_2.npy", np.sort(ORDERS[2]))
     found = failed(publication, folder)
@@ -115,13 +119,17 @@ def test_a_sorted_index_file_is_found_three_ways(publication, margins, tmp_path)
 
 
 @pytest.mark.parametrize("split", [slice(0, TRAIN), slice(20, TRAIN), slice(TRAIN, 60)])
-def test_columns_that_are_off_by_one_are_found(publication, margins, tmp_path, split: slice) -> None:
+def test_columns_that_are_off_by_one_are_found(
+    publication: Publication, margins: Margins, tmp_path: Path, split: slice
+) -> None:
     margins[1][:, split] = np.roll(margins[1][:, split], 1, axis=1)
     found = failed(publication, write_by_hand(tmp_path, margins))
     assert f"oracle set-1 {'test' if split.start == TRAIN else 'retain'} order" in found
 
 
-def test_files_that_cannot_be_read_are_findings_and_the_rest_is_checked(publication, margins, tmp_path) -> None:
+def test_files_that_cannot_be_read_are_findings_and_the_rest_is_checked(
+    publication: Publication, margins: Margins, tmp_path: Path
+) -> None:
     folder = write_by_hand(tmp_path, margins)
     (folder / "margins/cifar10/oracle/forget_1/val/resnet9/id_7_epoch_23.npy").unlink()
     np.save(folder / "forget_sets/cifar10/forget_set_10.npy", np.array([1, 2]))
@@ -132,7 +140,7 @@ def test_files_that_cannot_be_read_are_findings_and_the_rest_is_checked(publicat
     assert not [name for name in found if "set-2" in name]
 
 
-def test_too_few_models_are_told(publication, margins, tmp_path) -> None:
+def test_too_few_models_are_told(publication: Publication, margins: Margins, tmp_path: Path) -> None:
     folder = write_by_hand(tmp_path, {number: values[:4] for number, values in margins.items()})
     findings = check(publication.suite, folder, publication=publication)
     told = {each.name: (each.ok, each.found) for each in findings}
@@ -141,13 +149,13 @@ def test_too_few_models_are_told(publication, margins, tmp_path) -> None:
     assert told["oracle set-2 retain floor"] == (True, "4 and 4 models are too few to tell")
 
 
-def test_a_store_of_other_columns_is_a_finding(publication) -> None:
+def test_a_store_of_other_columns_is_a_finding(publication: Publication) -> None:
     plan = Plan(publication.suite, "pretrained")
     user_store().write(plan.key, {"margins": np.ones((5, 7), np.float32)}, {"models": 5})
     assert "shape (5, 7), expected 2 models" in failed(publication, None)["pretrained shape"]
 
 
-def test_nothing_to_check_is_told(publication, suite: Suite, tmp_path) -> None:
+def test_nothing_to_check_is_told(publication: Publication, suite: Suite, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no margins of suite 'small' to check"):
         check(publication.suite)
     with pytest.raises(UnknownName, match="suite with published ensembles 'digits'"):
@@ -165,13 +173,17 @@ def shifted_alone(values: ndarray) -> None:
 @pytest.mark.parametrize(
     ("harm", "finding"), [(disguised, "oracle set-2 duplicates"), (shifted_alone, "oracle set-2 each in order")]
 )
-def test_one_wrong_oracle_among_many_is_named(publication, margins, tmp_path, harm, finding) -> None:
+def test_one_wrong_oracle_among_many_is_named(
+    publication: Publication, margins: Margins, tmp_path: Path, harm: Callable[[ndarray], None], finding: str
+) -> None:
     harm(margins[2])
     told = failed(publication, write_klom_models(tmp_path, margins))
     assert finding in told
 
 
-def test_oracles_that_are_pretrained_models_are_named(publication, margins, tmp_path) -> None:
+def test_oracles_that_are_pretrained_models_are_named(
+    publication: Publication, margins: Margins, tmp_path: Path
+) -> None:
     margins[2][::4] = margins[0][: len(margins[2][::4])]
     told = failed(publication, write_klom_models(tmp_path, margins))
     assert "are pretrained models" in told["oracle set-2 its own"]

@@ -1,6 +1,6 @@
 """The plain PyTorch way, one model after the other, to hold the stack against; and networks to do it with."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +80,7 @@ def mixed() -> nn.Module:
     )
 
 
-def ensemble_of(networks: list[nn.Module]) -> Ensemble:
+def ensemble_of(networks: Sequence[nn.Module]) -> Ensemble:
     origin = Origin("test", "0", "pretrained", None, tuple(range(len(networks))))
     return Ensemble.stack(networks, origin, SHAPE)
 

@@ -3,7 +3,7 @@ same. Where there is no GPU, ``meta`` tensors, which have a device and a shape b
 
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from expunge.ensembles.train import measure, train
 from expunge.errors import BadSetting
 from expunge.methods import METHODS
 from expunge.suites import Data, Examples, Recipe, Split
+from expunge.suites.recipe import Augment
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, weight_decay=5e-3, label_smoothing=0.1, decay_norm=False)
@@ -123,6 +124,9 @@ class OneDevice(TorchDispatchMode):
     A number in a tensor of no dimensions may stand on the CPU, as it may beside a GPU.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no annotation of it
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -153,7 +157,7 @@ def test_the_mode_sees_what_it_is_about() -> None:
 @pytest.mark.parametrize("augment", ["none", "flip", "flip-crop"])
 @pytest.mark.parametrize("network", [convolutional, NormedAttention])
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
-def test_training_and_measuring_mix_no_devices(network: type[nn.Module], augment: str) -> None:
+def test_training_and_measuring_mix_no_devices(network: Callable[[], nn.Module], augment: Augment) -> None:
     data, rows = random_examples(EXAMPLES, torch.float32), torch.arange(EXAMPLES).expand(MODELS, -1)
     ensemble = ensemble_of([network() for _ in range(MODELS)]).to(META)
     recipe = replace(RECIPE, augment=augment)
@@ -205,6 +209,7 @@ def crowded(models: Sequence[int], room: int) -> Ensemble:
         torch.manual_seed(model)
         networks.append(Crowded(convolutional().double(), room))
     ensemble = ensemble_of(networks)
+    assert isinstance(ensemble.network, Crowded)
     ensemble.network.crowd = len(models)
     return ensemble
 
@@ -274,7 +279,8 @@ def test_settings_of_the_arithmetic_are_as_before_afterwards() -> None:
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="a torch with the older settings alone")
 def test_settings_made_by_their_newer_names_are_understood() -> None:
-    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn  # whose annotations are of before
+    places = cudnn.conv, torch.backends.cuda.matmul
     before = [place.fp32_precision for place in places]
     try:
         for place in places:
@@ -300,7 +306,7 @@ class CpuChance(Generators):
         return torch.stack([torch.randint(high, (n,), generator=each) for each in self._each]).to("cuda")
 
 
-def both(network: type[nn.Module], recipe: Recipe, dtype: torch.dtype) -> tuple[Ensemble, Ensemble]:
+def both(network: Callable[[], nn.Module], recipe: Recipe, dtype: torch.dtype) -> tuple[Ensemble, Ensemble]:
     """The same models trained on the CPU and on the GPU, with the same chance."""
     torch.manual_seed(0)
     networks = [network().to(dtype) for _ in range(MODELS)]
@@ -317,7 +323,9 @@ class TestOnAGpu:
     @pytest.mark.parametrize("augment", ["none", "flip-crop"])
     @pytest.mark.parametrize("network", [convolutional, NormedAttention])
     @pytest.mark.filterwarnings("ignore:There is a performance drop")
-    def test_training_and_margins_are_those_of_the_cpu(self, network: type[nn.Module], augment: str) -> None:
+    def test_training_and_margins_are_those_of_the_cpu(
+        self, network: Callable[[], nn.Module], augment: Augment
+    ) -> None:
         """To 1e-8 in float64: sums are taken in another order, and two epochs let that grow."""
         on_cpu, on_gpu = both(network, replace(RECIPE, augment=augment), torch.float64)
         for key, tensor in on_cpu.state().items():

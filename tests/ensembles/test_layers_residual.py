@@ -1,6 +1,6 @@
 """Networks with residual connections: trained together, they are what they are trained one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def one_by_one(network: nn.Module, data: Examples, orders: Tensor) -> nn.Module:
     return network
 
 
-def stack(networks: list[nn.Module]) -> Ensemble:
+def stack(networks: Sequence[nn.Module]) -> Ensemble:
     return Ensemble.stack(networks, Origin("test", "0", "pretrained", None, tuple(range(len(networks)))), (2, 4, 4))
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Plan, build, pretrain
-from expunge.ensembles.whole_models import train_whole
 from expunge.ensembles.ensemble import Kind
 from expunge.ensembles.prune import (
     flow_masks,
@@ -22,6 +21,7 @@ from expunge.ensembles.prune import (
 )
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Descent, train
+from expunge.ensembles.whole_models import train_whole
 from expunge.errors import BadSetting
 from expunge.suites import Examples, Recipe, Suite
 from expunge.suites.pruning import Pruning, prunable
@@ -214,7 +214,7 @@ def test_every_copy_keeps_the_masks_and_lets_no_gradient_through(
 ) -> None:
     ensemble = way(halved(fresh()))
     require_kept(ensemble)
-    cross_entropy(ensemble(data.x), data.y.expand(len(ensemble), *y.shape)).sum().backward()
+    cross_entropy(ensemble(data.x), data.y.expand(len(ensemble), -1)).sum().backward()
     for name, mask in ensemble.masks.items():
         gradient = ensemble.network.get_parameter(name).grad
         assert gradient is not None
@@ -292,12 +292,11 @@ def test_the_mask_of_an_oracle_does_not_depend_on_what_it_must_not_have_seen(spa
     other._pair = (Examples(x, train_set.y), sparse.data.test)
     changed = replace(sparse, data=other)
     assert changed.digest == sparse.digest  # so that both have the same seeds: their data differ by no name here
-    found = {}
+    found: dict[tuple[bool, str], dict[str, Tensor]] = {}
     for each in (sparse, changed):
-        for kind in ("oracle", "pretrained"):
-            plan = Plan(each, kind, forget if kind == "oracle" else None)  # type: ignore[arg-type]
-            models, _ = train_models(plan, range(2))
-            found[each is changed, kind] = models.masks
+        for plan in (Plan(each, "oracle", forget), Plan(each, "pretrained")):
+            models, _, _ = train_whole(plan, range(2), torch.device("cpu"))
+            found[each is changed, plan.kind] = models.masks
     for name, mask in found[False, "oracle"].items():
         assert torch.equal(mask, found[True, "oracle"][name])
     other_masks = found[True, "pretrained"]

@@ -1,5 +1,6 @@
 import pickle
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def stored(publication: Publication, number: int, models: int = MODELS) -> ndarr
     return read_margins(kind, 0, models).values
 
 
-def test_easydub_is_read_into_the_columns_of_the_suite(publication, margins, folder) -> None:
+def test_easydub_is_read_into_the_columns_of_the_suite(
+    publication: Publication, margins: dict[int, ndarray], folder: Path
+) -> None:
     done = import_published(publication, folder)
     assert done == [Ported("pretrained", 8), *(Ported(f"oracle set-{number}", 8) for number in (1, 2, 10))]
     for number, values in margins.items():
@@ -55,13 +58,17 @@ def test_easydub_is_read_into_the_columns_of_the_suite(publication, margins, fol
 @pytest.mark.parametrize(
     "place", ["oracle_models/CIFAR10/only_margins", "oracles/CIFAR10/only_margins", "oracles/CIFAR10"]
 )
-def test_klom_models_is_read_from_all_its_addresses(publication, margins, tmp_path, place) -> None:
+def test_klom_models_is_read_from_all_its_addresses(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path, place: str
+) -> None:
     import_published(publication, write_klom_models(tmp_path / "published", margins, place))
     for number, values in margins.items():
         np.testing.assert_array_equal(stored(publication, number), values)
 
 
-def test_klom_models_is_read_model_by_model_where_nothing_is_stacked(publication, margins, tmp_path) -> None:
+def test_klom_models_is_read_model_by_model_where_nothing_is_stacked(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     place = tmp_path / "full_models" / "CIFAR10"
     place.mkdir(parents=True)
     for model, row in enumerate(margins[0]):
@@ -72,7 +79,9 @@ def test_klom_models_is_read_model_by_model_where_nothing_is_stacked(publication
     np.testing.assert_array_equal(stored(publication, 0), margins[0])
 
 
-def test_both_layouts_give_the_same_klom(publication, margins, folder, tmp_path) -> None:
+def test_both_layouts_give_the_same_klom(
+    publication: Publication, margins: dict[int, ndarray], folder: Path, tmp_path: Path
+) -> None:
     import_published(publication, folder)
     values = klom(stored(publication, 0), stored(publication, 2))
     np.testing.assert_array_equal(values, klom(margins[0], margins[2]))
@@ -89,7 +98,9 @@ def test_both_layouts_give_the_same_klom(publication, margins, folder, tmp_path)
     st.integers(2, 5),
     st.integers(0, 2**31),
 )
-def test_what_is_exported_comes_back(tmp_path_factory, order, size, pretrained, oracles, seed) -> None:
+def test_what_is_exported_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], size: int, pretrained: int, oracles: int, seed: int
+) -> None:
     """Any forget set in any order, any numbers of models: arrays and KLoM are those before, and files those again."""
     place = tmp_path_factory.mktemp("round")
     full = small_publication()
@@ -121,7 +132,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_export_is_what_the_publishers_loader_expects(publication, margins, folder, tmp_path) -> None:
+def test_the_export_is_what_the_publishers_loader_expects(
+    publication: Publication, margins: dict[int, ndarray], folder: Path, tmp_path: Path
+) -> None:
     """Array by array what was written by hand, set 10 in its unsorted order."""
     import_published(publication, folder)
     export_easydub(publication, tmp_path / "out")
@@ -132,7 +145,9 @@ def test_the_export_is_what_the_publishers_loader_expects(publication, margins, 
     assert listed.tolist() == ORDERS[10].tolist() == [25, 4, 39, 11]
 
 
-def test_only_what_is_asked_for_is_imported_and_exported(publication, margins, folder, tmp_path) -> None:
+def test_only_what_is_asked_for_is_imported_and_exported(
+    publication: Publication, margins: dict[int, ndarray], folder: Path, tmp_path: Path
+) -> None:
     assert import_published(publication, folder, ["set-10"], models=3) == [
         Ported("pretrained", 3),
         Ported("oracle set-10", 3),
@@ -142,14 +157,18 @@ def test_only_what_is_asked_for_is_imported_and_exported(publication, margins, f
     assert len(list((tmp_path / "out").rglob("id_*.npy"))) == 2 * (3 + 3)
 
 
-def test_another_order_of_the_index_file_is_seen_by_what_is_held_twice(publication, margins, folder) -> None:
+def test_another_order_of_the_index_file_is_seen_by_what_is_held_twice(
+    publication: Publication, margins: dict[int, ndarray], folder: Path
+) -> None:
     np.save(folder / "forget_sets/cifar10/forget_set_10.npy", np.sort(ORDERS[10]))
     with pytest.raises(StoreError, match=r"set-10 disagree.*\(4 of 4 examples differ\).*nothing was imported"):
         import_published(publication, folder)
     assert not list(user_store().root.rglob("margins.npy"))
 
 
-def test_a_permuted_index_file_gives_another_klom_where_nothing_is_held_twice(publication, margins, folder) -> None:
+def test_a_permuted_index_file_gives_another_klom_where_nothing_is_held_twice(
+    publication: Publication, margins: dict[int, ndarray], folder: Path
+) -> None:
     import_published(publication, folder, ["set-2"])
     right = klom(stored(publication, 0), stored(publication, 2))
     for number in ORDERS:
@@ -164,7 +183,9 @@ def test_a_permuted_index_file_gives_another_klom_where_nothing_is_held_twice(pu
     np.testing.assert_array_equal(np.delete(wrong, forget), np.delete(right, forget))
 
 
-def test_the_published_order_is_used_where_a_folder_lists_none(publication, margins, folder) -> None:
+def test_the_published_order_is_used_where_a_folder_lists_none(
+    publication: Publication, margins: dict[int, ndarray], folder: Path
+) -> None:
     for number in ORDERS:
         (folder / f"forget_sets/cifar10/forget_set_{number}.npy").unlink()
     import_published(publication, folder)
@@ -172,7 +193,9 @@ def test_the_published_order_is_used_where_a_folder_lists_none(publication, marg
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_other_floats_become_float32(publication, margins, tmp_path, dtype) -> None:
+def test_other_floats_become_float32(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path, dtype: type[np.floating]
+) -> None:
     import_published(publication, write_by_hand(tmp_path / "published", margins, dtype=dtype))
     found = stored(publication, 2)
     assert found.dtype == np.float32
@@ -195,7 +218,9 @@ def test_other_floats_become_float32(publication, margins, tmp_path, dtype) -> N
         ("pretrain/val/resnet9/id_3", np.array([{}]), "is no .npy of numbers"),
     ],
 )
-def test_a_wrong_file_is_named_and_nothing_is_imported(publication, folder, place, values, said) -> None:
+def test_a_wrong_file_is_named_and_nothing_is_imported(
+    publication: Publication, folder: Path, place: str, values: ndarray | bytes | None, said: str
+) -> None:
     file = folder / "margins" / "cifar10" / f"{place}_epoch_23.npy"
     file.unlink()
     if isinstance(values, bytes):
@@ -216,7 +241,13 @@ def test_a_wrong_file_is_named_and_nothing_is_imported(publication, folder, plac
         (lambda values: values * 1e300, "NaN or infinity"),
     ],
 )
-def test_margins_that_no_ensemble_has_are_refused(publication, margins, tmp_path, change, said) -> None:
+def test_margins_that_no_ensemble_has_are_refused(
+    publication: Publication,
+    margins: dict[int, ndarray],
+    tmp_path: Path,
+    change: Callable[[ndarray], ndarray],
+    said: str,
+) -> None:
     bad = {**margins, 2: change(margins[2].astype(np.float64))}
     folder = write_by_hand(tmp_path / "published", bad, dtype=np.float64)
     with pytest.raises(BadMargins, match=f"oracle set-2.*{said}"):
@@ -233,13 +264,17 @@ def test_margins_that_no_ensemble_has_are_refused(publication, margins, tmp_path
         ([0.5], "expected a list of indices, got float64"),
     ],
 )
-def test_an_index_file_of_another_set_is_refused(publication, folder, listed, said) -> None:
+def test_an_index_file_of_another_set_is_refused(
+    publication: Publication, folder: Path, listed: list[float], said: str
+) -> None:
     np.save(folder / "forget_sets/cifar10/forget_set_10.npy", np.array(listed))
     with pytest.raises(StoreError, match=said):
         import_published(publication, folder)
 
 
-def test_stacks_of_different_heights_are_refused(publication, margins, tmp_path) -> None:
+def test_stacks_of_different_heights_are_refused(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     folder = write_klom_models(tmp_path, margins)
     torch.save(torch.zeros(3, 20), folder / "full_models/CIFAR10/val_margins_all.pt")
     with pytest.raises(StoreError, match="as many models of train as of val, got 8 and 3"):
@@ -252,12 +287,14 @@ class _Runs:
     def __init__(self, mark: Path) -> None:
         self.mark = mark
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[object, ...]:
         return open, (str(self.mark), "w")
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_stack_that_wants_to_run_code_does_not_run_it(publication, margins, tmp_path, zipped) -> None:
+def test_a_stack_that_wants_to_run_code_does_not_run_it(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path, zipped: bool
+) -> None:
     folder, mark = write_klom_models(tmp_path / "published", margins), tmp_path / "it-ran"
     stack = folder / "full_models/CIFAR10/train_margins_all.pt"
     torch.save(_Runs(mark), stack, _use_new_zipfile_serialization=zipped)
@@ -270,14 +307,18 @@ def test_a_stack_that_wants_to_run_code_does_not_run_it(publication, margins, tm
 
 
 @pytest.mark.parametrize("held", [[1, 2], torch.zeros(8, 40, dtype=torch.int64), {"a": torch.zeros(2)}])
-def test_a_stack_of_anything_but_margins_is_refused(publication, margins, tmp_path, held) -> None:
+def test_a_stack_of_anything_but_margins_is_refused(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path, held: object
+) -> None:
     folder = write_klom_models(tmp_path, margins)
     torch.save(held, folder / "full_models/CIFAR10/train_margins_all.pt")
     with pytest.raises(StoreError, match="expected a tensor of floating-point margins, got"):
         import_published(publication, folder)
 
 
-def test_a_half_downloaded_stack_is_refused(publication, margins, tmp_path) -> None:
+def test_a_half_downloaded_stack_is_refused(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     folder = write_klom_models(tmp_path, margins)
     stack = folder / "full_models/CIFAR10/train_margins_all.pt"
     stack.write_bytes(stack.read_bytes()[:700])
@@ -286,7 +327,7 @@ def test_a_half_downloaded_stack_is_refused(publication, margins, tmp_path) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_plain_pickle_is_refused(publication, margins, tmp_path) -> None:
+def test_a_plain_pickle_is_refused(publication: Publication, margins: dict[int, ndarray], tmp_path: Path) -> None:
     folder, mark = write_klom_models(tmp_path / "published", margins), tmp_path / "it-ran"
     (folder / "full_models/CIFAR10/val_margins_all.pt").write_bytes(pickle.dumps(_Runs(mark)))
     with pytest.raises(StoreError, match=r"val_margins_all.pt"):
@@ -294,7 +335,7 @@ def test_a_plain_pickle_is_refused(publication, margins, tmp_path) -> None:
     assert not mark.exists()
 
 
-def test_ensembles_trained_here_are_not_replaced(publication, folder) -> None:
+def test_ensembles_trained_here_are_not_replaced(publication: Publication, folder: Path) -> None:
     plan = Plan(publication.suite, "oracle", publication.forget(2))
     mine = np.ones((2, 60), np.float32)
     user_store().write(plan.key, {"margins": mine}, {"models": 2})
@@ -304,7 +345,9 @@ def test_ensembles_trained_here_are_not_replaced(publication, folder) -> None:
     assert user_store().read(Plan(publication.suite, "pretrained").key) is None
 
 
-def test_importing_again_changes_nothing_and_more_sets_can_follow(publication, margins, folder) -> None:
+def test_importing_again_changes_nothing_and_more_sets_can_follow(
+    publication: Publication, margins: dict[int, ndarray], folder: Path
+) -> None:
     import_published(publication, folder, ["set-1"])
     before = contents(user_store().root)
     import_published(publication, folder, ["set-1"])
@@ -323,40 +366,48 @@ def test_importing_again_changes_nothing_and_more_sets_can_follow(publication, m
         (lambda p, f: export_easydub(p, f), BadSetting, "is not empty"),
     ],
 )
-def test_mistakes_end_in_one_line(publication, folder, act, error, said) -> None:
+def test_mistakes_end_in_one_line(
+    publication: Publication,
+    folder: Path,
+    act: Callable[[Publication, Path], object],
+    error: type[Exception],
+    said: str,
+) -> None:
     import_published(publication, folder)
     with pytest.raises(error, match=said) as caught:
         act(publication, folder)
     assert "\n" not in str(caught.value)
 
 
-def test_a_set_whose_oracles_are_not_in_the_folder_is_named(publication, margins, tmp_path) -> None:
+def test_a_set_whose_oracles_are_not_in_the_folder_is_named(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     folder = write_by_hand(tmp_path, {0: margins[0], 1: margins[1]})
     with pytest.raises(StoreError, match="has no oracles of set-2; bring them, or leave these sets out"):
         import_published(publication, folder, ["set-1", "set-2"])
 
 
-def test_exporting_what_was_never_imported_says_so(publication, tmp_path) -> None:
+def test_exporting_what_was_never_imported_says_so(publication: Publication, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="pretrained: no margins"):
         export_easydub(publication, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_without_room_leaves_nothing(publication, folder, tmp_path) -> None:
+def test_an_export_without_room_leaves_nothing(publication: Publication, folder: Path, tmp_path: Path) -> None:
     import_published(publication, folder)
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StoreError, match="choose a folder that can be written"):
         export_easydub(publication, tmp_path / "file" / "out")
 
 
-def test_a_publication_has_the_indices_of_its_suite(publication) -> None:
+def test_a_publication_has_the_indices_of_its_suite(publication: Publication) -> None:
     with pytest.raises(BadSetting, match="published forget set 1 has other indices"):
         Publication(publication.suite, {1: np.array([3, 9, 31])})
     with pytest.raises(UnknownName):
         Publication(publication.suite, {4: np.array([3])})
 
 
-def test_the_published_benchmark_goes_in_and_out_with_set_10_in_its_own_order(tmp_path) -> None:
+def test_the_published_benchmark_goes_in_and_out_with_set_10_in_its_own_order(tmp_path: Path) -> None:
     """The real suite, two models of 60,000 margins; its data are not needed."""
     publication = find_publication("cifar10-resnet9")
     order = publication.orders[10]
@@ -389,7 +440,9 @@ def test_only_published_suites_have_publications() -> None:
         find_publication("digits")
 
 
-def test_export_touches_nothing_beside_its_folder(publication, margins, tmp_path) -> None:
+def test_export_touches_nothing_beside_its_folder(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path
+) -> None:
     import_published(publication, write_by_hand(tmp_path / "in", margins))
     beside = tmp_path / "out.part" / "thesis.txt"
     beside.parent.mkdir()
@@ -400,7 +453,9 @@ def test_export_touches_nothing_beside_its_folder(publication, margins, tmp_path
 
 
 @pytest.mark.parametrize("models", [0, -1])
-def test_no_models_are_refused(publication, margins, tmp_path, models: int) -> None:
+def test_no_models_are_refused(
+    publication: Publication, margins: dict[int, ndarray], tmp_path: Path, models: int
+) -> None:
     folder = write_by_hand(tmp_path / "in", margins)
     with pytest.raises(BadSetting, match=f"expected at least 1 model, got {models}"):
         import_published(publication, folder, models=models)
@@ -408,7 +463,7 @@ def test_no_models_are_refused(publication, margins, tmp_path, models: int) -> N
 
 @pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1", b"<html>", b"PK\x03\x04"])
 @pytest.mark.parametrize("name", ["train_margins_all.pt", "x.npy"])
-def test_a_file_that_is_something_else_is_told_so(tmp_path, content: bytes, name: str) -> None:
+def test_a_file_that_is_something_else_is_told_so(tmp_path: Path, content: bytes, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     reader = read_indices if name.endswith(".npy") else read_stack

@@ -135,7 +135,7 @@ def test_the_loss_is_taken_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(logits.dtype)
         return cross_entropy(logits, labels, smoothing)
 
-    monkeypatch.setattr("expunge.ensembles.train.cross_entropy", loss)
+    monkeypatch.setattr("expunge.suites.target.cross_entropy", loss)
     networks: list[nn.Module] = [convolutional()]
     trained(replace(PLAIN, precision="bfloat16"), random_examples(EXAMPLES, torch.float32), networks, range(1))
     assert set(seen) == {torch.float32}
@@ -149,7 +149,8 @@ class Block(nn.Module):
         self.convolution, self.norm = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.norm(self.convolution(x)).relu()
+        normed: Tensor = self.norm(self.convolution(x))
+        return x + normed.relu()
 
 
 def test_layers_without_a_rule_stay_in_float32_after_layers_in_bfloat16() -> None:

@@ -16,6 +16,7 @@ from expunge.ensembles.published.porting import Ported
 from expunge.ensembles.published.sharing import fetch, push
 from expunge.errors import BadSetting, HubError, StoreError
 from expunge.store import MANIFEST, at_store, user_store
+from expunge.suites import Suite
 from tests.hub_server import Fault, HubServer
 from tests.publications import OWNER, small_margins, small_publication, write_by_hand, write_klom_models
 
@@ -57,7 +58,9 @@ def nothing_is_stored() -> bool:
     return not list(user_store().root.rglob("margins.npy"))
 
 
-def test_published_margins_are_fetched_and_nothing_else(publication, margins, hub) -> None:
+def test_published_margins_are_fetched_and_nothing_else(
+    publication: Publication, margins: dict[int, ndarray], hub: HubServer
+) -> None:
     assert get(publication, hub)[0] == Ported("pretrained", 8)
     for number, values in margins.items():
         np.testing.assert_array_equal(stored(publication, number), values)
@@ -66,13 +69,15 @@ def test_published_margins_are_fetched_and_nothing_else(publication, margins, hu
     assert meta["imported"] == {"from": f"{OWNER}@{hub.commit(hub.repo(OWNER))}", "layout": "EasyDUB"}
 
 
-def test_only_the_sets_asked_for_are_fetched(publication, hub) -> None:
+def test_only_the_sets_asked_for_are_fetched(publication: Publication, hub: HubServer) -> None:
     assert [each.ensemble for each in get(publication, hub, ["set-10"])] == ["pretrained", "oracle set-10"]
     assert hub.count("storage/.*/oracle/forget_10/") == 3 * 8
     assert hub.count("storage/.*/oracle/forget_[12]/") == 0
 
 
-def test_a_second_fetch_downloads_nothing(publication, margins, hub, tmp_path) -> None:
+def test_a_second_fetch_downloads_nothing(
+    publication: Publication, margins: dict[int, ndarray], hub: HubServer, tmp_path: Path
+) -> None:
     get(publication, hub)
     hub.asked.clear()
     with at_store(tmp_path / "other"):
@@ -81,7 +86,9 @@ def test_a_second_fetch_downloads_nothing(publication, margins, hub, tmp_path) -
     assert hub.count("storage|resolve") == 0
 
 
-def test_klom_models_is_fetched_by_its_stacks(publication, margins, hub) -> None:
+def test_klom_models_is_fetched_by_its_stacks(
+    publication: Publication, margins: dict[int, ndarray], hub: HubServer
+) -> None:
     write_klom_models(hub.repo("owner/stacks"), margins)
     get(publication, hub, repository="owner/stacks")
     np.testing.assert_array_equal(stored(publication, 10), margins[10])
@@ -96,7 +103,9 @@ def test_klom_models_is_fetched_by_its_stacks(publication, margins, hub) -> None
         (Fault("GET /api", "status", 401), "private"),
     ],
 )
-def test_what_goes_wrong_leaves_nothing_half_imported(publication, hub, fault, said) -> None:
+def test_what_goes_wrong_leaves_nothing_half_imported(
+    publication: Publication, hub: HubServer, fault: Fault, said: str
+) -> None:
     hub.faults.append(fault)
     with pytest.raises(HubError, match=said) as caught:
         get(publication, hub)
@@ -107,7 +116,7 @@ def test_what_goes_wrong_leaves_nothing_half_imported(publication, hub, fault, s
     assert not nothing_is_stored()
 
 
-def test_a_damaged_model_at_the_source_is_refused(publication, hub) -> None:
+def test_a_damaged_model_at_the_source_is_refused(publication: Publication, hub: HubServer) -> None:
     """What the hub tells agrees with what it sends, and is no margins."""
     file = hub.repo(OWNER) / "margins/cifar10/oracle/forget_2/val/resnet9/id_3_epoch_23.npy"
     file.write_bytes(b"<html>")
@@ -116,14 +125,14 @@ def test_a_damaged_model_at_the_source_is_refused(publication, hub) -> None:
     assert nothing_is_stored()
 
 
-def test_a_repository_of_something_else_is_told(publication, hub) -> None:
+def test_a_repository_of_something_else_is_told(publication: Publication, hub: HubServer) -> None:
     (hub.repo("owner/pictures") / "cats").mkdir(parents=True)
     (hub.repo("owner/pictures") / "cats/1.txt").write_text("cat")
     with pytest.raises(StoreError, match=r"has no layout that is known: .* got cats$"):
         get(publication, hub, repository="owner/pictures")
 
 
-def test_a_suite_without_published_ensembles_needs_a_repository(suite, hub) -> None:
+def test_a_suite_without_published_ensembles_needs_a_repository(suite: Suite, hub: HubServer) -> None:
     with pytest.raises(BadSetting, match="no ensembles of 'digits' were published; give a repository"):
         fetch(suite)
     with pytest.raises(
@@ -149,7 +158,9 @@ def pushed(publication: Publication, hub: HubServer) -> Path:
 
 
 @pushes
-def test_a_pushed_store_is_fetched_again(publication, margins, hub, pushed, tmp_path) -> None:
+def test_a_pushed_store_is_fetched_again(
+    publication: Publication, margins: dict[int, ndarray], hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
     sent = {file.relative_to(pushed).as_posix() for file in pushed.rglob("*") if file.is_file()}
     assert {"pretrained/margins.npy", "pretrained/manifest.json", "pretrained/chunks/0000/weights.safetensors"} <= sent
     assert not [name for name in sent if name.startswith("unlearned") or name.endswith(".tmp")]
@@ -158,13 +169,15 @@ def test_a_pushed_store_is_fetched_again(publication, margins, hub, pushed, tmp_
         assert sorted(each.ensemble.partition("/")[0] for each in done) == ["oracles"] * 3 + ["pretrained"]
         for number, values in margins.items():
             np.testing.assert_array_equal(stored(publication, number), values)
-        assert (
-            user_store().read(f"{publication.suite.digest}/pretrained/chunks/0000").tensors("weights")["w"].sum() == 2
-        )
+        chunk = user_store().read(f"{publication.suite.digest}/pretrained/chunks/0000")
+        assert chunk is not None
+        assert chunk.tensors("weights")["w"].sum() == 2
 
 
 @pushes
-def test_one_set_of_a_pushed_store_is_fetched(publication, margins, hub, pushed, tmp_path) -> None:
+def test_one_set_of_a_pushed_store_is_fetched(
+    publication: Publication, margins: dict[int, ndarray], hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
     with at_store(tmp_path / "other"):
         assert len(get(publication, hub, ["set-2"], repository="me/store")) == 2
         np.testing.assert_array_equal(stored(publication, 2), margins[2])
@@ -172,7 +185,9 @@ def test_one_set_of_a_pushed_store_is_fetched(publication, margins, hub, pushed,
 
 
 @pushes
-def test_a_set_that_was_not_pushed_is_told(publication, hub, pushed, tmp_path) -> None:
+def test_a_set_that_was_not_pushed_is_told(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
     key = publication.forget(2).key
     for file in (pushed / "oracles" / key).iterdir():
         file.unlink()
@@ -181,7 +196,9 @@ def test_a_set_that_was_not_pushed_is_told(publication, hub, pushed, tmp_path) -
 
 
 @pushes
-def test_a_store_of_another_suite_is_refused(publication, suite, hub, pushed) -> None:
+def test_a_store_of_another_suite_is_refused(
+    publication: Publication, suite: Suite, hub: HubServer, pushed: Path
+) -> None:
     with pytest.raises(
         StoreError, match=f"is a store of other suites \\({publication.suite.digest}\\), expected 990e6b7a"
     ):
@@ -199,7 +216,9 @@ def forge(manifest: Path, **changes: object) -> None:
 
 @pushes
 @pytest.mark.parametrize("name", ["../../../secret.npy", "/etc/passwd", "..", "a/b.npy", "manifest.json"])
-def test_a_manifest_that_climbs_out_of_its_folder_is_refused(publication, hub, pushed, tmp_path, name) -> None:
+def test_a_manifest_that_climbs_out_of_its_folder_is_refused(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path, name: str
+) -> None:
     forge(pushed / "pretrained" / MANIFEST, files={name: "0" * 64})
     with at_store(tmp_path / "other"):
         with pytest.raises(StoreError, match="which is no file beside it; refused, and nothing was imported"):
@@ -208,7 +227,9 @@ def test_a_manifest_that_climbs_out_of_its_folder_is_refused(publication, hub, p
 
 
 @pushes
-def test_a_store_of_another_schema_is_refused(publication, hub, pushed, tmp_path) -> None:
+def test_a_store_of_another_schema_is_refused(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
     forge(pushed / "pretrained" / MANIFEST, schema=99)
     with at_store(tmp_path / "other"):
         with pytest.raises(StoreError, match="has schema 99, this expunge reads 1") as caught:
@@ -219,7 +240,9 @@ def test_a_store_of_another_schema_is_refused(publication, hub, pushed, tmp_path
 
 @pushes
 @pytest.mark.parametrize("what", ["bytes", "gone", "manifest"])
-def test_a_damaged_store_at_the_hub_is_refused(publication, hub, pushed, tmp_path, what) -> None:
+def test_a_damaged_store_at_the_hub_is_refused(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path, what: str
+) -> None:
     file = pushed / "pretrained" / ("manifest.json" if what == "manifest" else "margins.npy")
     if what == "gone":
         file.unlink()
@@ -233,7 +256,9 @@ def test_a_damaged_store_at_the_hub_is_refused(publication, hub, pushed, tmp_pat
 
 
 @pushes
-def test_what_was_made_here_is_not_replaced(publication, hub, pushed, tmp_path) -> None:
+def test_what_was_made_here_is_not_replaced(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
     with at_store(tmp_path / "other"):
         plan = Plan(publication.suite, "oracle", publication.forget(2))
         user_store().write(plan.key, {"margins": np.ones((2, 60), np.float32)}, {"models": 2})
@@ -241,13 +266,13 @@ def test_what_was_made_here_is_not_replaced(publication, hub, pushed, tmp_path) 
             get(publication, hub, repository="me/store")
 
 
-def test_nothing_to_push_is_told(publication, hub) -> None:
+def test_nothing_to_push_is_told(publication: Publication, hub: HubServer) -> None:
     with pytest.raises(StoreError, match="holds nothing of suite 'small'"):
         push("me/store", publication.suite, endpoint=hub.url)
     assert hub.asked == []
 
 
-def test_a_damaged_artefact_is_not_pushed(publication, hub) -> None:
+def test_a_damaged_artefact_is_not_pushed(publication: Publication, hub: HubServer) -> None:
     get(publication, hub)
     file = user_store().root / Plan(publication.suite, "pretrained").key / "margins.npy"
     file.write_bytes(file.read_bytes() + b"?")

@@ -13,7 +13,7 @@ from expunge.ensembles import Ensemble, Origin, layers
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Adam, measure, train
 from expunge.errors import BadSetting
-from expunge.suites import Data, Examples, Recipe
+from expunge.suites import Data, Examples, ForgetSets, Recipe, Suite
 from tests.ensembles.plain import (
     Attention,
     NormedAttention,
@@ -133,11 +133,27 @@ def test_inputs_stored_in_half_precision_are_computed_on_in_float32() -> None:
     assert torch.equal(stacked(x), stacked(x.float()))
 
 
-@pytest.mark.parametrize("head", [nn.Linear(8, 3), nn.Sequential(nn.Linear(8, 3), nn.Flatten(0))])
-def test_a_network_that_returns_no_row_of_logits_per_input_is_refused(head: nn.Module) -> None:
-    tokens = nn.Sequential(nn.Flatten(2), nn.Linear(16, 8), head)  # two rows for each input; or none
+def tokens() -> nn.Module:
+    """Two rows of logits for each input."""
+    return nn.Sequential(nn.Flatten(2), nn.Linear(16, 8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("shape", [nn.Flatten(0), nn.Flatten(0, 1)])
+def test_a_network_that_returns_no_row_of_logits_per_input_is_refused(shape: nn.Module) -> None:
+    network = nn.Sequential(tokens(), shape)
     with pytest.raises(BadSetting, match=r"expected a network that returns \(5, classes\) for 5 inputs"):
-        ensemble_of([tokens, tokens])(torch.zeros(5, 2, 4, 4))
+        ensemble_of([network, network])(torch.zeros(5, 2, 4, 4))
+
+
+def test_two_rows_of_logits_per_input_are_the_stacks_to_give_and_no_classifiers(data: Examples) -> None:
+    """Where an example has one label, the suite refuses them before any training."""
+    assert ensemble_of([tokens().double()] * 2)(data.x).shape == (2, EXAMPLES, 2, 3)
+    suite = Suite(
+        name="tokens", version=1, data=Data(data, data, 3), network=lambda: tokens().double(), recipe=RECIPE,
+        forget_sets=ForgetSets({}), models=2,
+    )  # fmt: skip
+    with pytest.raises(BadSetting, match=r"logits of \(2, 3\), .*, got \(2, 2, 3\)"):
+        suite.check()
 
 
 class DropsInForward(nn.Module):

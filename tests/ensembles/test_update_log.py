@@ -73,7 +73,8 @@ Loss = Callable[[Ensemble, tuple[Tensor, Tensor]], Tensor]
 
 def linear(student: Ensemble, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Minus the sum of the logits of the labels: its gradient does not depend on the weights of a linear network."""
-    return -student(batch[0]).gather(-1, batch[1][..., None]).sum((1, 2))
+    logits: Tensor = student(batch[0])
+    return -logits.gather(-1, batch[1][..., None]).sum((1, 2))
 
 
 def curved(student: Ensemble, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -125,8 +126,8 @@ def test_logged_models_are_the_pretrained_ones(suite: Suite) -> None:
     quick = dataclasses.replace(suite, recipe=dataclasses.replace(suite.recipe, epochs=1), chunk=2, models=2)
     forget = quick.forget_sets["random-50"]
     logged, pretrained = Plan(quick, "logged", forget), Plan(quick, "pretrained")
-    margins = [build(plan, 2).array("margins") for plan in (logged, pretrained)]
-    np.testing.assert_array_equal(*margins)
+    mine, theirs = (build(plan, 2).array("margins") for plan in (logged, pretrained))
+    np.testing.assert_array_equal(mine, theirs)
     state, plain = read_weights(logged, [0, 1]), read_weights(pretrained, [0, 1])
     assert all(torch.equal(state[f"trained.{key}"], tensor) for key, tensor in plain.items())
     updates = logged_by_hand(quick, forget)

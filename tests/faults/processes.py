@@ -16,7 +16,7 @@ EXPUNGE = str(Path(sys.executable).parent / "expunge")
 
 
 def build(
-    store: Path, *options: str, suite: str = SUITE, limit: Callable[[], None] | None = None
+    store: Path, *options: str, suite: str = SUITE, limit: Callable[[], object] | None = None
 ) -> subprocess.Popen[str]:
     """Start ``expunge build`` on ``store``; ``limit`` is called in the new process."""
     return subprocess.Popen(

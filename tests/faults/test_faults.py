@@ -201,14 +201,11 @@ def cluster(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
     """A Dask scheduler and one worker, as processes of their own on 127.0.0.1."""
     known = folder / "scheduler.json"
     known.unlink(missing_ok=True)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     dask = str(Path(sys.executable).parent / "dask")
     at = ["--host", "127.0.0.1", "--scheduler-file", str(known)]
-    scheduler = subprocess.Popen([dask, "scheduler", *at, "--port", "0", "--no-dashboard"], **quiet)
+    scheduler = _quiet([dask, "scheduler", *at, "--port", "0", "--no-dashboard"], folder)
     options = options or ("--nthreads", "1")
-    worker = subprocess.Popen(
-        [dask, "worker", *at, "--no-nanny", "--no-dashboard", "--death-timeout", "20", *options], **quiet
-    )
+    worker = _quiet([dask, "worker", *at, "--no-nanny", "--no-dashboard", "--death-timeout", "20", *options], folder)
     try:
         # The scheduler makes the file first and fills it later.
         wait_for(lambda: known.exists() and known.read_text().endswith("}"))
@@ -217,3 +214,7 @@ def cluster(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
         for each in (worker, scheduler):
             each.kill()
             each.wait()
+
+
+def _quiet(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)

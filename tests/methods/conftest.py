@@ -12,8 +12,7 @@ from expunge.ensembles import Ensemble
 from expunge.methods import METHODS
 from expunge.store import at_store
 from expunge.suites import Data, ForgetSet, Suite
-
-BUILT_FOR = ["sisa", "amnesiac"]  # methods that start from models of their own
+from tests.methods.cases import OWN_MODELS
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +31,7 @@ def workshop(small: Suite, tmp_path_factory: pytest.TempPathFactory) -> tuple[Su
     place = tmp_path_factory.mktemp("workshop")
     with at_store(place), pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPUNGE_DEVICE", "cpu")
-        rebuild(quick, methods=BUILT_FOR, recipe="default", models=3)
+        rebuild(quick, methods=OWN_MODELS, tuning="default", models=3)
     return quick, place
 
 
@@ -41,7 +40,7 @@ def laboratory(
     name: str, small: Suite, suite: Suite, forget: ForgetSet, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Suite, ForgetSet]]:
     """The suite on which the method ``name`` is tried: what it takes out of a store exists for the whole one only."""
-    if name not in BUILT_FOR:
+    if name not in OWN_MODELS:
         yield (suite, forget) if METHODS[name].prepare else (small, small.forget_sets["random-20"])
         return
     quick, place = request.getfixturevalue("workshop")
@@ -53,6 +52,6 @@ def laboratory(
 def ensemble(ensemble: Ensemble, request: pytest.FixtureRequest) -> Ensemble:
     """Three shipped models; numbered 0, 1, 2 for a method that starts from models of its own, built with these."""
     params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    if params.get("name") in BUILT_FOR:
+    if params.get("name") in OWN_MODELS:
         ensemble.origin = dataclasses.replace(ensemble.origin, models=(0, 1, 2))
     return ensemble

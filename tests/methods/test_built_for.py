@@ -48,22 +48,6 @@ def run(name: str, ensemble: Ensemble, suite: Suite, config: object, forget: For
     return last
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("sisa", {"shards": 0}),
-        ("sisa", {"slices": 0}),
-        ("amnesiac", {"epochs": -1}),
-        ("amnesiac", {"lr": 0.0}),
-        ("amnesiac", {"momentum": 1.0}),
-        ("amnesiac", {"batch_size": 0}),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=", got "):
-        METHODS[name].config(**settings)
-
-
 def test_a_shard_without_forget_is_untouched_and_another_is_retrained_from_its_last_clean_slice(
     built: Suite, three: Ensemble
 ) -> None:

@@ -202,7 +202,7 @@ def test_the_parts_of_rum_are_thirds_in_the_order_of_memorisation(suite: Suite, 
 
 def test_rum_leaves_out_a_part_that_is_empty() -> None:
     parts = [torch.tensor([0]), torch.tensor([1]), torch.tensor([], dtype=torch.int64)]
-    split = Split(FORGET, Examples(THREE.x[:2], THREE.y[:2]), 3, SPLIT.recipe, SPLIT.network, parts)
+    split = Split(FORGET, Examples(THREE.x[:2], THREE.y[:2]), 3, SPLIT.recipe, SPLIT.network, extra=parts)
     (found,) = run_toy("rum", {}, split)
     (alone,) = run_toy("fine-tune", {}, split)
     torch.testing.assert_close(found, alone)
@@ -211,7 +211,7 @@ def test_rum_leaves_out_a_part_that_is_empty() -> None:
 def test_rum_that_would_do_nothing_says_so() -> None:
     """One example is the least memorised third of a forget set of one, which the defaults leave alone."""
     parts = [torch.tensor([0]), *[torch.tensor([], dtype=torch.int64)] * 2]
-    split = Split(FORGET, Examples(THREE.x[:1], THREE.y[:1]), 3, SPLIT.recipe, SPLIT.network, parts)
+    split = Split(FORGET, Examples(THREE.x[:1], THREE.y[:1]), 3, SPLIT.recipe, SPLIT.network, extra=parts)
     with pytest.raises(MethodFailed, match="1 examples make no part that is not left to identity"):
         run_toy("rum", {}, split)
 
@@ -256,33 +256,3 @@ def test_what_a_method_imports_of_the_suites_is_its_code_too(monkeypatch: pytest
     )
     assert digest("rum") != before["rum"]
     assert digest("fine-tune") == before["fine-tune"]
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("rum", {"low": "no-such-method"}),
-        ("rum", {"medium": "oracle"}),
-        ("rum", {"high": "rum"}),
-        ("rum", {"high": "dm-direct"}),
-        ("rum", {"medium": "identity", "high": "identity"}),
-        ("fisher-forgetting", {"alpha": 0.0}),
-        ("fisher-forgetting", {"variant": "other"}),
-        ("fisher-forgetting", {"retain_examples": 0}),
-        ("jit", {"sigma": 0.0}),
-        ("jit", {"samples": 0}),
-        ("task-vector", {"scale": 0.0}),
-        ("neg-merge", {"scale": 0.0}),
-        ("neg-merge", {"tunes": 1}),
-        ("neg-merge", {"ratio": 0.0}),
-        ("ssd", {"alpha": 0.0}),
-        ("ssd-det", {"dampening": -1.0}),
-        ("lfssd", {"retain_examples": 0}),
-        ("lfssd", {"batch_size": 0}),
-        ("lfssd-det", {"alpha": -1.0}),
-        ("assd", {"retain_examples": 0}),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float | str]) -> None:
-    with pytest.raises(ValueError, match=", got "):
-        METHODS[name].config(**settings)

@@ -12,17 +12,10 @@ from expunge.ensembles.train import measure
 from expunge.methods import METHODS, Step, configure, run_method
 from expunge.methods.references import REFERENCES
 from expunge.suites import ForgetSet, Suite
-from tests.methods.conftest import BUILT_FOR
-from tests.methods.equations.toy import Counts
-from tests.methods.test_equations import CASES
+from tests.methods.cases import CASES, TRAINING, has_epochs
+from tests.methods.equations.case import Counts
 
-ANCHORS = {"identity", "oracle"}
-PREDICTIONS = {"dm-direct"}  # rows that predict margins and make no models
-VOTES = {"sisa"}  # its models are votes of networks, and what they cost depends on the shards that are hit
-TRAINING = sorted(METHODS.keys() - ANCHORS - PREDICTIONS)
 EPOCHS = 2
-DETERMINED = {"first-order", "lfssd-det", "ssd-det", "unrolling-sgd"}  # they draw nothing: any seed, the same models
-DAMPENING = {name: {"alpha": 1.0} for name in ("ssd", "ssd-det", "lfssd", "lfssd-det")}
 
 Laboratory = tuple[Suite, ForgetSet]
 
@@ -33,18 +26,21 @@ def steps_of(name: str, ensemble: Ensemble, laboratory: Laboratory, seed: int = 
     return list(run_method(name, method, config, ensemble, suite, forget, seed))
 
 
-def has_epochs(name: str) -> bool:
-    return any(field.name == "epochs" for field in dataclasses.fields(METHODS[name].config))
-
-
 def flat(ensemble: Ensemble) -> Tensor:
     """Parameters only: BatchNorm's buffers move by themselves."""
     return torch.cat([parameter.detach().flatten(1) for parameter in ensemble.parameters()], dim=1)
 
 
 def test_only_the_anchors_have_nothing_to_run() -> None:
-    assert {name for name, method in METHODS.items() if method.anchor} == ANCHORS
-    assert {name for name, method in METHODS.items() if method.predict} == PREDICTIONS
+    assert {name for name, method in METHODS.items() if method.anchor} == {"identity", "oracle"}
+    assert {name for name, method in METHODS.items() if method.predict} == CASES.keys() - set(TRAINING)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_its_row_prepares_what_its_case_says(name: str) -> None:
+    prepare, case = METHODS[name].prepare, CASES[name]
+    assert (prepare is not None) == (case.given is not None)
+    assert (prepare is not None and prepare.plan is not None) == case.own_models
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -55,11 +51,11 @@ def test_it_moves_every_model_leaves_its_input_and_repeats_itself(
     first, again, other = (steps_of(name, ensemble, laboratory, seed)[-1].ensemble for seed in (0, 0, 1))
     assert all(torch.equal(tensor, before[key]) for key, tensor in ensemble.state().items())
     assert not ensemble.training
-    if name not in VOTES:
+    if not CASES[name].votes:
         assert ((flat(first) - flat(ensemble)).abs().amax(1) > 0).all()
     assert all(torch.equal(tensor, again.state()[key]) for key, tensor in first.state().items())
     same = all(torch.equal(tensor, other.state()[key]) for key, tensor in first.state().items())
-    assert same == (name in DETERMINED)
+    assert same != CASES[name].draws_chance
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINING if has_epochs(name)])
@@ -69,7 +65,7 @@ def test_every_epoch_is_yielded_and_is_a_snapshot(name: str, ensemble: Ensemble,
     assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINING if name not in VOTES])
+@pytest.mark.parametrize("name", [name for name in TRAINING if not CASES[name].votes])
 def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
     name: str, ensemble: Ensemble, laboratory: Laboratory
 ) -> None:
@@ -87,7 +83,7 @@ def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in TRAINING if not METHODS[name].from_scratch and name not in BUILT_FOR]
+    "name", [name for name in TRAINING if not METHODS[name].from_scratch and not CASES[name].own_models]
 )
 def test_a_default_recipe_costs_at_most_15_percent_of_a_retraining(name: str, ensemble: Ensemble, suite: Suite) -> None:
     method = METHODS[name]
@@ -103,15 +99,15 @@ def test_a_model_does_not_depend_on_those_beside_it(name: str, ensemble: Ensembl
     one = ensemble.take([1])
     together = flat(steps_of(name, ensemble, laboratory)[-1].ensemble.take([1]))
     alone = flat(steps_of(name, one, laboratory)[-1].ensemble)
-    moved = alone if name in VOTES else alone - flat(one)
+    moved = alone if CASES[name].votes else alone - flat(one)
     assert (alone - together).abs().max() <= 0.01 * moved.abs().max()
 
 
 def test_no_two_methods_move_to_the_same_weights(ensemble: Ensemble, suite: Suite, forget: ForgetSet) -> None:
     """On so many examples a draw of them is not all, and dampening starts low enough that all rows move."""
     one, moves = ensemble.take([0]), {}
-    for name in [name for name in TRAINING if name not in BUILT_FOR]:
-        settings = {"epochs": 1} if has_epochs(name) else DAMPENING.get(name, {})
+    for name in [name for name in TRAINING if not CASES[name].own_models]:
+        settings = {"epochs": 1} if has_epochs(name) else CASES[name].moving
         config = configure(name, METHODS[name], settings)
         *_, last = run_method(name, METHODS[name], config, one, suite, forget)
         moves[name] = flat(last.ensemble) - flat(one)

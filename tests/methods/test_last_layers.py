@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from expunge.ensembles import Ensemble, Plan, pretrain
-from expunge.ensembles.whole_models import train_whole
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS

@@ -5,7 +5,6 @@ training mode, unless its method says otherwise. A wrong mode changes no shape a
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -13,49 +12,12 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, layers
 from expunge.ensembles.seeds import Generators
-from expunge.methods import METHODS, _twice
+from expunge.methods import METHODS
+from expunge.methods.parts import double_backward
 from expunge.methods.parts.walks import PairedWalk
 from expunge.suites import ForgetSet, Suite
-from tests.methods.test_every_method import TRAINING, VOTES, has_epochs
-
-
-class Pass(NamedTuple):
-    """How a batch went through a layer of BatchNorm: with autograd recording, and in training mode, or not."""
-
-    recorded: bool
-    training: bool
-
-
-WALK = Pass(recorded=True, training=True)  # a step of a student
-TAUGHT = Pass(recorded=False, training=False)  # a teacher's answer, or what a model is found to be
-MEASURED = Pass(recorded=True, training=False)  # a gradient, where it is not to depend on a batch
-
-# The rows that do not walk in training mode, or do so beside teachers and measurements.
-FROM_FIXED_MODELS = ("first-order", "second-order", "influence", "fisher-forgetting")
-DAMPENED = ("ssd", "ssd-det", "lfssd", "lfssd-det", "assd")
-FROZEN = ("cf-k", "eu-k")  # all of BatchNorm lies before the last layer, which alone moves
-EVALUATED = {*FROM_FIXED_MODELS, *DAMPENED, *FROZEN, "mu-mis"}
-TEACHERS = {"scrub", "bad-teacher", "delete", "npo", "prmq", "kde", "dmm", "boundary-shrink"}
-GRADIENTS = {"boundary-shrink", "unsir", "salun", "rum", "msg"}  # of inputs, or of importance; RUM ends with SalUn
-OWN_ANSWERS = {"fcs"}  # the student's own on retained examples, without gradient, in the batch's statistics
-MOVED_WEIGHTS_ONLY = {
-    "task-vector",
-    "neg-merge",
-    "unrolling-sgd",
-    "sisa",
-}  # running statistics stay; or of new networks
-
-
-def expected(name: str) -> set[Pass]:
-    if name in EVALUATED:
-        return {MEASURED}
-    beside = [(TEACHERS, TAUGHT), (GRADIENTS, MEASURED), (OWN_ANSWERS, Pass(recorded=False, training=True))]
-    return {WALK, *(one for names, one in beside if name in names)}
-
-
-def follows_forget_set(config: type) -> bool:
-    """Whether its last batches are of what is to be forgotten."""
-    return "forget_statistics" in {each.name for each in dataclasses.fields(config)}
+from tests.methods.cases import CASES, TRAINING, has_epochs
+from tests.methods.equations.case import Pass
 
 
 @pytest.fixture
@@ -74,13 +36,13 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Pass]:
             return rule(layer, x)
 
         monkeypatch.setitem(layers.LAYERS, kind, noted)
-    line = _twice._line  # BatchNorm where it is differentiated twice
+    line = double_backward._line  # BatchNorm where it is differentiated twice
 
     def drawn(layer: nn.Module) -> tuple[Tensor, Tensor]:
         note(layer)
         return line(layer)
 
-    monkeypatch.setattr(_twice, "_line", drawn)
+    monkeypatch.setattr(double_backward, "_line", drawn)
     return found
 
 
@@ -98,16 +60,22 @@ def test_batch_norm_runs_in_the_modes_that_its_method_says(
     passes.clear()
     assert method.unlearn
     *_, after = method.unlearn(one, split, config, Generators(one.origin.models))
-    assert set(passes) == expected(name)
+    assert set(passes) == CASES[name].passes
     assert not after.training
     assert one.training
     assert all(torch.equal(tensor, before[key]) for key, tensor in one.state().items())
-    if name not in VOTES:
+    if not CASES[name].votes:
         still = all(torch.equal(after.state()[key], before[key]) for key, _ in one.network.named_buffers())
-        assert still == (name in EVALUATED | MOVED_WEIGHTS_ONLY)
+        assert still != CASES[name].moves_statistics
 
 
-@pytest.mark.parametrize("name", sorted(name for name, row in METHODS.items() if follows_forget_set(row.config)))
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_method_that_ends_on_forget_batches_can_be_told_to_leave_no_trace_of_them(name: str) -> None:
+    settings = {each.name for each in dataclasses.fields(METHODS[name].config)}
+    assert ("forget_statistics" in settings) == CASES[name].ends_on_forget
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINING if CASES[name].ends_on_forget])
 def test_running_statistics_are_those_of_retained_examples_where_forget_batches_leave_no_trace(
     name: str, ensemble: Ensemble, laboratory: tuple[Suite, ForgetSet]
 ) -> None:
@@ -124,12 +92,8 @@ def test_running_statistics_are_those_of_retained_examples_where_forget_batches_
         return {key: after.state()[key] for key, _ in after.network.named_buffers()}
 
     paired = issubclass(METHODS[name].config, PairedWalk)
-    here = {"rho": 0.0} if name == "uam" else {}  # else retained batches go through other weights
+    here = CASES[name].still
     still, moved = (statistics(name, epochs=1, forget_statistics=each, **here) for each in (False, True))
     kept = statistics("fine-tune", epochs=1) if paired else {key: ensemble.state()[key] for key in still}
     assert all(torch.equal(tensor, kept[key]) for key, tensor in still.items())
     assert not any(torch.equal(tensor, kept[key]) for key, tensor in moved.items())
-
-
-def test_the_table_of_modes_names_rows_only() -> None:
-    assert set(TRAINING) >= EVALUATED | TEACHERS | GRADIENTS | OWN_ANSWERS | MOVED_WEIGHTS_ONLY

@@ -34,27 +34,6 @@ from tests.ensembles.test_device import (
 from tests.methods.equations.toy import SIX, W, require_steps, run_toy
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("oracle-matching", {"epochs": 0}),
-        ("oracle-matching", {"oracles": 0}),
-        ("oracle-matching", {"decay": 0.0}),
-        ("oracle-matching", {"forget_multiplier": 0}),
-        ("oracle-matching", {"retain_multiplier": -1}),
-        ("dmm", {"lr": 0.0}),
-        ("dmm", {"batch_size": 0}),
-        ("dmm", {"multiplier": 0.0}),
-        ("dmm", {"estimator": "magic"}),
-        ("dm-direct", {"multiplier": -1.0}),
-        ("dm-direct", {"estimator": "magic"}),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=", got "):
-        METHODS[name].config(**settings)
-
-
 def test_oracles_to_match_are_never_those_of_the_reference(suite: Suite, forget: ForgetSet) -> None:
     oracles = read_margins(Plan(suite, "oracle", forget), 0, 200).values
     found = held_out_margins(suite, forget, range(200), OracleMatching())

@@ -21,9 +21,9 @@ from expunge.methods.zoo.rum import _unlearned
 from expunge.methods.zoo.salun import salient_weights
 from expunge.suites import ForgetSet, Split, Suite
 from expunge.suites.pruning import Pruning
-from tests.methods.test_every_method import TRAINING, VOTES, has_epochs
+from tests.methods.cases import CASES, TRAINING, has_epochs
 
-PRUNED = [name for name in TRAINING if name not in VOTES]  # votes of new networks have masks of their own
+PRUNED = [name for name in TRAINING if not CASES[name].votes]  # votes of new networks have masks of their own
 
 
 @pytest.fixture

@@ -18,12 +18,9 @@ from expunge.methods.zoo.salun import salient_weights
 from expunge.methods.zoo.unsir import Unsir, error_maximising
 from expunge.suites import Examples, Recipe, Split
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
-from tests.methods.test_settings import ALONE
+from tests.methods.cases import ALONE, CASES
 
 SMOOTH = Recipe(epochs=2, batch_size=32, lr=0.05, label_smoothing=0.2)
-# Rows that see no label, or in whose source the label is not that of training: a target, or a likelihood.
-BLIND = {"bad-teacher", "delete", "jit", "lfssd", "lfssd-det", "mu-mis"}
-LIKELIHOODS = {"ssd", "ssd-det", "assd", "fisher-forgetting"}
 
 
 @pytest.fixture
@@ -47,7 +44,7 @@ def test_labels_are_smoothed_as_in_training(name: str, smooth: Split) -> None:
         return torch.cat([each.double().flatten() for each in after.state().values()])
 
     hard = replace(smooth, recipe=replace(SMOOTH, label_smoothing=0.0))
-    assert torch.equal(outcome(smooth), outcome(hard)) == (name in BLIND | LIKELIHOODS)
+    assert torch.equal(outcome(smooth), outcome(hard)) != CASES[name].smoothed
 
 
 def test_weights_are_salient_by_the_loss_of_training(smooth: Split) -> None:

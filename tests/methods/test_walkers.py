@@ -1,6 +1,5 @@
 """Methods that walk up and down losses: settings, and what holds beyond their equations on one example."""
 
-import dataclasses
 from importlib import import_module
 
 import pytest
@@ -195,40 +194,6 @@ def test_a_change_is_shrunk_in_all_layers_by_one_threshold(ensemble: Ensemble) -
 def test_the_penalty_of_l1_sparse_fades_epoch_by_epoch(epochs: int, without: int, expected: list[float]) -> None:
     cfg = METHODS["l1-sparse"].config(epochs=epochs, no_l1_epochs=without, gamma=1.0)
     assert [cfg.gamma_at(epoch) for epoch in range(epochs)] == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("gradient-ascent-l1", {"gamma": -1.0}),
-        ("l1-sparse", {"gamma": -1.0}),
-        ("l1-sparse", {"epochs": 2, "no_l1_epochs": 3}),
-        ("salun", {"salient": 0.0}),
-        ("salun", {"salient": 1.5}),
-        ("bad-teacher", {"temperature": 0.0}),
-        ("bad-teacher", {"retain_share": 0.0}),
-        ("eu-k", {"layers": -1}),
-        ("eu-k", {"passes": -1}),
-        ("cf-k", {"layers": -1}),
-        ("successive-random-labels", {"epochs": 0}),
-        ("delete", {"lr": 0.0}),
-        ("random-labels-proximal", {"quantile": 1.5}),
-        ("boundary-shrink", {"bound": 0.0}),
-        ("boundary-expand", {"epochs": 0}),
-        ("unsir", {"noise": 0}),
-        ("unsir", {"copies": 0}),
-        ("unsir", {"noise_lr": 0.0}),
-        ("unsir", {"retain_share": 0.0}),
-        ("unsir", {"repair": 0.0}),
-        ("mu-mis", {"lr": 0.0}),
-        ("uam", {"rho": -1.0}),
-        ("uam", {"forget_batch_size": 0}),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, settings: dict[str, float]) -> None:
-    assert {field.name for field in dataclasses.fields(METHODS[name].config)} >= settings.keys()
-    with pytest.raises(ValueError, match=", got "):
-        METHODS[name].config(**settings)
 
 
 @pytest.mark.parametrize("name", ["random-labels", "successive-random-labels", "mu-mis"])

@@ -15,7 +15,8 @@ def draw(
 ) -> ndarray:
     """Margins of mean 0 and variance 1, of which the share ``shared`` is one normal number per model."""
     own = FAMILIES[family](rng, (models, examples))
-    return (np.sqrt(shared) * rng.normal(size=(models, 1)) + np.sqrt(1 - shared) * own).astype(np.float32)
+    margins: ndarray = np.sqrt(shared) * rng.normal(size=(models, 1)) + np.sqrt(1 - shared) * own
+    return margins.astype(np.float32)
 
 
 def halves(rng: np.random.Generator, margins: ndarray) -> tuple[ndarray, ndarray]:

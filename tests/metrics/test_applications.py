@@ -51,17 +51,16 @@ def test_a_probe_reads_what_the_representation_holds_and_no_more() -> None:
     torch.manual_seed(0)
     x = torch.randn(200, 3)
     labels = (x[:, 0] > 0).long()
-    networks = []
-    for column in (0, 1):  # one keeps the column that the label is in, one another
-        network = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 2))
+    bodies = [nn.Linear(3, 1), nn.Linear(3, 1)]
+    for column, body in enumerate(bodies):  # one keeps the column that the label is in, one another
         with torch.no_grad():
-            network[0].weight.zero_()[0, column] = 1
-        networks.append(network)
+            body.weight.zero_()[0, column] = 1
+    networks = [nn.Sequential(body, nn.Linear(1, 2)) for body in bodies]
     ensemble = Ensemble.stack(networks, Origin("test", "0", "pretrained", None, (0, 1)), (3,)).eval()
     good, blind = linear_probe(ensemble, Examples(x[:100], labels[:100]), Examples(x[100:], labels[100:])).tolist()
     assert good > 0.95
     assert blind < 0.7
-    assert torch.allclose(representation(ensemble[0], x), x[:, :1] + networks[0][0].bias)
+    assert torch.allclose(representation(ensemble[0], x), x[:, :1] + bodies[0].bias)
 
 
 def test_a_network_without_a_linear_layer_is_refused() -> None:

@@ -30,7 +30,8 @@ def corrected(unlearned: ndarray, oracle: ndarray) -> ndarray:
 def p_values(unlearned: ndarray, oracle: ndarray) -> ndarray:
     """Each example's own permutation p-value, from its own permutations."""
     statistics = statistics_of(unlearned, oracle, deal_labels(len(unlearned), len(oracle), FEW, 0))
-    return (statistics >= statistics[:, :1]).mean(axis=1)
+    shares: ndarray = (statistics >= statistics[:, :1]).mean(axis=1)
+    return shares
 
 
 def uncorrected(unlearned: ndarray, oracle: ndarray) -> ndarray:
@@ -196,9 +197,9 @@ def test_refuses_what_it_cannot_test() -> None:
 
 def test_shares_are_those_of_the_flags() -> None:
     rng, splits = np.random.default_rng(10), [np.arange(0, 400, 2), np.arange(1, 400, 2)]
-    *pair, _ = shifted(rng, 0.4, 0.05, shift=0.7)
-    flags, shares = distinguishable_share(*pair, splits, permutations=FEW)
-    np.testing.assert_array_equal(flags, corrected(*pair))
+    unlearned, oracle, _ = shifted(rng, 0.4, 0.05, shift=0.7)
+    flags, shares = distinguishable_share(unlearned, oracle, splits, permutations=FEW)
+    np.testing.assert_array_equal(flags, corrected(unlearned, oracle))
     assert [each.value for each in shares] == [flags[split].mean() for split in splits]
     assert all(0 <= each.low < each.value < each.high <= 1 for each in shares)
 
@@ -209,8 +210,9 @@ def test_the_interval_of_a_share_covers(part: float, shift: float) -> None:
     order = np.random.default_rng(12).permutation(400)
     splits = [order[:50], order[50:]]
     for _ in range(runs):
-        *pair, _ = shifted(rng, part, 0.05, shift)
-        rows.append([(s.value, s.low, s.high) for s in distinguishable_share(*pair, splits, permutations=99)[1]])
+        unlearned, oracle, _ = shifted(rng, part, 0.05, shift)
+        _, shares = distinguishable_share(unlearned, oracle, splits, permutations=99)
+        rows.append([(s.value, s.low, s.high) for s in shares])
     value, low, high = np.moveaxis(np.array(rows), 2, 0)
     covered = ((low <= value.mean(axis=0)) & (value.mean(axis=0) <= high)).mean(axis=0)
     print(f"{part:.0%} shifted by {shift}: share {value.mean(axis=0)}, coverage {covered}")

@@ -26,8 +26,10 @@ TIED = st.integers(-4, 4).map(lambda n: n / 2)  # many margins on the edges of b
 def pairs(draw: st.DrawFn) -> tuple[ndarray, ndarray]:
     dtype, element = draw(st.sampled_from([np.float32, np.float64])), draw(st.sampled_from([WIDE, TIED]))
     models, oracles, examples = draw(st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5)))
-    shapes = ((models, examples), (oracles, examples))
-    return tuple(draw(arrays(dtype, shape, elements=element)) for shape in shapes)
+    return (
+        draw(arrays(dtype, (models, examples), elements=element)),
+        draw(arrays(dtype, (oracles, examples), elements=element)),
+    )
 
 
 def plain_klom(

@@ -12,10 +12,10 @@ from numpy import ndarray
 
 from expunge.bench.external_margins import score_margins
 from expunge.bench.folder import write_arrays
-from expunge.ensembles import Plan, blocks, check_margins, read_margins
+from expunge.ensembles import Plan, check_margins, mapped_arrays, read_margins
 from expunge.ensembles.margins import require_finite
 from expunge.errors import BadMargins
-from expunge.metrics import flagging, statistic
+from expunge.metrics import blockwise, flagging
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import estimate, estimate_by_dealing, paired_difference
 from expunge.metrics.distinguishable import distinguishable, distinguishable_share
@@ -77,10 +77,10 @@ def in_files(folder: Path, *arrays: ndarray) -> list[ndarray]:
 def narrow(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Blocks of ``width`` examples or a few more, pieces of half of that, and as little held at once as can be."""
     models = MODELS + ORACLES
-    monkeypatch.setattr(blocks, "BLOCK", width * 4 * models)
-    monkeypatch.setattr(blocks, "RUN", 1)
-    monkeypatch.setattr(blocks, "HELD", 16 * 8 * EXAMPLES)
-    monkeypatch.setattr(statistic, "LARGE", width * models)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", width * 4 * models)
+    monkeypatch.setattr(mapped_arrays, "RUN", 1)
+    monkeypatch.setattr(mapped_arrays, "HELD", 16 * 8 * EXAMPLES)
+    monkeypatch.setattr(blockwise, "LARGE", width * models)
 
 
 @pytest.mark.parametrize("width", [2, 50, 200])
@@ -91,7 +91,7 @@ def test_blocks_change_no_bit(
     expected = STATISTICS[name](*pair)
     narrow(monkeypatch, width)
     maps = in_files(tmp_path, *pair)
-    assert len(list(blocks.blocks(*maps))) == EXAMPLES // width
+    assert len(list(mapped_arrays.blocks(*maps))) == EXAMPLES // width
     np.testing.assert_equal(STATISTICS[name](*maps), expected)
 
 
@@ -121,7 +121,8 @@ def test_counted_flags_do_not_depend_on_blocks(
     monkeypatch.setattr(flagging, "MOST", 0)
     expected = distinguishable_share(*pair, SPLITS, permutations=199)
     narrow(monkeypatch, width)
-    np.testing.assert_equal(distinguishable_share(*in_files(tmp_path, *pair), SPLITS, permutations=199), expected)
+    unlearned, oracle = in_files(tmp_path, *pair)
+    np.testing.assert_equal(distinguishable_share(unlearned, oracle, SPLITS, permutations=199), expected)
 
 
 def test_counted_p_values_are_those_of_kept_statistics_or_a_little_larger(
@@ -213,8 +214,8 @@ def test_a_mapped_file_or_a_folder_scores_as_the_array_does(
     (tmp_path / "each").mkdir()
     for number, row in enumerate(margins):
         np.save(tmp_path / "each" / f"{number:02d}.npy", row)
-    monkeypatch.setattr(blocks, "BLOCK", 100_000)
-    monkeypatch.setattr(blocks, "RUN", 1)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", 100_000)
+    monkeypatch.setattr(mapped_arrays, "RUN", 1)
     for place in (tmp_path / "all.npy", tmp_path / "each"):
         scores = score_margins(suite, forget.name, place)
         assert [(score.value, score.low, score.high) for score in scores] == expected
@@ -234,21 +235,22 @@ def test_mapped_arrays_are_written_as_others_are(pair: tuple[ndarray, ndarray], 
 PEAK = """
 import sys, numpy as np
 from pathlib import Path
-from expunge.ensembles import blocks, check_margins
-from expunge.metrics import flagging, statistic
+from expunge.ensembles import check_margins, mapped_arrays
+from expunge.metrics import flagging
+from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import estimate_by_dealing
 from expunge.metrics.oracle_copies import copies
 from expunge.metrics.distinguishable import distinguishable
 from expunge.metrics.klom import klom
 from expunge.metrics.outliers import outliers
 
-blocks.BLOCK, blocks.HELD, blocks.RUN = 4 << 20, 4 << 20, 10_000
+mapped_arrays.BLOCK, mapped_arrays.HELD, mapped_arrays.RUN = 4 << 20, 4 << 20, 10_000
 flagging.MOST = 0
 examples = int(sys.argv[1])
 unlearned, oracle = (np.load(file, mmap_mode="r")[:, :examples] for file in sys.argv[2:])
 check_margins(unlearned, examples, "unlearned")
 klom(unlearned, oracle)
-estimate_by_dealing(statistic.ByExample(klom, lambda values: np.percentile(values, [95])), unlearned, oracle, deals=3)
+estimate_by_dealing(ByExample(klom, lambda values: np.percentile(values, [95])), unlearned, oracle, deals=3)
 copies(unlearned, oracle, np.arange(examples))
 outliers(unlearned, oracle)
 distinguishable(unlearned, oracle, permutations=20)

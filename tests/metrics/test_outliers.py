@@ -46,7 +46,7 @@ def test_no_honest_model_is_an_outlier_on_any_split_of_any_forget_set(suite: Sui
 def test_the_reference_oracles_are_no_method(suite: Suite, forget: ForgetSet) -> None:
     oracle = read_margins(Plan(suite, "oracle", forget), 0, 100)
     copied = np.array(read_margins(Plan(suite, "pretrained"), 0, 100).values)
-    copied[:, forget.indices] = oracle.margins[:, forget.indices] + np.float32(1e-5)
+    copied[:, forget.indices] = oracle.values[:, forget.indices] + np.float32(1e-5)
     with pytest.raises(BadMargins, match="forget margins of a reference oracle"):
         score_margins(suite, forget.name, copied)
 
@@ -54,7 +54,7 @@ def test_the_reference_oracles_are_no_method(suite: Suite, forget: ForgetSet) ->
 def test_margins_beyond_all_measure_are_far_and_overflow_nowhere(suite: Suite, forget: ForgetSet) -> None:
     huge = np.array(read_margins(Plan(suite, "pretrained"), 0, 10).values, dtype=np.float64) * 1e200
     scores = score_margins(suite, forget.name, huge)
-    assert max(score.value or 0 for score in scores if score.method == "yours") > 10
+    assert max(score.value or 0 for score in scores if score.subject.method == "yours") > 10
 
 
 def test_models_that_agree_to_the_last_bit_are_no_outliers() -> None:

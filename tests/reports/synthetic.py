@@ -1,16 +1,18 @@
 """A folder as ``expunge bench`` writes it, drawn from normal distributions: every kind of row once."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy import ndarray
 from numpy.random import Generator, default_rng
 
-from expunge.records import SPLITS, Score, write_scores
+from expunge.records import SPLITS, Score, Subject, write_scores
+from tests.records import changed
 
 MODELS, EXAMPLES = 24, 90
 EPOCHS = 4
@@ -28,14 +30,25 @@ P95 = {  # method -> P95 at the last epoch on forget, retain, test
 COSTS = dict(zip(P95, (0.21, 0.17, 0.3, 0.012, 0.0006, 0.004), strict=True))
 
 
-def score(**changes: object) -> Score:
-    """A plain forget P95 with ``changes``."""
-    plain = Score(
+def score(**changes: Any) -> Score:
+    """A plain forget P95 with ``changes``, of its subject too."""
+    subject = Subject(
         suite="digits",
         suite_digest="5f2c" * 16,
         forget_set="random-12",
+        forget_digest="a9" * 8,
         method="neg-grad-plus",
         config={},
+        tuning="",
+        seed=0,
+        model_numbers=f"0-{MODELS - 1}",
+        device="cpu",
+        hardware="2 cores",
+        code="c0de" * 4,
+        versions={"expunge": "0.1.0"},
+    )
+    plain = Score(
+        subject=subject,
         split="forget",
         metric="klom",
         aggregate="p95",
@@ -49,14 +62,11 @@ def score(**changes: object) -> Score:
         seconds=0.041,
         status="ok",
         reason="",
-        seed=0,
-        hardware="2 cores",
-        versions={"expunge": "0.1.0"},
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return changed(plain, **changes)
 
 
-def scores_of(forget_set: str, method: str, p95: dict[str, float], **changes: object) -> Iterator[Score]:
+def scores_of(forget_set: str, method: str, p95: Mapping[str, float], **changes: Any) -> Iterator[Score]:
     """All records of one method at one epoch."""
     accuracies = {"forget": 0.9, "retain": 0.999, "test": 0.972}
     for split in SPLITS:
@@ -89,7 +99,7 @@ def scores(forget_set: str) -> list[Score]:
 def curve(final: list[Score]) -> Iterator[Score]:
     """Every epoch, on the way from identity to the final score."""
     for last in final:
-        moves = last.method not in ("oracle", "identity") and last.metric == "klom"
+        moves = last.subject.method not in ("oracle", "identity") and last.metric == "klom"
         if moves and last.value is not None and last.cost is not None:
             start = NOTHING_P95[last.split]
             for epoch in range(1, EPOCHS + 1):

@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import BadSetting, UnknownName
-from expunge.methods import METHODS, recipes
+from expunge.methods import METHODS, tuned
 from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.tuned import write_search
-from expunge.records import Score
 from expunge.reports import cards
 from expunge.reports.cards import card, cite, methods_page
-from expunge.reports.leaderboard.results import SHIPPED, Result, read_results, summarise, write_results
+from expunge.reports.leaderboard.results import Result
 from expunge.reports.summaries import Interval
 from expunge.suites import Suite
-from tests.methods.test_recipes import a_search
-from tests.test_records import a_score
+from tests.searches import a_search
 
 ROOT = Path(__file__).parents[2]
 ENTRY = re.compile(r"@\w+\{(\w+),\n(  \w+ = \{.*\},?\n)+\}")
@@ -31,7 +29,7 @@ def test_the_page_tells_all_of_every_method(name: str) -> None:
     assert method.summary[1:] in section
     assert all(f"`{field.name}` = {field.default}" in section for field in dataclasses.fields(method.config))
     assert all(REFERENCES[key].title in section for key in method.cite)
-    assert all(need in section for need in method.needs)
+    assert all(need in section for need in method.needed)
     assert method.deviations in section
     if not method.anchor:
         assert (method.config.__doc__ or "").strip().splitlines()[0] in section
@@ -59,10 +57,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         klom={"forget": Interval(1.5, 1.2, 1.8)},
         rank=Interval(2, 2, 4),
         cost=0.098,
-        recipe="tuned",
+        settings="tuned",
     )
     failed = dataclasses.replace(found, forget_set="class-3", klom={}, rank=None, cost=None)
-    dearer = dataclasses.replace(found, forget_set="random-10", cost=0.131, rank=None, recipe="")
+    dearer = dataclasses.replace(found, forget_set="random-10", cost=0.131, rank=None, settings="")
     monkeypatch.setattr(cards, "read_results", lambda: (found, failed, dearer))
 
 
@@ -91,31 +89,16 @@ def test_a_method_that_nobody_compared_with_public_code_says_so() -> None:
     assert card("identity")["deviations"] == "nothing to compare"
 
 
-def test_a_card_and_the_page_show_the_tuned_recipe(
+def test_a_card_and_the_page_show_the_tuned_settings(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "digits").mkdir()
     write_search(tmp_path / "digits/scrub.json", a_search(suite))
-    monkeypatch.setattr(recipes, "SHIPPED", tmp_path)
+    monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
     told = "lr = 0.02 (objective 1.00, doing nothing 3.00; best of 1 trials, random, seed 0; cost 10 %, limit 15 %)"
-    assert card("scrub")["recipes"] == {"digits": told}
+    assert card("scrub")["tuned"] == {"digits": told}
     assert f"- Tuned: on `digits`: {told}\n" in methods_page()
     assert "- Tuned: not yet\n" in methods_page()
-
-
-def test_the_headline_of_records_is_kept() -> None:
-    scores = [
-        a_score(value=float(place), low=0.0, high=9.0, split=split, metric=metric, epoch=1, recipe="tuned")
-        for metric in ("klom", "rank")
-        for place, split in enumerate(("forget", "retain", "test"))
-        if metric == "klom" or split == "forget"
-    ]
-    (found,) = summarise(scores)
-    assert {split: cell.value for split, cell in found.klom.items()} == {"forget": 0.0, "retain": 1.0, "test": 2.0}
-    assert found.rank == Interval(0.0, 0.0, 9.0)
-    assert (found.suite, found.forget_set, found.method, found.recipe) == ("digits", "random-50", "scrub", "tuned")
-    failed = [dataclasses.replace(each, value=None, low=None, high=None, status="failed") for each in scores]
-    assert summarise(failed)[0].klom == {}
 
 
 def test_a_reference_can_be_read_by_bibtex() -> None:
@@ -155,15 +138,6 @@ def test_expunge_is_cited_as_its_citation_file_says() -> None:
     assert f"title = {{{{{facts['title']}}}}}" in entry
     assert f"version = {{{facts['version']}}}" in entry
     assert f"year = {{{facts['date-released'][:4]}}}" in entry
-
-
-def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
-    files = sorted((ROOT / "results").glob("*/*/*.json"))
-    kept = [json.loads(file.read_text()) for file in files]
-    scores = [[Score(**each["common"], **own) for own in each["scores"]] for each in kept]
-    write_results(tmp_path / "results.json", [each for some in scores for each in summarise(some)])
-    assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
-    assert len(read_results()) == len(files)
 
 
 def test_the_page_of_methods_is_up_to_date() -> None:

@@ -26,7 +26,7 @@ def test_the_data_are_split_as_stated(suite: Suite) -> None:
     assert len(suite.data.train) == 1437
     assert len(suite.data.test) == 360
     assert suite.data.train.x.shape[1:] == (1, 8, 8)
-    assert (suite.data.train.x.min(), suite.data.train.x.max()) == (0, 1)
+    assert [float(edge) for edge in suite.data.train.x.aminmax()] == [0, 1]
     shares = [np.bincount(part.y, minlength=10) / len(part) for part in (suite.data.train, suite.data.test)]
     assert np.abs(shares[0] - shares[1]).max() < 0.002  # stratified
 
@@ -70,7 +70,7 @@ def test_shipped_weights_give_the_shipped_margins(suite: Suite) -> None:
     """To float32 on another processor; a mix-up of models would be off by whole units."""
     values, correct = measure(pretrain(suite, 5, first=95), suite.data)
     shipped = read_margins(Plan(suite, "pretrained"), 95, 5)
-    np.testing.assert_allclose(values, shipped.margins, atol=1e-3)
+    np.testing.assert_allclose(values, shipped.values, atol=1e-3)
     assert shipped.correct is not None
     assert (correct.numpy() == shipped.correct).mean() > 0.999
 

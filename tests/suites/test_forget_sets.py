@@ -196,7 +196,7 @@ def test_an_unknown_forget_set_is_answered_with_the_nearest(suite: Suite) -> Non
 
 
 def test_columns_of_the_splits_are_sorted_and_cover_everything(suite: Suite, forget: ForgetSet) -> None:
-    columns: dict[str, ndarray] = suite.columns(forget)
+    columns = suite.columns(forget)
     assert all((np.diff(each) > 0).all() for each in columns.values())
     assert np.array_equal(np.sort(np.concatenate(list(columns.values()))), np.arange(1797))
     assert np.array_equal(columns["forget"], forget.indices)

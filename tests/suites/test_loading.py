@@ -13,11 +13,9 @@ import pytest
 from expunge.ensembles import Plan, build, pretrain, read_margins, retrain
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, UserError
-from expunge.fingerprint import local_files, source_of
 from expunge.methods import unlearn
 from expunge.metrics.klom import klom
 from expunge.suites import SUITES, Suite, load_suite
-from expunge.user_files import load_function
 
 EXAMPLE = Path(__file__).parents[2] / "examples/own_suite.py"
 FLOWERS = f"{EXAMPLE}:flowers"
@@ -176,68 +174,3 @@ def test_training_that_diverges_is_told_before_anything_is_kept(file: Path, own_
 def test_a_python_file_without_a_function_is_told_what_to_add() -> None:
     with pytest.raises(UserError, match="give file"):
         load_suite("own.py")
-
-
-NETWORK = """
-from torch import nn
-SCALE = 2.0
-def double(x): return SCALE * x
-class Net(nn.Module):
-    def __init__(self): super().__init__(); self.head = nn.Linear(3, 2)
-    def forward(self, x): return self.head(double(x))
-def unrelated(): return 1
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("def unrelated(): return 1", "def unrelated(): return 2", True),
-        ("SCALE = 2.0", "SCALE = 2.0  # twice", True),
-        ("SCALE = 2.0", "SCALE = 3.0", False),
-        ("return SCALE * x", "return SCALE + x", False),
-        ("self.head(double(x))", "self.head(x)", False),
-    ],
-)
-def test_the_source_of_a_network_is_what_it_uses_of_its_file(tmp_path: Path, old: str, new: str, same: bool) -> None:
-    hashes = []
-    for name, text in (("one.py", NETWORK), ("other.py", NETWORK.replace(old, new))):
-        (tmp_path / name).write_text(text)
-        hashes.append(source_of(load_function("suite", f"{tmp_path / name}:Net")))
-    assert (hashes[0] == hashes[1]) == same
-
-
-def test_local_files_are_those_of_the_folder_that_are_imported(tmp_path: Path) -> None:
-    texts = {
-        "main.py": "import os, json\nimport near\nfrom package.inner import f\n",
-        "near.py": "def g():\n    import far\n",
-        "far.py": "import near\n",
-        "package/__init__.py": "",
-        "package/inner.py": "from . import sister\nfrom .cousin import h\n",
-        "package/sister.py": "",
-        "package/cousin.py": "import torn\n",
-        "torn.py": "def (",
-        "other.py": "",
-        "os.py": "",
-    }
-    for name, text in texts.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = {str(file.relative_to(tmp_path)) for file in local_files(tmp_path / "main.py")}
-    assert found == texts.keys() - {"other.py"}
-
-
-def test_a_file_that_is_mended_beside_one_that_was_not_is_read_anew(tmp_path: Path) -> None:
-    """The neighbour had been imported when the file itself failed."""
-    (tmp_path / "neighbour.py").write_text("WIDTH = 3\n")
-    (tmp_path / "broken.py").write_text("import neighbour\nraise RuntimeError\ndef width(): return neighbour.WIDTH\n")
-    name = f"{tmp_path / 'broken.py'}:width"
-    with pytest.raises(UserError, match="raised RuntimeError"):
-        load_function("method", name)
-    (tmp_path / "neighbour.py").write_text(
-        "WIDTH = 55\n"
-    )  # of another size: what Python keeps compiled is known by that and the second
-    (tmp_path / "broken.py").write_text("import neighbour\ndef width(): return neighbour.WIDTH\n")
-    assert load_function("method", name)() == 55
-    (tmp_path / "neighbour.py").write_text("WIDTH = 777\n")
-    assert load_function("method", name)() == 777

@@ -89,7 +89,12 @@ def test_a_name_that_was_never_trained_is_refused() -> None:
 
 def test_an_npz_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.npz"
-    arrays = {"x_train": RAW.train_x, "y_train": RAW.train_y, "x_test": RAW.test_x, "y_test": RAW.test_y}
+    arrays: dict[str, Any] = {
+        "x_train": RAW.train_x,
+        "y_train": RAW.train_y,
+        "x_test": RAW.test_x,
+        "y_test": RAW.test_y,
+    }
     np.savez(file, **arrays)
     assert data_from_npz(file).sizes == (10, 4)
     one_line("there is no file nowhere.npz", data_from_npz, "nowhere.npz")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import pytest
@@ -17,22 +18,37 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, MethodFailed, StoreError, UnknownName
 from expunge.methods import METHODS, Method, configure, run_method
 from expunge.methods.method import Preparation
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.needs import ORACLES
+from expunge.methods.spaces import Between, OneOf, Space
+from expunge.methods.task import Task
 from expunge.methods.tuned import Trial, found_for, read_search, write_search
 from expunge.methods.zoo.fine_tune import FineTune
-from expunge.metrics import trial_jobs
 from expunge.metrics.klom import klom
 from expunge.suites import ForgetSet, Suite, load_suite
 from expunge.suites.forget_sets import memorisation
 from expunge.suites.suite import with_derived
 from expunge.tuning.samplers import OptunaSearch, RandomSearch
 from expunge.tuning.search import choose, tune
+from expunge.tuning.trials import Field, _measured
 from expunge.tuning.tuning_sets import tuning_sets
 from tests.tiny_suite import crowded, tiny
 
-SPACE = {"lr": Between(1e-4, 0.5, log=True), "size": OneOf((4, 16)), "count": Between(1, 3, whole=True)}
+SPACE: dict[str, Space] = {
+    "lr": Between(1e-4, 0.5, log=True),
+    "size": OneOf((4, 16)),
+    "count": Between(1, 3, whole=True),
+}
 NAME = "fine-tune"
-SMALL = {"models": 3, "oracles": 3}
+
+
+class Few(TypedDict):
+    """How many models a search works with."""
+
+    models: int
+    oracles: int
+
+
+SMALL: Few = {"models": 3, "oracles": 3}
 
 
 @pytest.fixture
@@ -164,13 +180,12 @@ def test_the_objective_is_the_mean_p95_of_klom_and_the_least_is_chosen(small: Su
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials have run on a tuning set."""
     runs: list[int] = []
-    real = trial_jobs._measured
 
-    def measured(*arguments: object) -> dict[str, object]:
+    def measured(field: Field, task: Task) -> dict[str, Any]:
         runs.append(1)
-        return real(*arguments)  # type: ignore[arg-type]
+        return _measured(field, task)
 
-    monkeypatch.setattr(trial_jobs, "_measured", measured)
+    monkeypatch.setattr("expunge.tuning.trials._measured", measured)
     return runs
 
 
@@ -186,10 +201,9 @@ def test_a_finished_trial_is_never_run_again(small: Suite, monkeypatch: pytest.M
 
 def test_a_search_by_optuna_goes_on_where_it_was(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
-    options = {"sampler": "optuna", "limit": 1, **SMALL}
-    first = tune(NAME, small, budget=3, **options)  # type: ignore[arg-type]
+    first = tune(NAME, small, budget=3, sampler="optuna", limit=1, **SMALL)
     runs = counted(monkeypatch)
-    assert tune(NAME, small, budget=3, **options) == first  # type: ignore[arg-type]
+    assert tune(NAME, small, budget=3, sampler="optuna", limit=1, **SMALL) == first
     assert runs == []
     assert len({str(trial.settings) for trial in first.trials}) == 3
 
@@ -231,7 +245,8 @@ def test_a_trial_that_costs_too_much_is_listed_kept_and_never_chosen(
 def test_a_trial_that_costs_too_much_is_stopped_there(small: Suite) -> None:
     forget, ensemble = tuning_sets(small)[0], pretrain(small, 3)
     named = NAME, METHODS[NAME], configure(NAME, METHODS[NAME], {"epochs": 100})
-    costs, steps = [], run_method(*named, ensemble, small, forget, limit=0.3)
+    costs: list[float] = []
+    steps = run_method(*named, ensemble, small, forget, limit=0.3)
     with pytest.raises(MethodFailed, match=r"more than 30\.0% of a retraining"):
         costs.extend(step.cost for step in steps)
     assert costs == [0.125, 0.25]
@@ -239,7 +254,7 @@ def test_a_trial_that_costs_too_much_is_stopped_there(small: Suite) -> None:
 
 def test_of_many_examples_some_are_looked_at(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most MOST of each split, the same for every trial, evenly spaced; the forget set and the oracles with them."""
-    monkeypatch.setattr(trial_jobs, "MOST", 7)
+    monkeypatch.setattr("expunge.tuning.trials.MOST", 7)
     search = tune(NAME, small, budget=1, limit=1, **SMALL)
     values = []
     for forget in tuning_sets(small):
@@ -261,10 +276,10 @@ def test_a_method_that_trains_from_scratch_has_no_limit(small: Suite, monkeypatc
     assert search.chosen is not None
 
 
-def spoiled(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+def spoiled(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Fine-tuning that does something else."""
     row: Method = METHODS[NAME]
-    monkeypatch.setitem(METHODS, NAME, replace(row, **changes))  # type: ignore[arg-type]
+    monkeypatch.setitem(METHODS, NAME, replace(row, **changes))
 
 
 def test_a_trial_that_diverges_is_failed_and_the_others_finish(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +333,7 @@ def test_as_many_outliers_as_the_untouched_models_have_are_no_failure(
 ) -> None:
     """A few of the untouched models may be outliers by chance: here one is said to be, of all that are looked at."""
     told = [np.array([True, *[False] * 5])]
-    monkeypatch.setattr(trial_jobs, "outliers_of_parts", lambda margins, oracle, parts: told * len(parts))
+    monkeypatch.setattr("expunge.tuning.trials.outliers_of_parts", lambda margins, oracle, parts: told * len(parts))
     search = tune(NAME, small, budget=1, limit=1, models=6, oracles=6)
     assert [trial.status for trial in search.trials] == ["ok"]
 
@@ -349,7 +364,7 @@ def test_a_method_gets_what_it_takes_out_of_a_store_for_a_tuning_set(
         next(after.parameters()).data.mul_(0.9)
         yield after
 
-    spoiled(monkeypatch, unlearn=given, prepare=Preparation(load, require), needs=("oracles",))
+    spoiled(monkeypatch, unlearn=given, prepare=Preparation(load, require), needs=(ORACLES,))
     assert tune(NAME, small, budget=1, **SMALL).trials[0].status == "ok"
     assert [name for name, _ in seen] == ["tuning-random", "tuning-class"]
     assert all(models.tolist() == [6, 7, 8] for _, models in seen)
@@ -390,24 +405,24 @@ def test_a_method_that_predicts_margins_is_tuned(small: Suite, monkeypatch: pyte
         (NAME, {"oracles": 7}, BadSetting, "expected 2 to 6 oracles"),
         (NAME, {"sampler": "rnadom"}, UnknownName, "did you mean 'random'"),
         (NAME, {"suite": "digit"}, UnknownName, "did you mean 'digits'"),
-        (NAME, {"start": "digit"}, UnknownName, "suite with a recipe of 'fine-tune' 'digit'; did you mean 'digits'"),
+        (NAME, {"start": "digit"}, UnknownName, "with tuned settings of 'fine-tune' 'digit'; did you mean 'digits'"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_before_any_work(
-    method: str, options: dict[str, object], error: type[Exception], message: str, small: Suite
+    method: str, options: dict[str, Any], error: type[Exception], message: str, small: Suite
 ) -> None:
     with pytest.raises(error, match=message):
-        tune(method, **{"suite": small, **options})  # type: ignore[arg-type]
+        tune(method, **{"suite": small, **options})
 
 
 @pytest.mark.parametrize("sampler", ["random", "optuna"])
-def test_the_recipe_of_another_suite_is_tried_after_the_defaults(sampler: str, small: Suite) -> None:
+def test_the_settings_of_another_suite_are_tried_after_the_defaults(sampler: str, small: Suite) -> None:
     if sampler == "optuna":
         pytest.importorskip("optuna")
     alone = tune(NAME, small, budget=2, limit=1, sampler=sampler, **SMALL)
     started = tune(NAME, small, budget=3, limit=1, sampler=sampler, start="digits", **SMALL)
-    recipe = found_for("digits", NAME).settings
-    assert started.trials[1].settings == {key: recipe[key] for key in METHODS[NAME].search}
+    found = found_for("digits", NAME).settings
+    assert started.trials[1].settings == {key: found[key] for key in METHODS[NAME].search}
     assert started.trials[0] == alone.trials[0]
     assert started.trials[2].settings == alone.trials[1].settings
     assert (alone.start, started.start) == ("", "digits")

@@ -22,8 +22,7 @@ Loss = Callable[[Ensemble, B], Float[Tensor, " models"]]
 class Walk:
     """The settings of every method that walks down a loss: SGD at a constant learning rate.
 
-    The defaults of each method are where a search begins; what it found is the recipe of a suite
-    (:mod:`expunge.methods.tuned`).
+    The defaults of each method are where a search begins; what it found for a suite is in :mod:`expunge.methods.tuned`.
     """
 
     epochs: int

@@ -1,4 +1,4 @@
-"""Recipes: the settings that a search found for a suite, one JSON record for each method, and which ones a bench uses.
+"""Tuned settings: what a search found for a suite, one JSON record for each method, and which ones a bench uses.
 
 ``SUITE/METHOD.json`` beside this file is the whole record of a search, as ``expunge tune --out`` writes it.
 """
@@ -67,7 +67,7 @@ class Search:
     chosen: Chosen | None
     hardware: str
     versions: dict[str, str]
-    start: str = ""  # the suite whose recipe is trial 1, where there is one
+    start: str = ""  # the suite whose settings are trial 1, where there is one
     schema: int = SCHEMA
 
 
@@ -115,13 +115,13 @@ def shipped(method: str) -> list[Search]:
 
 
 def found_for(suite: str, method: str) -> Chosen:
-    """The recipe that is shipped for a method on the suite of this name."""
+    """The settings that are shipped for a method on the suite of this name."""
     searches = {search.suite: search for search in shipped(method)}
     if not searches:
-        raise BadSetting(f"no recipe of {method!r} is shipped")
-    chosen = lookup(f"suite with a recipe of {method!r}", suite, searches).chosen
+        raise BadSetting(f"no tuned settings of {method!r} are shipped")
+    chosen = lookup(f"suite with tuned settings of {method!r}", suite, searches).chosen
     if chosen is None:
-        raise BadSetting(f"the search for {method!r} on {suite!r} found no recipe to start from: every trial failed")
+        raise BadSetting(f"the search for {method!r} on {suite!r} found no settings to start from: every trial failed")
     return chosen
 
 
@@ -139,8 +139,8 @@ CHOICES = {"tuned": "those found for the suite, else the defaults", "default": "
 def settings_for(
     suite: Suite, methods: Sequence[str], overrides: Mapping[str, Mapping[str, object]], wanted: str = "tuned"
 ) -> dict[str, Used]:
-    """What each of ``methods`` is run with: its recipe for the suite, where there is one, and the overrides on top."""
-    lookup("recipe", wanted, CHOICES)
+    """What each of ``methods`` is run with: what was found for the suite, if anything, and the overrides on top."""
+    lookup("tuning", wanted, CHOICES)
     used = {}
     for name in methods:
         method = find_method(name)
@@ -162,8 +162,8 @@ def _found(suite: Suite, method: str) -> Search | None:
     digest = load_suite(base).digest if sparse else suite.digest
     if search.suite_digest != digest:
         raise BadSetting(
-            f"the recipe of {method!r} for suite {base!r} was tuned on digest {search.suite_digest}, this suite has "
-            f"{digest}; tune again with `expunge tune {method} {suite.address}`, or bench with --recipe default"
+            f"the settings of {method!r} for suite {base!r} were tuned on digest {search.suite_digest}, this suite has "
+            f"{digest}; tune again with `expunge tune {method} {suite.address}`, or bench with --tuning default"
         )
     return search if search.chosen else None
 
@@ -178,9 +178,9 @@ def in_words(suite: str, labels: Mapping[str, str]) -> str:
     """One line that says which settings a bench uses.
 
     >>> in_words("digits", {"scrub": "tuned", "fine-tune": "tuned; set: lr", "gradient-ascent": "default"})
-    'recipes: tuned for digits (scrub, fine-tune with lr set), default: gradient-ascent'
+    'settings: tuned for digits (scrub, fine-tune with lr set), default: gradient-ascent'
     >>> in_words("digits", {"scrub": "default"})
-    'recipes: default: scrub'
+    'settings: default: scrub'
     """
     groups: dict[str, list[str]] = {}
     for name, label in labels.items():
@@ -188,7 +188,7 @@ def in_words(suite: str, labels: Mapping[str, str]) -> str:
         groups.setdefault(kind, []).append(f"{name} with {changed} set" if changed else name)
     defaults = groups.pop("default", [])
     parts = [f"{_place(kind, suite)} ({', '.join(names)})" for kind, names in groups.items()]
-    return "recipes: " + ", ".join([*parts, *([f"default: {', '.join(defaults)}"] if defaults else [])])
+    return "settings: " + ", ".join([*parts, *([f"default: {', '.join(defaults)}"] if defaults else [])])
 
 
 def _place(kind: str, suite: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.dampening import dampen
 from expunge.methods.parts.per_sample import mean_square
 from expunge.methods.parts.walks import require
@@ -59,7 +59,7 @@ METHOD = Method(
     config=Assd,
     summary="selective synaptic dampening that chooses its threshold by the share of examples to forget",
     cite=("schoepf2024", "foster2024"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"retain_examples": OneOf((256, 512, 1024))},
     deviations="The published code squares the gradients of batch means; here the squares are those of single "
     "examples, and F is estimated from a draw of the retained ones. Its F is of the retained examples alone, F_r: the "

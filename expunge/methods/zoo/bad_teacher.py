@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import minibatches
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.reset import fresh
 from expunge.methods.parts.walks import Walk, descend, require
 from expunge.methods.spaces import RATES, Between, OneOf
@@ -71,7 +71,7 @@ METHOD = Method(
     config=BadTeacher,
     summary="a student follows a random teacher on the forget set, its own past on the rest",
     cite=("chundawat2023",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": RATES,
         "temperature": OneOf((1.0, 2.0, 4.0)),

@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import CONVOLUTIONS, RETAIN_DATA
+from expunge.methods.needs import CLASSES, CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.layers import convolutions, weights
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require, shuffled
@@ -78,7 +78,7 @@ METHOD = Method(
     config=ConfusedWeights,
     summary="noise on the convolutions, then fine-tuning with weights for the classes",
     cite=("triantafillou2024", "cadet2024"),
-    needs=(RETAIN_DATA, CONVOLUTIONS),
+    needs=(RETAIN_DATA, CONVOLUTIONS, CLASSES),
     search={
         "lr": RATES,
         "noise": Between(0.005, 1.0, log=True),

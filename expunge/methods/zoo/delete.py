@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, passes
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -49,7 +49,7 @@ METHOD = Method(
     config=Delete,
     summary="distil the original's view of the other classes into the forget set",
     cite=("zhou2025",),
-    needs=(FORGET_DATA,),
+    needs=(FORGET_DATA, CLASSES),
     search={
         "lr": FORGET_RATES,
         "epochs": Between(1, 10, whole=True),

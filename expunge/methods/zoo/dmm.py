@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method, Preparation
-from expunge.methods.needs import FORGET_DATA, HALVES, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, HALVES, RETAIN_DATA
 from expunge.methods.parts.datamodel_effects import Datamodels, effects_on_split
 from expunge.methods.parts.examples import joined
 from expunge.methods.parts.matching import MATCH_SEARCH, Match, chosen, match
@@ -62,7 +62,7 @@ METHOD = Method(
     config=DatamodelMatching,
     summary="fine-tune to the margins that datamodels predict for a retrained model",
     cite=("georgiev2024", "ilyas2022"),
-    needs=(FORGET_DATA, RETAIN_DATA, HALVES),
+    needs=(FORGET_DATA, RETAIN_DATA, HALVES, CLASSES),
     search=MATCH_SEARCH
     | {
         "lr": Between(3e-5, 1e-2, log=True),

@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, take_steps
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import Walk, cycled, require, shuffled, training_loss
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -83,7 +83,7 @@ METHOD = Method(
     config=ContrastiveRounds,
     summary="one pass towards uniform outputs, then contrastive forgetting and fine-tuning in turns",
     cite=("triantafillou2024", "cadet2024"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": RATES,
         "uniform_lr": RATES,

@@ -11,7 +11,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.per_sample import flat_weights, in_parts, mean_square, with_weights
 from expunge.methods.parts.walks import require
@@ -113,7 +113,7 @@ METHOD = Method(
     config=FisherForgetting,
     summary="noise on every weight, the more the less the retained examples depend on it",
     cite=("golatkar2020", "jia2023"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"alpha": Between(1e-9, 1e-3, log=True)},
     deviations="The published code takes the inverse of the information in place of its inverse root, clamps it, and "
     "has a row of the classifier drawn anew where a class is forgotten whole; the version of Jia et al. 2023 squares "

@@ -10,7 +10,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, draw, take_steps
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSIFIER, CONVOLUTIONS, RETAIN_DATA
+from expunge.methods.needs import CLASSES, CLASSIFIER, CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.layers import convolutions, last_linear
 from expunge.methods.parts.reset import reset_layers
 from expunge.methods.parts.walks import Walk, descend_from, passes, recipe_loss, require
@@ -71,7 +71,7 @@ METHOD = Method(
     config=DistilledReset,
     summary="draw the first and the last layer anew, distil the old model into them, fine-tune",
     cite=("triantafillou2024", "cadet2024"),
-    needs=(RETAIN_DATA, CONVOLUTIONS, CLASSIFIER),
+    needs=(RETAIN_DATA, CONVOLUTIONS, CLASSIFIER, CLASSES),
     search={
         "lr": RATES,
         "warmup_lr": RATES,

@@ -39,10 +39,10 @@ def lfssd(ensemble: Ensemble, split: Split, cfg: Lfssd, rng: Generators) -> Iter
 
 
 def squared_norm(
-    logits: Float[Tensor, "models batch classes"], labels: Int[Tensor, "models batch"]
+    logits: Float[Tensor, "models batch ..."], labels: Int[Tensor, "models batch ..."]
 ) -> Float[Tensor, " models"]:
     """Mean over the batch of the squared l2 norm of the logits; labels do not matter."""
-    return logits.square().sum(-1).mean(1)
+    return logits.square().flatten(2).sum(-1).mean(1)
 
 
 METHOD = Method(

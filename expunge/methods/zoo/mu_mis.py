@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import minibatches
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA
 from expunge.methods.parts.walks import Phase, Walk, descend_from
 from expunge.methods.spaces import Between, OneOf
 from expunge.methods.zoo.random_labels import wrong_labels
@@ -72,7 +72,7 @@ METHOD = Method(
     config=MuMis,
     summary="lower the input sensitivity of the true logit on the forget set, raise another's",
     cite=("cheng2026",),
-    needs=(FORGET_DATA,),
+    needs=(FORGET_DATA, CLASSES),
     search={
         "lr": Between(1e-6, 1e-1, log=True),
         "epochs": Between(1, 10, whole=True),

@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import PairedWalk, descend, on_forget, paired, require, training_loss
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
 from expunge.methods.zoo.scrub import teach
@@ -65,7 +65,7 @@ METHOD = Method(
     config=NegativePreference,
     summary="push the forget labels' probability down, the less the lower it is, and fine-tune",
     cite=("zhang2024npo",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": FORGET_RATES,
         "epochs": OneOf((1, 2)),

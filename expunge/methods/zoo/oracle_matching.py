@@ -12,7 +12,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import BadSetting
 from expunge.methods.method import Method, Preparation
-from expunge.methods.needs import FORGET_DATA, ORACLES, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, ORACLES, RETAIN_DATA
 from expunge.methods.parts.matching import MATCH_SEARCH, ByExample, Match, chosen, match
 from expunge.methods.parts.walks import require
 from expunge.suites.suite import ForgetSet, Split, Suite
@@ -68,7 +68,7 @@ METHOD = Method(
     config=OracleMatching,
     summary="upper bound: fine-tune to the margins of retrained models, held-out oracles",
     cite=("georgiev2024",),
-    needs=(FORGET_DATA, RETAIN_DATA, ORACLES),
+    needs=(FORGET_DATA, RETAIN_DATA, ORACLES, CLASSES),
     search=MATCH_SEARCH,
     prepare=Preparation(held_out_margins, require_oracles),
     deviations="The authors' code matches all logits, or the softmax; here the margin is matched, which is what is "

@@ -12,7 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import RETAIN_DATA
+from expunge.methods.needs import CLASSES, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.layers import weighted
 from expunge.methods.parts.masks import smallest_share
@@ -97,7 +97,7 @@ METHOD = Method(
     config=PruneReinitialiseMatchQuantise,
     summary="draw the small weights anew, fine-tune towards labels and old entropy, round to half precision",
     cite=("triantafillou2024", "cadet2024"),
-    needs=(RETAIN_DATA,),
+    needs=(RETAIN_DATA, CLASSES),
     search={"lr": RATES, "prune": Between(0.1, 0.99), "half": OneOf((True, False))},
     deviations="The public code decays the weights and trains for 3.2 epochs; here nothing decays; epochs are whole.",
 )

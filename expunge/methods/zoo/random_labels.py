@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import joined, relabelled
 from expunge.methods.parts.walks import Walk, descend, training_loss
 from expunge.methods.spaces import RATES, OneOf
@@ -51,7 +51,7 @@ METHOD = Method(
     config=RandomLabels,
     summary="train on with wrong random labels for the forget set",
     cite=("golatkar2020", "graves2021"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"lr": RATES, "epochs": OneOf((1, 2))},
     deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong.",
 )

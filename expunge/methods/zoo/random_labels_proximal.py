@@ -10,7 +10,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, minibatch_count
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.masks import cut_weights
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require
 from expunge.methods.spaces import RATES, Between, OneOf
@@ -80,7 +80,7 @@ METHOD = Method(
     config=RandomLabelsProximal,
     summary="random labels, while the weights that move least are pulled back",
     cite=("fan2024",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"lr": RATES, "quantile": Between(0.1, 0.9), "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
     deviations="For CIFAR the public code mixes both passes, lets the quantile fall epoch by epoch, and takes as the "
     "start of each epoch's change the weights of that epoch; here the start is theta_0, as the word proximal says.",

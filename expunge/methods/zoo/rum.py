@@ -14,7 +14,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.stored_margins import read_subsets
 from expunge.errors import MethodFailed
 from expunge.methods.method import Method, Preparation
-from expunge.methods.needs import FORGET_DATA, HALVES, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, HALVES, RETAIN_DATA
 from expunge.methods.parts.examples import joined
 from expunge.methods.parts.subsets import require_subsets
 from expunge.methods.parts.walks import require
@@ -99,7 +99,7 @@ METHOD = Method(
     config=Rum,
     summary="refine the forget set by memorisation, and unlearn each part in turn with a method of its own",
     cite=("zhao2024", "feldman2020"),
-    needs=(FORGET_DATA, RETAIN_DATA, HALVES),
+    needs=(FORGET_DATA, RETAIN_DATA, HALVES, CLASSES),
     search={
         "low": OneOf((NOTHING, "fine-tune")),
         "medium": OneOf((NOTHING, "fine-tune", "random-labels")),

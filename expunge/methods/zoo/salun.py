@@ -9,7 +9,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.curvature import gradient_sum
 from expunge.methods.parts.masks import cut_weights, scale_gradients, smallest
 from expunge.methods.parts.per_sample import in_parts
@@ -62,7 +62,7 @@ METHOD = Method(
     config=SalUn,
     summary="random labels move only the weights that matter most to the forget loss",
     cite=("fan2024",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"lr": RATES, "salient": Between(0.1, 0.9), "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
     deviations="In early versions of the public code weight decay and momentum move masked weights, which later ones "
     "put back; here nothing decays, and a momentum fed with zeros is zero. There a random label may be the true one, "

@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import Phase, Walk, descend, recipe_loss, require, shuffled
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -82,7 +82,7 @@ METHOD = Method(
     config=Scrub,
     summary="a student disobeys its teacher on the forget set and obeys it on the rest",
     cite=("kurmanji2023",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": RATES,
         "epochs": OneOf((1, 2, 3)),

@@ -16,7 +16,7 @@ from expunge.ensembles.stored_margins import require_built
 from expunge.ensembles.train import train
 from expunge.errors import BadSetting
 from expunge.methods.method import Method, Preparation
-from expunge.methods.needs import RETAIN_DATA, SHARDS
+from expunge.methods.needs import CLASSES, RETAIN_DATA, SHARDS
 from expunge.methods.parts.walks import require
 from expunge.methods.spaces import OneOf
 from expunge.suites.suite import ForgetSet, Split, Suite
@@ -104,7 +104,7 @@ METHOD = Method(
     config=Sisa,
     summary="models are votes over shards; those that held forget data are trained anew from their last clean slice",
     cite=("bourtoule2021",),
-    needs=(RETAIN_DATA, SHARDS),
+    needs=(RETAIN_DATA, SHARDS, CLASSES),
     search={"shards": OneOf((2, 3, 5)), "slices": OneOf((1, 2, 3))},
     prepare=Preparation(load_shards, plan=plan_of),
     deviations="The authors' constituents vote by label; here by the mean of their softmax, which has a margin. Each "

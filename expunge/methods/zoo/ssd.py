@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.dampening import Dampening, Importance, dampen, of_all
 from expunge.methods.parts.per_sample import mean_square
 from expunge.methods.parts.walks import require
@@ -63,7 +63,7 @@ METHOD = Method(
     config=Ssd,
     summary="weights that matter more to the forget set than to all examples are made smaller",
     cite=("foster2024",),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="The published code squares the gradients of batch means, over shuffled batches of all training "
     "examples: batch_size gives that. Here the squares are those of single examples, as in the paper, and F is "

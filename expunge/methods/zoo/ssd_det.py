@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.dampening import Dampening, dampen, of_all
 from expunge.methods.parts.per_sample import mean_square
 from expunge.methods.spaces import Between
@@ -36,7 +36,7 @@ METHOD = Method(
     config=SsdDet,
     summary="selective synaptic dampening by every single training example, without chance",
     cite=("foster2024", "lanyon2025"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
     deviations="As SSD-Det of SUPREME, which corrects the published code of SSD: that squares gradients of the means "
     "of shuffled batches, so that its result depends on who is in a batch with whom.",

@@ -7,7 +7,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import relabelled
 from expunge.methods.parts.walks import Phase, Walk, descend, shuffled, training_loss
 from expunge.methods.spaces import RATES, OneOf
@@ -51,7 +51,7 @@ METHOD = Method(
     config=SuccessiveRandomLabels,
     summary="by turns train on wrong random labels of the forget set and on the rest",
     cite=("graves2021", "golatkar2020", "fan2024"),
-    needs=(FORGET_DATA, RETAIN_DATA),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={"lr": RATES, "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
     deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong. For "
     "CIFAR-100 and Tiny ImageNet, and in early versions for CIFAR-10, it mixes both passes in one.",

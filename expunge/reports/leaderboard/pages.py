@@ -185,10 +185,10 @@ def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
 
 def _settings(scores: Sequence[Score]) -> list[str]:
     """Where the settings of the rows come from."""
-    recipes = {score.subject.method: score.subject.tuning for score in scores if score.subject.tuning}
-    searched = {name for name, recipe in recipes.items() if recipe.startswith("tuned")}
-    defaults = [f"`{name}`" for name, recipe in recipes.items() if recipe.startswith("default")]
-    by_hand = [f"`{name}` ({each})" for name, recipe in recipes.items() if (each := recipe.partition("; set: ")[2])]
+    tuned = {score.subject.method: score.subject.tuning for score in scores if score.subject.tuning}
+    searched = {name for name, how in tuned.items() if how.startswith("tuned")}
+    defaults = [f"`{name}`" for name, how in tuned.items() if how.startswith("default")]
+    by_hand = [f"`{name}` ({each})" for name, how in tuned.items() if (each := how.partition("; set: ")[2])]
     if not searched:
         told = ["Here settings are the defaults of each method, not those of a search."]
     else:

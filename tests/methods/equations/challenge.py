@@ -7,6 +7,7 @@ was drawn, and at one that counts, which must be a step from there.
 import torch
 from torch import Tensor, nn
 
+from tests.methods.equations.case import ANSWERED, MEASURED, TAUGHT, WALK, Case, Counts
 from tests.methods.equations.conv_toy import (
     FORGET,
     LR,
@@ -26,7 +27,7 @@ from tests.methods.equations.conv_toy import (
     run_conv,
     starts,
 )
-from tests.methods.equations.toy import Case, Counts
+from tests.methods.equations.toy import exactly
 
 MANY = 64  # models enough for a standard deviation
 CONVS = ("0.weight", "2.weight")
@@ -68,7 +69,7 @@ def msg(name: str) -> None:
         return retain_loss(model) - nn.functional.cross_entropy(model(FORGET.x), FORGET.y)
 
     before = starts(MANY)
-    (drawn,) = run_conv(name, {**PLAIN, "lr": STILL, "reset": 0.3, "slow": 0.1}, MANY)
+    (drawn,) = exactly(1, run_conv(name, {**PLAIN, "lr": STILL, "reset": 0.3, "slow": 0.1}, MANY))
     assert changed(before, drawn) == set(CONVS)
     found = gradients(before, lambda _: difference)
     factors = {}
@@ -78,7 +79,7 @@ def msg(name: str) -> None:
         assert torch.equal(new, differ(drawn[key], before[key]))
         require_spread(drawn[key][new], (2 / fan_out) ** 0.5)
         factors[key] = torch.where(new, 1.0, 0.1).double()
-    (after,) = run_conv(name, {**PLAIN, "reset": 0.3, "slow": 0.1}, MANY)
+    (after,) = exactly(1, run_conv(name, {**PLAIN, "reset": 0.3, "slow": 0.1}, MANY))
     require_equal(after, fine_tuned(drawn, factors=factors))
 
 
@@ -92,12 +93,12 @@ def cfw(name: str) -> None:
 
     before = starts(MANY)
     for layers, keys in (("first", CONVS[:1]), ("all", CONVS)):
-        drawn, later = run_conv(name, {**settings, "lr": STILL, "layers": layers}, MANY)
+        drawn, later = exactly(2, run_conv(name, {**settings, "lr": STILL, "layers": layers}, MANY))
         assert changed(before, drawn) == changed(drawn, later) == set(keys)
         for key in keys:
             require_spread(drawn[key] - before[key], 0.6)
             require_spread(later[key] - drawn[key], 0.05)
-        first, second = run_conv(name, {**settings, "lr": LR, "layers": layers}, MANY)
+        first, second = exactly(2, run_conv(name, {**settings, "lr": LR, "layers": layers}, MANY))
         require_equal(first, moved(drawn, lambda _: weighted))
         confused = {key: first[key] + later[key] - drawn[key] for key in first}
         require_equal(second, moved(confused, lambda _: weighted))
@@ -109,7 +110,7 @@ def prmq(name: str) -> None:
     before = starts(MANY)
     sizes = torch.cat([tensor.abs().flatten(1) for tensor in before.values()], dim=1)
     limit = sizes.sort(1).values[:, 38]  # round(0.6 * 65) = 39
-    (drawn,) = run_conv(name, {**settings, "lr": STILL}, MANY)
+    (drawn,) = exactly(1, run_conv(name, {**settings, "lr": STILL}, MANY))
     for key, fan_in in (("0.weight", 9), ("2.weight", 8), ("4.weight", 8), ("0.bias", 0), ("2.bias", 0), ("4.bias", 0)):
         new = before[key].abs() <= limit.view(-1, *[1] * (before[key].ndim - 1))
         assert not differ(drawn[key], before[key])[~new].any()
@@ -131,9 +132,9 @@ def prmq(name: str) -> None:
 
         return of
 
-    (after,) = run_conv(name, settings, MANY)
+    (after,) = exactly(1, run_conv(name, settings, MANY))
     require_equal(after, moved(drawn, loss))
-    (rounded,) = run_conv(name, {**settings, "half": True}, MANY)
+    (rounded,) = exactly(1, run_conv(name, {**settings, "half": True}, MANY))
     assert all(torch.equal(rounded[key], after[key].half().double()) for key in after)
 
 
@@ -153,7 +154,7 @@ def kde(name: str) -> None:
     """The first and the last layer new; a step down KL of tempered softmaxes; a step down CE + soft CE + KL."""
     t, before = 2.0, starts(MANY)
     settings = {**PLAIN, "temperature": t, "warmup": 1.0, "warmup_epochs": 1}
-    (drawn,) = run_conv(name, {**settings, "lr": STILL, "warmup_lr": STILL}, MANY)
+    (drawn,) = exactly(1, run_conv(name, {**settings, "lr": STILL, "warmup_lr": STILL}, MANY))
     assert changed(before, drawn) == FIRST | LAST
     for key, fan_in in (("0.weight", 9), ("0.bias", 9), ("4.weight", 8), ("4.bias", 8)):
         assert float(drawn[key].abs().max()) <= fan_in**-0.5
@@ -172,9 +173,9 @@ def kde(name: str) -> None:
             retain_loss(model) + warm(index)(model) - (p * (model(RETAIN.x) / t).log_softmax(-1)).sum() / 3
         )
 
-    (warmed,) = run_conv(name, {**settings, "lr": STILL, "warmup_lr": 0.3}, MANY)
+    (warmed,) = exactly(1, run_conv(name, {**settings, "lr": STILL, "warmup_lr": 0.3}, MANY))
     require_equal(warmed, moved(drawn, warm, 0.3))
-    (after,) = run_conv(name, {**settings, "warmup_lr": 0.3}, MANY)
+    (after,) = exactly(1, run_conv(name, {**settings, "warmup_lr": 0.3}, MANY))
     require_equal(after, moved(warmed, all_three))
 
 
@@ -183,14 +184,14 @@ def rni(name: str) -> None:
     settings = {"epochs": 2, "momentum": 0.0, "fine_epochs": 1, "chosen": 0.5, "noisy": 0.7, "noise": 0.05}
     before = starts(MANY)
     still = {**settings, "lr": STILL, "fine_lr": STILL}
-    new, _ = run_conv(name, {**still, "noise": 0.0}, MANY)
+    new, _ = exactly(2, run_conv(name, {**still, "noise": 0.0}, MANY))
     assert changed(before, new) == LAST
-    drawn, same = run_conv(name, still, MANY)
+    drawn, same = exactly(2, run_conv(name, still, MANY))
     require_equal(same, drawn)
     require_spread(new["4.weight"], 24**-0.5)
     noise = torch.cat([(drawn[key] - new[key]).flatten() for key in new])
     require_spread(noise[differ(noise, torch.zeros(()))], 0.05)
-    first, second = run_conv(name, {**settings, "lr": LR, "fine_lr": 0.2}, MANY)
+    first, second = exactly(2, run_conv(name, {**settings, "lr": LR, "fine_lr": 0.2}, MANY))
     noisy, free = (
         {key: differ(a[key], b[key]).flatten(1).any(1) for key in new} for a, b in ((drawn, new), (first, drawn))
     )
@@ -214,11 +215,59 @@ def beside(n: Counts) -> int:
 
 
 CASES = {
-    "fcs": Case(fcs, lambda n: n.forget + n.epochs * (n.forget + beside(n) / 3 + n.retain)),
-    "msg": Case(msg, lambda n: 2 * n.forget + tuned(n)),
-    "cfw": Case(cfw, tuned),
-    "prmq": Case(prmq, lambda n: tuned(n) * 4 / 3),  # its teacher goes forward only
-    "ct": Case(ct, tuned),
-    "kde": Case(kde, lambda n: (tuned(n) + round(n.retain / 4)) * 4 / 3),  # a warm-up on a quarter
-    "rni": Case(rni, tuned),
+    "fcs": Case(
+        fcs,
+        lambda n: n.forget + n.epochs * (n.forget + beside(n) / 3 + n.retain),
+        refused=[{"uniform_lr": 0.0}, {"forget_lr": 0.0}, {"temperature": 0.0}, {"forget_batch_size": 0}],
+        convolutions=True,
+        passes=frozenset({WALK, ANSWERED}),
+    ),
+    "msg": Case(
+        msg,
+        lambda n: 2 * n.forget + tuned(n),
+        refused=[{"reset": 0.0}, {"reset": 1.5}, {"slow": -0.1}],
+        convolutions=True,
+        passes=frozenset({WALK, MEASURED}),
+    ),
+    "cfw": Case(
+        cfw,
+        tuned,
+        refused=[{"noise": -1.0}, {"last_noise": -1.0}, {"layers": "second"}],
+        convolutions=True,
+        words={"layers": "all"},
+    ),
+    "prmq": Case(  # its teacher goes forward only
+        prmq,
+        lambda n: tuned(n) * 4 / 3,
+        refused=[{"prune": 1.5}],
+        convolutions=True,
+        passes=frozenset({WALK, TAUGHT}),
+    ),
+    "ct": Case(ct, tuned, refused=[{"lr": 0.0}], convolutions=True),
+    "kde": Case(  # a warm-up on a quarter
+        kde,
+        lambda n: (tuned(n) + round(n.retain / 4)) * 4 / 3,
+        refused=[
+            {"temperature": 0.0},
+            {"warmup": 0.0},
+            {"warmup": 1.5},
+            {"warmup_epochs": 0},
+            {"warmup_lr": 0.0},
+        ],
+        convolutions=True,
+        passes=frozenset({WALK, TAUGHT}),
+    ),
+    "rni": Case(
+        rni,
+        tuned,
+        refused=[
+            {"fine_epochs": -1},
+            {"fine_lr": 0.0},
+            {"chosen": 0.0},
+            {"noisy": 1.5},
+            {"noise": -1.0},
+        ],
+        convolutions=True,
+        beside={"chosen": {"chosen": 0.5}, "noisy": {"chosen": 1.0}},
+    ),
 }

@@ -6,15 +6,15 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from expunge.ensembles import Ensemble
 from expunge.suites import Examples, Split
 from expunge.suites.recipe import Recipe
+from tests.methods.equations.case import MEASURED, Case, Counts
 from tests.methods.equations.toy import (
     FORGET,
     RETAIN,
     SIX,
     SPLIT,
-    Case,
-    Counts,
     W,
     cross_entropy_gradient,
     linear,
@@ -108,13 +108,55 @@ def batches(n: Counts, count: int, size: int) -> int:
     return passes * n.retain + min(n.retain, rest * size)
 
 
+CLOSED = frozenset({MEASURED})  # one step, of gradients where no batch counts
+
 CASES = {
-    "influence": Case(influence, lambda n: n.retain + n.forget + min(n.retain, 64)),
+    "influence": Case(
+        influence,
+        lambda n: n.retain + n.forget + min(n.retain, 64),
+        refused=[
+            {"solver": "newton"},
+            {"variant": "ours"},
+            {"alpha": 0.0},
+            {"damping": -1.0},
+            {"curvature_examples": 0},
+            {"iterations": 0},
+            {"batch_size": 0},
+            {"scale": 0.0},
+        ],
+        passes=CLOSED,
+        moves_statistics=False,
+        beside={
+            "iterations": {"solver": "cg", "iterations": 2},
+            "batch_size": {"solver": "lissa"},
+            "scale": {"solver": "lissa"},
+            "curvature_examples": {"curvature_examples": 32},
+        },
+        words={"solver": "lissa", "variant": "official"},
+    ),
     "first-order": Case(
-        steps_to({"tau": 0.3}, lambda: W + 0.3 * 3 * mean_gradient(W, SIX.forget), split=SIX), lambda n: n.forget
+        steps_to({"tau": 0.3}, lambda: W + 0.3 * 3 * mean_gradient(W, SIX.forget), split=SIX),
+        lambda n: n.forget,
+        refused=[{"tau": 0.0}, {"replacement": "noise"}],
+        draws_chance=False,
+        passes=CLOSED,
+        moves_statistics=False,
+        words={"replacement": "zeros"},
     ),
     "second-order": Case(  # a Hessian product costs twice what a gradient does, and comes on top of one
-        steps_to(SERIES, second_order, split=SIX), lambda n: n.forget + 3 * batches(n, 40, 8)
+        steps_to(SERIES, second_order, split=SIX),
+        lambda n: n.forget + 3 * batches(n, 40, 8),
+        refused=[{"curvature": "fisher"}, {"iterations": 0}, {"batch_size": 0}, {"scale": -1.0}, {"damping": -0.1}],
+        passes=CLOSED,
+        moves_statistics=False,
+        words={"curvature": "gauss-newton"},
     ),
-    "unrolling-sgd": Case(unrolling_sgd, lambda n: n.forget),
+    "unrolling-sgd": Case(  # its network is trained nowhere: what training went through is added to the weights
+        unrolling_sgd,
+        lambda n: n.forget,
+        refused=[{"strength": 0.0}],
+        given=Ensemble,
+        draws_chance=False,
+        moves_statistics=False,
+    ),
 }

@@ -11,15 +11,15 @@ from torch import Tensor
 from expunge.ensembles.seeds import Generators
 from expunge.methods import METHODS
 from expunge.suites import Examples, Split
+from tests.methods.equations.case import MEASURED, WALK, Case, Counts
 from tests.methods.equations.toy import (
     FORGET,
     RETAIN,
     SIX,
     SPLIT,
-    Case,
-    Counts,
     W,
     cross_entropy_gradient,
+    exactly,
     over,
     require_steps,
     run_toy,
@@ -99,7 +99,8 @@ def noise_of_root_fisher(name: str) -> None:
         p = (V @ x).softmax(0)
         for label in range(3):
             information += p[label] * cross_entropy_gradient(V, x, label) ** 2 / 3
-    (found,) = run_toy(name, {"alpha": 0.01, "variant": "paper", "retain_examples": 3}, SPLIT_3, V, models=400)
+    settings = {"alpha": 0.01, "variant": "paper", "retain_examples": 3}
+    (found,) = exactly(1, run_toy(name, settings, SPLIT_3, V, models=400))
     scaled = (found - V) / (0.1 * information**-0.25)
     assert (scaled.mean(0).abs() < 0.25).all()
     assert ((scaled.std(0) - 1).abs() < 0.18).all()
@@ -116,7 +117,7 @@ def jit(name: str) -> None:
         ways = [(V @ noise, noise) for noise in of_model]
         expected.append(V - 0.1 * over(way[:, None] * noise / (way.norm() * noise.norm()) for way, noise in ways))
     settings = {"epochs": 1, "lr": 0.1, "momentum": 0.0, "sigma": 0.5, "samples": 2}
-    (found,) = run_toy(name, settings, SIX, V)
+    (found,) = exactly(1, run_toy(name, settings, SIX, V))
     for weights, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(weights, wanted, rtol=0, atol=1e-12)
 
@@ -162,7 +163,7 @@ def rum(name: str) -> None:
         velocity = up.momentum * velocity + cross_entropy_gradient(w, THREE.x[0], int(THREE.y[0]))
         w = w + up.lr * velocity
     parts = [torch.tensor([row]) for row in (1, 2, 0)]
-    split = Split(RETAIN, THREE, 3, SPLIT.recipe, SPLIT.network, parts)
+    split = Split(RETAIN, THREE, 3, SPLIT.recipe, SPLIT.network, extra=parts)
     settings = {"low": "identity", "medium": "fine-tune", "high": "gradient-ascent"}
     require_steps(run_toy(name, settings, split, V), w)
 
@@ -176,17 +177,98 @@ def everyone(n: Counts) -> float:
 
 
 SETTINGS = {"alpha": 1.2, "dampening": 0.5}
+SETTINGS = {"alpha": 1.2, "dampening": 0.5}
+LOW = {"alpha": 1.0}  # at which weights are dampened on digits
+FOUND = {"dampening": {"alpha": 0.1}, "retain_examples": {"alpha": 0.1, "retain_examples": 100}}
+HELD = frozenset({MEASURED})  # how importance is measured, of a model that is only scaled or blurred
 CASES = {
-    "ssd": Case(by_one_of_three(fisher, SETTINGS), drawn),
-    "ssd-det": Case(by_all_of_three(fisher, SETTINGS), everyone),
-    "lfssd": Case(by_one_of_three(sensitivity, SETTINGS), drawn),
-    "lfssd-det": Case(by_all_of_three(sensitivity, SETTINGS), everyone),
-    "assd": Case(assd, drawn),
-    "fisher-forgetting": Case(noise_of_root_fisher, lambda n: n.classes * min(n.retain, 192)),
-    "jit": Case(jit, lambda n: n.epochs * n.forget * (1 + 5)),  # the inputs, and 5 times with noise
-    "task-vector": Case(task_vector, lambda n: n.epochs * n.forget),
-    "neg-merge": Case(neg_merge, lambda n: 3 * n.epochs * n.forget),
-    "rum": Case(  # two passes over what is kept and the last third, and one over that for its mask
-        rum, lambda n: 2 * n.retain + 3 * (n.forget // 3)
+    "ssd": Case(
+        by_one_of_three(fisher, SETTINGS),
+        drawn,
+        refused=[{"alpha": 0.0}],
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        moving=LOW,
+        beside={**FOUND, "batch_size": {"alpha": 0.1}},
+    ),
+    "ssd-det": Case(
+        by_all_of_three(fisher, SETTINGS),
+        everyone,
+        refused=[{"dampening": -1.0}],
+        draws_chance=False,
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        moving=LOW,
+        beside=FOUND,
+    ),
+    "lfssd": Case(
+        by_one_of_three(sensitivity, SETTINGS),
+        drawn,
+        refused=[{"retain_examples": 0}, {"batch_size": 0}],
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        moving=LOW,
+        beside={**FOUND, "batch_size": {"alpha": 0.1}},
+    ),
+    "lfssd-det": Case(
+        by_all_of_three(sensitivity, SETTINGS),
+        everyone,
+        refused=[{"alpha": -1.0}],
+        draws_chance=False,
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        moving=LOW,
+        beside=FOUND,
+    ),
+    "assd": Case(
+        assd,
+        drawn,
+        refused=[{"retain_examples": 0}],
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        beside={"retain_examples": {"retain_examples": 100}},
+    ),
+    "fisher-forgetting": Case(
+        noise_of_root_fisher,
+        lambda n: n.classes * min(n.retain, 192),
+        refused=[{"alpha": 0.0}, {"variant": "other"}, {"retain_examples": 0}],
+        moves_statistics=False,
+        passes=HELD,
+        smoothed=False,
+        beside={"retain_examples": {"retain_examples": 100}},
+        words={"variant": "official"},
+    ),
+    "jit": Case(  # the inputs, and 5 times with noise
+        jit,
+        lambda n: n.epochs * n.forget * (1 + 5),
+        refused=[{"sigma": 0.0}, {"samples": 0}],
+        ends_on_forget=True,
+        smoothed=False,
+        beside={"momentum": {"batch_size": 16}},
+    ),
+    "task-vector": Case(task_vector, lambda n: n.epochs * n.forget, refused=[{"scale": 0.0}], moves_statistics=False),
+    "neg-merge": Case(
+        neg_merge,
+        lambda n: 3 * n.epochs * n.forget,
+        refused=[{"scale": 0.0}, {"tunes": 1}, {"ratio": 0.0}],
+        moves_statistics=False,
+    ),
+    "rum": Case(  # two passes over what is kept and the last third, and one over that for the mask of SalUn, its last
+        rum,
+        lambda n: 2 * n.retain + 3 * (n.forget // 3),
+        refused=[
+            {"low": "no-such-method"},
+            {"medium": "oracle"},
+            {"high": "rum"},
+            {"high": "dm-direct"},
+            {"medium": "identity", "high": "identity"},
+        ],
+        given=list,
+        passes=frozenset({WALK, MEASURED}),
     ),
 }

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
-from tests.methods.equations.toy import RETAIN, SPLIT, Case, W, config_of, method_of
+from tests.methods.equations.case import MEASURED, Case
+from tests.methods.equations.toy import RETAIN, SPLIT, W, config_of, method_of
 
 BODY = torch.tensor([[0.5, -1.0], [2.0, 0.25]], dtype=torch.float64)
 DECAY = SPLIT.recipe.weight_decay
@@ -79,9 +80,28 @@ def check_retrain(name: str) -> None:
     require(run(name, {}), *expected)
 
 
+FROZEN = frozenset({MEASURED})  # all of BatchNorm lies before the last layer
 CASES = {
-    "fine-tune": Case(check_fine_tune, lambda n: n.epochs * n.retain),
-    "cf-k": Case(check_cf_k, lambda n: n.epochs * n.retain),
-    "eu-k": Case(check_eu_k, lambda n: 2 * n.retain),
+    "fine-tune": Case(
+        check_fine_tune,
+        lambda n: n.epochs * n.retain,
+        refused=[{"epochs": 0}, {"lr": 0.0}, {"momentum": 1.0}, {"batch_size": 0}],
+    ),
+    "cf-k": Case(
+        check_cf_k,
+        lambda n: n.epochs * n.retain,
+        refused=[{"layers": -1}],
+        last_layers=True,
+        moves_statistics=False,
+        passes=FROZEN,
+    ),
+    "eu-k": Case(
+        check_eu_k,
+        lambda n: 2 * n.retain,
+        refused=[{"layers": -1}, {"passes": -1}],
+        last_layers=True,
+        moves_statistics=False,
+        passes=FROZEN,
+    ),
     "retrain": Case(check_retrain, lambda n: n.retraining_epochs * n.retain),
 }

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from tests.methods.equations.toy import LR, SIX, Case, W, cross_entropy_gradient, mean_gradient, over, steps_to
+from tests.methods.equations.case import TAUGHT, WALK, Case
+from tests.methods.equations.toy import LR, SIX, W, cross_entropy_gradient, mean_gradient, over, steps_to
 from tests.methods.equations.walkers import PLAIN, paired
 
 BETA, GAMMA = 0.5, 2.0
@@ -23,5 +24,8 @@ CASES = {
     "npo": Case(  # its reference goes forward only
         steps_to({**PLAIN, "epochs": 2, "beta": BETA, "gamma": GAMMA}, npo, lambda: npo(npo()), split=SIX),
         lambda n: n.epochs * (n.retain + paired(n) * 4 / 3),
+        refused=[{"beta": 0.0}, {"gamma": -1.0}, {"forget_batch_size": 0}],
+        passes=frozenset({WALK, TAUGHT}),
+        ends_on_forget=True,
     )
 }

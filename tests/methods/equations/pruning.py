@@ -2,8 +2,8 @@
 
 import torch
 
+from tests.methods.equations.case import Case
 from tests.methods.equations.conv_toy import PLAIN, fine_tuned, require_equal, run_conv, starts
-from tests.methods.equations.toy import Case
 
 
 def prune_first(name: str) -> None:
@@ -20,4 +20,11 @@ def prune_first(name: str) -> None:
         require_equal(step, state)
 
 
-CASES = {"prune-first": Case(prune_first, lambda n: n.epochs * n.retain)}
+CASES = {
+    "prune-first": Case(
+        prune_first,
+        lambda n: n.epochs * n.retain,
+        refused=[{"sparsity": 1.0}, {"sparsity": -0.1}],
+        convolutions=True,
+    )
+}

@@ -13,16 +13,16 @@ from expunge.methods import METHODS
 from expunge.methods.parts.matching import ByExample
 from expunge.methods.zoo.amnesiac import Logged
 from expunge.methods.zoo.sisa import Sharded
+from tests.methods.equations.case import TAUGHT, WALK, Case, Counts
 from tests.methods.equations.toy import (
     FORGET,
     LR,
     RETAIN,
     SPLIT,
-    Case,
-    Counts,
     W,
     config_of,
     cross_entropy_gradient,
+    exactly,
     linear,
     method_of,
     require_steps,
@@ -107,35 +107,74 @@ def voted(name: str) -> None:
         retain=torch.tensor([[0], [0]]),
     )
     split, config = dataclasses.replace(SPLIT, extra=extra), config_of(name, {"shards": 2, "slices": 2})
-    (step,) = method_of(name)(linear(), split, config, Generators([0, 1]))
+    (step,) = exactly(1, method_of(name)(linear(), split, config, Generators([0, 1])))
     trained = before - 0.1 * (cross_entropy_gradient(before, RETAIN.x[0], 0) + 5e-4 * before)
     for member, expected in enumerate((trained, other)):
-        require_steps([step.state()[f"members.{member}.0.weight"]], expected)
+        key = f"members.{member}.0.weight"
+        assert key in step.state()
+        require_steps([step.state()[key]], expected)
     x = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
     mean = torch.stack([(each @ x[0]).softmax(0) for each in (trained, other)]).mean(0)
     assert torch.allclose(step(x)[0, 0], mean.log(), rtol=0, atol=1e-12)
 
 
 def taken_back(name: str) -> None:
-    """The logged weights, less the logged updates; then a step of repair."""
+    """The logged weights, less the logged updates; then a step of repair, or none."""
     trained, updates = W + 0.5, W * 3
     extra = Logged({"0.weight": trained.expand(2, 3, 2)}, {"0.weight": updates.expand(2, 3, 2)})
     split = dataclasses.replace(SPLIT, extra=extra)
     removed = trained - updates
-    require_steps(run_toy(name, {"epochs": 0}, split), removed)
     repaired = removed - LR * cross_entropy_gradient(removed, RETAIN.x[0], 0)
     require_steps(run_toy(name, {"epochs": 1, "lr": LR, "momentum": 0.0}, split), repaired)
+    require_steps(run_toy(name, {"epochs": 0}, split), removed)
 
 
 CASES = {
-    "sisa": Case(voted, lambda n: math.nan),  # it depends on where the forget set lies
-    "amnesiac": Case(taken_back, lambda n: n.epochs * n.retain),
-    "oracle-matching": Case(  # one retraining, and the walk
-        matching(to_the_oracles), lambda n: n.retraining_epochs * n.retain + matched(n, 1, 5)
+    "sisa": Case(
+        voted,
+        lambda n: math.nan,  # it depends on where the forget set lies
+        refused=[{"shards": 0}, {"slices": 0}],
+        given=Sharded,
+        own_models=True,
+        votes=True,
     ),
-    "dm-direct": Case(predicted, lambda n: 0.0),  # arithmetic on margins that were measured before
+    "amnesiac": Case(
+        taken_back,
+        lambda n: n.epochs * n.retain,
+        refused=[{"epochs": -1}, {"lr": 0.0}, {"momentum": 1.0}, {"batch_size": 0}],
+        given=Logged,
+        own_models=True,
+    ),
+    "oracle-matching": Case(  # one retraining, and the walk
+        matching(to_the_oracles),
+        lambda n: n.retraining_epochs * n.retain + matched(n, 1, 5),
+        refused=[
+            {"epochs": 0},
+            {"oracles": 0},
+            {"decay": 0.0},
+            {"forget_multiplier": 0},
+            {"retain_multiplier": -1},
+        ],
+        given=ByExample,
+        ends_on_forget=True,
+        smoothed=False,
+    ),
+    "dm-direct": Case(
+        predicted,
+        lambda n: 0.0,  # arithmetic on margins that were measured before
+        refused=[{"multiplier": -1.0}, {"estimator": "magic"}],
+        given=np.ndarray,
+        makes_models=False,
+        draws_chance=False,
+        smoothed=False,
+    ),
     "dmm": Case(  # the model as it came goes forward once
         matching(to_the_predictions),
         lambda n: matched(n, 1, 3) + (n.forget + min(3 * n.forget, n.retain)) / 3,
+        refused=[{"lr": 0.0}, {"batch_size": 0}, {"multiplier": 0.0}, {"estimator": "magic"}],
+        given=ByExample,
+        passes=frozenset({WALK, TAUGHT}),
+        ends_on_forget=True,
+        smoothed=False,
     ),
 }

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from expunge.ensembles.seeds import Generators
+from tests.methods.equations.case import MEASURED, TAUGHT, WALK, Case
 from tests.methods.equations.toy import (
     FORGET,
     LR,
     SIX,
-    Case,
     W,
     cross_entropy_gradient,
     distillation_gradient,
@@ -99,14 +99,26 @@ def unsir(repair: float = 0.25, copies: int = 1) -> list[Tensor]:
 
 UNSIR = {"noise": 2, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
 
+BESIDE_A_TEACHER = frozenset({WALK, TAUGHT})
 CASES = {
     "boundary-shrink": Case(  # the adversarial examples go forward once more
-        check_boundary_shrink, lambda n: n.epochs * n.forget + n.forget * 4 / 3
+        check_boundary_shrink,
+        lambda n: n.epochs * n.forget + n.forget * 4 / 3,
+        refused=[{"bound": 0.0}],
+        passes=frozenset({WALK, TAUGHT, MEASURED}),
+        ends_on_forget=True,
     ),
-    "boundary-expand": Case(steps_to(PLAIN, boundary_expand), lambda n: n.epochs * n.forget),
+    "boundary-expand": Case(
+        steps_to(PLAIN, boundary_expand),
+        lambda n: n.epochs * n.forget,
+        refused=[{"epochs": 0}],
+        ends_on_forget=True,
+    ),
     "unsir": Case(
         steps_to({**PLAIN, **UNSIR}, unsir, split=SIX),
         lambda n: 10 * 16 + n.epochs * (16 + 2 * round(0.8 * n.retain)),
+        refused=[{"noise": 0}, {"copies": 0}, {"noise_lr": 0.0}, {"retain_share": 0.0}, {"repair": 0.0}],
+        passes=frozenset({WALK, MEASURED}),
     ),
     "bad-teacher": Case(  # two teachers go forward only
         steps_to(
@@ -116,9 +128,16 @@ CASES = {
             split=SIX,
         ),
         lambda n: n.epochs * (n.forget + round(0.3 * n.retain)) * 5 / 3,
+        refused=[{"temperature": 0.0}, {"retain_share": 0.0}],
+        passes=BESIDE_A_TEACHER,
+        smoothed=False,
     ),
     "delete": Case(
         steps_to({**PLAIN, "epochs": 2}, delete, lambda: delete(delete()), split=SIX),
         lambda n: n.epochs * n.forget * 4 / 3,
+        refused=[{"lr": 0.0}],
+        passes=BESIDE_A_TEACHER,
+        ends_on_forget=True,
+        smoothed=False,
     ),
 }

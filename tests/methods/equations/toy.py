@@ -3,21 +3,23 @@
 One example of each kind is enough for many an equation; three of each tell a mean over a batch from a sum.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
-from expunge.methods import METHODS
+from expunge.errors import BadSetting
+from expunge.methods import METHODS, configure
 from expunge.methods.method import Unlearn
 from expunge.suites import Examples, Split
 from expunge.suites.recipe import Recipe
 
+T = TypeVar("T")
 LR = 0.1
 W = torch.tensor([[1.0, -0.5], [0.25, 0.5], [-1.0, 0.0]], dtype=torch.float64)
 RETAIN = Examples(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.tensor([0]))
@@ -39,33 +41,10 @@ SIX = Split(
 )  # no two of its gradients are equally large
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Sizes that a cost is made of: epochs, retained and forgotten examples, and the epochs of one retraining."""
-
-    epochs: int
-    retain: int
-    forget: int
-    retraining_epochs: int
-    classes: int = 10
-
-
-@dataclass(frozen=True)
-class Case:
-    """``check(name)`` raises unless the row ``name`` does what the equation of this method says.
-
-    ``examples`` counts by hand the passes forward and backward of one example through one model; a pass that goes
-    forward only is a third of one.
-    """
-
-    check: Callable[[str], None]
-    examples: Callable[[Counts], float]
-
-
 def run_toy(
     name: str, settings: Mapping[str, object], split: Split = SPLIT, w: Tensor = W, models: int = 2
 ) -> list[Tensor]:
-    """The weight matrices after each epoch, ``(models, classes, inputs)``; settings that a row lacks are dropped."""
+    """The weight matrices after each epoch, ``(models, classes, inputs)``; settings that a row does not take are dropped."""
     steps = method_of(name)(linear(w, models), split, config_of(name, settings), Generators(range(models)))
     return [step.state()["0.weight"] for step in steps]
 
@@ -73,14 +52,37 @@ def run_toy(
 def method_of(name: str) -> Unlearn:
     """The function of a row that has one."""
     function = METHODS[name].unlearn
-    assert function is not None
+    if function is None:
+        raise TypeError(f"{name} makes no models")
     return function
 
 
 def config_of(name: str, settings: Mapping[str, object]) -> object:
-    """The config with those of the settings that the row knows."""
-    known = {field.name for field in dataclasses.fields(METHODS[name].config)}
-    return METHODS[name].config(**{key: value for key, value in settings.items() if key in known})
+    """The config with those of the settings that the row takes.
+
+    In another row's place it may have a setting of that name which means something else, and refuse the value.
+    """
+    known = {field.name for field in fields(METHODS[name].config)}
+    mine = {key: value for key, value in settings.items() if key in known}
+    if not takes(name, mine):
+        mine = {key: value for key, value in mine.items() if takes(name, {key: value})}
+    return configure(name, METHODS[name], mine)
+
+
+def takes(name: str, settings: Mapping[str, object]) -> bool:
+    """Whether the row allows these settings."""
+    try:
+        configure(name, METHODS[name], settings)
+    except BadSetting:
+        return False
+    return True
+
+
+def exactly(count: int, steps: Iterable[T]) -> list[T]:
+    """The steps; raise AssertionError unless there are so many."""
+    found = list(steps)
+    assert len(found) == count
+    return found
 
 
 def linear(w: Tensor = W, models: int = 2) -> Ensemble:

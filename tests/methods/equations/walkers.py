@@ -3,13 +3,12 @@
 from torch import Tensor
 
 from expunge.suites import Examples
+from tests.methods.equations.case import MEASURED, TAUGHT, WALK, Case, Counts
 from tests.methods.equations.toy import (
     FORGET,
     LR,
     RETAIN,
     SIX,
-    Case,
-    Counts,
     W,
     all_wrong,
     cross_entropy_gradient,
@@ -126,31 +125,69 @@ def paired(n: Counts) -> float:
 
 
 CASES = {
-    "gradient-ascent": Case(steps_to(PLAIN, gradient_ascent, split=SIX), lambda n: n.epochs * n.forget),
-    "gradient-ascent-l1": Case(
-        steps_to({**PLAIN, "gamma": 0.25}, gradient_ascent_l1, split=SIX), lambda n: n.epochs * n.forget
+    "gradient-ascent": Case(
+        steps_to(PLAIN, gradient_ascent, split=SIX), lambda n: n.epochs * n.forget, ends_on_forget=True
     ),
-    "ascent-descent": Case(steps_to(PLAIN, ascent_descent, split=SIX), lambda n: n.epochs * n.retain + n.forget),
+    "gradient-ascent-l1": Case(
+        steps_to({**PLAIN, "gamma": 0.25}, gradient_ascent_l1, split=SIX),
+        lambda n: n.epochs * n.forget,
+        refused=[{"gamma": -1.0}],
+        ends_on_forget=True,
+    ),
+    "ascent-descent": Case(
+        steps_to(PLAIN, ascent_descent, split=SIX),
+        lambda n: n.epochs * n.retain + n.forget,
+        refused=[{"ascent_epochs": 0}],
+        beside={"ascent_epochs": {"epochs": 3}},
+    ),
     "neg-grad-plus": Case(
-        steps_to({**PLAIN, "beta": 0.75}, neg_grad_plus, split=SIX), lambda n: n.epochs * (n.retain + paired(n))
+        steps_to({**PLAIN, "beta": 0.75}, neg_grad_plus, split=SIX),
+        lambda n: n.epochs * (n.retain + paired(n)),
+        refused=[{"beta": 1.5}, {"forget_batch_size": 0}],
+        ends_on_forget=True,
     ),
     "random-labels": Case(steps_to(PLAIN, random_labels, split=SIX), lambda n: n.epochs * (n.retain + n.forget)),
     "successive-random-labels": Case(
-        steps_to(PLAIN, successive_random_labels, split=SIX), lambda n: n.epochs * (n.retain + n.forget)
+        steps_to(PLAIN, successive_random_labels, split=SIX),
+        lambda n: n.epochs * (n.retain + n.forget),
+        refused=[{"epochs": 0}],
     ),
     "random-labels-proximal": Case(
-        steps_to({**PLAIN, "quantile": 2 / 3}, random_labels_proximal), lambda n: n.epochs * (n.retain + n.forget)
+        steps_to({**PLAIN, "quantile": 2 / 3}, random_labels_proximal),
+        lambda n: n.epochs * (n.retain + n.forget),
+        refused=[{"quantile": 1.5}],
     ),
     "mu-mis": Case(  # two input gradients are as much work as two passes, and backward goes through all three
-        steps_to(PLAIN, mu_mis, split=SIX), lambda n: n.epochs * n.forget * 3
+        steps_to(PLAIN, mu_mis, split=SIX),
+        lambda n: n.epochs * n.forget * 3,
+        refused=[{"lr": 0.0}],
+        moves_statistics=False,
+        passes=frozenset({MEASURED}),
+        smoothed=False,
     ),
-    "uam": Case(steps_to({**PLAIN, "rho": 0.5}, uam, split=SIX), lambda n: n.epochs * (n.retain + paired(n))),
-    "l1-sparse": Case(check_l1_sparse, lambda n: n.epochs * n.retain),
+    "uam": Case(
+        steps_to({**PLAIN, "rho": 0.5}, uam, split=SIX),
+        lambda n: n.epochs * (n.retain + paired(n)),
+        refused=[{"rho": -1.0}, {"forget_batch_size": 0}],
+        ends_on_forget=True,
+        still={"rho": 0.0},  # else retained batches go through other weights
+    ),
+    "l1-sparse": Case(
+        check_l1_sparse,
+        lambda n: n.epochs * n.retain,
+        refused=[{"gamma": -1.0}, {"epochs": 2, "no_l1_epochs": 3}],
+    ),
     "salun": Case(
-        steps_to({**PLAIN, "salient": 1 / 3}, salun, split=SIX), lambda n: n.epochs * (n.retain + n.forget) + n.forget
+        steps_to({**PLAIN, "salient": 1 / 3}, salun, split=SIX),
+        lambda n: n.epochs * (n.retain + n.forget) + n.forget,
+        refused=[{"salient": 0.0}, {"salient": 1.5}],
+        passes=frozenset({WALK, MEASURED}),  # the importance of weights
     ),
     "scrub": Case(  # its teacher goes forward only
         steps_to({**SCRUB, "epochs": 2, "ascent_epochs": 2}, scrub, lambda: scrub(scrub()), split=SIX),
         lambda n: (n.epochs * n.retain + n.forget) * 4 / 3,
+        refused=[{"temperature": 0.0}, {"alpha": -1.0}],
+        passes=frozenset({WALK, TAUGHT}),
+        beside={"ascent_epochs": {"epochs": 3}},
     ),
 }

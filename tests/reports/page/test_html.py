@@ -1,7 +1,6 @@
 """The page: what it says, what it never does, and what it makes of damaged folders."""
 
 import json
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from expunge.errors import StoreError, UserError
 from expunge.records import SPLITS, write_scores
 from expunge.reports import report
 from expunge.reports.page.html import inline_script
+from tests.records import changed
 from tests.reports.synthetic import score, scores, scores_of
 
 EVIL = "<script>alert(1)</script>"
@@ -131,7 +131,7 @@ def test_missing_arrays_are_said(bench: Path) -> None:
 
 
 def test_arrays_of_a_method_from_a_file_are_found(bench: Path) -> None:
-    final = [replace(each, method="a/b.py:f") for each in scores("random-12") if each.method == "scrub"]
+    final = [changed(each, method="a/b.py:f") for each in scores("random-12") if each.subject.method == "scrub"]
     write_scores(bench / "scores.jsonl", [*scores("random-12"), *final])
     folder = bench / "arrays" / "random-12"
     (folder / "a%2Fb.py%3Af.npz").write_bytes((folder / "scrub.npz").read_bytes())

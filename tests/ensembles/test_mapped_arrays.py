@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from expunge.ensembles import blocks as module
+from expunge.ensembles import mapped_arrays
 from expunge.ensembles.mapped_arrays import blocks, release, spans, stacked
 from expunge.errors import StoreError
 
@@ -17,8 +17,8 @@ from expunge.errors import StoreError
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 7 examples or more of (3 + 2) models of float64."""
-    monkeypatch.setattr(module, "BLOCK", 7 * 5 * 8)
-    monkeypatch.setattr(module, "RUN", 1)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", 7 * 5 * 8)
+    monkeypatch.setattr(mapped_arrays, "RUN", 1)
 
 
 def mapped(folder: Path, values: ndarray, name: str = "values") -> ndarray:
@@ -93,7 +93,7 @@ def test_private_changes_of_a_mapped_file_are_kept(tmp_path: Path) -> None:
 def test_rows_are_stacked_in_memory_or_in_a_file_that_vanishes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, block: int
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", block)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = np.arange(12.0).reshape(3, 4)
     found = stacked(iter(rows), (3, 4), np.dtype(np.float32))
@@ -105,7 +105,7 @@ def test_rows_are_stacked_in_memory_or_in_a_file_that_vanishes(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_no_room_for_stacked_rows_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 1)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", 1)
     with open("/dev/full", "w+b", buffering=0) as full:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
         with pytest.raises(StoreError, match=r"No space left on device; set TMPDIR"):

@@ -8,7 +8,7 @@ import pytest
 from expunge.ensembles import Plan, read_margins
 from expunge.records import read_scores
 from expunge.suites import load_suite
-from tests.test_cli import TINY, refused, run
+from tests.cli.commands import TINY, refused, run
 
 SPARSE = ["--prune", "omp:0.5"]
 HIDDEN = TINY.replace(":tiny", ":hidden")
@@ -40,11 +40,11 @@ def test_sparse_models_are_built_benched_and_scored(tmp_path: Path) -> None:
     done = run("bench", HIDDEN, *SPARSE, "--method", "fine-tune", "--models", "2", "--workers", "1", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     scores = read_scores(tmp_path / "scores.jsonl")
-    assert {score.suite for score in scores} == {"hidden@omp-0.5"}
-    assert {score.method for score in scores} == {"identity", "oracle", "fine-tune"}
+    assert {score.subject.suite for score in scores} == {"hidden@omp-0.5"}
+    assert {score.subject.method for score in scores} == {"identity", "oracle", "fine-tune"}
     assert all(score.status == "ok" for score in scores)
     sparse, name = load_suite(f"{HIDDEN}@omp-0.5"), next(iter(sets))
-    assert {score.suite_digest for score in scores} == {sparse.digest}
+    assert {score.subject.suite_digest for score in scores} == {sparse.digest}
     oracles = read_margins(Plan(sparse, "oracle", sets[name]), sparse.models // 2, 2).values
     np.save(tmp_path / "margins.npy", oracles)
     done = run("score", HIDDEN, name, tmp_path / "margins.npy", *SPARSE)

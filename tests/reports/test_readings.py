@@ -1,16 +1,17 @@
 """The readings: what is compared, and which rule comes first."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from expunge.reports import reading
 from expunge.reports.readings import MARKS, RULES
-from expunge.reports.summaries import Interval, Summary, summaries
+from expunge.reports.summaries import Interval, Key, Summary, summaries
 from tests.reports.synthetic import scores_of
 
 
-def row(method: str, forget: float, retain: float = 0.65, test: float = 0.66, **changes: object) -> Summary:
+def row(method: str, forget: float, retain: float = 0.65, test: float = 0.66, **changes: Any) -> Summary:
     """Intervals reach 5 % to either side."""
     (made,) = summaries(scores_of("random-12", method, {"forget": forget, "retain": retain, "test": test}, **changes))
     return made
@@ -95,7 +96,7 @@ def test_every_reading_has_a_rule_and_a_mark_of_its_own() -> None:
 
 
 def test_examples_that_are_told_apart_from_the_oracles_keep_a_row_from_the_floor() -> None:
-    key = ("distinguishable", "share", "forget")
+    key: Key = ("distinguishable", "share", "forget")
     near = row("near", 0.66)
     apart = replace(near, cells={**near.cells, key: Interval(0.3, 0.1, 0.5)})
     perhaps = replace(near, cells={**near.cells, key: Interval(0.3, 0.0, 0.6)})

@@ -1,16 +1,11 @@
-"""The page results/sparsity.md, made of the records of runs/sparsity.py and of nothing else."""
+"""The page ``results/sparsity.md``, made of the entries of the study and of nothing else."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Mapping
 
-Interval = Sequence[float]  # value, low, high
-Entry = dict[str, Any]
-Found = dict[tuple[float, str, str], Entry]  # of one suite, by sparsity, forget set and row
+from expunge.reports.studies.entries import Entry, Records
+from expunge.reports.studies.markdown import grid, in_brackets
+from expunge.reports.studies.sparsity_claims import Found, claims, number, smaller
 
-SPARSE = 0.95  # the sparsity that the paper's main table is about
-TUNED = "fine-tune, 10 epochs"  # as many as in the paper
-CONTROLS = ("identity", "oracle", "retrain", "retrain, oracle masks")
 INTRODUCTION = """\
 # Sparse models: prune first, then unlearn
 
@@ -57,7 +52,7 @@ TABLES = {  # heading: (number, factor, decimals, what it says)
 }
 
 
-def page(records: Mapping[str, Entry], backdoor: Entry | None = None, transfer: Entry | None = None) -> str:
+def sparsity_page(records: Mapping[str, Records], backdoor: Records | None, transfer: Records | None) -> str:
     """The whole page, of the records of each suite; the applications where there are records of them."""
     made = "; ".join(
         f"{suite}, {each['facts']['models']} models a row, records in [{suite}.json](sparsity/{suite}.json)"
@@ -133,103 +128,7 @@ def proposition(rows: list[Entry]) -> str:
     ) + grid(["", *(f"{entry['sparsity']:g}" for entry in bounds)], lines)
 
 
-def claims(rows: list[Entry], found: Found, backdoor: Entry | None) -> str:
-    """What the paper claims, and whether it holds here; open where intervals overlap."""
-    lines = []
-    methods = [m for m in dict.fromkeys(method for _, _, method in found) if m not in CONTROLS]
-    sets = list(dict.fromkeys(forget_set for _, forget_set, _ in found))
-    for name, words in (("average gap", "average gap"), ("KLoM forget gap", "KLoM of the forget set above the floor")):
-        for forget_set in sets:
-            told = {
-                method: smaller(
-                    number(found, SPARSE, forget_set, method, name), number(found, 0.0, forget_set, method, name)
-                )
-                for method in methods
-            }
-            grouped = [
-                f"{verdict}: {', '.join(f'`{m}`' for m in methods if told[m] == verdict)}"
-                for verdict in dict.fromkeys(told.values())
-            ]
-            lines.append([f"{words} smaller at {SPARSE:g} than dense, {forget_set}", "; ".join(grouped)])
-    for forget_set in sets:
-        lines.append(most_gained(found, forget_set, methods))
-        dense = [number(found, 0.0, forget_set, method, "average gap") for method in ("l1-sparse", "fine-tune")]
-        lines.append(
-            [f"from dense models, l1-sparse has a smaller average gap than fine-tune, {forget_set}", smaller(*dense)]
-        )
-        lines.append(accuracy_kept(found, forget_set))
-        lines.append(mask_remembers(found, forget_set))
-    orders = {entry["sparsity"]: entry["order"] for entry in rows if entry["row"] == "bound"}
-    lines.append(
-        [f"the order of Proposition 2 is smaller at {SPARSE:g} than dense", smaller(orders[SPARSE], orders[0.0])]
-    )
-    steps = list(pairwise(orders[sparsity] for sparsity in sorted(orders)))
-    falls, rises = all(b[2] < a[1] for a, b in steps), any(b[1] > a[2] for a, b in steps)
-    verdict = "holds" if falls else "does not hold" if rises else "open"
-    lines.append(["and falls with every step of sparsity", verdict])
-    for method in ("fine-tune", TUNED, "l1-sparse", "l1-sparse, 10 epochs, gamma 5e-4") if backdoor else ():
-        sparse, dense = (attack(backdoor, method, sparsity) for sparsity in (SPARSE, 0.0))
-        told = f"{smaller(sparse, dense)}: {in_brackets(sparse, 100, 1)} % after {in_brackets(dense, 100, 1)} %"
-        lines.append([f"a backdoor is cleansed better at {SPARSE:g} than dense, {method}", told])
-    text = "`open`: the intervals overlap. Gaps are compared by their absolute values.\n\n"
-    return text + grid(["claim", "here"], lines)
-
-
-def most_gained(found: Found, forget_set: str, methods: list[str]) -> list[str]:
-    """Fine-tuning gains most, says the paper (77.5 to 26.4 points class-wise, 2.7 to 1.9 random)."""
-    gains: dict[str, Interval] = {}
-    for method in methods:
-        dense, sparse = (number(found, sparsity, forget_set, method, "average gap") for sparsity in (0.0, SPARSE))
-        if dense and sparse:
-            gains[method] = dense[0] - sparse[0], dense[1] - sparse[2], dense[2] - sparse[1]
-    claim = f"`{TUNED}` gains most average gap from sparsity, {forget_set}"
-    mine, others = gains.get(TUNED), {name: gain for name, gain in gains.items() if not name.startswith("fine-tune")}
-    if mine is None or not others:
-        return [claim, "not measured"]
-    surely = all(mine[1] > other[2] for other in others.values())
-    worse = any(other[1] > mine[2] for other in others.values())
-    rival = max(others, key=lambda method: others[method][1 if worse else 2])  # by the end that decides
-    mine_in_words, other_in_words = (in_brackets(gain, 100, 1) for gain in (mine, others[rival]))
-    if surely:
-        return [claim, f"holds: {mine_in_words} points, the next `{rival}` {other_in_words}"]
-    told = "does not hold" if worse else "open"
-    return [
-        claim,
-        f"{told}: {mine_in_words} points, where `{rival}` {'gains' if worse else 'may gain'} {other_in_words}",
-    ]
-
-
-def accuracy_kept(found: Found, forget_set: str) -> list[str]:
-    """The sparse oracles are as accurate as the dense."""
-    dense, sparse = (number(found, sparsity, forget_set, "oracle", "TA") for sparsity in (0.0, SPARSE))
-    told = "not measured"
-    if dense and sparse:
-        told = f"TA {in_brackets(sparse, 100, 1)} after {in_brackets(dense, 100, 1)}"
-    return [f"oracles lose little test accuracy at {SPARSE:g}, {forget_set}", told]
-
-
-def mask_remembers(found: Found, forget_set: str) -> list[str]:
-    """Not the paper's. Fresh weights under a fixed mask train otherwise than rewound ones, so that retraining is above
-    the floor is no sign of memory; that it lies above retraining under masks that have seen nothing would be one."""
-    names = ("retrain", "retrain, oracle masks")
-    mine, other = (number(found, SPARSE, forget_set, name, "KLoM forget gap") for name in names)
-    claim = (
-        f"the mask remembers: retraining under it lies farther than under oracles' masks at {SPARSE:g}, {forget_set}"
-    )
-    if mine is None or other is None:
-        return [claim, "not measured"]
-    verdict = "holds" if mine[1] > other[2] else "the opposite" if mine[2] < other[1] else "open"
-    return [claim, f"{verdict}: {in_brackets(mine, 1, 2)} and {in_brackets(other, 1, 2)} nats"]
-
-
-def attack(records: Entry | None, method: str, sparsity: float) -> Interval | None:
-    """Attack success of one row of the backdoor, without the target class."""
-    rows = records["rows"] if records else []
-    found = (row for row in rows if (row["method"], row["sparsity"]) == (method, sparsity))
-    return next((row["numbers"]["attack success"] for row in found), None)
-
-
-def cleansing(records: Entry | None) -> list[str]:
+def cleansing(records: Records | None) -> list[str]:
     """Whether the trigger of a backdoor still works."""
     if records is None:
         return []
@@ -244,7 +143,7 @@ def cleansing(records: Entry | None) -> list[str]:
     return [text, *(f"### {name.capitalize()}, in per cent\n\n" + against_sparsity(records, name) for name in names)]
 
 
-def transferring(records: Entry | None) -> list[str]:
+def transferring(records: Records | None) -> list[str]:
     """What is left of a representation, for another task."""
     if records is None:
         return []
@@ -268,7 +167,7 @@ def transferring(records: Entry | None) -> list[str]:
     return [text, *(f"### {words}\n\n" + against_sparsity(records, name) for name, words in names.items())]
 
 
-def against_sparsity(records: Entry, name: str) -> str:
+def against_sparsity(records: Records, name: str) -> str:
     """One number of all rows of an application."""
     found = {(row["method"], row["sparsity"]): row.get("numbers", row).get(name) for row in records["rows"]}
     sparsities = sorted({sparsity for _, sparsity in found})
@@ -277,40 +176,6 @@ def against_sparsity(records: Entry, name: str) -> str:
     return grid(["method", *(f"{each:g}" for each in sparsities)], lines)
 
 
-def smaller(first: Interval | None, second: Interval | None) -> str:
-    """Whether the first is smaller in absolute value, by intervals that do not overlap."""
-    if first is None or second is None:
-        return "not measured"
-    one, other = absolute(first), absolute(second)
-    return "holds" if one[1] < other[0] else "the opposite" if other[1] < one[0] else "open"
-
-
-def absolute(interval: Interval) -> tuple[float, float]:
-    """Ends of the absolute value."""
-    _, low, high = interval
-    ends = abs(low), abs(high)
-    return (0.0 if low <= 0 <= high else min(ends)), max(ends)
-
-
-def number(found: Found, sparsity: float, forget_set: str, method: str, name: str) -> Interval | None:
-    """A number of a row with its interval; None where the row or the number is not there."""
-    entry = found.get((sparsity, forget_set, method))
-    return None if entry is None else entry["numbers"].get(name)
-
-
 def sparsities_of(found: Found) -> list[float]:
+    """From dense to sparse."""
     return sorted({sparsity for sparsity, _, _ in found})
-
-
-def in_brackets(interval: Interval | None, factor: float, decimals: int) -> str:
-    """``value [low, high]``; a dash where there is none."""
-    if interval is None:
-        return "-"
-    value, low, high = (round(factor * each, decimals) + 0.0 for each in interval)
-    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
-
-
-def grid(head: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table."""
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -10,14 +11,14 @@ from expunge.records import Score, read_scores, write_scores
 from expunge.reports import render_classic, report
 from expunge.reports.boards import boards
 from expunge.reports.tables.classic import classic_table
+from tests.reports.page.test_html import read
 from tests.reports.synthetic import score, scores
-from tests.reports.test_page import read
 
 PLACES = {"ua": "forget", "ra": "retain", "ta": "test", "mia-efficacy": "forget"}
 VALUES = {"ua": (0.347, 1.0), "ra": (1.0, 1.0), "ta": (0.882, 0.89), "mia-efficacy": (0.013, 0.131)}
 
 
-def classic(method: str, **changes: object) -> list[Score]:
+def classic(method: str, **changes: Any) -> list[Score]:
     """The classic records of one method."""
     found = []
     for name, (value, oracle) in VALUES.items():
@@ -43,7 +44,7 @@ def shown(records: list[Score], width: int = 80) -> str:
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_table_fits_and_has_the_oracles_in_the_same_cell(width: int) -> None:
     records = scores("random-12")
-    names = list(dict.fromkeys(each.method for each in records if each.status == "ok"))
+    names = list(dict.fromkeys(each.subject.method for each in records if each.status == "ok"))
     text = shown([*records, *(each for name in names for each in classic(name))], width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width

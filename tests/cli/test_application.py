@@ -1,0 +1,87 @@
+"""The command as a whole: help, version, and one line for a mistake."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Done, refused, run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
+        (["bench", "digits", "--method", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
+        (["bench", "digits", "--forget-set", "random-5"], "unknown forget set 'random-5'; did you mean 'random-"),
+        (["bench", "digits", "--set", "scrub.alhpa=1"], "method 'scrub' has no setting 'alhpa'; did you mean 'alpha'?"),
+        (["bench", "digits", "--set", "scrub.lr=fast"], "scrub.lr: expected a number, got 'fast'"),
+        (["bench", "digits", "--set", "scrub.lr=nan"], "scrub.lr: expected a number, got nan"),
+        (["bench", "digits", "--set", "scrub.epochs=1.5"], "scrub.epochs: expected a whole number, got '1.5'"),
+        (["bench", "digits", "--set", "scrub.lr=-1"], "scrub: lr must be above 0, got -1"),
+        (["bench", "digits", "--set", "scrub.lr"], "expected METHOD.KEY=VALUE"),
+        (["bench", "digits", "--method", "scrub", "--set", "fine-tune.lr=1"], "'fine-tune', which is not benched"),
+        (["bench", "digits", "--set", "identity.lr=1"], "method 'identity' has no setting 'lr'; it has no settings"),
+        (["bench", "digits", "--models", "1"], "expected 2 to 100 models"),
+        (["bench", "digits", "--models", "101"], "expected 2 to 100 models"),
+        (["bench", "digits", "--workers", "0"], "expected at least 1 worker, got 0"),
+        (["bench", "digits", "--method", "nowhere.py:forget"], "there is no file 'nowhere.py'"),
+        (["bench", "digits", "--method", "mine.py:nothing"], "has no function 'nothing'; choose from"),
+        (["bench", "digits", "--method", "mine.py"], "for a method of your own give file.py:function"),
+        (["bench", "digits@omp:0.95"], "a sparse suite is written digits@omp-0.95"),
+        (["bench", "digits", "--prune", "omp:0.95", "--method", "sisa"], "are not made sparse"),
+        (["bench", "digits", "--prune", "omp:0.8", "--models", "20"], "build digits@omp-0.8 --models 25` first"),
+        (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
+        (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
+        (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
+        (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy of numbers"),
+        (["score", "digits", "random-50", "torn.npy"], "torn.npy is no .npy of numbers (TokenError)"),
+        (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
+        (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
+        (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
+        (["cite", "srcub"], "unknown method or metric 'srcub'; did you mean 'scrub'?"),
+        (["cite", "identity"], "'identity' comes from no publication"),
+        (["report", "empty"], "run `expunge bench"),
+        (["bench", "digits", "--tuning", "tunned"], "unknown tuning 'tunned'; did you mean 'tuned'?"),
+        (["tune", "scrubb", "--out", "new/record.json"], "unknown method 'scrubb'; did you mean 'scrub'?"),
+        (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
+        (["tune", "oracle"], "'oracle' is an anchor"),
+        (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
+        (["tune", "scrub", "--budget", "0"], "expected a budget of at least 1 trial, got 0"),
+        (["tune", "scrub", "--limit", "nan"], "expected a limit above 0"),
+        (["tune", "scrub", "--sampler", "grid"], "unknown sampler 'grid'; choose from optuna, random"),
+        (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),
+        (["tune", "scrub", "--out", "empty"], "expected a file to write the record to, got the folder empty"),
+        (["tune", "scrub", "--out", "mine.py/record.json"], "cannot write mine.py/record.json"),
+        (["build", "digits", "--models", "100000"], "expected 1 to 200 models"),
+        (["build", "digits", "--for", "sisa", "--set", "sisa.shards=1000000"], "expected at most 1437 slices in all"),
+        (["info", "SCRUB"], "did you mean 'scrub'?"),
+        (["info", "nope"], "that `expunge list` shows"),
+        (["build", "digits", "--models", "0"], "expected 1 to 200 models, as many as suite 'digits' has, got 0"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.py").write_text("def forget(model, retain, forget, seed):\n    return model\n")
+    (tmp_path / "broken.py").write_text("def forget(:\n")
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY\x01\x00\x06\x00{'a'((")
+    before = sorted(tmp_path.rglob("*"))
+    assert message in refused(run(*arguments, cwd=tmp_path))
+    after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts]
+    assert after == before
+
+
+@pytest.mark.parametrize("command", ["bench", "tune", "score", "list", "info", "cite", "report", "build", "doctor"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"expunge {command}" in done.stdout.split("Example:")[1]
+
+
+def test_no_arguments_show_the_commands() -> None:
+    done = run()
+    assert "bench" in done.stdout + done.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version") == Done(0, f"expunge {version('expunge')}\n", "")

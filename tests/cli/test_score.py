@@ -1,0 +1,63 @@
+"""``expunge score``: margins that were made elsewhere."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from expunge.ensembles import Plan, read_margins
+from expunge.suites import Suite
+from tests.cli.commands import refused, run
+
+
+@pytest.fixture
+def margins(suite: Suite) -> ndarray:
+    forget = suite.forget_sets["random-50"]
+    return np.array(read_margins(Plan(suite, "oracle", forget), 150, 10).values)
+
+
+def test_score_puts_real_oracles_at_the_floor(margins: ndarray, tmp_path: Path) -> None:
+    for row, values in enumerate(margins):
+        np.save(tmp_path / f"{row:03}.npy", values)
+    done = run("score", "digits", "random-50", tmp_path, "--json", "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    found = {record["subject"]["method"]: record for record in json.loads(done.stdout) if is_headline(record)}
+    assert found.keys() == {"identity", "oracle", "mine"}
+    assert found["mine"]["low"] < found["oracle"]["high"]
+    assert found["oracle"]["low"] < found["mine"]["high"]
+    assert found["mine"]["cost"] is None
+
+
+def is_headline(record: dict[str, object]) -> bool:
+    return (record["split"], record["metric"], record["aggregate"]) == ("forget", "klom", "p95")
+
+
+def test_score_with_out_leaves_a_report(margins: ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", margins)
+    done = run("score", "digits", "random-50", tmp_path / "m.npy", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "yours" in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (lambda m: m[:, :5], r"expected shape \(models, 1797\)"),
+        (lambda m: np.where(np.arange(10)[:, None] == 7, np.nan, m), "NaN or infinity in model 7;"),
+        (lambda m: np.where(np.arange(10)[:, None] == 7, 3.0, m), "model 7 has one and the same margin"),
+        (lambda m: m[[0, 1, 1]], r"models \[1, 2\] are bit-identical"),
+        (lambda m: m[:1], "at least 2 models"),
+        (lambda m: np.repeat(m, 11, axis=0) + np.arange(110)[:, None], "at most 100 models"),
+    ],
+)
+def test_score_refuses_what_is_no_ensemble(
+    spoiled: Callable[[ndarray], ndarray], message: str, margins: ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "m.npy", spoiled(margins))
+    line = refused(run("score", "digits", "random-50", tmp_path / "m.npy", "--out", tmp_path / "out"))
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,34 @@
+"""The results that are shipped are what the records make, a line for each row."""
+
+import dataclasses
+from pathlib import Path
+
+from expunge.reports.leaderboard.records import read_records
+from expunge.reports.leaderboard.results import SHIPPED, read_results, summarise, write_results
+from expunge.reports.summaries import Interval
+from tests.records import a_score
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_headline_of_records_is_kept() -> None:
+    scores = [
+        a_score(value=float(place), low=0.0, high=9.0, split=split, metric=metric, epoch=1, tuning="tuned")
+        for metric in ("klom", "rank")
+        for place, split in enumerate(("forget", "retain", "test"))
+        if metric == "klom" or split == "forget"
+    ]
+    (found,) = summarise(scores)
+    assert {split: cell.value for split, cell in found.klom.items()} == {"forget": 0.0, "retain": 1.0, "test": 2.0}
+    assert found.rank == Interval(0.0, 0.0, 9.0)
+    assert (found.suite, found.forget_set, found.method, found.settings) == ("digits", "random-50", "scrub", "tuned")
+    failed = [dataclasses.replace(each, value=None, low=None, high=None, status="failed") for each in scores]
+    assert summarise(failed)[0].klom == {}
+
+
+def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
+    files = sorted((ROOT / "results").glob("*/*/*.json"))
+    suites = read_records(ROOT / "results").values()
+    write_results(tmp_path / "results.json", [each for scores in suites for each in summarise(scores)])
+    assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
+    assert len(read_results()) == len(files)
