@@ -12,8 +12,8 @@ from numpy import ndarray
 torch.set_num_threads(1)  # tests run side by side, one a core
 
 PACKAGE = Path(__file__).parents[1] / "expunge"
-# What cannot be checked: kernels that numba compiles, not their wrappers; the engine, whose plugin for workers travels to
-# them by value, as a wrapped class cannot; and the command, whose functions typer gives None for a flag left out.
+# What cannot be checked: kernels, which numba compiles; the engine, whose plugin for workers travels to them by value, as
+# a wrapped class cannot; and the command, whose functions typer gives None for a flag that was left out.
 UNCHECKED = {"expunge.metrics._kernels", "expunge.engine", "expunge.cli", "expunge.__main__"}
 
 

@@ -53,6 +53,11 @@ def has_linear_layer(suite: Suite, forget: ForgetSet) -> bool:
     return _has(suite.network, nn.Linear)
 
 
+def has_linear_layer_or_convolution(suite: Suite, forget: ForgetSet) -> bool:
+    """Whether the suite's networks have a layer that may have one output a class, linear or convolutional."""
+    return _has(suite.network, nn.Linear, _ConvNd)
+
+
 def has_one_label_an_example(suite: Suite, forget: ForgetSet) -> bool:
     """Whether an example has one label, a class."""
     return suite.target == CLASSIFICATION
@@ -74,9 +79,9 @@ def trains_dense(suite: Suite, forget: ForgetSet) -> bool:
 
 
 @cache
-def _has(network: Callable[[], nn.Module], kind: type[nn.Module]) -> bool:
+def _has(network: Callable[[], nn.Module], *kinds: type[nn.Module]) -> bool:
     with torch.random.fork_rng(devices=[]):
-        return any(isinstance(layer, kind) for layer in network().modules())
+        return any(isinstance(layer, kinds) for layer in network().modules())
 
 
 FORGET_DATA = Need("forget data", has_examples, "the examples themselves")
@@ -84,6 +89,9 @@ RETAIN_DATA = Need("retain data", has_examples_to_keep, "the examples themselves
 CLASSES = Need("class labels", has_one_label_an_example, "one class label for each example")
 CONVOLUTIONS = Need("convolutions", has_convolutions, "a network with convolutions")
 CLASSIFIER = Need("a classifier", has_linear_layer, "a network with a linear layer")
+CLASS_OUTPUTS = Need(
+    "a classifier", has_linear_layer_or_convolution, "a network with a linear layer or convolution, one output a class"
+)
 FIRST_WEIGHTS = Need("first weights", has_examples, "the recipe and the examples of the first weights")
 HALVES = Need("models trained on halves", has_subsets, "models trained on random halves")
 ORACLES = Need("oracles", has_held_out_oracles, "oracles that nothing is compared with")

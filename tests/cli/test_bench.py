@@ -74,6 +74,7 @@ def test_a_second_bench_finds_everything_done(benched: Path, tmp_path: Path, mon
     assert scores_of(tmp_path) == scores_of(benched)
 
 
+@pytest.mark.faults
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     margins = []
     for workers in ("1", "2"):
@@ -125,6 +126,7 @@ def test_that_few_models_tell_little_is_said_before_any_work(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.faults
 def test_an_interrupted_bench_says_so_leaves_no_half_and_goes_on_where_it_stopped(
     tmp_path: Path, own_store: Path
 ) -> None:

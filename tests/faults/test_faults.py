@@ -32,6 +32,7 @@ from tests.faults.processes import (
 )
 
 KILLS = 20
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")

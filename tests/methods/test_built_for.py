@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from expunge.bench.plan import plan_bench
 from expunge.bench.rebuild import rebuild
-from expunge.bench.run import bench, plan_tasks
+from expunge.bench.run import run_bench
 from expunge.ensembles import Ensemble, Plan, build_all
 from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
@@ -23,7 +24,7 @@ from expunge.methods.zoo.amnesiac import Amnesiac
 from expunge.methods.zoo.sisa import Sisa, clean_slices
 from expunge.store import at_store
 from expunge.suites import ForgetSet, Suite
-from tests.methods.conftest import BUILT_FOR
+from tests.methods.cases import OWN_MODELS
 
 PAIR = ForgetSet("pair", np.array([5, 100]), "two examples")
 PLAN = (("shards", 3), ("slices", 2))
@@ -114,16 +115,19 @@ def test_what_was_not_built_is_said_with_the_command_before_any_work(
 def test_a_bench_scores_them_where_they_are_built_and_else_leaves_them_out(built: Suite, tmp_path: Path) -> None:
     sets = list(built.forget_sets)
     build_all([(Plan(built, "pretrained"), 6), (Plan(built, "oracle", built.forget_sets["random-20"]), 6)])
-    scores = bench(built, BUILT_FOR, sets, models=3, recipe="default", out=tmp_path)
-    found = {(score.method, score.metric, score.status) for score in scores}
+    scores = run_bench(plan_bench(built, OWN_MODELS, sets, models=3, tuning="default"), tmp_path)
+    found = {(score.subject.method, score.metric, score.status) for score in scores}
     assert {("sisa", "klom", "ok"), ("sisa", "accuracy", "ok"), ("amnesiac", "klom", "ok")} <= found
-    assert set(BUILT_FOR) <= {task.name for task in plan_tasks(built, None, sets, models=3, recipe="default")}
+    assert set(OWN_MODELS) <= {task.name for task in plan_bench(built, None, sets, models=3, tuning="default").tasks}
     with at_store(tmp_path / "empty"):
-        assert {task.name for task in plan_tasks(built, None, sets, models=3, recipe="default")}.isdisjoint(BUILT_FOR)
+        assert {task.name for task in plan_bench(built, None, sets, models=3, tuning="default").tasks}.isdisjoint(
+            OWN_MODELS
+        )
 
 
 def test_a_bench_of_more_models_than_were_built_is_refused_before_any_work(built: Suite, tmp_path: Path) -> None:
-    (task,) = [each for each in plan_tasks(built, ["sisa"], None, models=3, recipe="default") if each.name == "sisa"]
+    plan = plan_bench(built, ["sisa"], None, models=3, tuning="default")
+    (task,) = [each for each in plan.tasks if each.name == "sisa"]
     task.require(range(3))
     with pytest.raises(StoreError, match="sisa needs 4 sharded"):
         task.require(range(4))
@@ -132,20 +136,20 @@ def test_a_bench_of_more_models_than_were_built_is_refused_before_any_work(built
 def test_building_for_a_method_builds_that_alone_and_once(built: Suite, tmp_path: Path) -> None:
     settings = {"sisa": {"shards": 2, "slices": 1}}
     with at_store(tmp_path):
-        (row,) = rebuild(built, methods=["sisa"], settings=settings, recipe="default", models=3)
+        (row,) = rebuild(built, methods=["sisa"], settings=settings, tuning="default", models=3)
         assert row["ensemble"] == "sharded"
         made = {str(file.relative_to(tmp_path / built.digest)) for file in tmp_path.rglob("manifest.json")}
         assert made == {f"sharded/shards-2/slices-1/{part}manifest.json" for part in ("", "chunks/0000/")}
         before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
-        rebuild(built, methods=["sisa"], settings=settings, recipe="default", models=3)
+        rebuild(built, methods=["sisa"], settings=settings, tuning="default", models=3)
         assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == before
 
 
 def test_what_is_built_is_what_a_bench_takes(built: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tuned recipe of a suite, where there is one."""
+    """The tuned settings of a suite, where there are some."""
 
-    def tuned(suite: Suite, methods: list[str], settings: object, recipe: str) -> dict[str, Used]:
-        return {name: Used({"shards": 2, "slices": 1} if recipe == "tuned" else {}, recipe) for name in methods}
+    def tuned(suite: Suite, methods: list[str], settings: object, tuning: str) -> dict[str, Used]:
+        return {name: Used({"shards": 2, "slices": 1} if tuning == "tuned" else {}, tuning) for name in methods}
 
     monkeypatch.setattr("expunge.bench.rebuild.settings_for", tuned)
     with at_store(tmp_path):
@@ -155,15 +159,15 @@ def test_what_is_built_is_what_a_bench_takes(built: Suite, tmp_path: Path, monke
 
 def test_what_is_built_for_no_method_is_refused(built: Suite) -> None:
     with pytest.raises(BadSetting, match="'scrub' needs nothing beside what is built for every suite"):
-        rebuild(built, methods=["scrub"], recipe="default")
+        rebuild(built, methods=["scrub"], tuning="default")
     with pytest.raises(BadSetting, match="a setting is given for scrub, for which nothing is built"):
-        rebuild(built, methods=["sisa"], settings={"scrub": {"lr": 1.0}}, recipe="default")
+        rebuild(built, methods=["sisa"], settings={"scrub": {"lr": 1.0}}, tuning="default")
 
 
 def test_models_of_their_own_are_not_made_sparse(built: Suite) -> None:
     sparse = dataclasses.replace(built, recipe=dataclasses.replace(built.recipe, prune="omp:0.5"))
-    for name in BUILT_FOR:
+    for name in OWN_MODELS:
         with pytest.raises(StoreError, match="not made sparse"):
             Task(sparse, PAIR, name, METHODS[name].config(), 0).require(range(3))
         with pytest.raises(StoreError, match="not made sparse"):
-            rebuild(sparse, methods=[name], recipe="default")
+            rebuild(sparse, methods=[name], tuning="default")

@@ -1,6 +1,5 @@
 """What the winners of the NeurIPS 2023 challenge, pruning first and NPO do beside their equations."""
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,11 +11,13 @@ from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, run_method
+from expunge.methods.needs import CONVOLUTIONS
 from expunge.methods.zoo.cfw import class_weights
 from expunge.methods.zoo.fcs import ContrastiveRounds, fcs
 from expunge.suites import Examples, Split, Suite
 from expunge.suites.recipe import Recipe
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
+from tests.methods.cases import ALONE
 from tests.methods.equations.conv_toy import PLAIN, run_conv, starts
 
 
@@ -31,7 +32,7 @@ def run(name: str, network: nn.Module, shape: tuple[int, ...], **settings: float
     return list(method.unlearn(ensemble, split, method.config(**settings), Generators(range(2))))
 
 
-@pytest.mark.parametrize("name", ["ct", "msg", "cfw", "kde"])
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if CONVOLUTIONS in row.needs])
 def test_a_network_without_convolutions_fails_in_one_line(name: str) -> None:
     with pytest.raises(MethodFailed, match=r"^expected a network with a convolution, found none$"):
         run(name, nn.Sequential(nn.Linear(5, 3)), (5,))
@@ -43,7 +44,7 @@ def test_a_forget_set_of_more_batches_than_are_kept_is_contrasted_whole(monkeypa
     def count(student: Ensemble, optimizer: object, loss: object, batches: Iterable[Any]) -> None:
         seen.append([len(batch[0][0][0]) if isinstance(batch[0], tuple) else len(batch[0][0]) for batch in batches])
 
-    monkeypatch.setattr(sys.modules["expunge.methods.zoo.fcs"], "walk", count)
+    monkeypatch.setattr("expunge.methods.zoo.fcs.take_steps", count)
     data = random_examples(70, torch.float32)
     retain, forget = Examples(data.x[:20], data.y[:20]), Examples(data.x[20:], data.y[20:])
     split = Split(retain, forget, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional)
@@ -52,7 +53,7 @@ def test_a_forget_set_of_more_batches_than_are_kept_is_contrasted_whole(monkeypa
     assert seen == [[16, 16, 16, 2], [16, 16, 16, 2], [16, 4]]  # towards uniform; contrast; retain
 
 
-@pytest.mark.parametrize("name", ["fcs", "prmq", "rni", "prune-first", "npo"])
+@pytest.mark.parametrize("name", [name for name in ALONE if CONVOLUTIONS not in METHODS[name].needs])
 def test_a_bare_linear_network_is_enough(name: str) -> None:
     for network in (nn.Sequential(nn.Linear(5, 3)), nn.Linear(5, 3)):
         assert run(name, network, (5,))
@@ -103,9 +104,10 @@ def test_without_sparsity_pruning_first_is_fine_tuning() -> None:
 
 
 def test_a_sparsity_that_empties_a_layer_names_it() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Conv2d(2, 2, 2), nn.Flatten(), nn.Linear(18, 3))
+    small = nn.Conv2d(2, 2, 2)
+    network = nn.Sequential(nn.Conv2d(1, 2, 2), small, nn.Flatten(), nn.Linear(18, 3))
     with torch.no_grad():
-        network[1].weight.mul_(1e-3)
+        small.weight.mul_(1e-3)
     with pytest.raises(MethodFailed, match=r"^sparsity 0\.8 leaves layer '1' without a weight; choose a lower one$"):
         run("prune-first", network, (1, 5, 5), sparsity=0.8)
 

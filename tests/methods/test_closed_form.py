@@ -46,7 +46,10 @@ def regressor() -> nn.Module:
 def optimum(examples: Examples, decay: float) -> Tensor:
     """Where ``|X w - y|^2 / (2 n) + decay |w|^2 / 2`` is least."""
     x, y = examples.x, examples.y
-    return torch.linalg.solve(x.T @ x / len(y) + decay * torch.eye(FEATURES, dtype=torch.float64), x.T @ y / len(y))
+    solved: Tensor = torch.linalg.solve(
+        x.T @ x / len(y) + decay * torch.eye(FEATURES, dtype=torch.float64), x.T @ y / len(y)
+    )
+    return solved
 
 
 def whole(split: Split) -> Examples:

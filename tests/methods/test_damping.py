@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ from torch import nn
 from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed, StoreError
-from expunge.methods import METHODS, configure, task
+from expunge.fingerprint import code_digest
+from expunge.methods import METHODS, configure
 from expunge.methods.parts.per_sample import flat_weights, in_parts
 from expunge.methods.task import Task
 from expunge.methods.zoo.assd import percentile
@@ -123,7 +123,8 @@ def test_the_fisher_information_is_that_of_autograd_one_example_one_label_at_a_t
 
 def test_the_official_noise_has_the_published_variances() -> None:
     """A 3 x 2 classifier, a 4 x 5 matrix and four biases; class 1 is forgotten whole."""
-    network = nn.ModuleDict({"hidden": nn.Linear(5, 4), "head": nn.Linear(2, 3, bias=False)}).double()
+    hidden, last = nn.Linear(5, 4), nn.Linear(2, 3, bias=False)
+    network = nn.ModuleDict({"hidden": hidden, "head": last}).double()
     ensemble = Ensemble.stack([network], Origin("test", "0", "pretrained", None, (0,)), (5,))
     names = [name for name, _ in ensemble.network.named_parameters()]
     sizes = {"hidden.weight": (4, 5), "hidden.bias": (4,), "head.weight": (3, 2)}
@@ -147,8 +148,8 @@ def test_the_official_noise_has_the_published_variances() -> None:
     head = torch.tensor([[51.0, 51.0], [1e-3, 1e-3], [2.0, 2.0]]).double()
     torch.testing.assert_close(variances["head.weight"], head, rtol=1e-6, atol=0)
     assert (means["head.weight"][1] == 0).all()
-    assert torch.equal(means["head.weight"][0], network["head"].weight[0])
-    assert torch.equal(means["hidden.weight"], network["hidden"].weight)
+    assert torch.equal(means["head.weight"][0], last.weight[0])
+    assert torch.equal(means["hidden.weight"], hidden.weight)
 
 
 def test_a_class_is_gone_when_it_is_forgotten_and_nowhere_kept() -> None:
@@ -219,6 +220,7 @@ def test_rum_that_would_do_nothing_says_so() -> None:
 def test_rum_says_what_makes_the_models_that_it_needs(suite: Suite) -> None:
     prepare = METHODS["rum"].prepare
     assert prepare
+    assert prepare.require
     other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
     with pytest.raises(StoreError, match="expunge build digits` first"):
         prepare.require(other, ForgetSet("mine", np.arange(5), ""), Rum())
@@ -231,8 +233,10 @@ def test_a_result_of_rum_lies_elsewhere_when_the_code_of_an_inner_method_changes
 ) -> None:
     one, other = (Task(suite, forget, "rum", Rum(high=high), 0) for high in ("random-labels", "scrub"))
     before = one.key(range(25)), other.key(range(25))
-    digest = task._source_digest
-    monkeypatch.setattr(task, "_source_digest", lambda name: "changed" if name == "scrub" else digest(name))
+    inner = METHODS["scrub"].module
+    monkeypatch.setattr(
+        "expunge.methods.task.code_digest", lambda *all_: "changed" if inner in all_ else code_digest(*all_)
+    )
     assert one.key(range(25)) == before[0]
     assert other.key(range(25)) != before[1]
 
@@ -246,13 +250,3 @@ def test_a_method_that_reads_a_store_is_run_again_where_there_is_more_in_it(suit
         return {Task(each, each.forget_sets["random-50"], name, config, 0).key(range(25)) for each in (suite, more)}
 
     assert (len(keys("oracle-matching")), len(keys("rum")), len(keys("scrub"))) == (2, 2, 1)
-
-
-def test_what_a_method_imports_of_the_suites_is_its_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    digest, read = task._source_digest.__wrapped__, Path.read_bytes
-    before = {name: digest(name) for name in ("rum", "fine-tune")}
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda file: read(file) + b"#" * (file.parts[-2:] == ("suites", "forget_sets.py"))
-    )
-    assert digest("rum") != before["rum"]
-    assert digest("fine-tune") == before["fine-tune"]

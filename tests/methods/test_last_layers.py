@@ -6,6 +6,7 @@ from torch import nn
 
 from expunge.ensembles import Ensemble, Plan, pretrain
 from expunge.ensembles.seeds import Generators, seed_of
+from expunge.ensembles.whole_models import train_whole
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
 from expunge.methods.parts.last_layers import last_layers
@@ -13,6 +14,7 @@ from expunge.methods.zoo.eu_k import EuK, train_anew
 from expunge.suites import Split, Suite
 from expunge.suites.networks import lenet, logistic
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
+from tests.methods.cases import CASES
 
 
 def test_a_normalisation_belongs_to_the_layer_before_it(ensemble: Ensemble) -> None:
@@ -32,7 +34,7 @@ def test_more_layers_than_there_are_fail_in_one_line(ensemble: Ensemble) -> None
         last_layers(ensemble, 4)
 
 
-@pytest.mark.parametrize("name", ["cf-k", "eu-k"])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.last_layers])
 @pytest.mark.parametrize(("layers", "moved"), [(1, {"9"}), (2, {"4", "5", "9"})])
 def test_all_before_the_last_layers_stays_to_the_last_bit(
     name: str, layers: int, moved: set[str], ensemble: Ensemble, small: Suite
@@ -60,7 +62,7 @@ def test_what_is_frozen_within_a_layer_that_runs_whole_stays_too(network: type[n
 
 def test_all_layers_with_the_chance_of_a_retraining_are_that_oracle_byte_for_byte(small: Suite) -> None:
     forget, models = small.forget_sets["random-20"], range(5)
-    oracle, _ = train_models(Plan(small, "oracle", forget), models)
+    oracle, _, _ = train_whole(Plan(small, "oracle", forget), models, torch.device("cpu"))
     seeds, orders = (
         [seed_of(small.digest, "oracle", forget.digest, m, use) for m in models] for use in ("weights", "order")
     )

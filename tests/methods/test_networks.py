@@ -2,26 +2,24 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
 from torch import nn
 
-from expunge.bench.run import plan_tasks
+from expunge.bench.plan import plan_bench
 from expunge.ensembles import Ensemble
 from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
+from expunge.methods.needs import CLASSIFIER, CONVOLUTIONS
 from expunge.methods.zoo.mu_mis import sensitivity_gap
-from expunge.suites import Examples, Recipe, Split, load_suite
+from expunge.suites import Examples, ForgetSet, Recipe, Split, Suite, load_suite
 from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
-
-ROWS = [
-    *("gradient-ascent-l1", "successive-random-labels", "random-labels-proximal", "salun", "bad-teacher", "delete"),
-    *("boundary-shrink", "boundary-expand", "l1-sparse", "unsir", "eu-k", "cf-k", "retrain", "mu-mis", "uam"),
-]
+from tests.methods.cases import ALONE, CASES
 
 
 def bare() -> nn.Module:
@@ -52,14 +50,22 @@ def made(network: Callable[[], nn.Module]) -> tuple[Ensemble, Split]:
     return ensemble, Split(*parts, CLASSES, recipe, network)
 
 
-@pytest.mark.parametrize("network", [convolutional, NormedAttention, bare, ending_in_a_convolution])
-@pytest.mark.parametrize("name", ROWS)
+NETWORKS = [convolutional, NormedAttention, bare, ending_in_a_convolution]
+
+
+def runs_on(name: str, network: Callable[[], nn.Module]) -> bool:
+    """Whether the network has the layers that the method needs."""
+    lacks = {bare: CONVOLUTIONS, ending_in_a_convolution: CLASSIFIER}
+    return lacks.get(network) not in METHODS[name].needs
+
+
+@pytest.mark.parametrize(("name", "network"), [each for each in product(ALONE, NETWORKS) if runs_on(*each)])
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Module]) -> None:
     (ensemble, split), method = made(network), METHODS[name]
     assert method.unlearn is not None
     before = {key: tensor.clone() for key, tensor in ensemble.state().items()}
-    *_, after = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
+    *_, after = method.unlearn(ensemble, split, method.config(**CASES[name].moving), Generators([0, 1]))
     state = after.state()
     assert {key: tensor.shape for key, tensor in state.items()} == {key: old.shape for key, old in before.items()}
     assert all(tensor.isfinite().all() for tensor in state.values())
@@ -70,15 +76,24 @@ def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Modul
     assert after(split.retain.x).shape == (2, 30, CLASSES)
 
 
-@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if row.unlearn and not row.prepare])
+@pytest.mark.parametrize("name", ALONE)
 def test_a_single_example_left_over_is_no_batch_for_batch_norm(name: str) -> None:
     """17 examples to forget and 65 to keep: batches of 4, 16 and 64 would each leave one, which has no variance."""
     (ensemble, split), method = made(convolutional), METHODS[name]
     data = random_examples(82, torch.float32)
-    parts = {"forget": Examples(data.x[:17], data.y[:17]), "retain": Examples(data.x[17:], data.y[17:])}
+    forget, retain = Examples(data.x[:17], data.y[:17]), Examples(data.x[17:], data.y[17:])
+    split = dataclasses.replace(split, forget=forget, retain=retain)
     assert method.unlearn is not None
-    *_, after = method.unlearn(ensemble, dataclasses.replace(split, **parts), method.config(), Generators([0, 1]))
+    *_, after = method.unlearn(ensemble, split, method.config(), Generators([0, 1]))
     assert all(tensor.isfinite().all() for tensor in after.state().values())
+
+
+def test_outputs_of_a_class_may_be_a_convolutions_and_only_a_linear_layer_is_drawn_anew(
+    suite: Suite, forget: ForgetSet
+) -> None:
+    other = dataclasses.replace(suite, network=ending_in_a_convolution)
+    lacking = {name for name, row in METHODS.items() if any(need.lacking(other, forget) for need in row.needs)}
+    assert lacking == {name for name, row in METHODS.items() if CLASSIFIER in row.needs} == {"kde", "rni"}
 
 
 def test_a_classifier_that_is_sparse_is_expanded_and_stays_sparse() -> None:
@@ -136,10 +151,10 @@ def test_the_slope_of_an_input_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_a_bench_of_all_leaves_out_what_needs_convolutions_where_there_are_none() -> None:
-    needy = {name for name, method in METHODS.items() if "convolutions" in method.needs}
+    needy = {name for name, method in METHODS.items() if CONVOLUTIONS in method.needs}
     suite = load_suite("tabular-mlp")
-    every = {task.name for task in plan_tasks(suite, ["all"], ["random-10"], models=2)}
+    every = {task.name for task in plan_bench(suite, ["all"], ["random-10"], models=2).tasks}
     assert needy
     assert needy.isdisjoint(every)
-    assert "ct" in {task.name for task in plan_tasks(suite, ["all", "ct"], ["random-10"], models=2)}
-    assert needy <= {task.name for task in plan_tasks(load_suite("digits"), ["all"], ["random-10"], models=2)}
+    assert "ct" in {task.name for task in plan_bench(suite, ["all", "ct"], ["random-10"], models=2).tasks}
+    assert needy <= {task.name for task in plan_bench(load_suite("digits"), ["all"], ["random-10"], models=2).tasks}

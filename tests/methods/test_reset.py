@@ -27,7 +27,7 @@ def network() -> nn.Module:
 def threes() -> nn.Module:
     """The same in a way of its own: weights of 3 where its layers would draw theirs."""
     result = network()
-    nn.init.constant_(result[4].weight, 3)
+    nn.init.constant_(result.get_parameter("4.weight"), 3)
     return result
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from expunge.bench.run import bench, plan_tasks
+from expunge.bench.plan import plan_bench
+from expunge.bench.run import run_bench
 from expunge.ensembles import Ensemble, Plan, read_margins
 from expunge.ensembles.device import resident_split
 from expunge.errors import BadSetting, StoreError
@@ -20,17 +21,8 @@ from expunge.methods.zoo.oracle_matching import OracleMatching, held_out_margins
 from expunge.suites import Examples, ForgetSet, Split, Suite
 from expunge.suites.recipe import Recipe
 from expunge.suites.target import log_odds as margins
-from tests.ensembles.test_device import (
-    CLASSES,
-    EXAMPLES,
-    META,
-    MODELS,
-    OneDevice,
-    convolutional,
-    ensemble_of,
-    meta_generators,
-    random_examples,
-)
+from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
+from tests.ensembles.test_device import EXAMPLES, META, MODELS, OneDevice, meta_generators
 from tests.methods.equations.toy import SIX, W, require_steps, run_toy
 
 
@@ -46,6 +38,7 @@ def test_oracles_to_match_are_never_those_of_the_reference(suite: Suite, forget:
 def test_more_oracles_than_are_held_out_are_refused(suite: Suite, forget: ForgetSet) -> None:
     prepare = METHODS["oracle-matching"].prepare
     assert prepare
+    assert prepare.require
     with pytest.raises(BadSetting, match="at most 100, got 101"):
         prepare.require(suite, forget, OracleMatching(oracles=101))
     with pytest.raises(BadSetting, match="at most 100, got 101"):
@@ -66,6 +59,7 @@ def test_what_is_missing_in_the_store_is_said_with_the_command_that_makes_it(
     other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
     prepare = METHODS[name].prepare
     assert prepare
+    assert prepare.require
     with pytest.raises(StoreError, match=command):
         prepare.require(other, ForgetSet("mine", np.arange(5), ""), METHODS[name].config())
 
@@ -74,11 +68,12 @@ def test_a_suite_without_models_on_halves_has_no_datamodels_and_a_bench_of_all_l
     without = dataclasses.replace(suite, subsets=0)
     prepare = METHODS["dmm"].prepare
     assert prepare
+    assert prepare.require
     with pytest.raises(StoreError, match="has no models trained on halves"):
         prepare.require(without, suite.forget_sets["random-50"], METHODS["dmm"].config())
-    named = {task.name for task in plan_tasks(without, ["dmm"], ["random-50"], models=2)}
-    every = {task.name for task in plan_tasks(without, None, ["random-50"], models=2)}
-    beside = {task.name for task in plan_tasks(without, ["dmm", "all"], ["random-50"], models=2)}
+    named = {task.name for task in plan_bench(without, ["dmm"], ["random-50"], models=2).tasks}
+    every = {task.name for task in plan_bench(without, None, ["random-50"], models=2).tasks}
+    beside = {task.name for task in plan_bench(without, ["dmm", "all"], ["random-50"], models=2).tasks}
     assert beside == every | {"dmm"}
     assert "dmm" in named
     assert every.isdisjoint({"dmm", "dm-direct"})
@@ -93,8 +88,8 @@ def test_matching_brings_margins_nearer_to_the_oracles_they_were_given(
     wanted = held_out_margins(suite, forget, ensemble.origin.models, config).forget
     x, y = suite.data.train.x[forget.indices], suite.data.train.y[forget.indices]
 
-    def distance(models: Ensemble) -> torch.Tensor:
-        logits = models.eval()(x)
+    def distance(models: Ensemble) -> Tensor:
+        logits: Tensor = models.eval()(x)
         own = logits.gather(-1, y.expand(len(models), -1)[..., None])[..., 0]
         others = logits.scatter(-1, y.expand(len(models), -1)[..., None], -torch.inf).logsumexp(-1)
         return (own - others - wanted).square().mean(1)
@@ -109,7 +104,9 @@ def test_they_run_where_the_ensemble_and_the_split_are(name: str) -> None:
     assert unlearn
     extra = ByExample(torch.zeros(1, EXAMPLES - 30), torch.zeros(1, 30))
     parts = Examples(data.x[:30], data.y[:30]), Examples(data.x[30:], data.y[30:])
-    split = resident_split(Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional, extra), META)
+    split = resident_split(
+        Split(*parts, CLASSES, Recipe(epochs=1, batch_size=16, lr=0.1), convolutional, extra=extra), META
+    )
     ensemble = ensemble_of([convolutional() for _ in range(MODELS)]).to(META)
     with OneDevice():
         students = list(unlearn(ensemble, split, METHODS[name].config(), meta_generators()))
@@ -137,11 +134,9 @@ def test_a_prediction_has_margins_no_accuracy_and_no_cost(suite: Suite, forget: 
 
 
 def test_rows_with_retrained_models_are_benched_and_only_methods_are_ranked(suite: Suite, tmp_path: Path) -> None:
-    scores = bench(
-        suite, ["dm-direct", "oracle-matching"], ["random-10"], models=10, out=tmp_path,
-        settings={"oracle-matching": {"epochs": 1}},
-    )  # fmt: skip
-    found = {(score.method, score.metric) for score in scores if score.status == "ok"}
+    names, settings = ["dm-direct", "oracle-matching"], {"oracle-matching": {"epochs": 1}}
+    scores = run_bench(plan_bench(suite, names, ["random-10"], models=10, settings=settings), tmp_path)
+    found = {(score.subject.method, score.metric) for score in scores if score.status == "ok"}
     assert {("dm-direct", "klom"), ("oracle-matching", "klom"), ("dm-direct", "rank")} <= found
     assert ("dm-direct", "accuracy") not in found
     assert ("oracle-matching", "accuracy") in found

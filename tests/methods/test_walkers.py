@@ -1,6 +1,7 @@
 """Methods that walk up and down losses: settings, and what holds beyond their equations on one example."""
 
-from importlib import import_module
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -161,7 +162,7 @@ def test_a_change_is_shrunk_at_each_models_own_quantile(ensemble: Ensemble) -> N
     moved = ensemble.copy()
     with torch.no_grad():
         for parameter in moved.parameters():
-            parameter += torch.arange(1.0, 4.0).view(3, *[1] * (parameter.ndim - 1)) * torch.randn_like(parameter)
+            parameter.add_(torch.arange(1.0, 4.0).view(3, *[1] * (parameter.ndim - 1)) * torch.randn_like(parameter))
     shrink_change(moved, ensemble, 0.4)
     for model in range(3):
         pairs = zip(moved[model].parameters(), ensemble[model].parameters(), strict=True)
@@ -173,7 +174,7 @@ def test_a_change_is_shrunk_in_all_layers_by_one_threshold(ensemble: Ensemble) -
     moved, names = ensemble.copy(), [name for name, _ in ensemble.named_parameters()]
     with torch.no_grad():
         for number, parameter in enumerate(moved.parameters()):
-            parameter += 2.0**number  # every layer as a whole
+            parameter.add_(2.0**number)  # every layer as a whole
     count = sum(parameter[0].numel() for parameter in ensemble.parameters())
     first = sum(parameter[0].numel() for parameter in list(ensemble.parameters())[:3])
     shrink_change(moved, ensemble, first / count)  # so that the third layer's change is the threshold
@@ -200,8 +201,8 @@ def test_the_penalty_of_l1_sparse_fades_epoch_by_epoch(epochs: int, without: int
 def test_other_labels_are_drawn_anew_in_each_epoch_and_for_each_model(
     name: str, ensemble: Ensemble, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, seen = import_module(f"expunge.methods.{name.replace('-', '_')}"), []
-    own = sensitivity_gap if name == "mu-mis" else training_loss(split)
+    seen: list[Tensor] = []
+    own: Callable[[Ensemble, Any], Tensor] = sensitivity_gap if name == "mu-mis" else training_loss(split)
     marks = torch.rand(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     keys = split.forget.x.flatten(1).double() @ marks  # tells examples apart
 
@@ -210,13 +211,12 @@ def test_other_labels_are_drawn_anew_in_each_epoch_and_for_each_model(
         if places.any():
             assert (places.sum((0, 1)) == 3).all()  # every example to forget once, for each of three models
             seen.append(torch.stack([batch[-1][row][places[row].int().argmax(0)] for row in range(3)]))
-        loss: Tensor = own(student, batch)
-        return loss
+        return own(student, batch)
 
     if name == "mu-mis":
-        monkeypatch.setattr(module, "sensitivity_gap", watched)
+        monkeypatch.setattr(f"{METHODS[name].module}.sensitivity_gap", watched)
     else:
-        monkeypatch.setattr(module, "training_loss", lambda split: watched)
+        monkeypatch.setattr(f"{METHODS[name].module}.training_loss", lambda split: watched)
     run(name, ensemble, split, epochs=2, batch_size=256)
     first, second = seen
     assert not (torch.stack([first, second]) == split.forget.y).any()

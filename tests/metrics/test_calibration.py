@@ -16,6 +16,7 @@ from expunge.metrics.calibration import Estimate, estimate, estimate_by_dealing,
 from expunge.metrics.klom import klom
 from tests.metrics.simulated import FAMILIES, draw, halves
 
+RUNS = [25, pytest.param(100, marks=pytest.mark.slow)]  # few show a gross error, more are for `make test-all`
 SMALL, LARGE = slice(0, 50), slice(50, 410)  # of the size of a forget set and of the test set
 Interval = Callable[..., list[Estimate]]
 Pairs = Callable[[np.random.Generator], tuple[ndarray, ndarray]]
@@ -48,7 +49,7 @@ def coverage(pairs: Pairs, runs: int, interval: Interval) -> tuple[ndarray, ndar
 def check(pairs: Pairs, runs: int, interval: Interval = estimate_by_dealing) -> None:
     covered, width = coverage(pairs, runs, interval)
     assert covered.min() >= least_coverage(runs)
-    assert width.max() < WIDEST[interval]
+    assert width.max() < WIDEST[interval] * (1 if runs >= 100 else 1.5)  # of few runs the ideal width is uncertain
 
 
 # times as wide as an interval that knew the truth
@@ -85,8 +86,9 @@ def bootstrap(statistic: Callable[[ndarray, ndarray], ndarray], unlearned: ndarr
 
 @pytest.mark.parametrize("shift", [0, 1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_covers_simulated_ensembles(family: str, shift: float) -> None:
-    check(simulated(family, shift), runs=100)
+@pytest.mark.parametrize("runs", RUNS)
+def test_covers_simulated_ensembles(family: str, shift: float, runs: int) -> None:
+    check(simulated(family, shift), runs)
 
 
 @pytest.mark.slow
@@ -98,8 +100,9 @@ def test_covers_simulated_ensembles_in_a_thousand_runs(family: str, shift: float
 
 
 @pytest.mark.parametrize("shift", [0, 1, 3])
-def test_covers_halvings_of_real_oracles(oracle_margins: ndarray, shift: float) -> None:
-    check(halved(oracle_margins, shift), runs=100)
+@pytest.mark.parametrize("runs", RUNS)
+def test_covers_halvings_of_real_oracles(oracle_margins: ndarray, shift: float, runs: int) -> None:
+    check(halved(oracle_margins, shift), runs)
 
 
 @pytest.mark.slow
@@ -108,11 +111,13 @@ def test_covers_halvings_of_real_oracles_in_a_thousand_runs(oracle_margins: ndar
     check(halved(oracle_margins, shift), runs=1000)
 
 
-@pytest.mark.parametrize("shift", [0, 1, 3])
-def test_the_jackknife_covers_too_and_is_wider(oracle_margins: ndarray, shift: float) -> None:
-    check(halved(oracle_margins, shift), runs=100, interval=estimate)
-    _, dealt = coverage(halved(oracle_margins, shift), 30, estimate_by_dealing)
-    _, jackknife = coverage(halved(oracle_margins, shift), 30, estimate)
+@pytest.mark.parametrize(
+    ("shift", "runs"), [(0, 20), *(pytest.param(shift, 100, marks=pytest.mark.slow) for shift in (0, 1, 3))]
+)
+def test_the_jackknife_covers_too_and_is_wider(oracle_margins: ndarray, shift: float, runs: int) -> None:
+    check(halved(oracle_margins, shift), runs, interval=estimate)
+    _, dealt = coverage(halved(oracle_margins, shift), runs // 4, estimate_by_dealing)
+    _, jackknife = coverage(halved(oracle_margins, shift), runs // 4, estimate)
     assert (dealt < jackknife).all()
 
 
@@ -124,18 +129,19 @@ def test_without_its_factor_the_dealt_interval_covers_too_little(monkeypatch: py
 
 
 @pytest.mark.parametrize(("models", "oracles"), [(50, 100), (10, 100)])
-def test_covers_with_unequal_numbers_of_models(models: int, oracles: int) -> None:
-    check(simulated("normal", 1, models=models, oracles=oracles), runs=100)
+@pytest.mark.parametrize("runs", RUNS)
+def test_covers_with_unequal_numbers_of_models(models: int, oracles: int, runs: int) -> None:
+    check(simulated("normal", 1, models=models, oracles=oracles), runs)
 
 
 def test_the_check_of_coverage_fails_a_bootstrap() -> None:
-    covered, _ = coverage(simulated("normal", 0), runs=100, interval=bootstrap)
-    assert covered.max() < least_coverage(100) / 2  # it covers never
+    covered, _ = coverage(simulated("normal", 0), runs=20, interval=bootstrap)
+    assert covered.max() < least_coverage(20) / 2  # it covers never
 
 
 def test_the_check_of_coverage_fails_it_on_real_oracles(oracle_margins: ndarray) -> None:
-    covered, _ = coverage(halved(oracle_margins, 0), runs=100, interval=bootstrap)
-    assert covered.max() < least_coverage(100) / 2
+    covered, _ = coverage(halved(oracle_margins, 0), runs=20, interval=bootstrap)
+    assert covered.max() < least_coverage(20) / 2
 
 
 def mean_difference(unlearned: ndarray, oracle: ndarray) -> ndarray:
@@ -182,10 +188,11 @@ def two_methods(rng: np.random.Generator, gap: float) -> tuple[ndarray, ndarray,
     return first, second, draw(rng, 100, 410)
 
 
-def test_equal_methods_are_rarely_called_different() -> None:
+@pytest.mark.parametrize("runs", RUNS)
+def test_equal_methods_are_rarely_called_different(runs: int) -> None:
     rng = np.random.default_rng(4)
-    p = np.array([[each.p_value for each in paired_difference(p95, *two_methods(rng, 0.0))] for _ in range(100)])
-    assert ((p <= 0.05).sum(axis=0) <= binom.ppf(0.999, 100, 0.05)).all()
+    p = np.array([[each.p_value for each in paired_difference(p95, *two_methods(rng, 0.0))] for _ in range(runs)])
+    assert ((p <= 0.05).sum(axis=0) <= binom.ppf(0.999, runs, 0.05)).all()
 
 
 def test_a_worse_method_is_called_worse() -> None:

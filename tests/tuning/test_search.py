@@ -208,6 +208,7 @@ def test_a_search_by_optuna_goes_on_where_it_was(small: Suite, monkeypatch: pyte
     assert len({str(trial.settings) for trial in first.trials}) == 3
 
 
+@pytest.mark.faults
 def test_trials_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for workers in (1, 2):

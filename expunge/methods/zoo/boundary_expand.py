@@ -10,7 +10,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSES, CLASSIFIER, FORGET_DATA
+from expunge.methods.needs import CLASS_OUTPUTS, CLASSES, FORGET_DATA
 from expunge.methods.parts.walks import ForgetWalk, descend_from, on_forget, passes, training_loss
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Examples, Split
@@ -92,7 +92,7 @@ METHOD = Method(
     config=BoundaryExpand,
     summary="train the forget set on an extra class, then drop that class",
     cite=("chen2023",),
-    needs=(FORGET_DATA, CLASSIFIER, CLASSES),
+    needs=(FORGET_DATA, CLASS_OUTPUTS, CLASSES),
     search={
         "lr": FORGET_RATES,
         "epochs": Between(1, 10, whole=True),

@@ -48,21 +48,15 @@ class Case:
     given: type | None = None  # what its row takes out of a store
     makes_models: bool = True  # else it predicts margins
     own_models: bool = False  # it starts from models that are built for it alone
-    votes: bool = (
-        False  # its models are votes of networks: they come from no others, and cost what the set's place says
-    )
+    votes: bool = False  # its models are votes of networks, and cost what depends on where the forget set lies
 
     # What it does to models.
     draws_chance: bool = True  # else any seed gives the same models
     last_layers: bool = False  # nothing moves before them
     moves_statistics: bool = True  # of BatchNorm
     passes: frozenset[Pass] = frozenset({WALK})  # all that there are through BatchNorm
-    ends_on_forget: bool = (
-        False  # its last batches are of what is to be forgotten, and BatchNorm may be told to skip them
-    )
-    smoothed: bool = (
-        True  # its loss is that of training, smoothed labels included; else it has targets of its own, or none
-    )
+    ends_on_forget: bool = False  # its last batches are of what is to be forgotten; BatchNorm may be told to skip them
+    smoothed: bool = True  # its loss is that of training, smoothed labels included; else it has other targets, or none
 
     # Settings with which a law can be seen.
     moving: Settings = field(default_factory=dict)  # with which weights move at all on digits

@@ -42,7 +42,8 @@ def fcs(name: str) -> None:
     state = starts()
 
     def flat(model: nn.Module) -> Tensor:
-        return -(model(FORGET.x).softmax(-1) * 3).log().sum() / (3 * 3)  # of 3 examples and 3 classes
+        p: Tensor = model(FORGET.x).softmax(-1)
+        return -(p * 3).log().sum() / (3 * 3)  # of 3 examples and 3 classes
 
     def contrast(index: int) -> Loss:
         kept = model_of(state, index)(RETAIN.x).detach()
@@ -88,7 +89,7 @@ def cfw(name: str) -> None:
     settings = {"epochs": 2, "noise": 0.6, "last_noise": 0.05, "momentum": 0.0}
 
     def weighted(model: nn.Module) -> Tensor:
-        log_p = model(RETAIN.x).log_softmax(-1)
+        log_p: Tensor = model(RETAIN.x).log_softmax(-1)
         return -(0.75 * log_p[0, 0] + 0.75 * log_p[1, 0] + 1.5 * log_p[2, 2]) / 3
 
     before = starts(MANY)
@@ -125,10 +126,11 @@ def prmq(name: str) -> None:
         entropy = -(p0 * p0.log()).sum(1)
 
         def of(model: nn.Module) -> Tensor:
-            p = model(RETAIN.x).softmax(-1)
+            p: Tensor = model(RETAIN.x).softmax(-1)
             often = 2**-0.1
             labels = -(often * p[0, 0].log() + often * p[1, 0].log() + p[2, 2].log()) / (2 * often + 1)
-            return labels + ((-(p * p.log()).sum(1) - entropy) ** 2).sum() / 3
+            squares: Tensor = (-(p * p.log()).sum(1) - entropy) ** 2
+            return labels + squares.sum() / 3
 
         return of
 
@@ -161,7 +163,8 @@ def kde(name: str) -> None:
         require_spread(drawn[key], (3 * fan_in) ** -0.5)
 
     def taught(index: int) -> Tensor:
-        return (model_of(before, index)(RETAIN.x).detach() / t).softmax(-1)
+        logits: Tensor = model_of(before, index)(RETAIN.x).detach()
+        return (logits / t).softmax(-1)
 
     def warm(index: int) -> Loss:
         p = taught(index)

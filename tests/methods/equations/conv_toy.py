@@ -69,9 +69,9 @@ def gradients(state: State, losses: Callable[[int], Loss]) -> State:
     parts = []
     for index in range(len(next(iter(state.values())))):
         model = model_of(state, index)
-        losses(index)(model).backward()  # type: ignore[no-untyped-call]
-        parts.append({key: each.grad for key, each in model.named_parameters()})
-    return {key: torch.stack([part[key] for part in parts]) for key in state}  # type: ignore[misc]
+        losses(index)(model).backward()
+        parts.append({key: each.grad for key, each in model.named_parameters() if each.grad is not None})
+    return {key: torch.stack([part[key] for part in parts]) for key in state}
 
 
 def moved(

@@ -36,7 +36,8 @@ MANY = Split(Examples(MANY_X, torch.tensor([0, 1, 1])), FORGET, 3, SPLIT.recipe,
 
 
 def solve(matrix: Tensor, v: Tensor, damping: float) -> Tensor:
-    return torch.linalg.solve(matrix + damping * torch.eye(6, dtype=torch.float64), v.flatten()).view(3, 2)
+    solved: Tensor = torch.linalg.solve(matrix + damping * torch.eye(6, dtype=torch.float64), v.flatten())
+    return solved.view(3, 2)
 
 
 def curvature(examples: Examples = RETAIN) -> Tensor:

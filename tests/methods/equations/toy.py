@@ -44,7 +44,7 @@ SIX = Split(
 def run_toy(
     name: str, settings: Mapping[str, object], split: Split = SPLIT, w: Tensor = W, models: int = 2
 ) -> list[Tensor]:
-    """The weight matrices after each epoch, ``(models, classes, inputs)``; settings that a row does not take are dropped."""
+    """The weight matrices after each epoch, ``(models, classes, inputs)``; settings not taken are dropped."""
     steps = method_of(name)(linear(w, models), split, config_of(name, settings), Generators(range(models)))
     return [step.state()["0.weight"] for step in steps]
 
