@@ -12,8 +12,8 @@ from numpy import ndarray
 torch.set_num_threads(1)  # tests run side by side, one a core
 
 PACKAGE = Path(__file__).parents[1] / "expunge"
-# What cannot be checked: kernels, which numba compiles; the engine, whose plugin for workers travels to them by value, as
-# a wrapped class cannot; and the command, whose functions typer gives None for a flag that was left out.
+# What cannot be checked: kernels, which numba compiles; the engine, whose plugin for workers travels to them by value,
+# as a wrapped class cannot; and the command, whose functions typer gives None for a flag that was left out.
 UNCHECKED = {"expunge.metrics._kernels", "expunge.engine", "expunge.cli", "expunge.__main__"}
 
 
@@ -39,8 +39,11 @@ def checked_modules(folder: Path = PACKAGE) -> list[str]:
 # Every annotation is checked while the tests run, shapes too; numbers may be ints where floats are expected.
 install_import_hook(checked_modules(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+from expunge.bench.rebuild import rebuild  # noqa: E402
 from expunge.ensembles import Ensemble, Plan, pretrain, read_margins  # noqa: E402
+from expunge.store import at_store  # noqa: E402
 from expunge.suites import ForgetSet, Suite, load_suite  # noqa: E402
+from tests.tiny_suite import tiny  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -74,3 +77,23 @@ def ensemble(suite: Suite) -> Ensemble:
 def oracle_margins(suite: Suite, forget: ForgetSet) -> ndarray:
     """Margins of the 200 shipped oracles of one forget set: (200, 1797)."""
     return np.array(read_margins(Plan(suite, "oracle", forget), 0, 200).values)
+
+
+@pytest.fixture(scope="session")
+def tiny_suite() -> Suite:
+    """A suite that trains in a second: `tests/tiny_suite.py`."""
+    return tiny()
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny_suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with all ensembles of the tiny suite, trained once for all tests of a process: read it, `at_store`."""
+    return built_store(tiny_suite, tmp_path_factory.mktemp("tiny"))
+
+
+def built_store(suite: Suite, place: Path) -> Path:
+    """``place``, with all ensembles of a suite in it."""
+    with at_store(place), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPUNGE_DEVICE", "cpu")
+        rebuild(suite)
+    return place

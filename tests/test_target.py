@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from expunge.bench.plan import plan_bench
-from expunge.bench.rebuild import rebuild
 from expunge.bench.run import run_bench
 from expunge.ensembles import Ensemble, Plan, read_margins
 from expunge.ensembles.seeds import Generators
@@ -21,6 +20,7 @@ from expunge.records import SPLITS, Score
 from expunge.store import at_store
 from expunge.suites import CLASSIFICATION, Classification, Data, Examples, Suite, load_suite
 from expunge.suites.target import log_odds
+from tests.conftest import built_store
 from tests.toy_target import ABSENT, TwoLabels, network, two_labels
 
 
@@ -32,11 +32,7 @@ def suite() -> Suite:
 @pytest.fixture(scope="module")
 def built(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that holds its ensembles."""
-    place = tmp_path_factory.mktemp("two-labels")
-    with at_store(place), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPUNGE_DEVICE", "cpu")
-        rebuild(suite)
-    return place
+    return built_store(suite, tmp_path_factory.mktemp("two-labels"))
 
 
 def networks(count: int) -> list[nn.Module]:

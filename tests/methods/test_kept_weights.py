@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from expunge.bench.plan import plan_bench
-from expunge.bench.rebuild import rebuild
 from expunge.bench.run import run_bench
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.train import measure
@@ -17,32 +16,17 @@ from expunge.methods import configure, find_method, unlearn
 from expunge.methods.task import Task, finished, unlearn_chunk, unlearned_models
 from expunge.store import at_store, user_store
 from expunge.suites import Suite
-from tests.tiny_suite import tiny
-
-
-@pytest.fixture(scope="module")
-def suite() -> Suite:
-    return tiny()
-
-
-@pytest.fixture(scope="module")
-def built(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("tiny")
-    with at_store(place), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPUNGE_DEVICE", "cpu")
-        rebuild(suite)
-    return place
 
 
 def a_task(suite: Suite, name: str, seed: int = 0, **settings: object) -> Task:
     return Task(suite, suite.forget_sets["first"], name, configure(name, find_method(name), settings), seed)
 
 
-def test_models_are_those_whose_margins_are_kept(suite: Suite, built: Path) -> None:
-    task = a_task(suite, "fine-tune", epochs=2)
-    with at_store(built):
+def test_models_are_those_whose_margins_are_kept(tiny_suite: Suite, tiny_store: Path) -> None:
+    task = a_task(tiny_suite, "fine-tune", epochs=2)
+    with at_store(tiny_store):
         models = unlearned_models(task, range(5))  # over a chunk's end
-        by_hand = unlearn(pretrain(suite, 5), task.forget, "fine-tune", suite=suite, epochs=2)
+        by_hand = unlearn(pretrain(tiny_suite, 5), task.forget, "fine-tune", suite=tiny_suite, epochs=2)
         for key, tensor in by_hand.state().items():
             assert torch.equal(models.state()[key], tensor)
         assert models.origin.kind == "unlearned"
@@ -50,12 +34,14 @@ def test_models_are_those_whose_margins_are_kept(suite: Suite, built: Path) -> N
         assert models.origin.made.epoch == 2
         kept = user_store().read(task.key(range(3)))
         assert kept is not None
-        np.testing.assert_array_equal(kept.array("margins")[-1], measure(models.take(range(3)), suite.data)[0].numpy())
+        np.testing.assert_array_equal(
+            kept.array("margins")[-1], measure(models.take(range(3)), tiny_suite.data)[0].numpy()
+        )
 
 
-def test_they_are_kept_once_and_then_read(suite: Suite, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = a_task(suite, "gradient-ascent", seed=1)
-    with at_store(built):
+def test_they_are_kept_once_and_then_read(tiny_suite: Suite, tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = a_task(tiny_suite, "gradient-ascent", seed=1)
+    with at_store(tiny_store):
         before = unlearn_chunk(task, range(3))
         assert finished(task, range(3)) is not None
         assert finished(task, range(3), with_weights=True) is None
@@ -69,9 +55,9 @@ def test_they_are_kept_once_and_then_read(suite: Suite, built: Path, monkeypatch
         assert all(torch.equal(first[key], each) for key, each in unlearned_models(task, range(3)).state().items())
 
 
-def test_a_bench_keeps_them_when_it_is_told_to(suite: Suite, built: Path, tmp_path: Path) -> None:
-    with at_store(built):
-        plan = plan_bench(suite, ["fine-tune"], ["first"], models=6, seed=3, tuning="default", keep_weights=True)
+def test_a_bench_keeps_them_when_it_is_told_to(tiny_suite: Suite, tiny_store: Path, tmp_path: Path) -> None:
+    with at_store(tiny_store):
+        plan = plan_bench(tiny_suite, ["fine-tune"], ["first"], models=6, seed=3, tuning="default", keep_weights=True)
         run_bench(plan, tmp_path)
         [task] = [task for task in plan.tasks if task.name == "fine-tune"]
         assert all(finished(task, part, with_weights=True) for part in task.chunks(range(6)))
@@ -79,14 +65,14 @@ def test_a_bench_keeps_them_when_it_is_told_to(suite: Suite, built: Path, tmp_pa
         assert all(finished(task, part) for task in without.tasks[2:] for part in task.chunks(range(6)))
 
 
-def test_rows_without_models_are_refused(suite: Suite, built: Path) -> None:
-    with at_store(built):
+def test_rows_without_models_are_refused(tiny_suite: Suite, tiny_store: Path) -> None:
+    with at_store(tiny_store):
         for name in ("oracle", "dm-direct"):
             with pytest.raises(BadSetting, match="makes no models, only margins"):
-                unlearned_models(a_task(suite, name), range(3))
-        assert len(unlearned_models(a_task(suite, "identity"), range(3))) == 3
+                unlearned_models(a_task(tiny_suite, name), range(3))
+        assert len(unlearned_models(a_task(tiny_suite, "identity"), range(3))) == 3
 
 
-def test_a_method_that_fails_has_no_models(suite: Suite, built: Path) -> None:
-    with at_store(built), pytest.raises(MethodFailed, match="gradient-ascent on first: raised RuntimeError"):
-        unlearned_models(a_task(suite, "gradient-ascent", lr=1e39), range(3))
+def test_a_method_that_fails_has_no_models(tiny_suite: Suite, tiny_store: Path) -> None:
+    with at_store(tiny_store), pytest.raises(MethodFailed, match="gradient-ascent on first: raised RuntimeError"):
+        unlearned_models(a_task(tiny_suite, "gradient-ascent", lr=1e39), range(3))

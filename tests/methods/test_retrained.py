@@ -23,6 +23,7 @@ from expunge.suites.recipe import Recipe
 from expunge.suites.target import log_odds as margins
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.ensembles.test_device import EXAMPLES, META, MODELS, OneDevice, meta_generators
+from tests.methods.cases import CASES
 from tests.methods.equations.toy import SIX, W, require_steps, run_toy
 
 
@@ -98,7 +99,7 @@ def test_matching_brings_margins_nearer_to_the_oracles_they_were_given(
     assert last.cost > 1
 
 
-@pytest.mark.parametrize("name", ["oracle-matching", "dmm"])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.given is ByExample])
 def test_they_run_where_the_ensemble_and_the_split_are(name: str) -> None:
     data, unlearn = random_examples(EXAMPLES, torch.float32), METHODS[name].unlearn
     assert unlearn
