@@ -7,12 +7,16 @@ Run: python runs/collect.py [OUT ...]  (OUT is the --out folder of a bench; with
 import sys
 from pathlib import Path
 
+from expunge.errors import ExpungeError
 from expunge.reports.studies.standings import publish
 
 
 def main() -> None:
     """The folders that are named, then the pages."""
-    publish([Path(out) for out in sys.argv[1:]], Path(__file__).parents[1])
+    try:
+        publish([Path(out) for out in sys.argv[1:]], Path(__file__).parents[1])
+    except ExpungeError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ all methods but those that start from models of their own)
 import sys
 from pathlib import Path
 
+from expunge.errors import ExpungeError
 from expunge.reports.studies.standings import study_standings
 from expunge.suites import load_suite
 from expunge.terminal import ProgressLine
@@ -20,8 +21,11 @@ def main() -> None:
     """One bench for each forget set, so that each is finished by itself."""
     given = sys.argv[1:]
     at = given.index("--") if "--" in given else len(given)
-    with ProgressLine("fashion-mnist-10k") as watch:
-        study_standings(load_suite("fashion-mnist-10k"), given[:at], given[at + 1 :], OUT, ROOT, watch)
+    try:
+        with ProgressLine("fashion-mnist-10k") as watch:
+            study_standings(load_suite("fashion-mnist-10k"), given[:at], given[at + 1 :], OUT, ROOT, watch)
+    except ExpungeError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

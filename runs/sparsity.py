@@ -7,7 +7,7 @@ page is written again)
 import sys
 from pathlib import Path
 
-from expunge.errors import UnknownName
+from expunge.errors import ExpungeError
 from expunge.reports.studies.sparsity import study_sparsity
 from expunge.terminal import ProgressLine
 
@@ -19,7 +19,7 @@ def main() -> None:
     try:
         with ProgressLine("sparsity") as watch:
             study_sparsity(sys.argv[1:], RESULTS, watch)
-    except UnknownName as error:
+    except ExpungeError as error:
         sys.exit(str(error))
 
 
