@@ -46,7 +46,8 @@ def main() -> None:
             peak, resident = max(peak, now[0]), max(resident, now[1])
             time.sleep(0.2)
         seconds = time.perf_counter() - started
-    print(f"exit code {process.returncode}, {seconds:.1f} s, peak {peak / 1e9:.2f} GB, resident sets {resident / 1e9:.2f} GB")
+    memory = f"peak {peak / 1e9:.2f} GB, resident sets {resident / 1e9:.2f} GB"
+    print(f"exit code {process.returncode}, {seconds:.1f} s, {memory}")
     print(f"time: {SECONDS / seconds:.2f} times under {SECONDS:.0f} s")
     ratio = min(SECONDS / seconds, BYTES / peak)
     print(f"ratio={ratio:.2f}")
