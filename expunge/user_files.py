@@ -87,5 +87,10 @@ def _neighbours(folder: Path) -> Iterator[None]:
 
 
 def _lies_in(module: ModuleType | None, folder: Path) -> bool:
+    """Whether a module was found in ``folder``, and not in an environment that lies there, as a project's ``.venv``."""
     file = getattr(module, "__file__", None)
-    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)
+    if not file:
+        return False
+    place = Path(str(file)).resolve()
+    found_in = [entry for entry in map(Path, sys.path) if place.is_relative_to(entry.resolve())]
+    return place.is_relative_to(folder) and all(folder.is_relative_to(entry.resolve()) for entry in found_in)

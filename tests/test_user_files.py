@@ -1,7 +1,9 @@
 """A file of the user's own is run once, and again when it or a file beside it changes."""
 
+import sys
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from expunge.errors import UserError
@@ -22,3 +24,15 @@ def test_a_file_that_is_mended_beside_one_that_was_not_is_read_anew(tmp_path: Pa
     assert load_function("method", name)() == 55
     (tmp_path / "neighbour.py").write_text("WIDTH = 777\n")
     assert load_function("method", name)() == 777
+
+
+def test_an_environment_beside_a_file_is_no_neighbour_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = tmp_path / ".venv/lib/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "installed_thing.py").write_text("X = 1")
+    (tmp_path / "beside.py").write_text("Y = 2")
+    (tmp_path / "mine.py").write_text("import beside, installed_thing\ndef f(): return beside.Y + installed_thing.X")
+    monkeypatch.syspath_prepend(str(packages))
+    assert load_function("method", f"{tmp_path / 'mine.py'}:f")() == 3
+    assert {"beside", "installed_thing"} & set(cloudpickle.list_registry_pickle_by_value()) == {"beside"}
+    assert "installed_thing" in sys.modules
