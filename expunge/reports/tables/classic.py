@@ -24,6 +24,7 @@ LEGEND = (
     "an attack on each model calls non-members; average gap: mean of the four absolute gaps to the oracles; ToW, tug "
     "of war: product of 1 − absolute gap of the three accuracies. All should be what the oracles get, not high or low."
 )
+ASKED = "MIA-efficacy and average gap are computed when they are asked for: --classic."
 
 CELLS = (
     "Each cell: the models / the oracles, in per cent; below, the gap ± the half width of its 95 % interval, or the "
@@ -39,7 +40,8 @@ def classic_table(board: Board) -> dict[str, Any] | None:
     return {
         "columns": [PERCENT[name] for name in names],
         "lines": [_line(line.row, names) for line in board.lines],
-        "legend": LEGEND,
+        "averaged": (averaged := any(line.row.classic("average-gap") for line in board.lines)),
+        "legend": LEGEND if averaged else f"{LEGEND} {ASKED}",
     }
 
 
@@ -120,11 +122,11 @@ def _terminal_cells(line: Line) -> list[Text]:
 
 
 def _terminal_score(row: Summary, name: str) -> tuple[str, str]:
-    """The value and the oracles', then the gap and its half width: the interval of a gap is symmetric."""
+    """The value and the oracles', then the gap and its half width: the interval of a gap is symmetric, unless cut at 1."""
     cell, gap = row.classic(name), row.classic(name, "gap")
     if cell is None or gap is None or gap.high is None:
         return formats.ABSENT, ""
-    half = gap.high - gap.value
+    half = max(gap.high - gap.value, gap.value - (gap.value if gap.low is None else gap.low))  # one end may be cut
     if max(abs(gap.value), half) >= 0.1:
         return f"{_short(cell.value)}/{_short(cell.oracle)}", f"{100 * gap.value:+.0f}±{100 * half:.0f}".replace(
             "-", "−"

@@ -78,3 +78,12 @@ def test_the_page_shows_them_with_gaps_and_intervals(bench: Path) -> None:
         assert words in row
     assert "0.32 [0.15, 0.49] oracles 0.98" in row
     assert "0.12 [0.1, 0.14] oracles 1.9" in row
+
+
+def test_without_an_average_gap_there_is_no_column_but_word_of_how_to_get_it() -> None:
+    base = {"forget_set": "random-50", "method": "scrub", "split": "forget"}
+    [board] = boards([score(metric="ua", aggregate="mean", value=0.5, low=0.4, high=0.6, oracle=0.5, **base)])
+    shown = classic_table(board)
+    assert shown is not None
+    assert not shown["averaged"]
+    assert "--classic" in shown["legend"]
