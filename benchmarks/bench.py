@@ -16,7 +16,7 @@ import psutil
 
 SECONDS, BYTES = 60.0, 1.5e9
 SETS = ["random-50", "class-3", "memorised-50"]
-METHODS = ["fine-tune", "gradient-ascent", "neg-grad-plus", "random-labels", "scrub", "ssd"]
+METHODS = ["fine-tune", "gradient-ascent", "neg-grad-plus", "random-labels", "scrub", "salun"]
 
 
 def taken(process: psutil.Process) -> tuple[int, int]:

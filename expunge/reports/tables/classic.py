@@ -122,7 +122,7 @@ def _terminal_cells(line: Line) -> list[Text]:
 
 
 def _terminal_score(row: Summary, name: str) -> tuple[str, str]:
-    """The value and the oracles', then the gap and its half width: the interval of a gap is symmetric, unless cut at 1."""
+    """The value and the oracles', then the gap and its half width: symmetric unless one end is cut."""
     cell, gap = row.classic(name), row.classic(name, "gap")
     if cell is None or gap is None or gap.high is None:
         return formats.ABSENT, ""
