@@ -116,7 +116,8 @@ class Outcome:
 def finished(task: Task, models: range, *, with_weights: bool = False) -> Outcome | None:
     """What the store has of a task on these models; None where nothing is finished, or weights lack that are wanted."""
     kept = user_store().read(task.key(models))
-    return Outcome(models, kept) if kept and ("weights" in kept or not with_weights) else None
+    wanted = with_weights and not task.method.predict  # which makes none
+    return Outcome(models, kept) if kept and ("weights" in kept or not wanted) else None
 
 
 def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outcome:
@@ -137,7 +138,7 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
     if correct:
         contents["correct"] = np.concatenate(correct, axis=1)
     if keep_weights and not task.method.predict:
-        contents["weights"] = {key: torch.cat([part.weights[key] for part in parts]) for key in parts[0].weights}
+        contents["weights"] = {name: torch.cat([part.weights[name] for part in parts]) for name in parts[0].weights}
     shares = [part.shape[1] for part in margins]
     costs, seconds = (
         np.average(each, axis=0, weights=shares).tolist()

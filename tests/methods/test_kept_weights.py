@@ -76,3 +76,10 @@ def test_rows_without_models_are_refused(tiny_suite: Suite, tiny_store: Path) ->
 def test_a_method_that_fails_has_no_models(tiny_suite: Suite, tiny_store: Path) -> None:
     with at_store(tiny_store), pytest.raises(MethodFailed, match="gradient-ascent on first: raised RuntimeError"):
         unlearned_models(a_task(tiny_suite, "gradient-ascent", lr=1e39), range(3))
+
+
+def test_a_method_that_predicts_margins_lacks_no_weights(suite: Suite) -> None:
+    config = configure("dm-direct", find_method("dm-direct"), {})
+    task = Task(suite, suite.forget_sets["random-10"], "dm-direct", config, 0)
+    assert unlearn_chunk(task, range(3), True).artefact is not None
+    assert finished(task, range(3), with_weights=True) is not None
