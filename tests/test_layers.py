@@ -69,6 +69,20 @@ def test_what_all_know_knows_no_stage(name: str) -> None:
     assert not breaches(ROOT / f"{name}.py", {f"expunge.{stage}" for stage in [*STAGES, "cli"]})
 
 
+def test_every_import_names_its_module_in_full() -> None:
+    """So that what is imported is seen: no relative import, and nothing through the public names or by a string."""
+    for file in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, file
+                names = {f"expunge.{alias.name}" for alias in node.names} if node.module == "expunge" else set()
+                assert not names & {f"expunge.{name}" for name in expunge.__all__}, file
+            if isinstance(node, ast.Import):
+                assert "expunge" not in {alias.name for alias in node.names}, file
+            if isinstance(node, ast.Name) and node.id == "import_module":
+                assert file == ROOT / "__init__.py", file
+
+
 def test_no_module_is_shadowed_by_a_name_of_its_package() -> None:
     for found in pkgutil.walk_packages(expunge.__path__, "expunge."):
         package, _, name = found.name.rpartition(".")

@@ -10,6 +10,7 @@ from torch import nn
 
 from expunge.bench.plan import plan_bench
 from expunge.bench.run import run_bench
+from expunge.bench.soundness import check
 from expunge.ensembles import Ensemble, Plan, read_margins
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import measure, train
@@ -20,6 +21,7 @@ from expunge.records import SPLITS, Score
 from expunge.store import at_store
 from expunge.suites import CLASSIFICATION, Classification, Data, Examples, Suite, load_suite
 from expunge.suites.target import log_odds
+from expunge.tuning.tuning_sets import tuning_sets
 from tests.conftest import built_store
 from tests.toy_target import ABSENT, TwoLabels, network, two_labels
 
@@ -139,3 +141,22 @@ def test_a_network_with_outputs_that_are_none_of_the_target_is_refused(suite: Su
 def test_targets_are_values() -> None:
     assert Classification() == CLASSIFICATION != TwoLabels()
     assert len({Classification(), CLASSIFICATION}) == 1
+
+
+def test_another_loss_of_a_target_is_another_suite(tmp_path: Path) -> None:
+    source = (Path(__file__).parent / "toy_target.py").read_text()
+    digests = []
+    for folder, text in (("a", source), ("b", source.replace("flatten(1).sum(1) /", "flatten(1).sum(1) * 5 /"))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(text)
+        digests.append(load_suite(f"{tmp_path / folder / 'own.py'}:two_labels").digest)
+    assert digests[0] != digests[1]
+
+
+def test_a_store_of_it_is_checked_and_tuning_sets_are_of_examples(suite: Suite, built: Path) -> None:
+    with at_store(built):
+        findings = {each.name: each.ok for each in check(suite)}
+        sets = tuning_sets(suite)
+    assert "oracle first forgot" in findings
+    assert [each.name for each in sets] == ["tuning-random"]  # its examples have no one class
+    assert all(each.indices.max() < suite.data.sizes[0] for each in sets)

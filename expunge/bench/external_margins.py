@@ -59,7 +59,7 @@ def score_margins(
     if out:
         folder = prepare(Path(out))
         for row, each in scored.values():
-            arrays = {"margins": row.margins.values, "klom": each.arrays["klom"]}
+            arrays = {"margins": row.margins.values, **each.arrays}
             write_arrays(arrays_file(folder, forget, row.method), arrays)
         write_reference(folder, suite, forget, half)
         write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)

@@ -117,6 +117,7 @@ def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) 
         "oracle": read_margins(Plan(suite, "oracle", forget), 0, models).values,
         "pretrained": read_margins(Plan(suite, "pretrained"), 0, models).values,
         **suite.columns(forget),
+        **({} if suite.data.width == suite.data.examples else {"owners": suite.data.owners}),
         **_examples(suite),
     }
     write_arrays(arrays_file(folder, forget, "reference"), arrays)
@@ -175,7 +176,7 @@ def _card(name: str, tuning: str) -> dict[str, Any]:
 
 
 def read_folder(path: Path) -> Folder:
-    """Read the scores, the curve and ``run.json`` of ``path``; the arrays are read by :mod:`.evidence`."""
+    """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves."""
     file = path / SCORES
     if not file.is_file():
         raise StoreError(f"{file} does not exist; run `expunge bench ... --out {path}` first")

@@ -117,8 +117,6 @@ def plan_bench(
             )
     used = settings_for(suite, names, settings, tuning)
     configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
-    for name in metrics or ():
-        lookup("metric", name, METRICS)
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
     for name in named:
         prepare = find_method(name).prepare
@@ -132,8 +130,18 @@ def plan_bench(
         forget.name: tuple(sorted({task.name for task in tasks if task.forget is forget and task not in kept}))
         for forget in chosen
     }
-    measured = tuple(metrics) if metrics is not None else default_metrics(classic=classic)
+    measured = default_metrics(classic=classic) if metrics is None else _checked(metrics)
+    keep_weights |= any("weights" in METRICS[name].reads for name in measured)  # or every method ran once more
     return BenchPlan(suite, tuple(kept), models, measured, keep_weights, {k: v for k, v in left.items() if v})
+
+
+def _checked(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Metrics of the table, each once; a rank needs what says who breaks the model, for such a one must not win."""
+    for name in metrics:
+        lookup("metric", name, METRICS)
+    if "rank" in metrics and not {"klom", "outliers"} <= set(metrics):
+        raise BadSetting("metrics: a rank needs klom and outliers beside it, which say who breaks the model")
+    return tuple(dict.fromkeys(metrics))
 
 
 def _units(task: Task) -> float:

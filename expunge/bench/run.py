@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expunge.bench.breakage import is_broken
-from expunge.bench.folder import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.bench.folder import arrays_file, prepare, read_folder, write_arrays, write_records, write_reference
 from expunge.bench.plan import ANCHORS, BenchPlan
 from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import ScoredRow, compare_rows, failed_scores, reference_of, score_row
 from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
+from expunge.errors import MethodFailed, StoreError
 from expunge.methods import find_method
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
+from expunge.metrics import METRICS
 from expunge.records import Score, SplitName
 from expunge.suites import ForgetSet, Suite
 
@@ -78,6 +80,7 @@ class _Bench:
         self._outcomes: dict[int, dict[int, Outcome]] = {id(task): {} for task in plan.tasks}
         self._rows: dict[int, ScoredRow] = {}
         self._ranks: dict[str, list[Score]] = {}
+        self._before = _records_of(plan, folder)
 
     @property
     def scores(self) -> list[Score]:
@@ -131,21 +134,25 @@ class _Bench:
 
     def keep(self, job: Job, result: object) -> None:
         """Write what a job brought to the folder."""
-        if isinstance(job, _Score) and isinstance(result, ScoredRow):
-            self._keep_row(job.task, result)
-        elif isinstance(job, _Compare) and isinstance(result, list):
-            self._ranks[job.forget.name] = result
-            write_reference(self.folder, self.plan.suite, job.forget, self.plan.models)
-            curve = [score for row in self._rows.values() for score in row.curve]
-            done = {score.subject.forget_set for score in self.scores}
-            write_records(
-                self.folder,
-                self.scores,
-                [score for score in curve if score.subject.forget_set in done],
-                self.plan.suite,
-                self.command,
-                time.perf_counter() - self._started,
-            )
+        if not (isinstance(job, _Compare) and isinstance(result, list)):
+            return
+        self._ranks[job.forget.name] = result
+        for task in self.plan.of(job.forget):  # arrays and records of a set change together
+            self._keep_row(task, self._rows[id(task)])
+        write_reference(self.folder, self.plan.suite, job.forget, self.plan.models)
+        waiting = [set_ for set_ in self.plan.forget_sets if set_.name not in self._ranks]
+        old = [self._before[set_.name] for set_ in waiting if set_.name in self._before]
+        curve = [
+            score for task in self.plan.tasks if task.forget.name in self._ranks for score in self._rows[id(task)].curve
+        ]
+        write_records(
+            self.folder,
+            [*self.scores, *(score for scores, _ in old for score in scores)],
+            [*curve, *(score for _, points in old for score in points)],
+            self.plan.suite,
+            self.command,
+            time.perf_counter() - self._started,
+        )
 
     def _keep_row(self, task: Task, row: ScoredRow) -> None:
         file = arrays_file(self.folder, task.forget, task.name)
@@ -161,7 +168,8 @@ class _Bench:
 
     def _score_job(self, task: Task) -> Job:
         seconds = None
-        if "run-time" in self.plan.metrics and not task.method.anchor:
+        timed = any("run times" in METRICS[name].reads for name in self.plan.metrics)
+        if timed and not task.method.anchor:
             seconds = retraining_seconds(task.suite, task.forget)
         label = f"scores of {task.name} on {task.forget.name}"
         arguments = (task, self._found(task), self.plan.models, self.plan.metrics, seconds)
@@ -184,7 +192,10 @@ def score_task(
     ]
     if reasons:
         return ScoredRow(failed_scores(empty_row(task, reference), reference, models, reasons[0]))
-    return score_row(rows_of(task, outcomes, models, reference), reference, metrics)
+    try:
+        return score_row(rows_of(task, outcomes, models, reference), reference, metrics)
+    except MethodFailed as error:  # a metric asked for models that could not be made again
+        return ScoredRow(failed_scores(empty_row(task, reference), reference, models, str(error)))
 
 
 def compare_tasks(
@@ -198,6 +209,31 @@ def compare_tasks(
     reference = reference_of(suite, forget, models, models)
     rows = {task.name: rows_of(task, outcomes, models, reference)[-1] for task, outcomes in found}
     return compare_rows(rows, reference, metrics)
+
+
+def _records_of(plan: BenchPlan, folder: Path) -> dict[str, tuple[list[Score], list[Score]]]:
+    """Records and curve that ``folder`` has of forget sets of the plan, where they are of the very same rows.
+
+    They stay until their set is finished anew; those of other rows, or that cannot be read, are replaced.
+    """
+    try:
+        old = read_folder(folder)
+    except (StoreError, OSError):
+        return {}
+    kept = {}
+    for forget in plan.forget_sets:
+        mine = [score for score in old.scores if score.subject.forget_digest == forget.sha256]
+        wanted = {
+            (plan.suite.digest, task.name, str(task.settings), task.seed, plan.models) for task in plan.of(forget)
+        }
+        found = {
+            (each.subject.suite_digest, each.subject.method, str(each.subject.config), each.subject.seed, each.models)
+            for each in mine
+        }
+        if found == wanted:
+            points = [score for score in old.curve if score.subject.forget_digest == forget.sha256]
+            kept[forget.name] = (mine, points)
+    return kept
 
 
 def _ranked(tasks: Sequence[Task], scores: Mapping[str, Sequence[Score]]) -> list[Task]:

@@ -14,6 +14,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles
+from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.oracle_copies import ALIKE, copies, likeness
@@ -175,7 +176,11 @@ def evaluate(
             epoch=made.epoch,
             cost=made.cost,
             seconds=made.seconds,
+            modules=modules_of(made.method, made.settings),
+            own_code=own_code_of(made.method),
         )
+    if isinstance(after, Ensemble):
+        row = replace(row, weights=lambda: after)
     require_independent(row, truth)
     floor = held_out(suite, forget, len(margins.values), against.models)
     reference = Reference(suite, forget, truth, floor)

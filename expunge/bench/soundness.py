@@ -203,7 +203,7 @@ def _pair(
         _each_aligned(f"oracle {forget.name} each in order", means[0][columns["retain"]], oracles, columns["retain"]),
         _borrowed(f"oracle {forget.name} its own", pretrained, oracles),
         _follows(f"oracle {forget.name} test order", *(mean[columns["test"]] for mean in means)),
-        _forgotten(f"oracle {forget.name} forgot", pretrained[:, forget.indices], oracles[:, forget.indices]),
+        _forgotten(f"oracle {forget.name} forgot", pretrained[:, columns["forget"]], oracles[:, columns["forget"]]),
         _near_floor(f"oracle {forget.name} retain floor", pretrained, oracles, columns["retain"]),
     ]
 

@@ -19,7 +19,7 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.cli.printing import print_scores, print_search
+from expunge.cli.printing import print_scores, print_search, say_what_lacks
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -183,8 +183,10 @@ def report(
     from expunge.reports import report as write_report
 
     page = write_report(folder)
+    scores = read_scores(folder / "scores.jsonl")
+    say_what_lacks(scores)
     if classic and not as_json:
-        print_scores(read_scores(folder / "scores.jsonl"), as_json, classic=True)
+        print_scores(scores, as_json, classic=True)
     print_json({"report": str(page)}) if as_json else print_line(str(page))
     return OK
 
@@ -204,12 +206,14 @@ def leaderboard(
 
     Writes README.md of the folder anew: who stands where, over all forget sets and on each.
     """
+    from expunge.records import read_scores
     from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
     from expunge.reports.leaderboard.records import collect
 
     text = read_page(readme) if readme else ""
     for out in add or []:
         collect(out, results)
+        say_what_lacks(read_scores(out / "scores.jsonl"))
     page = results / "README.md"
     page.write_text(results_page(results))
     if readme:

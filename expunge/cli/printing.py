@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from expunge.records import Score, to_json
-from expunge.terminal import out, print_json, print_line
+from expunge.terminal import out, print_json, print_line, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.ensembles.published.porting import Ported
@@ -21,6 +21,16 @@ def print_scores(scores: list[Score], as_json: bool, *, classic: bool = False, m
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
     for table in [*render_tables(scores), *more]:
         out.print(table)
+
+
+def say_what_lacks(scores: Sequence[Score]) -> None:
+    """Say, once, what records of an older schema do not say."""
+    lacking = {name: None for score in scores for name in score.subject.lacks}
+    if lacking:
+        told = ", ".join(name.replace("_", " ") for name in lacking)
+        say(
+            f"records of schema 1: they do not say {told}, so they do not prove what was forgotten; bench again for that"
+        )
 
 
 def print_checks(checks: list[dict[str, Any]], as_json: bool) -> None:

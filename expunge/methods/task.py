@@ -52,14 +52,12 @@ class Task:
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules of expunge that turn pretrained models into unlearned ones: other code, other results."""
-        inner = sorted(METHODS.keys() & {value for value in self.settings.values() if isinstance(value, str)})
-        rows = [find_method(name).module for name in (self.name, *inner)]  # those that a setting names are its code too
-        return (*rows, "expunge.methods.method", "expunge.methods.task")
+        return modules_of(self.name, self.settings)
 
     @property
     def own_code(self) -> str:
         """Digest of the file of a user's own method; "" for the others."""
-        return files_digest(Path(self.name.rpartition(":")[0]).expanduser()) if ":" in self.name else ""
+        return own_code_of(self.name)
 
     def chunks(self, models: range) -> list[range]:
         """The parts of these models that run together."""
@@ -102,6 +100,24 @@ class Task:
             facts += [self.suite.models, self.suite.subsets]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.suite.digest}/unlearned/{digest}/{models.start:04d}-{models.stop:04d}"
+
+
+def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+    """The modules of expunge that turn pretrained models into unlearned ones by the method ``name``.
+
+    A function that was given as such has no name that is found; what runs it is expunge's.
+    """
+    inner = sorted(METHODS.keys() & {value for value in settings.values() if isinstance(value, str)})
+    known = [each for each in (name, *inner) if ":" in each or each in METHODS]
+    rows = [find_method(each).module for each in known]  # those that a setting names are its code too
+    return (*(rows or ["expunge.methods.user"]), "expunge.methods.method", "expunge.methods.task")
+
+
+def own_code_of(name: str) -> str:
+    """Digest of the file of a user's own method, "unknown" of a function without one; "" for expunge's."""
+    if ":" in name:
+        return files_digest(Path(name.rpartition(":")[0]).expanduser())
+    return "" if name in METHODS else "unknown"
 
 
 @dataclass(frozen=True)

@@ -36,4 +36,4 @@ METRICS: dict[str, Metric] = {
 
 def default_metrics(*, classic: bool = False) -> tuple[str, ...]:
     """The metrics of a bench; with ``classic`` also those of most papers that take long, MIA-efficacy among them."""
-    return tuple(name for name, metric in METRICS.items() if classic or not metric.asked)
+    return tuple(name for name, metric in METRICS.items() if not metric.asked or (classic and metric.classic))

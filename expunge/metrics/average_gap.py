@@ -60,5 +60,6 @@ METRIC = Metric(
     oracle=HELD_OUT.format(0),
     source="arXiv:2304.04934",
     reads=("margins", "correct"),
-    asked=True,  # with MIA-efficacy, which it holds
+    asked=True,
+    classic=True,  # with MIA-efficacy, which it holds
 )

@@ -40,6 +40,7 @@ class Metric:
     every_epoch: bool = False  # whether it stands in the curve of quality against compute
     every_split: bool = False  # whether there is one number for each split, which a failed row lacks
     asked: bool = False  # computed only where it is asked for, since it takes long
+    classic: bool = False  # asked for by --classic
     kept_as: str = ""  # the name under which its values for each column are kept beside the records
 
     def can_read(self, row: Row) -> bool:

@@ -166,6 +166,7 @@ EFFICACY, PUBLISHED = (
         oracle=BESIDE,
         source=f"arXiv:2304.04934, {how}",
         asked=True,
+        classic=True,
     )
     for function, scores, how in (
         (mia_efficacy, efficacy_scores, "mended"),

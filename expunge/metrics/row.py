@@ -34,7 +34,7 @@ class Row:
     tuning: str = ""  # which settings ``config`` are, in words
     run_times: tuple[float, ...] = ()  # seconds for one model, of each chunk of models
     device: str = ""  # where the models were computed; default: where the margins were
-    modules: tuple[str, ...] = ("expunge.ensembles.train",)  # of expunge, that made the models
+    modules: tuple[str, ...] = ("expunge.ensembles.builds",)  # of expunge, that made the models
     own_code: str = ""  # digest of the user's own file that made them
     weights: Callable[[], Ensemble] | None = None  # the models themselves, where they can be had
 
@@ -63,7 +63,7 @@ class Row:
             suite=self.suite.name,
             suite_digest=self.suite.digest,
             forget_set=self.forget.name,
-            forget_digest=self.forget.digest,
+            forget_digest=self.forget.sha256,
             method=self.method,
             config=dict(self.config),
             tuning=self.tuning,

@@ -52,8 +52,13 @@ class ForgetSet:
 
     @cached_property
     def digest(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of the indices as little-endian int64."""
-        return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()[:12]
+        """First 12 hexadecimal digits of :attr:`sha256`: enough for the name of a folder, too few for a proof."""
+        return self.sha256[:12]
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the indices as little-endian int64, which proves which set it is."""
+        return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()
 
     @property
     def key(self) -> str:
@@ -263,7 +268,7 @@ class Suite:
         recipe = {**self.recipe.facts, "chunk": self.chunk}
         facts = [self.name, self.version, self.data.sha256, self.architecture or repr(network), shapes, recipe]
         if self.target != CLASSIFICATION:  # of which a suite of before did not speak
-            facts.append(self.target.name)
+            facts += [self.target.name, source_of(type(self.target))]
         if self.place:
             facts.append(source_of(self.network))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -42,7 +42,10 @@ class Target(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, labels: Tensor, smoothing: float = 0.0) -> Float[Tensor, " models"]:
-        """The mean loss of the batch for each model, in nats; a share ``smoothing`` of a label is every class's."""
+        """The mean loss of the batch for each model, in nats; a share ``smoothing`` of a label is every class's.
+
+        Where every example has as many labels, it is the mean of what the examples lose by themselves.
+        """
 
     @abstractmethod
     def margins(self, outputs: Tensor, labels: Tensor) -> Float[Tensor, "models columns"]:

@@ -39,12 +39,12 @@ def tuning_sets(suite: Suite) -> list[ForgetSet]:
         ForgetSet("tuning-random", random, f"{size} examples drawn uniformly, seed {SEED}, of those in no forget set")
     ]
     labels = suite.target.shown(suite.data)
-    if labels is not None:
+    if labels is not None and suite.data.width == suite.data.examples:  # one class an example
         label, part = _part_of_a_class(labels, free, largest)
         sets.append(ForgetSet("tuning-class", part, f"{len(part)} examples of class {label} that are in no forget set"))
     if suite.subsets:
         margins, masks = read_subsets(suite)
-        hard = free[memorised(np.asarray(margins[:, free]), masks[:, free], size)]
+        hard = free[memorised(_by_example(suite, margins, free), masks[:, free], size)]
         sets.append(ForgetSet("tuning-memorised", hard, f"the {size} most memorised of those in no forget set"))
     return sets
 
@@ -53,3 +53,10 @@ def _part_of_a_class(labels: ndarray, free: ndarray, size: int) -> tuple[int, nd
     """The class with most free examples, the first of those with as many, and its first ``size`` free examples."""
     label = int(np.bincount(labels[free]).argmax())
     return label, free[labels[free] == label][:size]
+
+
+def _by_example(suite: Suite, margins: ndarray, examples: ndarray) -> ndarray:
+    """Margins ``(models, examples)`` of these examples; of one that has several, their mean."""
+    if suite.data.width == suite.data.examples:
+        return np.asarray(margins[:, examples])
+    return np.stack([margins[:, suite.columns_of(each)].mean(axis=1) for each in examples[:, None]], axis=1)

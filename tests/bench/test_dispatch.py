@@ -117,13 +117,28 @@ def test_a_plan_names_what_it_leaves_out(tiny_suite: Suite, tiny_store: Path) ->
 
 
 def test_no_interval_leaves_the_range_of_its_number(tiny_suite: Suite, tiny_store: Path, tmp_path: Path) -> None:
+    bounded = {name for name, metric in METRICS.items() if name == "klom" or "share" in metric.unit}
     settings = {"gradient-ascent": {"lr": 3.0, "epochs": 2}}  # so far that KLoM comes near its ceiling
     with at_store(tiny_store):
         plan = plan_bench(tiny_suite, ["gradient-ascent"], models=6, tuning="default", settings=settings, classic=True)
-        scores = [each for each in run_bench(plan, tmp_path) if each.metric not in ("rank", "run-time")]
+        scores = [each for each in run_bench(plan, tmp_path) if each.metric in bounded]
     assert max(each.value or 0.0 for each in scores if each.metric == "klom") > 10
     for score in scores:
         low, high = (0.0, CEILING) if score.metric == "klom" else (-1.0 if score.aggregate == "gap" else 0.0, 1.0)
         assert score.low is not None
         assert score.high is not None
         assert low <= score.low <= score.high <= high, score
+
+
+def test_evaluate_says_the_code_that_a_bench_says(tiny_suite: Suite, tiny_store: Path, tmp_path: Path) -> None:
+    forget = tiny_suite.forget_sets["first"]
+    with at_store(tiny_store):
+        benched = run_bench(planned(tiny_suite), tmp_path)
+        after = xp.unlearn(pretrain(tiny_suite, 3), forget, "fine-tune", suite=tiny_suite)
+        evaluated = xp.evaluate(after, retrain(tiny_suite, forget, 3), suite=tiny_suite, forget=forget)
+    codes = [
+        {each.subject.code for each in scores if (each.subject.method, each.metric) == ("fine-tune", "klom")}
+        for scores in (benched, evaluated)
+    ]
+    assert codes[0] == codes[1]
+    assert len(codes[0]) == 1

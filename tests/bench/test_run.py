@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from expunge.bench.plan import BenchPlan, plan_bench
 from expunge.bench.run import run_bench
-from expunge.errors import UnknownName
+from expunge.errors import BadSetting, UnknownName
 from expunge.metrics import METRICS
 from expunge.records import Score, read_scores
 from expunge.suites import Suite
@@ -46,7 +47,7 @@ def test_records_prove_what_was_forgotten_and_by_which_models(suite: Suite, tmp_
     }
     for name in SETS:
         rows = [subjects[name, method] for method in ("identity", "oracle", "gradient-ascent")]
-        assert {row.forget_digest for row in rows} == {suite.forget_sets[name].digest}
+        assert {row.forget_digest for row in rows} == {suite.forget_sets[name].sha256}
         assert [row.model_numbers for row in rows] == ["0-2", "100-102", "0-2"]
         assert all(row.device and row.code and not row.lacks for row in rows)
     codes = {subjects[SETS[0], method].code for method in ("identity", "gradient-ascent")}
@@ -67,3 +68,49 @@ def test_a_forget_set_is_written_while_others_still_run(suite: Suite, tmp_path: 
     scores = run_bench(plan, tmp_path)
     assert read_scores(tmp_path / "scores.jsonl") == scores
     assert [score for score in scores if score.subject.forget_set == SETS[0]] == written
+
+
+def stopped_after(plan: BenchPlan, folder: Path, label: str) -> None:
+    def stop(done: int, total: int, now: str) -> None:
+        if now.startswith(label):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(plan, folder, watch=stop)
+
+
+def test_arrays_and_records_of_a_set_change_together(suite: Suite, tmp_path: Path) -> None:
+    first = small(suite, sets=SETS[:1])
+    run_bench(first, tmp_path)
+    settings = {"gradient-ascent": {"lr": 0.01}}
+    other = plan_bench(suite, ["gradient-ascent"], SETS[:1], models=3, settings=settings)
+    stopped_after(other, tmp_path, "scores of gradient-ascent")
+    with np.load(tmp_path / f"arrays/{SETS[0]}/gradient-ascent.npz") as arrays:
+        value = float(np.percentile(arrays["klom"][suite.columns(suite.forget_sets[SETS[0]])["forget"]], 95))
+    [record] = [
+        score
+        for score in read_scores(tmp_path / "scores.jsonl")
+        if (score.subject.method, score.metric, score.aggregate, score.split)
+        == ("gradient-ascent", "klom", "p95", "forget")
+    ]
+    assert record.value == pytest.approx(value)
+
+
+def test_a_repeated_bench_that_is_stopped_loses_no_record(suite: Suite, tmp_path: Path) -> None:
+    plan = small(suite, metrics=["accuracy"])
+    before = run_bench(plan, tmp_path)
+    stopped_after(plan, tmp_path, f"ranks on {SETS[1]}")
+    assert read_scores(tmp_path / "scores.jsonl") == before
+
+
+def test_records_of_other_rows_do_not_stay_beside_new_ones(suite: Suite, tmp_path: Path) -> None:
+    run_bench(small(suite, metrics=["accuracy"]), tmp_path)
+    other = plan_bench(suite, ["gradient-ascent"], SETS, models=3, seed=1, metrics=["accuracy"])
+    stopped_after(other, tmp_path, f"ranks on {SETS[1]}")
+    assert {score.subject.forget_set for score in read_scores(tmp_path / "scores.jsonl")} == {SETS[0]}
+
+
+def test_a_rank_is_not_asked_for_without_what_says_who_breaks_the_model(suite: Suite) -> None:
+    with pytest.raises(BadSetting, match="a rank needs klom and outliers"):
+        small(suite, metrics=["rank", "klom"])
+    assert small(suite, metrics=["klom", "klom"]).metrics == ("klom",)

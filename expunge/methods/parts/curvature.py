@@ -56,7 +56,7 @@ def hessian(ensemble: Ensemble, batch: Batch, loss: Loss = cross_entropy) -> Pro
         gradient = torch.autograd.grad(value, own, create_graph=True, materialize_grads=True)
 
     def product(v: Float[Tensor, "models d"]) -> Float[Tensor, "models d"]:
-        ensemble.meter.units += 6 * batch[1].numel()  # back through forward and backward: twice their 3
+        ensemble.meter.units += 6 * batch[1].shape[:2].numel()  # back through forward and backward: twice their 3
         with torch.enable_grad(), exact_arithmetic():
             slope = _dot(gradient, v)
             return _flat(torch.autograd.grad(slope, own, retain_graph=True, materialize_grads=True))
@@ -80,7 +80,9 @@ def gauss_newton(ensemble: Ensemble, batch: Batch, loss: Loss = cross_entropy) -
         (slope,) = torch.autograd.grad(loss(point, batch[1]).sum(), point, create_graph=True)
 
     def product(v: Float[Tensor, "models d"]) -> Float[Tensor, "models d"]:
-        ensemble.meter.units += 4 * batch[1].numel()  # J and J^T: each once through all layers, inputs and weights
+        ensemble.meter.units += (
+            4 * batch[1].shape[:2].numel()
+        )  # J and J^T: each once through all layers, inputs and weights
         with torch.enable_grad(), exact_arithmetic():
             (pushed,) = torch.autograd.grad(_dot(pulled, v), covector, retain_graph=True)
             (curved,) = torch.autograd.grad(slope, point, pushed, retain_graph=True)

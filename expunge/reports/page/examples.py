@@ -51,7 +51,7 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
     if not reference.is_file():
         return Evidence(missing="The margins of this forget set were not kept, so its histograms are not drawn.")
     names = ("oracle", "pretrained", "forget", "retain")
-    arrays = _load(reference, names, optional=("labels", "images"))
+    arrays = _load(reference, names, optional=("labels", "images", "owners"))
     _check(reference, arrays)
     only_class = _only_class(arrays)
     files = {unquote(file.stem): file for file in folder.glob("*.npz")}
@@ -87,7 +87,7 @@ def _check(file: Path, arrays: Mapping[str, ndarray]) -> None:
 
 def _example(index: int, value: float, arrays: Mapping[str, ndarray], unlearned: Mapping[str, ndarray]) -> Example:
     return Example(
-        index=index,
+        index=int(arrays["owners"][index]) if "owners" in arrays else index,
         label=int(arrays["labels"][index]) if "labels" in arrays else None,
         klom=value,
         picture=arrays["images"][index] / 255 if "images" in arrays else None,
