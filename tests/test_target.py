@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from expunge.bench.plan import plan_bench
+from expunge.bench.rebuild import rebuild
 from expunge.bench.run import run_bench
 from expunge.bench.soundness import check
 from expunge.ensembles import Ensemble, Plan, read_margins
@@ -21,6 +22,7 @@ from expunge.records import SPLITS, Score
 from expunge.store import at_store
 from expunge.suites import CLASSIFICATION, Classification, Data, Examples, Suite, load_suite
 from expunge.suites.target import log_odds
+from expunge.tuning.search import tune
 from expunge.tuning.tuning_sets import tuning_sets
 from tests.conftest import built_store
 from tests.toy_target import ABSENT, TwoLabels, network, two_labels
@@ -160,3 +162,12 @@ def test_a_store_of_it_is_checked_and_tuning_sets_are_of_examples(suite: Suite, 
     assert "oracle first forgot" in findings
     assert [each.name for each in sets] == ["tuning-random"]  # its examples have no one class
     assert all(each.indices.max() < suite.data.sizes[0] for each in sets)
+
+
+def test_nothing_is_built_for_a_method_whose_needs_are_not_met(suite: Suite, built: Path) -> None:
+    line = "scrub needs one class label for each example, which suite 'two-labels' lacks"
+    with at_store(built):
+        with pytest.raises(BadSetting, match=line):
+            tune("scrub", suite, budget=1)
+        with pytest.raises(BadSetting, match="sisa needs one class label for each example"):
+            rebuild(suite, methods=["sisa"], tuning="default")

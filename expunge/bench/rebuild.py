@@ -12,6 +12,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import require_dense
 from expunge.errors import BadSetting
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods.method import require_needs
 from expunge.methods.tuned import settings_for
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
@@ -77,6 +78,7 @@ def own_plans(
             own = ", ".join(key for key, row in METHODS.items() if row.prepare and row.prepare.plan)
             raise BadSetting(f"method {name!r} needs nothing beside what is built for every suite; {own} do")
         require_dense(suite, name)
+        require_needs(name, method, suite, [forget])
         plan = method.prepare.plan(suite, forget, configure(name, method, settings.get(name, {})))
         found[plan.key] = plan
     return list(found.values())

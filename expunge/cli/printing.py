@@ -28,9 +28,7 @@ def say_what_lacks(scores: Sequence[Score]) -> None:
     lacking = {name: None for score in scores for name in score.subject.lacks}
     if lacking:
         told = ", ".join(name.replace("_", " ") for name in lacking)
-        say(
-            f"records of schema 1: they do not say {told}, so they do not prove what was forgotten; bench again for that"
-        )
+        say(f"records of schema 1 do not say {told}, and so do not prove what was forgotten; bench again for that")
 
 
 def print_checks(checks: list[dict[str, Any]], as_json: bool) -> None:

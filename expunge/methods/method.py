@@ -8,7 +8,7 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,6 +182,14 @@ def run_method(
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds)
+
+
+def require_needs(name: str, method: Method, suite: Suite, forget_sets: Iterable[ForgetSet]) -> None:
+    """Refuse a method whose needs a suite does not meet, before anything is built for it."""
+    for forget in forget_sets:
+        for need in method.needs:
+            if line := need.lacking(suite, forget):
+                raise BadSetting(f"{name} {line}")
 
 
 def _runnable(name: str, method: Method, suite: Suite, forget: ForgetSet) -> Unlearn:

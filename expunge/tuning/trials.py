@@ -24,6 +24,7 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
 from expunge.methods import configure, find_method, run_method
+from expunge.methods.method import require_needs
 from expunge.methods.needs import ORACLES
 from expunge.methods.task import Task, predicted
 from expunge.methods.tuned import Trial
@@ -63,6 +64,7 @@ def objective(values: Sequence[Klom]) -> float:
 def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
     """Have the pretrained models, the oracles of the tuning sets, and what the method takes out of a store."""
     suite, method = field.suite, find_method(field.method)
+    require_needs(field.method, method, suite, field.sets)
     pretrain(suite, len(field.models), first=field.models.start, workers=workers, watch=watch)
     # a method that is given oracles takes others than those it is compared with
     count = suite.models if ORACLES in method.needs else field.oracles

@@ -1,6 +1,7 @@
 """Published ensembles: brought from folders into the user's store, and written out again for others.
 
-A folder in a layout that is known goes into the store under the keys that ensembles trained here would have, marked as imported; what reads margins then reads them without any of the data.
+A folder in a layout that is known goes into the store under the keys that ensembles trained here would have, marked as
+imported; what reads margins then reads them without any of the data.
 """
 
 from collections.abc import Callable, Sequence
