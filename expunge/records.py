@@ -25,11 +25,11 @@ SPLITS: tuple[SplitName, ...] = ("forget", "retain", "test")
 class Subject:
     """What a record speaks of: which models, made how, out of what, made to forget what.
 
-    ``forget_digest`` is the first half of what proves which examples were forgotten: the SHA-256 of their indices
-    into the training data, whose bytes are in ``suite_digest``. ``tuning`` says which settings ``config`` are:
-    "default", "tuned", "tuned; set: lr"; "" for anchors. ``model_numbers`` are those of the pretrained models, or of the
-    held-out oracles, as ranges: "0-99". ``code`` is the digest of all code that the number depends on, the user's own included;
-    ``device`` where the models were computed, "unknown" where their store does not say.
+    ``forget_digest`` is one half of what proves which examples were forgotten: the SHA-256 of their indices into the
+    training data, whose bytes are in ``suite_digest``. ``tuning`` says which settings ``config`` are: "default",
+    "tuned", "tuned; set: lr"; "" for anchors. ``model_numbers`` are those of the pretrained models, or of the held-out
+    oracles, as ranges: "0-99". ``code`` is the digest of all code that the number depends on, the user's own
+    included; ``device`` where the models were computed, "unknown" where their store does not say.
 
     Records of schema 1 lack ``forget_digest``, ``model_numbers``, ``device`` and ``code``: these are "" there, and
     :attr:`lacks` names them. Such a record does not prove what was forgotten.
