@@ -45,6 +45,23 @@ def draw(examples: Examples, rows: Int[Tensor, "models n"], batch_size: int) -> 
         yield examples.x[part], examples.y[part]
 
 
+def epoch_order(recipe: Recipe, n: int, generators: Generators) -> Int[Tensor, "models n"]:
+    """The order in which each model sees its ``n`` examples in one epoch, cut into minibatches from the front.
+
+    Shuffled, unless the recipe's batches are fixed: then neighbours stay together and the minibatches are shuffled,
+    but for the last one where it is of another size, which stays last: all models have it at once.
+    """
+    if recipe.batches == "shuffled":
+        return generators.permutation(n)
+    size = recipe.batch_size
+    whole = n // size
+    places = generators.permutation(whole) if whole else torch.zeros(len(generators), 0, dtype=torch.int64)
+    places = places.to(generators.device)
+    inside = torch.arange(size, device=places.device)
+    last = torch.arange(whole * size, n, device=places.device).expand(len(generators), -1)
+    return torch.cat([(places[..., None] * size + inside).flatten(1), last], dim=1)
+
+
 @runtime_checkable
 class Optimizer(Protocol):
     """What takes a step along the gradients of an ensemble's parameters, elementwise: so each model has its own."""
@@ -209,7 +226,7 @@ def train(
 
     after(first)
     for epoch in range(first, recipe.epochs):
-        order = rows.gather(1, generators.permutation(n))
+        order = rows.gather(1, epoch_order(recipe, n, generators))
         batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
         take_steps(ensemble, optimizer, loss, scheduled(batches, order))
         after(epoch + 1)

@@ -10,6 +10,7 @@ from expunge.suites.pruning import Pruning
 
 Augment = Literal["none", "flip", "flip-crop"]
 Precision = Literal["float32", "bfloat16"]
+Batches = Literal["shuffled", "fixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Recipe:
     precision: Precision = "float32"  # of the forward pass; bfloat16 by autocast
     prune: str = ""  # METHOD:SPARSITY of what is pruned while it is trained, "" for nothing; see PRUNINGS
     rewind: int | None = None  # after which epoch pruned weights begin again; None: 8 of 182 epochs, at least 1
+    batches: Batches = "shuffled"  # fixed: neighbours in the data share a batch in every epoch; its place is drawn
 
     def __post_init__(self) -> None:
         rules = {
@@ -41,6 +43,7 @@ class Recipe:
             "label_smoothing": (0 <= self.label_smoothing < 1, "a number in [0, 1)"),
             "augment": (self.augment in get_args(Augment), f"one of {', '.join(get_args(Augment))}"),
             "rewind": (self.rewind is None or 0 <= self.rewind < self.epochs, "an epoch before the last, from 0 on"),
+            "batches": (self.batches in get_args(Batches), f"one of {', '.join(get_args(Batches))}"),
             "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
         }
         for name, (holds, expected) in rules.items():
@@ -84,7 +87,7 @@ class Recipe:
     @property
     def facts(self) -> dict[str, object]:
         """All settings, but for younger ones at their defaults: a suite keeps its digest when a setting is added."""
-        young = ("from_zero", "label_smoothing", "decay_norm", "augment", "precision", "prune", "rewind")
+        young = ("from_zero", "label_smoothing", "decay_norm", "augment", "precision", "prune", "rewind", "batches")
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)
