@@ -11,9 +11,11 @@ from torch import Tensor
 
 from expunge.engine import Job, Say, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.device import chosen_device, device_name, in_halves
+from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import holds
 from expunge.ensembles.train import measure
+from expunge.ensembles.update_log import logged_state, logged_training
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
 from expunge.store import Artefact, Content, Stacked, user_store
 from expunge.suites.suite import DERIVED, Suite
@@ -72,14 +74,32 @@ def train_chunk(plan: Plan, chunk: int) -> list[str]:
         if _sound(key, notes.append):
             return notes
         store.remove(key)
-        parts = in_halves(partial(_trained, plan), range(chunk * size, (chunk + 1) * size), notes.append)
-        contents: dict[str, Content] = {
-            name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays
-        }
-        if plan.keeps_weights:
-            contents["weights"] = {key: torch.cat([part.state[key] for part in parts]) for key in parts[0].state}
-        store.write(key, contents, {"suite": plan.suite.name, "models": size, "device": device_name(chosen_device())})
+        _keep(plan, chunk, in_halves(partial(_trained, plan), range(chunk * size, (chunk + 1) * size), notes.append))
     return notes
+
+
+def build_logs(plans: Sequence[Plan], models: int, *, workers: Workers = 1, watch: Watch = silent) -> None:
+    """Train the chunks that the store lacks of logged ensembles of one suite, all of their logs in one training."""
+    missing: dict[int, list[Plan]] = {}
+    for plan in plans:
+        for chunk in plan.chunks(range(models)):
+            if _sound(plan.chunk_key(chunk), warn) is None:
+                missing.setdefault(chunk, []).append(plan)
+    jobs = [
+        Job(f"logs, models from {chunk * lacking[0].suite.chunk}", log_chunk, (lacking, chunk), (lacking[0].suite,))
+        for chunk, lacking in missing.items()
+    ]
+    run_chunks(jobs, workers, watch, warn)
+
+
+def log_chunk(plans: Sequence[Plan], chunk: int) -> list[str]:
+    """Train one chunk of several logged ensembles, which differ in their forget sets alone, and keep each of them."""
+    first, size = plans[0], plans[0].suite.chunk
+    models = range(chunk * size, (chunk + 1) * size)
+    ensemble, log = logged_training(first, [plan.forget for plan in plans if plan.forget], models, chosen_device())
+    for row, plan in enumerate(plans):
+        _keep(plan, chunk, [_measured(plan, models, ensemble, {}, logged_state(ensemble, log, row))])
+    return []
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,12 @@ def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
             f"suite {plan.suite.name!r}: {plan.kind} models, {kind.summary}, are trained dense only; use them on the "
             "suite without --prune"
         )
-    ensemble, arrays, state = kind.train(plan, models, chosen_device())
+    return _measured(plan, models, *kind.train(plan, models, chosen_device()))
+
+
+def _measured(
+    plan: Plan, models: Sequence[int], ensemble: Ensemble, arrays: dict[str, ndarray], state: dict[str, Tensor]
+) -> _Trained:
     values, correct = measure(ensemble, plan.suite.data)
     bad = [number for number, row in zip(models, values, strict=True) if not row.isfinite().all()]
     if bad:
@@ -106,7 +131,19 @@ def _trained(plan: Plan, models: Sequence[int]) -> _Trained:
             f"suite {plan.suite.name!r}, {plan.label}: training diverged, the margins of models {bad} are not finite; "
             "lower the learning rate of its recipe, or mend its network"
         )
-    return _Trained({**arrays, **kind.arrays(values, correct)}, {key: tensor.cpu() for key, tensor in state.items()})
+    kept = plan.kind_row.arrays(values, correct)
+    return _Trained({**arrays, **kept}, {key: tensor.cpu() for key, tensor in state.items()})
+
+
+def _keep(plan: Plan, chunk: int, parts: Sequence[_Trained]) -> None:
+    """Write a trained chunk to the user's store."""
+    contents: dict[str, Content] = {
+        name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays
+    }
+    if plan.keeps_weights:
+        contents["weights"] = {key: torch.cat([part.state[key] for part in parts]) for key in parts[0].state}
+    meta = {"suite": plan.suite.name, "models": plan.suite.chunk, "device": device_name(chosen_device())}
+    user_store().write(plan.chunk_key(chunk), contents, meta)
 
 
 def derive_forget_sets(suite: Suite) -> Artefact:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin, Plan, build
+from expunge.ensembles.builds import build_logs
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import Descent, train
 from expunge.ensembles.update_log import UpdateLog
+from expunge.store import user_store
 from expunge.suites import ForgetSet, Recipe, Suite
 from expunge.suites.target import cross_entropy
 from tests.ensembles.plain import convolutional, ensemble_of, random_examples
@@ -55,11 +57,11 @@ def test_it_sums_the_updates_of_each_models_own_batches_with_forgotten_examples(
     forgotten[[3, 20]] = True
     ensemble = ensemble_of([convolutional().double() for _ in range(3)])
     first = {key: tensor.clone() for key, tensor in ensemble.state().items()}
-    log, whole = UpdateLog(ensemble, forgotten), Everything(ensemble)
+    log, whole = UpdateLog(ensemble, forgotten[None]), Everything(ensemble)
     rows, recipe = torch.arange(37).expand(3, -1), Recipe(epochs=3, batch_size=8, lr=0.1)
     train(ensemble, data, rows, recipe, Generators(range(3)), log=Both(log, whole))
     assert len(whole.steps) == 3 * 5
-    for key, found in log.sums.items():
+    for key, (found,) in log.sums.items():
         updates = torch.stack([update[key] for _, update in whole.steps])  # (steps, models, ...)
         torch.testing.assert_close(first[key] + updates.sum(0), ensemble.state()[key], rtol=0, atol=1e-12)
         for model in range(3):
@@ -90,7 +92,7 @@ def walked(loss: Loss, momentum: float, *, skip: bool) -> tuple[Tensor, Tensor]:
     x, y = torch.randn(8, 3, dtype=torch.float64), torch.arange(8) % 2
     networks: list[nn.Module] = [nn.Sequential(nn.Linear(3, 2)).double()]
     ensemble = Ensemble.stack(networks, Origin("test", "0", "logged", None, (0,)), (3,))
-    optimizer, log = Descent(ensemble, lr=0.1, momentum=momentum), UpdateLog(ensemble, FORGOTTEN)
+    optimizer, log = Descent(ensemble, lr=0.1, momentum=momentum), UpdateLog(ensemble, FORGOTTEN[None])
     for step, batch in enumerate(BATCHES):
         rows = torch.tensor([batch])
         if skip and FORGOTTEN[rows].any():
@@ -101,7 +103,7 @@ def walked(loss: Loss, momentum: float, *, skip: bool) -> tuple[Tensor, Tensor]:
         log.before(rows)
         optimizer.step()
         log.after()
-    return ensemble.state()["0.weight"], log.sums["0.weight"]
+    return ensemble.state()["0.weight"], log.sums["0.weight"][0]
 
 
 def amiss(loss: Loss, momentum: float) -> float:
@@ -154,3 +156,17 @@ def logged_by_hand(suite: Suite, forget: ForgetSet) -> dict[str, Tensor]:
         ).sum(0)
         for key in log.steps[0][1]
     }
+
+
+def test_logs_of_several_forget_sets_are_trained_at_once_with_the_bytes_of_each_alone(tiny_suite: Suite) -> None:
+    sets = [ForgetSet("low", np.arange(4), "test"), ForgetSet("high", np.arange(150, 190), "test")]
+    together = [Plan(tiny_suite, "logged", forget) for forget in sets]
+    build_logs(together, 4)
+    found = [read_weights(plan, [0, 3]) for plan in together]
+    for plan in together:
+        user_store().remove(plan.key)
+        build(plan, 4)
+    for plan, kept in zip(together, found, strict=True):
+        alone = read_weights(plan, [0, 3])
+        assert alone.keys() == kept.keys()
+        assert all(torch.equal(alone[key], kept[key]) for key in alone)
