@@ -146,15 +146,17 @@ def run_method(
     seed: int = 0,
     *,
     limit: float = math.inf,
+    gone: ndarray | None = None,
 ) -> Iterator[Step]:
     """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed.
 
     Its examples and its chance are where the ensemble is: no method speaks of devices. One that costs more than
-    ``limit``, a share of one retraining, is stopped there.
+    ``limit``, a share of one retraining, is stopped there. Training examples at ``gone`` were removed from the
+    ensemble by earlier requests: a method sees them no more.
     """
     unlearn = _runnable(name, method, suite, forget)
     device, models = ensemble.device, ensemble.origin.models
-    split = resident_split(suite.split(forget), device)
+    split = resident_split(suite.split(forget, gone), device)
     if method.prepare:
         split = replace(split, extra=method.prepare.load(suite, forget, models, config))
     seeds = [seed_of(suite.digest, "unlearn", without_folder(name), forget.digest, model, seed) for model in models]

@@ -90,3 +90,42 @@ def distances(
     Those are Bonferroni's, at ``1 - (1 - level) / n``.
     """
     return [distance(gap(*pair, level=1 - (1 - level) / len(pairs), bounds=(-1.0, 1.0))) for pair in pairs]
+
+
+def ratio(
+    numerator: Float[ndarray, " models"], denominator: Float[ndarray, " models"], *, level: float = 0.95
+) -> Estimate | None:
+    """``mean(numerator) / mean(denominator)`` over the same models, with Fieller's interval; None where it has no end.
+
+    That is where the denominator's mean cannot be told from 0: any ratio then fits the data.
+
+    Args:
+        numerator: one number per model, 2 or more.
+        denominator: another number of the same models.
+        level: of the interval.
+
+    Source: Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x.
+
+    >>> ratio(np.array([2.0, 4.0, 6.0]), np.array([1.0, -2.0, 1.0])) is None
+    True
+    >>> found = ratio(np.array([2.1, 2.0, 1.9]), np.array([1.0, 1.1, 0.9]))
+    >>> found.low < found.value < found.high
+    True
+    """
+    count = len(numerator)
+    top, bottom = float(numerator.mean()), float(denominator.mean())
+    covariance = np.cov(numerator, denominator) / count
+    quantile = float(stdtrit(count - 1, (1 + level) / 2))
+    g = quantile**2 * float(covariance[1, 1]) / bottom**2 if bottom else np.inf
+    if g >= 1:
+        return None
+    value = top / bottom
+    if covariance[1, 1] == 0:
+        half = quantile * float(np.sqrt(covariance[0, 0])) / abs(bottom)
+        return Estimate(value, value - half, value + half)
+    slope = float(covariance[0, 1] / covariance[1, 1])
+    inside = covariance[0, 0] - 2 * value * covariance[0, 1] + value**2 * covariance[1, 1]
+    inside -= g * (covariance[0, 0] - covariance[0, 1] * slope)
+    half = quantile / abs(bottom) * float(np.sqrt(max(float(inside), 0.0)))
+    low, high = ((value - g * slope + side * half) / (1 - g) for side in (-1, 1))
+    return Estimate(value, min(low, value), max(high, value))

@@ -138,6 +138,19 @@ def memorisation(
     return own
 
 
+def influence_on_others(
+    margins: Float[ndarray, "models others"], masks: Bool[ndarray, "models train"]
+) -> Float[ndarray, " train"]:
+    """How much the mean margin on other examples, such as those of test, gains from each training example, in nats.
+
+    ``mean margin of the models trained on it - mean margin of the others``, the more the more it helps; as
+    :func:`influential`, whose matrix has one such number for each pair, averaged over the examples that are looked at.
+    """
+    weights, values = _contrast(np.broadcast_to(margins.mean(axis=1, keepdims=True), masks.shape), masks)
+    helped: ndarray = np.einsum("mi,mi->i", weights, values)
+    return helped
+
+
 def _contrast(margins: ndarray, masks: ndarray) -> tuple[ndarray, ndarray]:
     """``weights`` and ``values``, both (models, train), whose product ``weights.T @ values`` is the influence matrix.
 

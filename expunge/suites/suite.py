@@ -298,14 +298,16 @@ class Suite:
         self.retain(forget)  # refuses one that does not fit
         return Request(self.data.train.take(forget.indices), forget.indices, owner)
 
-    def split(self, forget: "ForgetSet | Request") -> Split:
+    def split(self, forget: "ForgetSet | Request", gone: Int[ndarray, " gone"] | None = None) -> Split:
         """The view of the data that an unlearning method gets: of a forget set, or of any request.
 
         What is forgotten are the examples that a request holds, what is kept all but those at the indices it claims:
-        of an honest request that is one and the same.
+        of an honest request that is one and the same. Examples that are ``gone``, removed by earlier requests, are in
+        neither.
         """
         request = forget if isinstance(forget, Request) else self.request(forget)
         keep = np.setdiff1d(np.arange(self.data.sizes[0]), request.indices)
+        keep = keep if gone is None else np.setdiff1d(keep, gone)
         return Split(
             self.data.train.take(keep), request.examples, self.data.classes, self.recipe, self.network, self.target
         )
