@@ -77,3 +77,14 @@ def in_words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return str(value)
+
+
+def print_usability(scores: list[Score], as_json: bool) -> None:
+    """What a usability attack found, as tables and answers; or one record a line."""
+    from expunge.reports.usability import render_usability
+
+    if as_json:
+        print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
+        return
+    for part in render_usability(scores):
+        out.print(part)

@@ -94,6 +94,22 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     return _divide(y, len(x))
 
 
+def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+    if layer.track_running_stats:
+        return _vmapped(layer, x)
+    y = F.instance_norm(_merge(x), weight=_flat(layer.weight), bias=_flat(layer.bias), eps=layer.eps)
+    return _divide(y, len(x))
+
+
+def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
+    groups = len(x) * layer.num_groups
+    return _divide(F.group_norm(_merge(x), groups, _flat(layer.weight), _flat(layer.bias), layer.eps), len(x))
+
+
+def _flat(parameter: Tensor | None) -> Tensor | None:
+    return None if parameter is None else parameter.flatten()
+
+
 def _channelwise(layer: nn.Module, x: Tensor) -> Tensor:
     merged: Tensor = layer(_merge(x))
     return _divide(merged, len(x))
@@ -148,6 +164,8 @@ LAYERS: dict[type[nn.Module], Rule] = {
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    nn.InstanceNorm2d: _instance_norm,
+    nn.GroupNorm: _group_norm,
     nn.MaxPool2d: _channelwise,
     nn.AvgPool2d: _channelwise,
     nn.AdaptiveMaxPool2d: _channelwise,

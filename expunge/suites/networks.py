@@ -149,6 +149,32 @@ def logistic() -> nn.Module:
     return nn.Linear(30, 2)
 
 
+def convnet(
+    channels: int, height: int, width_px: int, classes: int, *, filters: int = 128, depth: int = 3
+) -> nn.Module:
+    """The ConvNet of data-set condensation: ``depth`` blocks of a 3 x 3 convolution, InstanceNorm, ReLU and 2 x 2
+    average pooling, all with ``filters`` channels, and a linear layer.
+
+    Each block halves the picture and needs at least 2 x 2 pixels of it, so a small one gets fewer blocks.
+    Source: Gidaris and Komodakis 2018, arXiv:1804.09458, as Zhao and Bilen 2023, arXiv:2110.04181, use it.
+
+    >>> sum(isinstance(layer, nn.Conv2d) for layer in convnet(1, 6, 28, 10))
+    2
+    """
+    blocks: list[nn.Module] = []
+    while min(height, width_px) >= 2 and len(blocks) < 4 * depth:
+        blocks += [nn.Conv2d(channels, filters, 3, padding=1), nn.InstanceNorm2d(filters, affine=True)]
+        blocks += [nn.ReLU(), nn.AvgPool2d(2)]
+        channels, height, width_px = filters, height // 2, width_px // 2
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(channels * height * width_px, classes))
+
+
+def perceptron(features: int, classes: int, hidden: int = 128) -> nn.Module:
+    """``features`` numbers of any shape, two hidden layers of ReLU, ``classes``."""
+    first, second = nn.Linear(features, hidden), nn.Linear(hidden, hidden)
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), nn.Linear(hidden, classes))
+
+
 def _pooled(inputs: int, outputs: int) -> list[nn.Module]:
     # Pooled first, BatchNorm and ReLU have a quarter of the work.
     return [nn.Conv2d(inputs, outputs, 5, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.ReLU()]

@@ -110,11 +110,11 @@ def _fit(names: Sequence[str], wanted: Mapping[str, float], gap: float, low: flo
 
 
 def png(picture: ndarray) -> str:
-    """A grey picture, ``(height, width)`` in [0, 1], as a data address."""
-    grey = (np.clip(np.nan_to_num(picture), 0, 1) * 255).round().astype(np.uint8)
-    height, width = grey.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in grey)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    """A picture in [0, 1] as a data address: grey, ``(height, width)``, or in colour, ``(height, width, 3)``."""
+    pixels = (np.clip(np.nan_to_num(picture), 0, 1) * 255).round().astype(np.uint8)
+    height, width = pixels.shape[:2]
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks

@@ -33,7 +33,7 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
         source = _keep(source, folder)
     results = read_folder(Path(source))
     target = Path(source if folder is None else folder) / "report.html"
-    _write(target, render(results))
+    write_page(target, render(results))
     return target
 
 
@@ -49,7 +49,7 @@ def render(results: Folder) -> str:
     )
     view = page(results, found)
     data = htmlsafe_json_dumps(view.pop("data"), allow_nan=False, separators=(",", ":"))
-    return environment.get_template("report.html.j2").render(view, data=data, libraries=_libraries())
+    return environment.get_template("report.html.j2").render(view, data=data, libraries=libraries())
 
 
 def _keep(scores: Sequence[Score], folder: Path | str | None) -> Path:
@@ -72,7 +72,7 @@ def _keep(scores: Sequence[Score], folder: Path | str | None) -> Path:
     return path
 
 
-def _write(target: Path, text: str) -> None:
+def write_page(target: Path, text: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".part")
@@ -93,7 +93,7 @@ def _unwritable(file: Path, error: OSError) -> StoreError:
 
 
 @cache
-def _libraries() -> list[Markup]:
+def libraries() -> list[Markup]:
     """The vendored scripts, made safe to stand inside a script element."""
     folder = resources.files("expunge.reports.page") / "vendor"
     return [inline_script((folder / name).read_text(encoding="utf-8")) for name in VENDOR]

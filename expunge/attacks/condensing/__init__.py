@@ -1,0 +1,1 @@
+"""Condensed training data: few pictures that teach a network as much as many records."""

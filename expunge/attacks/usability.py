@@ -1,0 +1,202 @@
+"""The unlearning usability attack: benign, condensed records are trained on, and their removal costs accuracy.
+
+An owner contributes few records, rightly labelled, that teach more than others, and asks later for exactly those to be
+removed. Source: Ma et al. 2024, arXiv:2407.05112, whose public code has one generator, one batching and one control.
+Here every number stands beside that of ordinary records, of the most influential and most memorised ones, and of exact
+retraining; batches are honest or dedicated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from expunge.attacks.attack import Attack, Place
+from expunge.attacks.condensing.condensed import Condensed, Condensing
+from expunge.attacks.condensing.embeddings import network_for
+from expunge.attacks.contributions import Owners, check_owners, contributions_of
+from expunge.attacks.controls import control_sets
+from expunge.attacks.defences import DEFENCES
+from expunge.attacks.drops import drop_scores
+from expunge.attacks.evidence import (
+    benign_scores,
+    forgetting_scores,
+    round_scores,
+    screening_scores,
+    teaching_scores,
+)
+from expunge.attacks.injection import Batching, Contribution, Injection, inject
+from expunge.attacks.removal import Attacked, serve
+from expunge.engine import Watch, Workers, silent
+from expunge.errors import BadSetting, lookup
+from expunge.methods import find_method
+from expunge.records import Score, Setting, write_scores
+from expunge.suites import load_suite
+from expunge.suites.suite import Suite
+
+# Of a quick look; and what is attacked where all is asked for.
+QUICK = (
+    Attacked("amnesiac", {"epochs": 0}),
+    Attacked("amnesiac"),
+    Attacked("first-order"),
+    Attacked("gradient-ascent"),
+    Attacked("fine-tune"),
+)
+EVERY = (
+    *QUICK,
+    Attacked("neg-grad-plus"),
+    Attacked("scrub"),
+    Attacked("salun"),
+    Attacked("sisa"),
+    Attacked("second-order"),
+    Attacked("unrolling-sgd"),
+    Attacked("influence"),
+    Attacked("ssd"),
+)
+GATE = Attacked("first-order")  # by which a defence tries a removal: the cheapest
+BUDGET = 0.01  # share of the training data that the paper's attacker contributes at most
+PICTURES = "pictures.npz"
+LEAST_HONEST = 100  # requests, for one false alarm in a hundred to be seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usability:
+    """Settings of the attack; with ``rounds`` the request also comes in so many parts, one after the other."""
+
+    condensing: Condensing = field(default_factory=Condensing)
+    owners: Owners = field(default_factory=Owners)
+    models: int = 20
+    methods: tuple[Attacked, ...] = QUICK
+    batchings: tuple[Batching, ...] = ("shuffled", "dedicated")
+    rounds: int = 1
+    network: str = "suite"  # of the victims: a name of NETWORKS
+    subsets: int | None = None  # how many models on random halves measure influence; default: all that the suite has
+    defences: tuple[str, ...] = tuple(DEFENCES)
+    gate: Attacked = GATE
+    honest: int = 200  # requests that a defence should let pass
+    seed: int = 0
+
+    @property
+    def facts(self) -> dict[str, Setting]:
+        """What every record says of the attack."""
+        condensing = {key: value for key, value in asdict(self.condensing.settled).items() if value is not None}
+        facts = {**condensing, **self.owners.facts, "network": self.network, "seed": self.seed}
+        return {f"attack.{key}": value for key, value in facts.items()}
+
+
+def images_within_budget(suite: Suite) -> int:
+    """The most images a class that stay within 1 % of the training data, and at least one."""
+    return max(1, int(BUDGET * suite.data.sizes[0] / suite.data.classes))
+
+
+def check(suite: Suite, config: Usability) -> None:
+    """Refuse what cannot be, before any work."""
+    if config.models < 2:
+        raise BadSetting(f"expected at least 2 models, since one has no interval, got {config.models}")
+    for name in config.defences:
+        lookup("defence", name, DEFENCES)
+    if config.defences and config.honest < LEAST_HONEST:
+        raise BadSetting(
+            f"expected at least {LEAST_HONEST} honest requests, so that one false alarm in 100 is seen, got "
+            f"{config.honest}"
+        )
+    for each in (*config.methods, config.gate):
+        if find_method(each.method).unlearn is None:
+            raise BadSetting(f"{each.method!r} makes no models, and so cannot serve a request; choose another method")
+    network_for(suite, config.network)
+    check_owners(suite, config.owners, config.condensing)
+    _check_sizes(suite, config)
+
+
+def _check_sizes(suite: Suite, config: Usability) -> None:
+    train, classes, images = suite.data.sizes[0], suite.data.classes, config.condensing.images
+    asked = classes * images // config.owners.count * config.owners.who_ask
+    if not 1 <= config.rounds <= asked:
+        raise BadSetting(f"expected 1 to {asked} rounds, at least one record in each, got {config.rounds}")
+    if classes * images + 3 * asked >= train:
+        raise BadSetting(
+            f"suite {suite.name!r}: {images} images of each of {classes} classes, and three controls as large as what "
+            f"is asked for, are more than its {train} training examples; lower --images"
+        )
+
+
+def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, watch: Watch = silent) -> list[Score]:
+    """Condense, inject, train, remove, compare; what was finished before is taken from the store.
+
+    Files: ``scores.jsonl``, ``condensed-SEED.npz`` of each condensed set and, of pictures, ``pictures.npz``.
+    """
+    check(suite, config)
+    out.mkdir(parents=True, exist_ok=True)
+    contributions, sets = contributions_of(suite, config.owners, config.condensing, config.seed, watch)
+    for each in sets:
+        each.save(out / f"condensed-{each.seed}.npz")
+    if suite.images:
+        _write_pictures(out / PICTURES, suite, sets[0])
+    network = None if config.network == "suite" else network_for(suite, config.network)
+    honest = inject(suite, [], {}, network=network, models=config.models).suite
+    injections = _injections(suite, config, contributions, workers, watch)
+    first = injections[0]
+    facts = {**config.facts, "attack.records": len(first.attack), "attack.train": suite.data.sizes[0]}
+    place = Place(first.suite, first.attack, facts, config.models)
+    served = serve(injections, config.methods, config.models, config.seed, workers=workers, watch=watch)
+    scores = drop_scores(served, facts)
+    scores += benign_scores(honest, first, place, workers, watch)
+    scores += teaching_scores(suite, sets, place, config.seed)
+    for injection in injections:
+        there, told = replace(place, suite=injection.suite), {"attack.batching": injection.batching}
+        scores += forgetting_scores(injection, there, told, workers, watch)
+        if config.rounds > 1:
+            scores += round_scores(injection, config.methods, config.rounds, config.seed, there, told, workers, watch)
+    scores += screening_scores(first, config.defences, config.gate, config.honest, config.seed, place, workers, watch)
+    write_scores(out / "scores.jsonl", scores)
+    return scores
+
+
+def _write_pictures(file: Path, suite: Suite, made: Condensed) -> None:
+    """Condensed records beside those that they began as, stretched to [0, 1] by the range of the training data."""
+    low, high = float(suite.data.train.x.min()), float(suite.data.train.x.max())
+    source = suite if made.suite_digest == suite.digest else load_suite(made.suite)
+    shown = [
+        ((each.float() - low) / max(high - low, 1e-12)).clamp(0, 1).movedim(1, -1).squeeze(-1).numpy()
+        for each in (made.examples.x, source.data.train.x[torch.as_tensor(made.origin)])
+    ]
+    np.savez(file, condensed=shown[0], real=shown[1], labels=made.examples.y.numpy())
+
+
+def _injections(
+    suite: Suite, config: Usability, contributions: Sequence[Contribution], workers: Workers, watch: Watch
+) -> list[Injection]:
+    """The suite with the contributions, once for each batching, with the same controls."""
+    asking = contributions[: config.owners.who_ask]
+    labels = np.concatenate([each.examples.y.numpy() for each in asking])
+    standing_back = [each.instead for each in contributions if each.instead is not None]
+    taken = np.concatenate(standing_back) if standing_back else np.arange(0)
+    controls = control_sets(suite, labels, taken, config.seed, subsets=config.subsets, workers=workers, watch=watch)
+    network = None if config.network == "suite" else network_for(suite, config.network)
+    return [
+        inject(
+            suite,
+            contributions,
+            controls,
+            batching=batching,
+            network=network,
+            asking=config.owners.who_ask,
+            models=config.models,
+        )
+        for batching in config.batchings
+    ]
+
+
+ATTACK = Attack(
+    run=run,
+    check=check,
+    config=Usability,
+    summary="benign, condensed records are trained on, and their removal costs accuracy",
+    roles=("contributor", "requester"),
+    goal="untargeted",
+    knowledge="black box",
+    phases=("training", "unlearning"),
+    cite=("ma2024",),
+)

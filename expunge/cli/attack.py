@@ -1,0 +1,150 @@
+"""Commands that attack: what malice can do with data and with requests for removal."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.application import app
+from expunge.cli.options import AsJson, Cluster, Suite, Workers, exit_code, load, place_of_work, settings_of
+from expunge.cli.printing import print_usability
+from expunge.errors import BadSetting
+from expunge.terminal import ProgressLine, say
+
+if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from expunge.attacks.injection import Batching
+    from expunge.attacks.removal import Attacked
+
+attack = typer.Typer(name="attack", no_args_is_help=True, help="Attack a suite through requests for removal.")
+app.add_typer(attack, rich_help_panel=None)
+
+
+@attack.command(epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0")
+def usability(
+    suite: Suite = "digits",
+    images: Annotated[
+        int | None,
+        typer.Option(help="Condensed images of each class; default: as many as 1 % of the training data are."),
+    ] = None,
+    generator: Annotated[str, typer.Option(help="dm, distribution matching, or gm, gradient matching.")] = "dm",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method that serves the requests; repeat; all: thirteen of them; default: five."),
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
+    models: Annotated[int, typer.Option(help="Victims, and as many oracles of each request, twice.")] = 20,
+    batches: Annotated[
+        str,
+        typer.Option(help="How victims see the data: shuffled, dedicated (a batch of the attacker's own), or both."),
+    ] = "both",
+    pixels: Annotated[
+        str | None,
+        typer.Option(help="kept, in the range of the data, or free; default: kept, of pictures."),
+    ] = None,
+    start: Annotated[str, typer.Option(help="What condensing starts from: real records, or noise.")] = "real",
+    iterations: Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="Network of the victims: suite, convnet, lenet or perceptron.")
+    ] = "suite",
+    surrogate: Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")] = "",
+    load_: Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")] = None,
+    rounds: Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")] = 1,
+    owners: Annotated[int, typer.Option(help="Owners who share the images.")] = 1,
+    apart: Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")] = False,
+    asking: Annotated[int | None, typer.Option(help="So many of the owners ask for removal; default: all.")] = None,
+    defence: Annotated[
+        list[str] | None, typer.Option(help="A defence that looks on; repeat; none for none; default: all.")
+    ] = None,
+    gate: Annotated[str, typer.Option(help="The method by which the validation gate tries a removal.")] = "first-order",
+    honest: Annotated[int, typer.Option(help="Honest requests that defences should let pass.")] = 200,
+    subsets: Annotated[
+        int | None, typer.Option(help="Models on random halves that measure influence; default: all of the suite.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of condensing and of the methods' own chance.")] = 0,
+    out_: Annotated[Path, typer.Option("--out", help="Folder for records, condensed data and report.")] = Path(
+        "out/usability"
+    ),
+    workers: Workers = None,
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train on benign, condensed records, remove them, and see what accuracy is left.
+
+    Every number stands beside that of ordinary records and of exact retraining.
+    """
+    from expunge.attacks.condensing.condensed import Condensing
+    from expunge.attacks.contributions import Owners
+    from expunge.attacks.defences import DEFENCES
+    from expunge.attacks.usability import Usability, images_within_budget, run
+    from expunge.reports.usability import report_usability
+
+    loaded = load(suite, None)
+    pictures = loaded.images is not None
+    config = Usability(
+        condensing=Condensing(
+            generator=generator,
+            images=images_within_budget(loaded) if images is None else images,
+            iterations=iterations,
+            start=start,
+            pixels=pixels or ("kept" if pictures else "free"),
+            embedding=embedding or ("convnet" if pictures else "perceptron"),
+        ),
+        owners=Owners(
+            count=owners,
+            collude=not apart,
+            asking=asking,
+            surrogate=surrogate,
+            load="" if load_ is None else str(load_),
+        ),
+        models=models,
+        methods=_attacked(method or [], set_ or []),
+        batchings=_batchings(batches),
+        rounds=rounds,
+        network=network,
+        subsets=subsets,
+        defences=tuple(DEFENCES) if not defence else tuple(name for name in defence if name != "none"),
+        gate=_attacked([gate], [])[0],
+        honest=honest,
+        seed=seed,
+    )
+    where = place_of_work(workers, cluster)
+    with ProgressLine("attack") as watch:
+        scores = run(loaded, config, out_, workers=where, watch=watch)
+    page = report_usability(out_, command=" ".join(["expunge", *sys.argv[1:]]))
+    print_usability(scores, as_json)
+    say(f"records: {out_ / 'scores.jsonl'}, condensed data: {out_}/condensed-*.npz, report: {page}")
+    return exit_code([score for score in scores if score.metric == "accuracy"])
+
+
+def _attacked(names: Sequence[str], pairs: list[str]) -> "tuple[Attacked, ...]":
+    """The methods of these names with their settings; those of a quick look where none is named."""
+    from expunge.attacks.removal import Attacked
+    from expunge.attacks.usability import EVERY, QUICK
+
+    settings = settings_of(pairs)
+    if not names:
+        chosen = list(QUICK)
+    else:
+        chosen = [each for name in names for each in (EVERY if name == "all" else [Attacked(name)])]
+    unused = settings.keys() - {each.method for each in chosen}
+    if unused:
+        raise BadSetting(f"a setting is given for {min(unused)!r}, which is not attacked; name it with --method")
+    found = [
+        Attacked(each.method, {**each.settings, **settings.get(each.method, {})}) if each.method in settings else each
+        for each in chosen
+    ]
+    return tuple({each.label: each for each in found}.values())
+
+
+def _batchings(wanted: str) -> "tuple[Batching, ...]":
+    from expunge.attacks.injection import BATCHINGS
+
+    chosen = tuple(name for name in BATCHINGS if wanted in (name, "both"))
+    if not chosen:
+        raise BadSetting(f"--batches {wanted!r}: expected {', '.join(BATCHINGS)} or both")
+    return chosen

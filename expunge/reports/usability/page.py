@@ -1,0 +1,218 @@
+"""The page of a usability attack: one file, with pictures of the condensed records, that opens without a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+
+from expunge.attacks.defences import DEFENCES
+from expunge.attacks.drops import ATTACK
+from expunge.attacks.evidence import LOST, STEPS
+from expunge.attacks.removal import RETRAINING
+from expunge.attacks.usability import PICTURES
+from expunge.errors import StoreError
+from expunge.records import read_scores
+from expunge.reports.page.drawing import COLORS, png
+from expunge.reports.page.html import libraries, write_page
+from expunge.reports.summaries import Interval
+from expunge.reports.tables import formats
+from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, findings
+from expunge.reports.usability.tables import LEGEND, TITLES, lost, lost_between, steps_in_words, whole_percent
+
+Spec = dict[str, Any]
+SHOWN = 5  # pictures of each class
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as it is written, and its interval."""
+
+    value: str
+    between: str
+
+
+def report_usability(folder: Path | str, command: str = "") -> Path:
+    """Write ``report.html`` from the records, and pictures, of ``folder``; its path."""
+    place = Path(folder)
+    file = place / "scores.jsonl"
+    if not file.is_file():
+        raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
+    found = findings(read_scores(file))
+    target = place / "report.html"
+    write_page(target, render(found, pictures(place / PICTURES), command))
+    return target
+
+
+def render(found: Findings, shown: Sequence[Mapping[str, Any]], command: str) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("expunge.reports.usability"), PackageLoader("expunge.reports.page")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    plots = {f"lost-{batching}": lost_plot(rows) for batching, rows in found.served.items()}
+    plots |= {f"rounds-{batching}": rounds_plot(found, batching) for batching in found.rounds}
+    view = {
+        "found": found,
+        "share": formats.percent(found.share),
+        "pictures": shown,
+        "titles": TITLES,
+        "requests": REQUESTS,
+        "served": {batching: [_row(row) for row in rows] for batching, rows in found.served.items()},
+        "forgetting": _forgetting(found),
+        "seen": [_seen_row(each) for each in found.seen],
+        "legend": LEGEND,
+        "command": command,
+        "facts": sorted(found.facts.items()),
+    }
+    data = htmlsafe_json_dumps({"plots": plots}, allow_nan=False, separators=(",", ":"))
+    return environment.get_template("usability.html.j2").render(view, data=data, libraries=libraries())
+
+
+def pictures(file: Path) -> list[dict[str, Any]]:
+    """Of each class some condensed records and those that they began as, as data addresses; none of a table."""
+    if not file.is_file():
+        return []
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            condensed, real, labels = arrays["condensed"], arrays["real"], arrays["labels"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{file} cannot be read: {error}; run the attack again") from None
+    return [
+        {
+            "label": int(label),
+            "condensed": [png(each) for each in condensed[labels == label][:SHOWN]],
+            "real": [png(each) for each in real[labels == label][:SHOWN]],
+        }
+        for label in np.unique(labels)
+    ]
+
+
+def lost_plot(rows: Sequence[Served]) -> Spec:
+    """Points of accuracy lost, a line for each method, a dot with its interval for each request."""
+    points = [
+        {
+            "method": row.method,
+            "records": TITLES[request],
+            "lost": 100 * cell.value,
+            "low": None if cell.low is None else 100 * cell.low,
+            "high": None if cell.high is None else 100 * cell.high,
+        }
+        for row in rows
+        for request, cell in row.drops.items()
+    ]
+    names = [TITLES[request] for request in REQUESTS]
+    y = {"field": "method", "type": "nominal", "sort": [row.method for row in rows], "title": None}
+    shift = {"field": "records", "sort": names}
+    color = {
+        "field": "records",
+        "type": "nominal",
+        "scale": {"domain": names, "range": list(COLORS[1:2] + COLORS[:1] + COLORS[2:4])},
+        "legend": {"title": "removed", "orient": "top"},
+    }
+    x = {"type": "quantitative", "title": "points of test accuracy lost"}
+    common = {"y": {**y, "axis": {"grid": True, "labelLimit": 220}}, "yOffset": shift, "color": color}
+    return {
+        "data": {"values": points},
+        "width": "container",
+        "height": {"step": 11},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {**common, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 42},
+                "encoding": {**common, "x": {**x, "field": "lost"}},
+            },
+        ],
+    }
+
+
+def rounds_plot(found: Findings, batching: str) -> Spec:
+    """Test accuracy after each round, a line for each method, the attack's request beside random records."""
+    points = [
+        {"method": method, "records": TITLES[request], "round": number + 1, "accuracy": 100 * cell.value}
+        for request, methods in found.rounds[batching].items()
+        for method, cells in methods.items()
+        for number, cell in enumerate(cells)
+    ]
+    return {
+        "data": {"values": points},
+        "facet": {"field": "records", "type": "nominal", "title": None, "sort": [TITLES[each] for each in REQUESTS]},
+        "columns": 2,
+        "spec": {
+            "width": 430,
+            "height": 260,
+            "mark": {"type": "line", "point": True},
+            "encoding": {
+                "x": {"field": "round", "type": "ordinal", "axis": {"labelAngle": 0}},
+                "y": {
+                    "field": "accuracy",
+                    "type": "quantitative",
+                    "title": "test accuracy, %",
+                    "scale": {"zero": False},
+                },
+                "color": {"field": "method", "type": "nominal", "scale": {"range": list(COLORS)}},
+                "strokeDash": {"field": "method", "type": "nominal"},
+            },
+        },
+    }
+
+
+def _cell(cell: Interval | None, mark: str = "") -> Cell:
+    if cell is None:
+        return Cell(formats.ABSENT, "")
+    return Cell(lost(cell.value) + mark, lost_between(cell))
+
+
+def _row(row: Served) -> dict[str, Any]:
+    mark = " *" if row.differs and row.method != RETRAINING else ""
+    ratio = row.ratios.get("random")
+    distance = row.klom.get(ATTACK)
+    return {
+        "method": row.method,
+        "cells": [_cell(row.drops.get(request)) for request in REQUESTS],
+        "more": _cell(row.excess.get("random"), mark),
+        "ratio": Cell(f"{ratio.value:.1f}", f"[{ratio.low:.1f}, {ratio.high:.1f}]")
+        if ratio
+        else Cell(formats.ABSENT, ""),
+        "klom": Cell(formats.nats(distance.value), formats.between(distance)) if distance else Cell(formats.ABSENT, ""),
+        "reason": row.reason,
+        "exact": row.method == RETRAINING,
+    }
+
+
+def _forgetting(found: Findings) -> list[dict[str, str]]:
+    lines = []
+    for batching, cells in found.forgetting.items():
+        for request in REQUESTS:
+            steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
+            if steps is not None:
+                after = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
+                what = f"{batching} batches, {TITLES[request]}"
+                lines.append({"what": what, "steps": steps_in_words(steps), "lost": after})
+    return lines
+
+
+def _seen_row(each: Seen) -> dict[str, str]:
+    row = DEFENCES[each.name]
+    area, caught, record_area, record_caught = (
+        whole_percent(cell) for pair in (each.requests, each.records) for cell in (pair or (None, None))
+    )
+    return {
+        "name": each.name,
+        "summary": row.summary,
+        "when": row.when,
+        "price": row.price,
+        "area": area,
+        "caught": caught,
+        "record_area": record_area,
+        "record_caught": record_caught,
+    }

@@ -1,0 +1,143 @@
+"""A usability attack in the terminal: what removal costs, who notices, and answers in words."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from expunge.attacks.controls import INFLUENTIAL, MEMORISED, RANDOM
+from expunge.attacks.drops import ATTACK
+from expunge.attacks.evidence import LOST, STEPS
+from expunge.attacks.removal import RETRAINING
+from expunge.records import Score
+from expunge.reports.summaries import Interval
+from expunge.reports.tables import formats
+from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, findings
+
+TITLES = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most influential", MEMORISED: "most memorised"}
+SHORT = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most\ninfluential", MEMORISED: "most\nmemorised"}
+LEGEND = (
+    "Points: of test accuracy, lost by the removal; [95 % interval over models], paired model by model but for "
+    "retraining. Last column: what the attack's records cost more than random ones; * where that differs from 0 at "
+    "5 %, Holm-corrected over the methods. retraining is exact removal: what it loses, the data was worth.",
+    "AUROC: how often, in %, the attack's request looks more suspicious than an honest one of the same size; 50 by "
+    "guessing, far below 50 where it looks too ordinary.",
+)
+
+
+def render_usability(scores: Sequence[Score]) -> list[Table | Text]:
+    """A table for each batching, those of forgetting and of the defences, and the answers; for 80 columns and more."""
+    found = findings(scores)
+    parts: list[Table | Text] = [_served_table(found, batching) for batching in found.served]
+    parts += [table for table in (_forgetting_table(found), _defence_table(found.seen)) if table.row_count]
+    parts += [Text(line, style="dim") for line in LEGEND]
+    parts += [Text.assemble((question, "bold"), "\n", answer) for question, answer in found.answers]
+    return parts
+
+
+def _empty(title: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+
+
+def _served_table(found: Findings, batching: str) -> Table:
+    share = f"{100 * found.share:.1f} %"
+    table = _empty(
+        f"{batching} batches, {found.models} models: points lost by removing {found.records} records, {share}"
+    )
+    table.add_column("method", overflow="fold", min_width=15)
+    for request in REQUESTS:
+        table.add_column(SHORT[request], justify="right", no_wrap=True, min_width=11)
+    table.add_column("attack −\nrandom", justify="right", no_wrap=True, min_width=11)
+    rows = found.served[batching]
+    for row in rows:
+        table.add_row(*_served_cells(row), end_section=row.method == RETRAINING)
+    failed = [f"{row.method} failed: {row.reason}" for row in rows if row.reason]
+    table.caption = Text("\n".join(failed), style="default") if failed else None
+    return table
+
+
+def _served_cells(row: Served) -> list[Text]:
+    more = row.excess.get("random")
+    mark = "*" if row.differs and row.method != RETRAINING else ""
+    cells = [_points(row.drops.get(request)) for request in REQUESTS]
+    return [Text(row.method), *cells, _points(more, mark)]
+
+
+def _points(cell: Interval | None, mark: str = "") -> Text:
+    """Percentage points above, their interval below."""
+    if cell is None:
+        return Text(formats.ABSENT)
+    return Text(f"{lost(cell.value)}{mark}\n{lost_between(cell)}")
+
+
+def lost(value: float) -> str:
+    """Percentage points.
+
+    >>> lost(0.205), lost(-0.0004)
+    ('20.5', '0.0')
+    """
+    return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−")
+
+
+def lost_between(cell: Interval) -> str:
+    """The interval of :func:`lost`.
+
+    >>> lost_between(Interval(0.01, -0.005, 0.025))
+    '[−0.5,2.5]'
+    """
+    return "" if cell.low is None or cell.high is None else f"[{lost(cell.low)},{lost(cell.high)}]"
+
+
+def _forgetting_table(found: Findings) -> Table:
+    table = _empty("steps of ascent until the forget loss is that of retraining, and points lost there")
+    table.add_column("batches, records", min_width=28)
+    table.add_column("steps", justify="right", min_width=16)
+    table.add_column("points lost", justify="right", min_width=20)
+    for batching, cells in found.forgetting.items():
+        for request in REQUESTS:
+            steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
+            if steps is not None:
+                shown = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
+                table.add_row(f"{batching}, {TITLES[request]}", steps_in_words(steps), shown)
+    return table
+
+
+def steps_in_words(cell: Interval) -> str:
+    """Steps with their interval.
+
+    >>> steps_in_words(Interval(47.2, 26.0, 68.4))
+    '47 [26, 68]'
+    """
+    between = "" if cell.low is None or cell.high is None else f" [{cell.low:.0f}, {cell.high:.0f}]"
+    return f"{cell.value:.0f}{between}"
+
+
+def _defence_table(seen: Sequence[Seen]) -> Table:
+    table = _empty("who notices, by requests and by records: AUROC, and % caught at 1 % of false alarms")
+    table.add_column("defence", min_width=22)
+    for name in ("request\nAUROC", "\ncaught", "record\nAUROC", "\ncaught"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=13)
+    for each in seen:
+        cells = [cell for pair in (each.requests, each.records) for cell in (pair or (None, None))]
+        table.add_row(each.name, *(Text(whole_percent(cell)) for cell in cells))
+    return table
+
+
+def whole_percent(cell: Interval | None) -> str:
+    """A share in whole per cent, with its interval.
+
+    >>> whole_percent(Interval(0.884, 0.829, 0.938)), whole_percent(None)
+    ('88 [83, 94]', '–')
+    """
+    if cell is None:
+        return formats.ABSENT
+    between = "" if cell.low is None or cell.high is None else f" [{100 * cell.low:.0f}, {100 * cell.high:.0f}]"
+    return f"{100 * cell.value:.0f}{between}"
