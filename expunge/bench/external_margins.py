@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from expunge.bench.folder import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.bench.folder import (
+    arrays_file,
+    prepare,
+    remove_arrays,
+    rows_replaced,
+    write_arrays,
+    write_records,
+    write_reference,
+)
 from expunge.bench.score import floor_row, identity_row, reference_of, require_independent, score_row
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
@@ -62,11 +70,13 @@ def score_margins(
     scores = [score for _, each in scored.values() for score in each.scores]
     if out:
         folder = prepare(Path(out))
+        gone = rows_replaced(folder, [(forget_set, each) for each in scored])
         for row, each in scored.values():
             arrays = {"margins": row.margins.values, **each.arrays}
             write_arrays(arrays_file(folder, forget, row.method), arrays)
         write_reference(folder, suite, forget, half)
         write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)
+        remove_arrays(folder, gone, [forget_set])
     return scores
 
 
