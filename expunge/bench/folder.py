@@ -208,7 +208,7 @@ def rows_replaced(folder: Path, rows: Collection[RowName]) -> set[RowName]:
         named = [f"{method} on {forget_set}" for forget_set, method in gone]
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         warn(
-            f"{folder}: replaces {len(named)} rows of before and removes their arrays: {', '.join(named[:NAMED])}"
+            f"{folder}: replaces rows of before and removes their arrays: {', '.join(named[:NAMED])}"
             f"{more}; to keep both, give another --out"
         )
     return set(gone)
