@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.methods import METHODS
+from expunge.suites import SUITES
 from tests.reports.synthetic import scores
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -19,6 +20,11 @@ def test_the_table_of_families_has_every_method_and_counts_them() -> None:
     assert set(named) == wanted
     in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
     assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+
+
+def test_the_suites_are_counted() -> None:
+    counts = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"]
+    assert f"expunge list suites                                # {counts[len(SUITES) - 10]}: " in README
 
 
 def test_the_number_that_is_read_out_of_scores_is_the_headline() -> None:
