@@ -7,6 +7,7 @@ ExpungeError
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
+│   ├── BadMetric             a metric whose records are not what its row in METRICS says
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
 │   └── MismatchedEnsembles   two ensembles that do not belong together
 ├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
@@ -51,6 +52,10 @@ class BadMargins(UserError):
     """Margins that cannot be scored."""
 
 
+class BadMetric(UserError):
+    """A metric whose records are not what its row in METRICS says."""
+
+
 class TooFewModels(UserError):
     """So few models that the question has no answer: no spread to see, or no test that could ever reject."""
 
@@ -77,6 +82,10 @@ class EngineError(ExpungeError):
 
 class MethodFailed(ExpungeError):
     """An unlearning method raised, diverged or returned something that is not its model."""
+
+
+class MetricFailed(ExpungeError):
+    """A metric gave a row what is no finite number."""
 
 
 class CostsTooMuch(MethodFailed):

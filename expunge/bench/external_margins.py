@@ -1,22 +1,30 @@
 """Scoring margins that were made elsewhere: for people who have margins and no wish to run their method here."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from expunge.bench.folder import arrays_file, prepare, write_arrays, write_records, write_reference
+from expunge.bench.folder import (
+    arrays_file,
+    prepare,
+    remove_arrays,
+    rows_replaced,
+    write_arrays,
+    write_records,
+    write_reference,
+)
 from expunge.bench.score import floor_row, identity_row, reference_of, require_independent, score_row
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
-from expunge.errors import BadMargins, BadSetting
+from expunge.errors import BadMargins, BadSetting, lookup
 from expunge.methods import METHODS
-from expunge.metrics import Row, default_metrics
+from expunge.metrics import METRICS, Row, default_metrics
 from expunge.records import Score
 from expunge.suites import Suite
 
@@ -29,14 +37,18 @@ def score_margins(
     name: str = "yours",
     out: Path | None = None,
     classic: bool = False,
+    metrics: Sequence[str] = (),
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
     ``margins`` is an array, a ``.npy``, or a folder with one ``.npy`` a model; files are mapped, not read, so they may
     be larger than the memory. With ``out``, records and arrays are written there as a bench writes them.
-    ``classic`` adds MIA-efficacy, which takes some seconds.
+    ``classic`` adds MIA-efficacy, which takes some seconds; ``metrics`` are names of METRICS to compute as well, each
+    for the rows that have what it reads.
     """
     started = time.perf_counter()
+    for metric in metrics:
+        lookup("metric", metric, METRICS)
     forget = suite.forget_sets[forget_set]
     if name in METHODS:
         raise BadSetting(f"--name {name!r} is a method of expunge; choose another name for your margins")
@@ -51,18 +63,20 @@ def score_margins(
     yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference.oracle)
-    metrics = default_metrics(classic=classic)
+    measured = tuple(dict.fromkeys([*default_metrics(classic=classic), *metrics]))
     scored = {
-        row.method: (row, score_row([row], reference, metrics)) for row in (identity, floor_row(reference), yours)
+        row.method: (row, score_row([row], reference, measured)) for row in (identity, floor_row(reference), yours)
     }
     scores = [score for _, each in scored.values() for score in each.scores]
     if out:
         folder = prepare(Path(out))
+        gone = rows_replaced(folder, [(forget_set, each) for each in scored])
         for row, each in scored.values():
             arrays = {"margins": row.margins.values, **each.arrays}
             write_arrays(arrays_file(folder, forget, row.method), arrays)
         write_reference(folder, suite, forget, half)
         write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)
+        remove_arrays(folder, gone, [forget_set])
     return scores
 
 

@@ -6,12 +6,12 @@ Every file is whole or absent; what is damaged is named, with what to do.
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
+from expunge.engine import warn
 from expunge.ensembles.mapped_arrays import release
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
@@ -28,6 +29,9 @@ from expunge.records import Score, hardware, read_scores, versions, write_scores
 from expunge.suites import Data, ForgetSet, Suite
 
 SCORES, CURVE, RUN, ARRAYS = "scores.jsonl", "curve.jsonl", "run.json", "arrays"
+NAMED = 5  # so many rows are named in one line
+
+RowName = tuple[str, str]  # forget set and method
 
 
 class SetInfo(BaseModel):
@@ -191,6 +195,31 @@ def read_folder(path: Path) -> Folder:
             raise StoreError(f"{path / name} is of another suite than {SCORES}; bench again into a new --out")
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     return Folder(path, scores, curve, run, run.date or f"{written:%Y-%m-%d %H:%M} UTC")
+
+
+def rows_replaced(folder: Path, rows: Collection[RowName]) -> set[RowName]:
+    """The rows that ``folder`` has records of and that are none of ``rows``, which will stand in their place: said."""
+    try:
+        old = {(score.subject.forget_set, score.subject.method) for score in read_scores(folder / SCORES)}
+    except (StoreError, OSError):  # there are none, or nobody can read them
+        return set()
+    gone = sorted(old.difference(rows))
+    if gone:
+        named = [f"{method} on {forget_set}" for forget_set, method in gone]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        warn(
+            f"{folder}: replaces rows of before and removes their arrays: {', '.join(named[:NAMED])}"
+            f"{more}; to keep both, give another --out"
+        )
+    return set(gone)
+
+
+def remove_arrays(folder: Path, gone: Collection[RowName], left: Collection[str]) -> None:
+    """Remove the arrays of rows that are gone, and the reference of sets that are not ``left``; no other file."""
+    stale = {*gone, *((forget_set, "reference") for forget_set, _ in gone if forget_set not in left)}
+    for file in (folder / ARRAYS).glob("*/*.npz"):
+        if (file.parent.name, unquote(file.stem)) in stale:
+            file.unlink()
 
 
 def _read_run(file: Path) -> RunInfo:

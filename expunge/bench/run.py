@@ -6,7 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from expunge.bench.breakage import is_broken
-from expunge.bench.folder import arrays_file, prepare, read_folder, write_arrays, write_records, write_reference
+from expunge.bench.folder import (
+    arrays_file,
+    prepare,
+    read_folder,
+    remove_arrays,
+    rows_replaced,
+    write_arrays,
+    write_records,
+    write_reference,
+)
 from expunge.bench.plan import ANCHORS, BenchPlan
 from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
@@ -32,7 +41,7 @@ def run_bench(
 
     A method that raises or diverges becomes rows of status "failed"; the others finish. What was computed before, by
     whatever run, is taken from the store. Rows are scored by the workers that also unlearn; as soon as all rows of a
-    forget set are, its records are written.
+    forget set are, its records are written. Other rows that ``out`` has records of are replaced, which is said.
 
     Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
     ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.
@@ -81,6 +90,7 @@ class _Bench:
         self._rows: dict[int, ScoredRow] = {}
         self._ranks: dict[str, list[Score]] = {}
         self._before = _records_of(plan, folder)
+        self._gone = rows_replaced(folder, {(task.forget.name, task.name) for task in plan.tasks})
 
     @property
     def scores(self) -> list[Score]:
@@ -153,6 +163,8 @@ class _Bench:
             self.command,
             time.perf_counter() - self._started,
         )
+        remove_arrays(self.folder, self._gone, [forget.name for forget in self.plan.forget_sets])
+        self._gone = set()
 
     def _keep_row(self, task: Task, row: ScoredRow) -> None:
         file = arrays_file(self.folder, task.forget, task.name)

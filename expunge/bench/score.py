@@ -1,5 +1,6 @@
 """The one scorer: a row beside its reference, every metric of the table that it can be read by."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
-from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles
+from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles
 from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
@@ -34,14 +35,21 @@ class ScoredRow:
 def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]) -> ScoredRow:
     """All numbers of one method on one forget set; ``epochs`` is its row after each epoch.
 
-    One whose models are the oracles in disguise fails.
+    One whose models are the oracles in disguise fails, and so does one that a metric has no finite number for.
     """
     last = epochs[-1]
     try:
         require_independent(last, reference.oracle)
     except BadMargins as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
-    scores, curve, arrays = [], [], {}
+    try:
+        return _numbers(epochs, reference, metrics)
+    except MetricFailed as error:
+        return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
+
+
+def _numbers(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]) -> ScoredRow:
+    last, scores, curve, arrays = epochs[-1], [], [], {}
     for name in metrics:
         metric = METRICS[name]
         if metric.scores is None:
@@ -50,6 +58,7 @@ def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str
             if not metric.can_read(row):
                 continue
             found = metric.scores(row, reference)
+            require_sound(name, found.scores)
             curve += found.scores if metric.every_epoch else []
             if row is last:
                 scores += found.scores
@@ -60,8 +69,36 @@ def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str
 
 def compare_rows(rows: Mapping[str, Row], reference: Reference, metrics: Sequence[str]) -> list[Score]:
     """The numbers that say how the rows of a forget set stand to each other."""
-    compared = [compares for name in metrics if (compares := METRICS[name].compares) is not None]
-    return [score for compares in compared for score in compares(rows, reference)]
+    found = []
+    for name in metrics:
+        if (compares := METRICS[name].compares) is not None:
+            scores = compares(rows, reference)
+            require_sound(name, scores)
+            found += scores
+    return found
+
+
+def require_sound(name: str, scores: Sequence[Score]) -> None:
+    """Hold the records of the metric ``name`` to its row in METRICS.
+
+    Raises:
+        BadMetric: a record has another metric's name, or an aggregate that the row lacks.
+        MetricFailed: a number is NaN or infinite; JSON has neither, and what cannot be told is no record.
+    """
+    aggregates = METRICS[name].aggregates
+    for score in scores:
+        if score.metric != name or score.aggregate not in aggregates:
+            raise BadMetric(
+                f"metric {name!r}: expected records named {name!r} with an aggregate of its row, "
+                f"{' or '.join(map(repr, aggregates))}, got {score.metric!r} with {score.aggregate!r}"
+            )
+        numbers = {"value": score.value, "low": score.low, "high": score.high, "oracle": score.oracle}
+        bad = [f"{key} {each}" for key, each in numbers.items() if each is not None and not math.isfinite(each)]
+        if bad:
+            raise MetricFailed(
+                f"metric {name!r} gave {score.subject.method!r} no finite number on split {score.split!r}: "
+                f"{', '.join(bad)}; what cannot be told must be left out"
+            )
 
 
 def require_independent(row: Row, oracle: EnsembleMargins) -> None:

@@ -11,6 +11,7 @@ from expunge.cli.options import (
     AsJson,
     Classic,
     Cluster,
+    Metrics,
     Prune,
     Suite,
     Workers,
@@ -42,9 +43,7 @@ def bench(
     tuning: Annotated[
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
     ] = "tuned",
-    metric: Annotated[
-        list[str] | None, typer.Option(help="Also compute, and print, this metric of `expunge list metrics`; repeat.")
-    ] = None,
+    metric: Metrics = None,
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
     prune: Prune = None,
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
@@ -152,6 +151,7 @@ def score(
         Path, typer.Argument(help="A .npy of (models, examples), 2 models or more, or a folder with one .npy a model.")
     ],
     name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
+    metric: Metrics = None,
     prune: Prune = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,
     classic: Classic = False,
@@ -163,12 +163,14 @@ def score(
     """
     from expunge.bench.external_margins import score_margins
 
-    scores = score_margins(load(suite, prune), forget_set, margins, name=name, out=out_, classic=classic)
+    scores = score_margins(
+        load(suite, prune), forget_set, margins, name=name, out=out_, classic=classic, metrics=metric or ()
+    )
     if out_:
         from expunge.reports import report as write_report
 
         say(f"report: {write_report(out_)}")
-    print_scores(scores, as_json, classic=classic)
+    print_scores(scores, as_json, classic=classic, metrics=metric or ())
     return exit_code(scores)
 
 

@@ -19,6 +19,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 Prune = Annotated[
     str | None, typer.Option(help="Of its sparse models: METHOD:SPARSITY with omp, imp or synflow, as omp:0.95.")
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="Also compute, and print, this metric of `expunge list metrics`; repeat."),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; default: one a core.")]
 Cluster = Annotated[
     str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")

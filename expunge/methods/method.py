@@ -22,7 +22,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, suggestion
 from expunge.methods.needs import Need
-from expunge.methods.references import REFERENCES
+from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.spaces import Space
 from expunge.records import Setting
 from expunge.suites.suite import ForgetSet, Split, Suite
@@ -89,9 +89,21 @@ class Method:
         return (made.func if isinstance(made, functools.partial) else made).__module__ if made else __name__
 
     @property
+    def references(self) -> dict[str, Reference]:
+        """What it cites, by key; :class:`UnknownName` where references.toml lacks a key."""
+        for key in self.cite:
+            if key not in REFERENCES:
+                place = "expunge/methods/references.toml"
+                hint = suggestion(key, REFERENCES, f"stand in {place}")
+                raise UnknownName(
+                    f"the method of {self.module} cites {key!r}, which {place} lacks; add it there, or {hint}"
+                )
+        return {key: REFERENCES[key] for key in self.cite}
+
+    @property
     def source(self) -> str:
         """The first reference in a few words."""
-        return REFERENCES[self.cite[0]].short if self.cite else "none"
+        return next((each.short for each in self.references.values()), "none")
 
 
 @dataclass(frozen=True)

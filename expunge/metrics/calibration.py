@@ -54,8 +54,9 @@ def estimate(
     level: float = 0.95,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> list[Estimate]:
-    """Each number of ``statistic(unlearned, oracle)``, with an interval for its mean over fresh ensembles.
+    """The plain jackknife; KLoM takes :func:`estimate_by_dealing`, which is narrower.
 
+    Each number of ``statistic(unlearned, oracle)``, with an interval for its mean over fresh ensembles:
     ``value +- t sqrt(V_unlearned + V_oracle)``, with ``V = (G - 1) / G sum over g of (s_g - mean s)^2``, where s_g is
     the statistic without the g-th of G groups of models; t has Satterthwaite's degrees of freedom. Unit and direction
     are the statistic's. Groups are models g, g + G, g + 2 G, ...; with fewer models than groups each is a group.

@@ -7,7 +7,7 @@ from typing import Any
 
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.methods import METHODS, Method
-from expunge.methods.references import REFERENCES
+from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.tuned import Search, settings_in_words, shipped
 from expunge.metrics import METRICS
 from expunge.reports.leaderboard.results import Result, read_results
@@ -32,7 +32,7 @@ def card(name: str) -> dict[str, Any]:
     return {
         **facts(name),
         "what": method.summary if method.anchor else inspect.getdoc(method.config),
-        "sources": [f"{REFERENCES[key].short}: {REFERENCES[key].title}" for key in method.cite],
+        "sources": [f"{each.short}: {each.title}" for each in method.references.values()],
         "cost": cost(name),
         "tuned": {search.suite: _found(search) for search in shipped(name) if search.chosen},
         "deviations": deviations(method),
@@ -106,7 +106,7 @@ def methods_page() -> str:
 
 def _section(name: str) -> str:
     method = METHODS[name]
-    sources = [f"{REFERENCES[key].authors.replace(' and ', '; ')}: {_cited(key)}" for key in method.cite]
+    sources = [f"{each.authors.replace(' and ', '; ')}: {_cited(each)}" for each in method.references.values()]
     settings = [f"`{key}` = {value}" for key, value in defaults(method).items()]
     tuned = [f"on `{search.suite}`: {_found(search)}" for search in shipped(name) if search.chosen]
     rows = {
@@ -123,9 +123,8 @@ def _section(name: str) -> str:
     return f"\n## {name}\n\n{method.summary[0].upper()}{method.summary[1:]}.\n\n{what}{items}"
 
 
-def _cited(key: str) -> str:
+def _cited(entry: Reference) -> str:
     """Title, place and year of a reference, with an address."""
-    entry = REFERENCES[key]
     place = f", {entry.published}" if entry.published else ""
     links = [f"[arXiv:{entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})"] if entry.arxiv else []
     links += [f"[doi:{entry.doi}](https://doi.org/{entry.doi})"] if entry.doi else []
@@ -143,14 +142,14 @@ def cite(name: str = "") -> str:
         return own_bibtex()
     if name not in METHODS and name not in METRICS:
         raise UnknownName(f"unknown method or metric {name!r}; {suggestion(name, [*METHODS, *METRICS])}")
-    keys = METHODS[name].cite if name in METHODS else _references_of(METRICS[name].source)
-    if not keys:
+    found = METHODS[name].references if name in METHODS else _references_of(METRICS[name].source)
+    if not found:
         raise BadSetting(f"{name!r} comes from no publication; cite expunge, as `expunge cite` prints it")
-    return "\n\n".join(REFERENCES[key].bibtex(key) for key in keys)
+    return "\n\n".join(each.bibtex(key) for key, each in found.items())
 
 
-def _references_of(source: str) -> tuple[str, ...]:
-    return tuple(key for key, entry in REFERENCES.items() if entry.arxiv and f"arXiv:{entry.arxiv}" in source)
+def _references_of(source: str) -> dict[str, Reference]:
+    return {key: each for key, each in REFERENCES.items() if each.arxiv and f"arXiv:{each.arxiv}" in source}
 
 
 def own_bibtex() -> str:

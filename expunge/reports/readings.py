@@ -32,7 +32,7 @@ RULES: dict[Reading, str] = {
     "lie far outside the others than of the oracles and of identity, which hides the rest from KLoM",
     "cannot tell": f"an interval is absent, the floor lies above {DIM:g} nats (too few models), or forget overlaps "
     "both the floor and identity",
-    "failed": "the method raised or diverged; the reason is given",
+    "failed": "the method raised or diverged, or a metric has no finite number for it; the reason is given",
 }
 
 NEARER: tuple[Reading, ...] = ("forgets", "forgets, drifts", "partly forgets")  # than doing nothing

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from expunge.errors import BadSetting, ExpungeError, UnknownName, lookup
-from expunge.suites import cifar10, digits, fashion_mnist, living17, mnist, svhn, tabular
+from expunge.suites import cifar10, cifar100, digits, fashion_mnist, living17, mnist, svhn, tabular
 from expunge.suites.data import Data, Examples
 from expunge.suites.forget_sets import (
     by_metadata,
@@ -64,6 +64,7 @@ SUITES: dict[str, Callable[[], Suite]] = {
     "cifar10-resnet9": cifar10.cifar10_resnet9,
     "cifar10-resnet18": cifar10.cifar10_resnet18,
     "cifar10-allcnn": cifar10.cifar10_allcnn,
+    "cifar100-resnet18": cifar100.cifar100_resnet18,
     "living17-resnet18": living17.living17_resnet18,
 }
 

@@ -1,6 +1,6 @@
 """The file formats in which public data sets of pictures come, each read into arrays of bytes.
 
-No reader runs what a file says: CIFAR-10's batches are pickles, and are read by an unpickler that knows arrays only.
+No reader runs what a file says: CIFAR's batches are pickles, and are read by an unpickler that knows arrays only.
 """
 
 import gzip
@@ -44,9 +44,9 @@ def idx_sha256(raw: Raw) -> tuple[str, ...]:
     )
 
 
-def read_cifar_batches(files: Sequence[Path]) -> Raw:
-    """CIFAR-10's python batches, those of training in order, the test batch last."""
-    parts = [_cifar_batch(file) for file in files]
+def read_cifar_batches(files: Sequence[Path], labels: str = "labels") -> Raw:
+    """CIFAR's python batches, those of training in order, the test batch last; ``labels`` is the key of theirs."""
+    parts = [_cifar_batch(file, labels) for file in files]
     train = [np.concatenate(arrays) for arrays in zip(*parts[:-1], strict=True)]
     return Raw(train[0], train[1], *parts[-1])
 
@@ -131,17 +131,17 @@ def _idx_header(array: ndarray) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
 
 
-def _cifar_batch(file: Path) -> tuple[ndarray, ndarray]:
+def _cifar_batch(file: Path, key: str) -> tuple[ndarray, ndarray]:
     """Pictures (n, 3, 32, 32) and labels (n,) of one batch."""
     try:
         with file.open("rb") as stream:
             batch = _OnlyArrays(stream, encoding="bytes").load()
-        pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[key.encode()])
         return pixels.reshape(-1, 3, 32, 32).astype(np.uint8), labels.astype(np.uint8)
     except BadData:
         raise
     except Exception as error:  # a broken pickle may raise anything
-        raise BadData(f"{file} is no batch of CIFAR-10: {_first_line(error)}") from None
+        raise BadData(f"{file} is no batch of CIFAR with data and {key}: {_first_line(error)}") from None
 
 
 class _OnlyArrays(pickle.Unpickler):

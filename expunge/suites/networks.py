@@ -96,13 +96,14 @@ def resnet9() -> nn.Module:
     )
 
 
-def resnet18() -> nn.Module:
-    """ResNet-18 for 32 x 32 images and 10 classes: a 3 x 3 stem and no pooling before the blocks.
+def resnet18(classes: int = 10) -> nn.Module:
+    """ResNet-18 for 32 x 32 images: a 3 x 3 stem and no pooling before the blocks.
 
-    Source: He et al. 2016, arXiv:1512.03385, with the stem that is usual for CIFAR-10; 11,173,962 parameters.
+    Source: He et al. 2016, arXiv:1512.03385, with the stem that is usual for CIFAR-10; 11,173,962 parameters for 10
+    classes, 11,220,132 for 100.
     """
     stem = _conv(3, 64)
-    return nn.Sequential(*stem, *_four_stages(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return nn.Sequential(*stem, *_four_stages(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
 
 
 def resnet18_large() -> nn.Module:

@@ -1,7 +1,9 @@
 """Every number of a bench comes out of METRICS: one row is all that a metric takes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from expunge.bench.plan import BenchPlan, plan_bench
 from expunge.bench.run import run_bench
 from expunge.ensembles import Plan, read_margins
 from expunge.ensembles.pretraining import pretrain, retrain
+from expunge.errors import BadMetric, MetricFailed
 from expunge.metrics import METRICS, Metric, Reference, Row, Scored, default_metrics
+from expunge.metrics.calibration import Estimate
 from expunge.metrics.klom import CEILING
 from expunge.metrics.over_models import mean_over_models
-from expunge.records import read_scores
+from expunge.records import Score, read_scores
 from expunge.store import at_store
 from expunge.suites import Suite
 
@@ -31,10 +35,9 @@ def median_margin(row: Row, reference: Reference) -> Scored:
     return Scored([row.score("forget", "median-margin", "mean", mean_over_models(values), reference, module=MODULE)])
 
 
-def test_one_row_is_seen_by_bench_evaluate_and_score(
-    tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    added = Metric(
+def added(**changes: Any) -> Metric:
+    """The row of a new metric."""
+    row = Metric(
         function=np.median,
         scores=median_margin,
         aggregates=("mean",),
@@ -43,7 +46,13 @@ def test_one_row_is_seen_by_bench_evaluate_and_score(
         oracle="the row `oracle`",
         source="none",
     )
-    monkeypatch.setitem(METRICS, "median-margin", added)
+    return replace(row, **changes)
+
+
+def test_one_row_is_seen_by_bench_evaluate_and_score(
+    tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "median-margin", added())
     forget = tiny_suite.forget_sets["first"]
     with at_store(tiny_store):
         margins = np.array(read_margins(Plan(tiny_suite, "pretrained"), 0, 6).values)
@@ -88,12 +97,63 @@ def test_a_metric_may_read_the_models_themselves(
         estimate = mean_over_models(np.asarray(squares))
         return Scored([row.score("forget", "size", "mean", estimate, reference, module=MODULE)])
 
-    monkeypatch.setitem(METRICS, "size", replace(METRICS["tow"], scores=size, reads=("weights",)))
+    monkeypatch.setitem(METRICS, "size", added(scores=size, reads=("weights",)))
     with at_store(tiny_store):
         scores = run_bench(planned(tiny_suite, metrics=["size"]), tmp_path)
     values = {each.subject.method: each.value for each in scores}
     assert values.keys() == {"identity", "fine-tune"}  # the weights of the oracles are not at hand
     assert values["identity"] != values["fine-tune"]
+
+
+@pytest.mark.parametrize("where", ["value", "low", "high", "oracle"])
+def test_a_number_that_is_not_finite_fails_its_row_by_name_and_the_others_finish(
+    where: str, tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infinite: dict[str, Any] = {where: np.inf}
+
+    def spoiled(row: Row, reference: Reference) -> Scored:
+        [score] = median_margin(row, reference).scores
+        return Scored([replace(score, **infinite) if row.method == "fine-tune" else score])
+
+    monkeypatch.setitem(METRICS, "median-margin", added(scores=spoiled))
+    with at_store(tiny_store):
+        run_bench(planned(tiny_suite), tmp_path)
+    scores = read_scores(tmp_path / "scores.jsonl")
+    told = {score.subject.method: score.status for score in scores}
+    assert told == {"identity": "ok", "oracle": "ok", "fine-tune": "failed"}
+    [reason] = {score.reason for score in scores if score.status == "failed"}
+    assert reason.startswith("metric 'median-margin' gave 'fine-tune' no finite number on split 'forget': ")
+    assert f"{where} inf" in reason
+
+
+@pytest.mark.parametrize("wrong", [{"metric": "median"}, {"aggregate": "p95"}])
+def test_a_record_has_the_name_and_an_aggregate_of_its_row(
+    wrong: dict[str, Any], tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misnamed(row: Row, reference: Reference) -> Scored:
+        return Scored([replace(each, **wrong) for each in median_margin(row, reference).scores])
+
+    monkeypatch.setitem(METRICS, "median-margin", added(scores=misnamed))
+    with (
+        at_store(tiny_store),
+        pytest.raises(BadMetric, match=r"metric 'median-margin': expected .* 'mean', got") as told,
+    ):
+        run_bench(planned(tiny_suite), tmp_path)
+    assert repr(next(iter(wrong.values()))) in str(told.value)
+
+
+def test_what_compares_rows_is_held_to_the_same(
+    tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(rows: Mapping[str, Row], reference: Reference) -> list[Score]:
+        unbounded = Estimate(1.0, 0.0, np.inf)
+        return [
+            row.score("forget", "median-margin", "mean", unbounded, reference, module=MODULE) for row in rows.values()
+        ]
+
+    monkeypatch.setitem(METRICS, "median-margin", added(scores=None, compares=compared))
+    with at_store(tiny_store), pytest.raises(MetricFailed, match=r"metric 'median-margin' gave .* high inf"):
+        run_bench(planned(tiny_suite), tmp_path)
 
 
 def test_the_code_of_a_record_is_that_of_its_method_and_its_metric(

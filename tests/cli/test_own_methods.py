@@ -79,14 +79,14 @@ def test_a_method_of_ones_own_is_known_by_what_it_does_wherever_it_lies(tmp_path
     (tmp_path / "mine.py").write_text(NOISE)
     (tmp_path / "scale.py").write_text("SCALE = 0.001\n")
 
-    def margins(name: str) -> ndarray:
-        done = run("bench", "digits", *SMALL, "--method", name, "--out", "out", cwd=tmp_path)
+    def margins(name: str, out: str) -> ndarray:
+        done = run("bench", "digits", *SMALL, "--method", name, "--out", out, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        with np.load(tmp_path / "out/arrays/random-10" / f"{quote(name, safe='')}.npz") as arrays:
+        with np.load(tmp_path / out / "arrays/random-10" / f"{quote(name, safe='')}.npz") as arrays:
             found: ndarray = arrays["margins"]
         return found
 
-    first = margins("mine.py:noise")
-    assert np.array_equal(margins(f"{tmp_path}/mine.py:noise"), first)
+    first = margins("mine.py:noise", "out")
+    assert np.array_equal(margins(f"{tmp_path}/mine.py:noise", "other"), first)
     (tmp_path / "scale.py").write_text("SCALE = 0.1\n")
-    assert not np.array_equal(margins("mine.py:noise"), first)
+    assert not np.array_equal(margins("mine.py:noise", "out"), first)

@@ -43,6 +43,16 @@ def test_score_with_out_leaves_a_report(margins: ndarray, tmp_path: Path) -> Non
     assert "yours" in (tmp_path / "out/report.html").read_text()
 
 
+def test_score_computes_and_prints_a_metric_that_is_asked_for(margins: ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", margins)
+    done = run("score", "digits", "random-50", tmp_path / "m.npy", "--metric", "mia-efficacy-published")
+    assert done.returncode == 0, done.stderr
+    told = [line.split()[0] for line in done.stdout.splitlines() if "mia-efficacy-published" in line]
+    assert set(told) == {"oracle", "identity", "yours"}
+    line = refused(run("score", "digits", "random-50", tmp_path / "m.npy", "--metric", "klon"))
+    assert "unknown metric 'klon'; did you mean 'klom'?" in line
+
+
 @pytest.mark.parametrize(
     ("spoiled", "message"),
     [

@@ -21,7 +21,9 @@ from tests.methods.equations.toy import LR, SIX, SPLIT, require_steps, run_toy
 
 
 def test_every_row_but_the_anchors_has_a_case_and_no_other() -> None:
-    assert sorted(CASES) == sorted(name for name, method in METHODS.items() if not method.anchor)
+    rows = {name for name, method in METHODS.items() if not method.anchor}
+    assert not (missing := rows - CASES.keys()), f"no case in tests/methods/equations for {', '.join(sorted(missing))}"
+    assert not (extra := CASES.keys() - rows), f"cases of no row: {', '.join(sorted(extra))}"
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -61,7 +63,8 @@ def test_no_other_method_passes_for_it(name: str) -> None:
                 raise
             continue
         impostors.append(other)
-    assert impostors == []
+    told = f"the check of {name} cannot tell {', '.join(impostors)} from it: take a second step or other settings"
+    assert not impostors, told
 
 
 def raised_in(error: BaseException) -> Path:

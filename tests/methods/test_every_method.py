@@ -122,6 +122,8 @@ def test_its_row_says_where_it_comes_from_and_its_config_is_frozen(name: str) ->
     assert method.summary
     assert method.anchor or (method.cite and method.needs and method.config.__doc__)
     assert all(key in REFERENCES for key in method.cite)
+    assert "Minimise ..." not in (method.config.__doc__ or "")  # what CONTRIBUTING's example has in its place
+    assert "arXiv:..." not in (method.config.__doc__ or "")
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.config().anything = 1
 

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.tuned import write_search
 from expunge.reports import cards
 from expunge.reports.cards import card, cite, methods_page
+from expunge.reports.catalogue import catalogue
 from expunge.reports.leaderboard.results import Result
 from expunge.reports.summaries import Interval
 from expunge.suites import Suite
@@ -129,6 +132,24 @@ def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
         cite("identity")
     with pytest.raises(UnknownName, match="unknown method or metric 'srcub'; did you mean 'scrub'"):
         cite("srcub")
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda: catalogue("methods"), lambda: card("scrub"), lambda: cite("scrub"), methods_page]
+)
+def test_a_key_that_no_reference_has_is_one_line(ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "scrub", dataclasses.replace(METHODS["scrub"], cite=("kurmanji2023", "kurmanij2023")))
+    told = "the method of expunge.methods.zoo.scrub cites 'kurmanij2023', which expunge/methods/references.toml lacks; "
+    with pytest.raises(UnknownName, match=re.escape(told) + ".* did you mean 'kurmanji2023'"):
+        ask()
+
+
+def test_references_stand_in_the_order_of_their_keys_which_are_first_author_and_year() -> None:
+    assert list(REFERENCES) == sorted(REFERENCES)
+    for key, each in REFERENCES.items():
+        family = each.authors.partition(" and ")[0].partition(",")[0]
+        plain = unicodedata.normalize("NFKD", family).encode("ascii", "ignore").decode().lower()
+        assert re.fullmatch(re.escape(re.sub(r"[^a-z]", "", plain)) + rf"{each.year}[a-z]*", key), key
 
 
 def test_expunge_is_cited_as_its_citation_file_says() -> None:

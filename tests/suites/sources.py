@@ -17,6 +17,8 @@ from PIL import Image
 
 from expunge.suites.cifar10 import SOURCE as CIFAR10
 from expunge.suites.cifar10 import read_hub
+from expunge.suites.cifar100 import SOURCE as CIFAR100
+from expunge.suites.cifar100 import read_hub as begins_as_the_archive
 from expunge.suites.formats import Raw, idx_sha256
 from expunge.suites.mnist import SOURCE as MNIST
 from expunge.suites.sources import FileSet, Source
@@ -48,6 +50,15 @@ def small_cifar10(raw: Raw, folder: Path) -> Source:
     return replace(CIFAR10, sizes=(TRAIN, TEST), layouts=layouts, hub=hub)
 
 
+def small_cifar100(raw: Raw, folder: Path) -> Source:
+    """CIFAR-100's record with the sizes of ``raw`` and the hashes of the two files in ``folder``."""
+    names = [name for name, _ in CIFAR100.layouts[0].files]
+    hashed = tuple((name, f"md5:{hashlib.md5((folder / name).read_bytes()).hexdigest()}") for name in names)
+    first = raw.train_y[:5].tolist()
+    hub = FileSet(tuple((name, "") for name, _ in CIFAR100.hub.files), partial(begins_as_the_archive, first=first))
+    return replace(CIFAR100, sizes=(TRAIN, TEST), layouts=(FileSet(hashed, CIFAR100.layouts[0].read),), hub=hub)
+
+
 def told_apart(raw: Raw) -> list[tuple[str, tuple[int, ...]]]:
     """What tells the five blocks of training examples apart, as in ``cifar10.BATCHES``."""
     blocks = raw.train_y.reshape(5, 2)
@@ -64,14 +75,28 @@ def write_idx(folder: Path, raw: Raw, *, packed: bool = True) -> None:
 
 
 def write_batches(folder: Path, raw: Raw) -> None:
-    """Six pickles of protocol 2 that name numpy's modules as those of 2009 do."""
-    (folder / "cifar-10-batches-py").mkdir(parents=True, exist_ok=True)
+    """CIFAR-10's six pickles."""
+    (folder / CIFAR10.layouts[0].files[0][0]).parent.mkdir(parents=True, exist_ok=True)
     x, y = (np.split(array, 5) for array in (raw.train_x, raw.train_y))
     parts = [*zip(x, y, strict=True), (raw.test_x, raw.test_y)]
     for (name, _), (pixels, labels) in zip(CIFAR10.layouts[0].files, parts, strict=True):
-        batch = {b"batch_label": b"batch", b"labels": labels.tolist(), b"data": pixels.reshape(len(pixels), -1)}
-        content = pickle.dumps(batch, protocol=2)
-        (folder / name).write_bytes(content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+        (folder / name).write_bytes(_batch(pixels, {b"labels": labels.tolist()}))
+
+
+def write_fine_batches(folder: Path, raw: Raw) -> None:
+    """CIFAR-100's two pickles, which have coarse labels beside the fine ones."""
+    (folder / CIFAR100.layouts[0].files[0][0]).parent.mkdir(parents=True, exist_ok=True)
+    parts = ((raw.train_x, raw.train_y), (raw.test_x, raw.test_y))
+    for (name, _), (pixels, fine) in zip(CIFAR100.layouts[0].files, parts, strict=True):
+        labels = {b"fine_labels": fine.tolist(), b"coarse_labels": (fine // 5).tolist()}
+        (folder / name).write_bytes(_batch(pixels, labels))
+
+
+def _batch(pixels: ndarray, labels: dict[bytes, list[int]]) -> bytes:
+    """A pickle of protocol 2 that names numpy's modules as those of 2009 do."""
+    batch = {b"batch_label": b"batch", **labels, b"data": pixels.reshape(len(pixels), -1)}
+    content = pickle.dumps(batch, protocol=2)
+    return content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
 def write_parquet(file: Path, pictures: ndarray, labels: ndarray, image: str, label: str) -> None:

@@ -252,7 +252,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps([1, 2]), pickle.dumps({b"data": 3})])
 def test_a_pickle_that_is_no_batch_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "batch").write_bytes(content)
-    with pytest.raises(BadData, match="batch is no batch of CIFAR-10"):
+    with pytest.raises(BadData, match="batch is no batch of CIFAR with data and labels"):
         read_cifar_batches([tmp_path / "batch"] * 2)
 
 

@@ -15,6 +15,7 @@ from expunge.ensembles import Ensemble, Origin
 from expunge.errors import BadData, BadSetting, MissingData
 from expunge.suites import SUITES, Data, Examples, ForgetSets, Recipe, Suite, load_suite, networks
 from expunge.suites.cifar10 import MEAN, STD, load_all, published_indices
+from expunge.suites.cifar100 import network as network_of_a_hundred
 from expunge.suites.fashion_mnist import INDICES, built_forget_sets
 from expunge.suites.living17 import load_folder
 from expunge.suites.pictures import examples, picture_sets, scaled, shipped_indices
@@ -22,7 +23,15 @@ from tests.suites.sources import small_raw
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLOTHES = Path("/usr/share/datasets/fashion-mnist")
-ABSENT = ["mnist", "svhn", "cifar10-resnet9", "cifar10-resnet18", "cifar10-allcnn", "living17-resnet18"]
+ABSENT = [
+    "mnist",
+    "svhn",
+    "cifar10-resnet9",
+    "cifar10-resnet18",
+    "cifar10-allcnn",
+    "cifar100-resnet18",
+    "living17-resnet18",
+]
 
 DIGESTS = {  # should one change, what was built for the suite no longer belongs to it
     "digits": "990e6b7af336da19",
@@ -35,6 +44,7 @@ DIGESTS = {  # should one change, what was built for the suite no longer belongs
     "cifar10-resnet9": "1e2e92bb62e94c28",
     "cifar10-resnet18": "8b12aa66a943af8e",
     "cifar10-allcnn": "75b54836296a30b0",
+    "cifar100-resnet18": "c2518d74c459a167",
     "living17-resnet18": "352527489990cf32",
 }
 
@@ -74,6 +84,7 @@ def test_examples_that_are_nowhere_are_one_line(name: str) -> None:
     [
         (networks.resnet9, 2_274_880, (3, 32, 32), 10),  # EasyDUB
         (networks.resnet18, 11_173_962, (3, 32, 32), 10),
+        (network_of_a_hundred, 11_220_132, (3, 32, 32), 100),
         (networks.resnet18_large, 11_176_512 + 513 * 17, (3, 64, 64), 17),  # torchvision's without its last layer
         (networks.allcnn, 1_370_986, (3, 32, 32), 10),
         (networks.small_vgg, 113_962, (3, 32, 32), 10),

@@ -7,19 +7,23 @@ from rich.table import Table
 from rich.text import Text
 
 from expunge.records import Score
+from expunge.reports.boards import Board, boards
 from expunge.reports.tables import formats
 
 
 def render_metrics(scores: Sequence[Score], names: Sequence[str]) -> list[Table]:
-    """One table per forget set with the numbers of the metrics ``names``; absent where nothing was told."""
-    wanted = [score for score in scores if score.metric in names and score.value is not None]
-    sets = dict.fromkeys(score.subject.forget_set for score in scores)
-    return [_table(name, [score for score in wanted if score.subject.forget_set == name]) for name in sets]
+    """One table per forget set with the numbers of the metrics ``names``, in the order of the rows of the main table.
+
+    What was not told is absent; a row that failed has a line that says so.
+    """
+    return [_table(board, [each for each in scores if each.metric in names]) for board in boards(scores)]
 
 
-def _table(forget_set: str, scores: Sequence[Score]) -> Table:
+def _table(board: Board, wanted: Sequence[Score]) -> Table:
+    mine = [each for each in wanted if each.subject.forget_set == board.forget_set and each.value is not None]
+    oracles = any(each.oracle is not None for each in mine)
     table = Table(
-        title=Text(f"{forget_set}: {'metrics' if scores else 'nothing told by these metrics'}", style="bold"),
+        title=Text(f"{board.forget_set}: {'metrics' if mine else 'nothing told by these metrics'}", style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -28,18 +32,26 @@ def _table(forget_set: str, scores: Sequence[Score]) -> Table:
     table.add_column("method", overflow="fold")
     table.add_column("metric", overflow="fold")
     table.add_column("split")
-    for name in ("value", "95 % interval", "oracles"):
+    for name in ("value", "95 % interval", *(["oracles"] if oracles else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    for score in scores:
-        table.add_row(
-            score.subject.method,
-            f"{score.metric} {score.aggregate}",
-            score.split,
-            _number(score.value),
-            f"[{_number(score.low)}, {_number(score.high)}]",
-            _number(score.oracle),
-        )
+    for line in board.lines:
+        if line.row.failed:
+            table.add_row(line.row.method, "failed")
+        for score in mine:
+            if score.subject.method == line.row.method:
+                table.add_row(*_cells(score, oracles))
     return table
+
+
+def _cells(score: Score, oracles: bool) -> list[str]:
+    return [
+        score.subject.method,
+        f"{score.metric} {score.aggregate}",
+        score.split,
+        _number(score.value),
+        f"[{_number(score.low)}, {_number(score.high)}]",
+        *([_number(score.oracle)] if oracles else []),
+    ]
 
 
 def _number(value: float | None) -> str:

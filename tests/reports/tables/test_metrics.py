@@ -6,6 +6,7 @@ from rich.console import Console
 
 from expunge.records import Score
 from expunge.reports import render_metrics
+from expunge.reports.boards import boards
 from tests.reports.synthetic import scores
 
 
@@ -28,3 +29,16 @@ def test_only_what_is_named_is_shown_and_what_was_not_told_is_absent() -> None:
     assert "klom p95" in printed(found, ["klom"])
     assert "accuracy" not in printed(found, ["klom"])
     assert "nothing told by these metrics" in printed(found, ["tow"])
+
+
+def test_what_oracles_get_has_a_column_only_where_it_is_told() -> None:
+    found = scores("random-12")
+    assert "oracles" not in printed(found, ["klom"])
+    assert "oracles" in printed([*found, replace(found[0], metric="tow", aggregate="mean", oracle=1.0)], ["tow"])
+
+
+def test_rows_stand_as_in_the_main_table_and_those_that_failed_are_among_them() -> None:
+    lines = [line.split() for line in printed(scores("random-12")[::-1], ["klom"]).splitlines()]
+    named = list(dict.fromkeys(line[0] for line in lines[3:] if line))
+    assert named == [line.row.method for line in boards(scores("random-12"))[0].lines]
+    assert ["newton", "failed"] in lines

@@ -1,0 +1,35 @@
+"""What the README counts and lists is what there is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from expunge.methods import METHODS
+from expunge.suites import SUITES
+from tests.reports.synthetic import scores
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+ONES = ["", "-one", "-two", "-three", "-four", "-five", "-six", "-seven", "-eight", "-nine"]
+
+
+def test_the_table_of_families_has_every_method_and_counts_them() -> None:
+    table = README.partition("| family | methods |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    named = re.findall(r"`([a-z][\w-]*)`", table)
+    wanted = {name for name, method in METHODS.items() if not method.anchor}
+    assert set(named) == wanted
+    in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
+    assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+
+
+def test_the_suites_are_counted() -> None:
+    counts = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"]
+    assert f"expunge list suites                                # {counts[len(SUITES) - 10]}: " in README
+
+
+def test_the_number_that_is_read_out_of_scores_is_the_headline() -> None:
+    [line] = [line for line in README.splitlines() if line.startswith("p95 = ")]
+    known: dict[str, Any] = {"scores": scores("random-12")}
+    exec(line, known)
+    assert known["p95"]["scrub", "forget"] == 0.66
+    assert known["p95"]["gradient-ascent", "retain"] == 8.4
