@@ -18,6 +18,8 @@ from expunge.errors import BadSetting
 from expunge.suites import load_suite
 from expunge.suites.suite import Examples, Suite
 
+CODE = condense.__module__
+
 
 @dataclass(frozen=True, kw_only=True)
 class Owners:
@@ -99,7 +101,7 @@ def condensed_once(
             "objective": np.array([each.objective for each in made]),
         }
 
-    found = kept(suite, "condensed", facts, [condense.__module__], make)
+    found = kept(suite, "condensed", facts, [CODE], make)
     sets = zip(seeds, found["x"], found["y"], found["origin"], found["objective"], strict=True)
     return [
         Condensed(

@@ -34,6 +34,8 @@ STEPS, LOST = "steps-to-forget", "drop-when-forgotten"
 ROUND = "accuracy-by-round"
 AUROC, TPR = "auroc", "tpr-at-1-fpr"
 
+TEACHING, ROUNDS, SCREENING = informativeness.__module__, accuracy_by_round.__module__, screen.__module__  # their code
+
 Told = Mapping[str, Setting]  # settings that single records add to those of the attack
 
 
@@ -58,10 +60,9 @@ def teaching_scores(suite: Suite, sets: Sequence[Condensed], place: Place, seed:
         found = informativeness(suite, sets, place.models, seed=seed)
         return {f"{data} data, {name}": values for name, pair in found.items() for data, values in _named(pair)}
 
-    module = informativeness.__module__
-    found = kept(suite, "informativeness", [facts, place.models, seed], [module], measured)
+    found = kept(suite, "informativeness", [facts, place.models, seed], [TEACHING], measured)
     return [
-        place.score(name, "test", ALONE, "mean", mean_over_models(values, (0.0, 1.0)), module=module)
+        place.score(name, "test", ALONE, "mean", mean_over_models(values, (0.0, 1.0)), module=TEACHING)
         for name, values in found.items()
     ]
 
@@ -138,14 +139,13 @@ def round_scores(
 
 
 def _by_round(place: Place, label: str, values: Rounds, rounds: int, facts: Told) -> list[Score]:
-    module = accuracy_by_round.__module__
     names = [f"round {number + 1} of {rounds}" for number in range(rounds)]
     if isinstance(values, str):
         return [
-            place.score(label, "test", ROUND, name, None, module=module, facts=facts, reason=values) for name in names
+            place.score(label, "test", ROUND, name, None, module=ROUNDS, facts=facts, reason=values) for name in names
         ]
     return [
-        place.score(label, "test", ROUND, name, mean_over_models(row, (0.0, 1.0)), module=module, facts=facts)
+        place.score(label, "test", ROUND, name, mean_over_models(row, (0.0, 1.0)), module=ROUNDS, facts=facts)
         for name, row in zip(names, values, strict=True)
     ]
 
@@ -163,7 +163,7 @@ def screening_scores(
     """What each defence is worth: AUROC, and the share caught at 1 % of false alarms, by requests and by records."""
     found = screen(injection, defences, place.models, gate=gate, honest=honest, seed=seed, workers=workers, watch=watch)
     return [
-        place.score(name, "test", metric, by, estimate, module=screen.__module__)
+        place.score(name, "test", metric, by, estimate, module=SCREENING)
         for name, each in found.items()
         for by, detected in (("requests", each.requests), ("records", each.records))
         if detected is not None

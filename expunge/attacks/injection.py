@@ -138,7 +138,7 @@ def inject(
             published=False,
         )
     else:
-        suite_now = suite
+        suite_now = replace(suite, models=2 * models) if contributions else suite
     placed = {name: there[rows] for name, rows in owners.items()}
     return Injection(suite, suite_now, batching, placed, sets, tuple(owners)[:asking])
 

@@ -84,14 +84,14 @@ def usability(
     from expunge.reports.usability import report_usability
 
     loaded = load(suite, None)
-    pictures = loaded.images is not None
+    pictures = loaded.images is not None and loaded.data.train.x.ndim == 4
     config = Usability(
         condensing=Condensing(
             generator=generator,
             images=images_within_budget(loaded) if images is None else images,
             iterations=iterations,
             start=start,
-            pixels=pixels or ("kept" if pictures else "free"),
+            pixels=pixels or ("kept" if loaded.images else "free"),
             embedding=embedding or ("convnet" if pictures else "perceptron"),
         ),
         owners=Owners(

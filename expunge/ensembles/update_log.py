@@ -28,10 +28,7 @@ class UpdateLog:
         self._forgotten = forgotten.to(ensemble.device)
         self._before: dict[str, Tensor] = {}
         self._concerned = torch.zeros(len(forgotten), len(ensemble), dtype=torch.bool, device=ensemble.device)
-        self.sums = {
-            key: tensor.new_zeros(len(forgotten), *tensor.shape)
-            for key, tensor in self._parameters.items()
-        }
+        self.sums = {key: tensor.new_zeros(len(forgotten), *tensor.shape) for key, tensor in self._parameters.items()}
 
     def before(self, rows: Int[Tensor, "models batch"]) -> None:
         """Take note of the parameters before a step on the examples at ``rows``."""

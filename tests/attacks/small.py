@@ -6,14 +6,16 @@ import numpy as np
 import torch
 
 from expunge.attacks.injection import Batching, Contribution, Injection, inject
-from expunge.suites import Examples, Suite
+from expunge.suites import Data, Examples, Suite
 from tests.tiny_suite import tiny
 
 MODELS = 3
 
 
 def small() -> Suite:
-    return replace(tiny(), name="small", images=(8, 8))
+    suite = tiny()
+    parts = [Examples(each.x.unflatten(1, (1, 8, 8)), each.y) for each in (suite.data.train, suite.data.test)]
+    return replace(suite, name="small", data=Data(parts[0], parts[1], classes=10), images=(8, 8))
 
 
 def blurred(suite: Suite, images: int) -> tuple[Examples, np.ndarray]:

@@ -39,7 +39,7 @@ class Defaults:
 # The papers take 20,000 iterations at rate 1 for `dm` and 1,000 at rate 0.1 for `gm`, for networks of width 128.
 GENERATORS: dict[str, Defaults] = {
     "dm": Defaults(iterations=1000, lr_by_images=1.5),
-    "gm": Defaults(iterations=20, lr_by_images=0.001),
+    "gm": Defaults(iterations=15, lr_by_images=0.03),
 }
 
 

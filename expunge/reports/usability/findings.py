@@ -98,7 +98,7 @@ class Findings:
         return [(question, answer) for question, answer in found if answer]
 
 
-def findings(scores: Sequence[Score]) -> Findings:
+def read_findings(scores: Sequence[Score]) -> Findings:
     """The findings of the records of one attack, as ``expunge attack usability`` wrote them."""
     first = next((score for score in scores if "attack.generator" in score.subject.config), None)
     if first is None:

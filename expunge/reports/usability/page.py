@@ -20,7 +20,7 @@ from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, write_page
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
-from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, findings
+from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, read_findings
 from expunge.reports.usability.tables import LEGEND, TITLES, lost, lost_between, steps_in_words, whole_percent
 
 Spec = dict[str, Any]
@@ -41,7 +41,7 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     file = place / "scores.jsonl"
     if not file.is_file():
         raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
-    found = findings(read_scores(file))
+    found = read_findings(read_scores(file))
     target = place / "report.html"
     write_page(target, render(found, pictures(place / PICTURES), command))
     return target

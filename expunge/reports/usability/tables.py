@@ -13,7 +13,7 @@ from expunge.attacks.removal import RETRAINING
 from expunge.records import Score
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
-from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, findings
+from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, read_findings
 
 TITLES = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most influential", MEMORISED: "most memorised"}
 SHORT = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most\ninfluential", MEMORISED: "most\nmemorised"}
@@ -28,7 +28,7 @@ LEGEND = (
 
 def render_usability(scores: Sequence[Score]) -> list[Table | Text]:
     """A table for each batching, those of forgetting and of the defences, and the answers; for 80 columns and more."""
-    found = findings(scores)
+    found = read_findings(scores)
     parts: list[Table | Text] = [_served_table(found, batching) for batching in found.served]
     parts += [table for table in (_forgetting_table(found), _defence_table(found.seen)) if table.row_count]
     parts += [Text(line, style="dim") for line in LEGEND]
