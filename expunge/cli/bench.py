@@ -176,19 +176,24 @@ def score(
 
 @app.command(epilog="Example: expunge report out")
 def report(
-    folder: Annotated[Path, typer.Argument(help="The --out folder of a bench.")],
+    folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
     classic: Classic = False,
     as_json: AsJson = False,
 ) -> int:
-    """Write report.html again from the records of a bench."""
+    """Write report.html again from the records of a bench or an attack."""
     from expunge.records import read_scores
     from expunge.reports import report as write_report
+    from expunge.reports.usability import is_usability, report_usability
 
-    page = write_report(folder)
-    scores = read_scores(folder / "scores.jsonl")
-    say_what_lacks(scores)
-    if classic and not as_json:
-        print_scores(scores, as_json, classic=True)
+    records = folder / "scores.jsonl"
+    if records.is_file() and is_usability(scores := read_scores(records)):
+        page = report_usability(folder)
+    else:
+        page = write_report(folder)
+        scores = read_scores(records)
+        say_what_lacks(scores)
+        if classic and not as_json:
+            print_scores(scores, as_json, classic=True)
     print_json({"report": str(page)}) if as_json else print_line(str(page))
     return OK
 

@@ -12,7 +12,9 @@ from expunge.terminal import print_json, print_line
 
 @app.command("list", epilog="Example: expunge list methods --json")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="suites, methods, metrics or forget-sets; default: all.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="suites, methods, metrics, attacks, defences or forget-sets.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """List what there is."""
@@ -33,10 +35,10 @@ def list_(
 
 @app.command(epilog="Example: expunge info scrub")
 def info(
-    name: Annotated[str, typer.Argument(help="A method, suite, metric or forget set.")],
+    name: Annotated[str, typer.Argument(help="A method, suite, metric, attack, defence or forget set.")],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of a method, suite, metric or forget set."""
+    """Tell what is known of a method, suite, metric, attack, defence or forget set."""
     from expunge.reports.catalogue import describe
 
     facts = describe(name)

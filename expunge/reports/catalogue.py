@@ -1,10 +1,11 @@
-"""What there is, in words: the tables of suites, methods, metrics and forget sets, and one entry in full."""
+"""What there is, in words: suites, methods, metrics, attacks, defences and forget sets, and one entry in full."""
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
+from expunge.attacks import ATTACKS, DEFENCES
 from expunge.errors import UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
 from expunge.metrics import METRICS, Metric
@@ -22,11 +23,10 @@ def catalogue(kind: str) -> list[Entry]:
 
 
 def describe(name: str) -> Entry:
-    """All that is known of one suite, method, metric or forget set."""
-    if name in METHODS:
-        return card(name)
-    if name in METRICS:
-        return _metric(name, METRICS[name], full=True)
+    """All that is known of one suite, method, metric, attack, defence or forget set."""
+    for table, tell in _TABLES:
+        if name in table:
+            return tell(name)
     file, at, _ = name.partition("@")
     if ":" in file and _takes_arguments(load_function("suite or method", file)) and not at:
         return _own_method(name)
@@ -39,7 +39,7 @@ def describe(name: str) -> Entry:
         raise UnknownName(f"{len(found)} suites have a forget set {name!r}; say which: {places}")
     if found:
         return _full_forget_set(found[0]["suite"], found[0]["name"])
-    choices = [*METHODS, *METRICS, *SUITES, *dict.fromkeys(each["name"] for each in sets)]
+    choices = [*METHODS, *METRICS, *SUITES, *ATTACKS, *DEFENCES, *dict.fromkeys(each["name"] for each in sets)]
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
@@ -104,6 +104,44 @@ def _metric(name: str, metric: Metric, *, full: bool = False) -> Entry:
     return entry
 
 
+def _attacks() -> list[Entry]:
+    return [_attack(name) for name in ATTACKS]
+
+
+def _attack(name: str, *, full: bool = False) -> Entry:
+    row = ATTACKS[name]
+    entry: Entry = {
+        "name": name,
+        "kind": "attack",
+        "summary": row.summary,
+        "roles": list(row.roles),
+        "goal": row.goal,
+        "knowledge": row.knowledge,
+        "phases": list(row.phases),
+        "source": row.source,
+    }
+    if full:
+        entry["what"] = inspect.getdoc(inspect.getmodule(row.run)) or ""
+        entry["run"] = f"expunge attack {name} SUITE; see expunge attack {name} --help"
+    return entry
+
+
+def _defences() -> list[Entry]:
+    return [_defence(name) for name in DEFENCES]
+
+
+def _defence(name: str) -> Entry:
+    row = DEFENCES[name]
+    return {
+        "name": name,
+        "kind": "defence",
+        "summary": row.summary,
+        "looks": f"at {row.when} time",
+        "price": row.price,
+        "source": row.source,
+    }
+
+
 def _forget_sets() -> list[Entry]:
     return [_forget_set(suite, name) for suite in map(load_suite, SUITES) for name in suite.forget_sets]
 
@@ -128,9 +166,18 @@ def _held(suite: Suite, name: str) -> ForgetSet | Unmade:
     return held if isinstance(held, ForgetSet | Unmade) else suite.forget_sets[name]
 
 
+_TABLES: tuple[tuple[Container[str], Callable[[str], Entry]], ...] = (
+    (METHODS, card),
+    (METRICS, lambda name: _metric(name, METRICS[name], full=True)),
+    (ATTACKS, lambda name: _attack(name, full=True)),
+    (DEFENCES, lambda name: _defence(name)),
+)
+
 KINDS: dict[str, Callable[[], list[Entry]]] = {
     "suites": _suites,
     "methods": _methods,
     "metrics": _metrics,
+    "attacks": _attacks,
+    "defences": _defences,
     "forget-sets": _forget_sets,
 }

@@ -32,15 +32,28 @@ UNREADABLE = (
 class Defaults:
     """What a generator does unless it is told otherwise, found by the accuracy of networks trained on the result."""
 
-    iterations: int
+    steps: int  # of the pixels; `gm` takes several with each network
     lr_by_images: float  # times the images of a class: of their mean each has that share
 
 
 # The papers take 20,000 iterations at rate 1 for `dm` and 1,000 at rate 0.1 for `gm`, for networks of width 128.
 GENERATORS: dict[str, Defaults] = {
-    "dm": Defaults(iterations=1000, lr_by_images=1.5),
-    "gm": Defaults(iterations=15, lr_by_images=0.03),
+    "dm": Defaults(steps=500, lr_by_images=1.5),
+    "gm": Defaults(steps=150, lr_by_images=0.03),
 }
+# Of `gm`, by images a class: how often pixels move for one network, and passes that it trains for in between.
+LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
+
+
+def loops(images: int) -> tuple[int, int]:
+    """How often pixels move for one network of ``gm``, and how many passes over them it trains for in between.
+
+    As published for 1, 10, 20, 30, 40 and 50 images a class; another number does as the next smaller one.
+
+    >>> loops(10), loops(15), loops(64)
+    ((10, 50), (10, 50), (50, 10))
+    """
+    return LOOPS[max(known for known in LOOPS if known <= images)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +99,8 @@ class Condensing:
     def settled(self) -> "Condensing":
         """The same with the generator's numbers in place of None."""
         own = GENERATORS[self.generator]
-        iterations = own.iterations if self.iterations is None else self.iterations
+        turns = loops(self.images)[0] if self.generator == "gm" else 1
+        iterations = math.ceil(own.steps / turns) if self.iterations is None else self.iterations
         return replace(self, iterations=iterations, lr=own.lr_by_images * self.images if self.lr is None else self.lr)
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from expunge.attacks.condensing.condensed import loops
 from expunge.attacks.condensing.material import Material, Pixels, settle_norms
 from expunge.attacks.condensing.shared_augmentation import Augmentation, apply_each
 from expunge.engine import Watch
@@ -16,23 +17,11 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import Descent, minibatches, take_steps
 from expunge.suites.target import cross_entropy
 
-LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}  # images: (outer, inner)
 NETWORK_LR = 0.01
 NETWORK_BATCH = 256
 SMALL = 1e-6  # added to the product of two norms
 
 Gradients = list[Float[Tensor, "seeds classes _ _"]]  # of each layer, by outputs and inputs
-
-
-def loops(images: int) -> tuple[int, int]:
-    """How often pixels move for one network, and how many passes over them it trains for in between.
-
-    As published for 1, 10, 20, 30, 40 and 50 images a class; another number does as the next smaller one.
-
-    >>> loops(10), loops(15), loops(64)
-    ((10, 50), (10, 50), (50, 10))
-    """
-    return LOOPS[max(known for known in LOOPS if known <= images)]
 
 
 def gradient_matching(

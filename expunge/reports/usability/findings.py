@@ -98,11 +98,16 @@ class Findings:
         return [(question, answer) for question, answer in found if answer]
 
 
+def is_usability(scores: Sequence[Score]) -> bool:
+    """Whether these are the records of a usability attack."""
+    return any("attack.generator" in score.subject.config for score in scores)
+
+
 def read_findings(scores: Sequence[Score]) -> Findings:
     """The findings of the records of one attack, as ``expunge attack usability`` wrote them."""
-    first = next((score for score in scores if "attack.generator" in score.subject.config), None)
-    if first is None:
+    if not is_usability(scores):
         raise UserError("these are no records of a usability attack; make some with `expunge attack usability`")
+    first = next(score for score in scores if "attack.generator" in score.subject.config)
     facts = {
         key.removeprefix("attack."): value
         for key, value in first.subject.config.items()

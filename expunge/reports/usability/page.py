@@ -25,6 +25,7 @@ from expunge.reports.usability.tables import LEGEND, TITLES, lost, lost_between,
 
 Spec = dict[str, Any]
 SHOWN = 5  # pictures of each class
+COMMAND = "command.txt"
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,18 @@ class Cell:
 
 
 def report_usability(folder: Path | str, command: str = "") -> Path:
-    """Write ``report.html`` from the records, and pictures, of ``folder``; its path."""
+    """Write ``report.html`` from the records, and pictures, of ``folder``; its path.
+
+    The ``command`` that made them is kept beside them, and read where it is not given.
+    """
     place = Path(folder)
-    file = place / "scores.jsonl"
+    file, told = place / "scores.jsonl", place / COMMAND
     if not file.is_file():
         raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
+    if command:
+        told.write_text(command + "\n")
+    elif told.is_file():
+        command = told.read_text().strip()
     found = read_findings(read_scores(file))
     target = place / "report.html"
     write_page(target, render(found, pictures(place / PICTURES), command))

@@ -207,6 +207,7 @@ def test_a_setting_out_of_its_range_is_named_with_its_value(wrong: dict[str, obj
 def test_what_is_not_said_is_settled_by_the_generator() -> None:
     settled = Condensing(generator="gm", images=20).settled
     own = GENERATORS["gm"]
-    assert settled.iterations == own.iterations
+    assert settled.iterations == -(-own.steps // 20)  # of 20 steps each
     assert settled.lr == 20 * own.lr_by_images
+    assert Condensing(generator="dm", images=20).settled.iterations == GENERATORS["dm"].steps
     assert Condensing(iterations=0, lr=5.0).settled == Condensing(iterations=0, lr=5.0)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.attacks.condensing.condense import check_condensing
 from expunge.attacks.condensing.embeddings import NETWORKS, before_classifier, check_embedding, embedding, network_for
 from expunge.errors import BadSetting
-from expunge.suites import Suite, load_suite
+from expunge.suites import Data, Examples, Suite, load_suite
 from expunge.suites.networks import resnet9
 from tests.attacks.condensing.small import config, hidden, normed, pictures, table
 
@@ -34,6 +35,15 @@ def test_a_network_fits_tables(name: str) -> None:
 def test_a_table_is_no_picture(name: str) -> None:
     with pytest.raises(BadSetting, match=rf"embedding '{name}' takes pictures .* inputs of \(5,\); choose suite or p"):
         network_for(table(), name)
+
+
+@pytest.mark.parametrize(("side", "blocks"), [(2, 1), (4, 1), (8, 2), (15, 2), (16, 3), (64, 3)])
+def test_a_convnet_norms_4_by_4_pixels_or_more(side: int, blocks: int) -> None:
+    suite = pictures()
+    pad = (0, side - 8, 0, side - 8)
+    train, test = (Examples(F.pad(part.x, pad), part.y) for part in (suite.data.train, suite.data.test))
+    network = network_for(replace(suite, data=Data(train, test, 3)), "convnet")()
+    assert sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()) == blocks
 
 
 class Written(nn.Module):

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from expunge.attacks.condensing.condensed import LOOPS, loops
 from expunge.attacks.condensing.gradient_matching import (
     Gradients,
-    loops,
     mismatch,
     real_gradients,
     synthetic_gradients,
@@ -90,7 +90,7 @@ def test_the_loops_are_the_published_ones_or_those_of_the_next_smaller_number() 
 def test_the_network_is_trained_on_the_pictures_between_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     from expunge.attacks.condensing import gradient_matching
 
-    monkeypatch.setitem(gradient_matching.LOOPS, 1, (3, 20))
+    monkeypatch.setitem(LOOPS, 1, (3, 20))
     suite = pictures()
     accuracies = []
     real = gradient_matching._objective

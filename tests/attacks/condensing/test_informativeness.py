@@ -19,10 +19,10 @@ def small() -> Suite:
 def test_good_examples_teach_and_wrong_labels_do_not(small: Suite) -> None:
     rows = small.data.train.take(np.arange(0, 72, 6))
     wrong = Examples(rows.x, (rows.y + 1) % CLASSES)
-    right = trained_alone(small, rows, "suite", 3)
+    right = trained_alone(small, rows, "suite", 3, passes=40)
     assert right.shape == (3,)
     assert right.min() > 0.8
-    assert trained_alone(small, wrong, "suite", 3).max() < 0.2
+    assert trained_alone(small, wrong, "suite", 3, passes=40).max() < 0.2
 
 
 def test_each_model_has_its_own_examples_and_does_not_see_the_others(small: Suite) -> None:
@@ -61,7 +61,8 @@ def test_condensed_examples_stand_beside_as_many_real_ones(small: Suite, monkeyp
     assert all(not torch.equal(one.x, other.x) for row, one in enumerate(real) for other in real[:row])
 
 
-def test_tables_are_judged_by_a_perceptron_too() -> None:
+def test_tables_are_judged_by_a_perceptron_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.attacks.condensing.informativeness.STEPS", 20)
     suite = table()
     [found] = condense(suite, config(pixels="free", embedding="perceptron", images=1, iterations=1))
     judged = informativeness(suite, found, 2)
