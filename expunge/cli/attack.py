@@ -34,7 +34,7 @@ def usability(
         typer.Option(help="A method that serves the requests; repeat; all: thirteen of them; default: five."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
-    models: Annotated[int, typer.Option(help="Victims, and as many oracles of each request, twice.")] = 20,
+    models: Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")] = 10,
     batches: Annotated[
         str,
         typer.Option(help="How victims see the data: shuffled, dedicated (a batch of the attacker's own), or both."),
