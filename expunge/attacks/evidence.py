@@ -98,7 +98,7 @@ def forgetting_scores(injection: Injection, place: Place, told: Told, workers: W
 def _costs(found: Forgetting, before: ndarray) -> list[tuple[str, Estimate | None, str]]:
     late = int((~found.reached).sum())
     if late:
-        reason = f"{late} of {len(before)} models do not forget as retraining does within {MOST} steps"
+        reason = f"{late} of {len(before)} models not within {MOST} steps"
         return [(STEPS, None, reason), (LOST, None, reason)]
     return [
         (STEPS, mean_over_models(found.steps.astype(float), (0.0, float(MOST))), ""),

@@ -16,7 +16,7 @@ from expunge.errors import BadSetting
 from expunge.suites.suite import ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
 
-RATE, MOST = 0.02, 1000
+RATE, MOST = 0.02, 2000
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,6 +45,10 @@ def usability(
     ] = None,
     start: Annotated[str, typer.Option(help="What condensing starts from: real records, or noise.")] = "real",
     iterations: Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")] = None,
+    augment: Annotated[
+        str, typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'.")
+    ] = "auto",
+    real_batch: Annotated[int, typer.Option(help="Real records of a class in each iteration, at most.")] = 256,
     embedding: Annotated[
         str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")
     ] = None,
@@ -91,6 +95,8 @@ def usability(
             images=images_within_budget(loaded) if images is None else images,
             iterations=iterations,
             start=start,
+            augment=augment,
+            real_batch=real_batch,
             pixels=pixels or ("kept" if loaded.images else "free"),
             embedding=embedding or ("convnet" if pictures else "perceptron"),
         ),

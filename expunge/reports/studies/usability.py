@@ -62,7 +62,7 @@ ONE_CHANGE: dict[str, Run] = {
     "free-pixels": _small("pixels leave their range", pixels="free"),
     "gradient-matching": _small("the generator of the public code", generator="gm"),
     "gradient-matching-noise": _small(
-        "as the public code: from noise, pixels free", generator="gm", start="noise", pixels="free"
+        "as the public code: from noise, pixels free", generator="gm", start="noise", pixels="free", augment="none"
     ),
     "from-noise": _small("distribution matching from noise", start="noise"),
     "5-images": _small("5 images a class, 3.5 %", images=5),

@@ -166,16 +166,14 @@ def _rounds_grid(requests: Mapping[str, Mapping[str, Sequence[Interval]]]) -> st
 
 
 def _forgetting_lines(found: Findings) -> list[list[str]]:
-    return [
-        [
-            f"{TITLES[request]}, {batching} batches",
-            steps_in_words(cells[STEPS][request]),
-            _cell(cells[LOST].get(request)),
-        ]
-        for batching, cells in found.forgetting.items()
-        for request in REQUESTS
-        if request in cells.get(STEPS, {})
-    ]
+    lines = []
+    for batching, cells in found.forgetting.items():
+        for request in REQUESTS:
+            steps, late = cells.get(STEPS, {}).get(request), found.late.get(batching, {}).get(request)
+            if steps or late:
+                shown = steps_in_words(steps) if steps else str(late)
+                lines.append([f"{TITLES[request]}, {batching} batches", shown, _cell(cells.get(LOST, {}).get(request))])
+    return lines
 
 
 def _changes(found: Mapping[str, Findings]) -> str:

@@ -71,6 +71,7 @@ class Findings:
     gain: Interval | None
     alone: Mapping[str, Mapping[str, Interval]]  # by network, then "condensed" or "real"
     forgetting: Mapping[str, Mapping[str, Mapping[str, Interval]]]  # by batching, metric, request
+    late: Mapping[str, Mapping[str, str]]  # by batching, request: why there are no steps
     rounds: Mapping[str, Mapping[str, Mapping[str, Sequence[Interval]]]]  # by batching, request, method
     seen: Sequence[Seen]
     hardware: str
@@ -122,6 +123,7 @@ def read_findings(scores: Sequence[Score]) -> Findings:
         gain=next((_interval(score) for score in scores if score.metric == GAIN), None),
         alone=_alone(scores),
         forgetting={each: _forgetting(scores, each) for each in batchings},
+        late={each: _late(scores, each) for each in batchings},
         rounds={each: found for each in batchings if (found := _rounds(scores, each))},
         seen=_seen(scores),
         hardware=first.subject.hardware,
@@ -189,6 +191,14 @@ def _alone(scores: Sequence[Score]) -> dict[str, dict[str, Interval]]:
 def _forgetting(scores: Sequence[Score], batching: str) -> dict[str, dict[str, Interval]]:
     own = [score for score in scores if _fact(score, "batching") == batching]
     return {metric: _cells(own, metric) for metric in (STEPS, LOST)}
+
+
+def _late(scores: Sequence[Score], batching: str) -> dict[str, str]:
+    return {
+        _fact(score, "request"): score.reason
+        for score in scores
+        if score.metric == STEPS and score.value is None and _fact(score, "batching") == batching
+    }
 
 
 def _rounds(scores: Sequence[Score], batching: str) -> dict[str, dict[str, list[Interval]]]:
@@ -293,8 +303,11 @@ def _data_or_method(found: Findings) -> str:
 def _costlier(found: Findings) -> str:
     parts = []
     for batching, cells in found.forgetting.items():
-        steps = cells.get(STEPS, {})
+        steps, late = cells.get(STEPS, {}), found.late.get(batching, {})
         attack, ordinary = steps.get(ATTACK), steps.get(RANDOM)
+        for request, whose in ((ATTACK, "the attack's"), (RANDOM, "random")):
+            if request in late:
+                parts.append(f"with {batching} batches, for {whose} records: {late[request]}")
         if attack and ordinary and attack.low is not None and ordinary.high is not None:
             told = {"more informative": "costlier", "less informative": "cheaper"}.get(
                 _apart(attack, ordinary), "not told apart"

@@ -202,9 +202,11 @@ def _forgetting(found: Findings) -> list[dict[str, str]]:
     for batching, cells in found.forgetting.items():
         for request in REQUESTS:
             steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
+            what, late = f"{batching} batches, {TITLES[request]}", found.late.get(batching, {}).get(request)
+            if late:
+                lines.append({"what": what, "steps": late, "lost": formats.ABSENT})
             if steps is not None:
                 after = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
-                what = f"{batching} batches, {TITLES[request]}"
                 lines.append({"what": what, "steps": steps_in_words(steps), "lost": after})
     return lines
 

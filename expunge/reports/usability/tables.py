@@ -104,6 +104,9 @@ def _forgetting_table(found: Findings) -> Table:
     for batching, cells in found.forgetting.items():
         for request in REQUESTS:
             steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
+            late = found.late.get(batching, {}).get(request)
+            if late:
+                table.add_row(f"{batching}, {TITLES[request]}", late, formats.ABSENT)
             if steps is not None:
                 shown = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
                 table.add_row(f"{batching}, {TITLES[request]}", steps_in_words(steps), shown)
