@@ -1,9 +1,9 @@
 """The usability attack's own work: condensing several seeds at once, and logs of several requests in one training.
 
-What one would do otherwise is one seed after the other, as public code does, and one training for each log. Limits:
-an iteration of condensing passes all real records of up to 256 a class forward through a fresh network once for each seed, and
-the condensed ones forward and backward; a logged step adds one pass over the weights for each request that its batch
-met. Wanted: 10 images a class of `digits` under 60 s on 2 cores. Run: python benchmarks/condensing.py
+What one would do otherwise is one seed after the other, as public code does, and one training for each log. Limits: an
+iteration of condensing passes all real records of up to 256 a class forward through a fresh network once for each seed,
+and the condensed ones forward and backward; a logged step adds one pass over the weights for each request that its
+batch met. Wanted: 10 images a class of `digits` under 60 s on 2 cores. Run: python benchmarks/condensing.py
 """
 
 import sys
