@@ -111,10 +111,12 @@ def _forgetting(suite: Suite, forget: ForgetSet, models: int) -> Forgetting:
     wanted = forget_loss(suite, forget, read_margins(Plan(suite, "oracle", forget), 0, models))
 
     def measured() -> dict[str, ndarray]:
-        found = steps_to_forget(pretrain(suite, models), suite, forget, wanted)
+        found = steps_to_forget(pretrain(suite, models), suite, forget, wanted, most=MOST)
         return {"steps": found.steps, "reached": found.reached, "accuracy": found.accuracy}
 
-    return Forgetting(**kept(suite, "forgetting", [forget.digest, models, wanted], [forgetting.__name__], measured))
+    return Forgetting(
+        **kept(suite, "forgetting", [forget.digest, models, wanted, MOST], [forgetting.__name__], measured)
+    )
 
 
 def round_scores(

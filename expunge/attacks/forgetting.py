@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor, nn
 
 from expunge.engine import one_thread
-from expunge.ensembles.device import resident
+from expunge.ensembles.device import exact_arithmetic, resident
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
-from expunge.ensembles.train import Descent, measure, take_steps
+from expunge.ensembles.train import measure
 from expunge.errors import BadSetting
-from expunge.suites.suite import ForgetSet, Suite
+from expunge.suites.suite import Examples, ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
 
-RATE, MOST = 0.02, 2000
+RATE, MOST = 0.02, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,31 +47,41 @@ def steps_to_forget(
     Plain gradient ascent, ``theta + lr grad``, in evaluation mode, as ``max_loss`` in the public code of Ma et al. 2024
     without its momentum. Each model stops for itself; one that is not there after ``most`` steps has not reached it.
     """
-    student = ensemble.copy().eval()
-    examples = resident(suite.data.train.take(forget.indices), student.device)
-    y = examples.y.expand(len(student), *examples.y.shape)
-    optimizer = Descent(student, lr=lr, momentum=0.0)
+    waiting = np.arange(len(ensemble))
+    steps, student = np.full(len(ensemble), most), ensemble.copy().eval()
     final = {key: tensor.clone() for key, tensor in student.state().items()}
-    steps = np.full(len(student), most)
-    waiting = torch.ones(len(student), dtype=torch.bool, device=student.device)
-
-    def ascent(each: Ensemble, step: int) -> torch.Tensor:
-        nonlocal waiting
-        loss = suite.target.loss(each(examples.x), y)
-        there = waiting & (loss.detach() >= wanted)
-        for key, tensor in each.state().items():
-            final[key][there] = tensor[there]
-        steps[there.cpu().numpy()] = step
-        waiting = waiting & ~there
-        return -loss
-
-    with one_thread():
+    examples = resident(suite.data.train.take(forget.indices), student.device)
+    with one_thread(), exact_arithmetic():
         for step in range(most + 1):
-            take_steps(student, optimizer, ascent, [step])
-            if not waiting.any():
+            loss, gradients = _ascent(student, suite, examples)
+            there = (loss >= wanted).cpu().numpy()
+            if there.any() or step == most:
+                for key, tensor in student.state().items():
+                    final[key][waiting[there]] = tensor[there]
+                steps[waiting[there]] = step
+                student, waiting = student.take(np.flatnonzero(~there).tolist()), waiting[~there]
+                gradients = [each[~there] for each in gradients]
+            if not len(waiting) or step == most:
                 break
-    reached = ~waiting.cpu().numpy()
-    there = Ensemble.from_state(student.network, final, student.origin, student.sample_shape).to(student.device).eval()
-    _, correct = measure(there, suite.data)
+            for parameter, gradient in zip(_moved(student), gradients, strict=True):
+                parameter.data += lr * gradient
+    for key, tensor in student.state().items():
+        final[key][waiting] = tensor
+    reached = ~np.isin(np.arange(len(ensemble)), waiting)
+    stopped = Ensemble.from_state(ensemble.network, final, ensemble.origin, ensemble.sample_shape).to(ensemble.device)
+    _, correct = measure(stopped.eval(), suite.data)
     columns = suite.columns_of(np.arange(suite.data.sizes[0], suite.data.examples))
     return Forgetting(steps, reached, correct[:, columns].double().mean(1).numpy())
+
+
+def _ascent(student: Ensemble, suite: Suite, examples: Examples) -> tuple[Tensor, list[Tensor]]:
+    """The mean loss of each model, and its gradients."""
+    y = examples.y.expand(len(student), *examples.y.shape)
+    with torch.enable_grad():
+        loss = suite.target.loss(student(examples.x), y)
+        gradients = torch.autograd.grad(loss.sum(), _moved(student))
+    return loss.detach(), list(gradients)
+
+
+def _moved(student: Ensemble) -> list[nn.Parameter]:
+    return [each for each in student.parameters() if each.requires_grad]

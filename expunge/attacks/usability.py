@@ -19,6 +19,7 @@ from expunge.attacks.condensing.embeddings import network_for
 from expunge.attacks.contributions import Owners, check_owners, contributions_of
 from expunge.attacks.controls import control_sets
 from expunge.attacks.defences import DEFENCES
+from expunge.attacks.detection import HONEST
 from expunge.attacks.drops import drop_scores
 from expunge.attacks.evidence import (
     benign_scores,
@@ -58,7 +59,6 @@ EVERY = (
 GATE = Attacked("first-order")  # by which a defence tries a removal: the cheapest
 BUDGET = 0.01  # share of the training data that the paper's attacker contributes at most
 PICTURES = "pictures.npz"
-LEAST_HONEST = 100  # requests, for one false alarm in a hundred to be seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +97,9 @@ def check(suite: Suite, config: Usability) -> None:
         raise BadSetting(f"expected at least 2 models, since one has no interval, got {config.models}")
     for name in config.defences:
         lookup("defence", name, DEFENCES)
-    if config.defences and config.honest < LEAST_HONEST:
+    if config.defences and config.honest < HONEST:
         raise BadSetting(
-            f"expected at least {LEAST_HONEST} honest requests, so that one false alarm in 100 is seen, got "
-            f"{config.honest}"
+            f"expected at least {HONEST} honest requests, so that one false alarm in 100 is seen, got {config.honest}"
         )
     for each in (*config.methods, config.gate):
         if find_method(each.method).unlearn is None:

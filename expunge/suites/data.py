@@ -113,7 +113,8 @@ class Data:
         """Inputs and labels of train, then test, in order, ``size`` at a time; joined where they have one shape."""
         train, test = self.train, self.test
         whole = len(train) - len(train) % size if train.x.shape[1:] == test.x.shape[1:] else len(train)
-        yield from zip(train.x[:whole].split(size), train.y[:whole].split(size), strict=True)
+        if whole:  # or split would give one batch of nothing
+            yield from zip(train.x[:whole].split(size), train.y[:whole].split(size), strict=True)
         skipped = 0
         if whole < len(train):
             skipped = size - (len(train) - whole)
