@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.special import stdtrit
 
-from expunge.attacks.removal import Removal
+from expunge.attacks.controls import RANDOM
+from expunge.attacks.removal import ATTACK, Removal
 from expunge.bench.score import failed_scores, score_row
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.over_models import gap, mean_over_models, ratio
 from expunge.records import Score, Setting
 
-ATTACK = "attack"  # the name of the attack's own request
 DROP, EXCESS, RATIO = "accuracy-drop", "excess-drop", "drop-ratio"
 
 
@@ -48,6 +49,38 @@ def drop_ratio(attack: Removal, control: Removal) -> Estimate | None:
     return ratio(attack.before - _after(attack), control.before - _after(control))
 
 
+def ordinary_drop(attack: Removal) -> Estimate | None:
+    """What removing random records costs, mean over draws and models; None where there is one draw alone.
+
+    The interval is for the mean over all draws that could be made, by all models that could be trained.
+    """
+    if attack.ordinary is None or len(attack.ordinary) < 2:
+        return None
+    drops = attack.before - attack.ordinary  # (draws, models)
+    variance = drops.mean(1).var(ddof=1) / len(drops) + drops.mean(0).var(ddof=1) / drops.shape[1]
+    return _interval(float(drops.mean()), float(variance), min(drops.shape) - 1)
+
+
+def excess_over_draws(attack: Removal) -> Estimate | None:
+    """How much more the attack's removal costs than random records do; None where there is one draw alone.
+
+    The attack's set is one set, and random ones differ too: the interval is that in which the difference would lie were
+    the attack's set one more random draw, widened by what the models leave open. So it holds 0 unless the attack's set
+    stands out among the draws.
+    """
+    if attack.ordinary is None or len(attack.ordinary) < 2:
+        return None
+    over = attack.ordinary - _after(attack)  # (draws, models): positive where the attack loses more
+    draws, models = over.shape
+    variance = over.mean(1).var(ddof=1) * (1 + 1 / draws) + over.mean(0).var(ddof=1) / models
+    return _interval(float(over.mean()), float(variance), draws - 1)
+
+
+def _interval(value: float, variance: float, freedom: int, level: float = 0.95) -> Estimate:
+    half = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0))
+
+
 def drop_scores(removals: Sequence[Removal], facts: Mapping[str, Setting]) -> list[Score]:
     """All records of served requests: drops, the attack's beside each control, and the distance to the oracles.
 
@@ -73,14 +106,20 @@ def _own_scores(removal: Removal) -> list[Score]:
     row, reference = removal.row, removal.reference
     if removal.after is None:
         return failed_scores(row, reference, len(removal.before), removal.reason)
-    distance = score_row([row], reference, ("klom", "accuracy")).scores
-    return [*distance, row.score("test", DROP, "mean", drop(removal), reference, module=__name__)]
+    scores = score_row([row], reference, ("klom", "accuracy")).scores
+    scores.append(row.score("test", DROP, "mean", drop(removal), reference, module=__name__))
+    usual = ordinary_drop(removal)
+    if usual is not None:
+        draws = len(removal.ordinary) if removal.ordinary is not None else 0
+        scores.append(row.score("test", DROP, f"{draws} random draws", usual, reference, module=__name__))
+    return scores
 
 
 def _beside(attack: Removal, controls: Sequence[Removal]) -> list[Score]:
     found = []
     for control in controls:
-        over = excess(attack, control)
+        drawn = excess_over_draws(attack) if control.request == RANDOM else None
+        over = drawn or excess(attack, control)
         found.append(
             attack.row.score("test", EXCESS, f"over {control.request}", over, attack.reference, module=__name__)
         )
@@ -94,7 +133,7 @@ def _beside(attack: Removal, controls: Sequence[Removal]) -> list[Score]:
 
 def _named(scores: Sequence[Score], removal: Removal, facts: Mapping[str, Setting]) -> list[Score]:
     """The records with the name that the method has in tables, and how it came about that it was asked to forget."""
-    own = {"attack.batching": removal.batching, "attack.request": removal.request, **facts}
+    own = {"attack.batching": removal.batching, "attack.request": removal.request, "attack.met": removal.met, **facts}
     return [
         replace(
             score,

@@ -3,6 +3,7 @@ what is left after each round, and who notices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Literal
 
 import numpy as np
 from numpy import ndarray
@@ -12,11 +13,10 @@ from expunge.attacks.attack import Place
 from expunge.attacks.condensing.condensed import Condensed
 from expunge.attacks.condensing.informativeness import informativeness
 from expunge.attacks.controls import RANDOM
-from expunge.attacks.drops import ATTACK
-from expunge.attacks.forgetting import MOST, Forgetting, forget_loss, steps_to_forget
+from expunge.attacks.forgetting import MOST, Forgetting, forget_losses, steps_to_forget
 from expunge.attacks.injection import Injection
 from expunge.attacks.kept import kept
-from expunge.attacks.removal import Attacked, test_accuracy
+from expunge.attacks.removal import ATTACK, Attacked, test_accuracy
 from expunge.attacks.rounds import Rounds, accuracy_by_round
 from expunge.attacks.screening import screen
 from expunge.engine import Job, Watch, Workers, run_jobs
@@ -24,13 +24,12 @@ from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import find_ensemble, read_margins
-from expunge.metrics.calibration import Estimate
-from expunge.metrics.over_models import gap, mean_over_models
+from expunge.metrics.over_models import gap, mean_over_models, median_over_models
 from expunge.records import Score, Setting
 from expunge.suites.suite import ForgetSet, Suite
 
 GAIN, ALONE = "victims-gain", "trained-alone-accuracy"
-STEPS, LOST = "steps-to-forget", "drop-when-forgotten"
+LOSS, STEPS, LOST = "forget-loss", "steps-to-forget", "drop-when-forgotten"
 ROUND = "accuracy-by-round"
 AUROC, TPR = "auroc", "tpr-at-1-fpr"
 
@@ -72,7 +71,11 @@ def _named(pair: tuple[ndarray, ndarray]) -> list[tuple[str, ndarray]]:
 
 
 def forgetting_scores(injection: Injection, place: Place, told: Told, workers: Workers, watch: Watch) -> list[Score]:
-    """Steps of ascent until each request's forget loss is that of retraining, and what accuracy that costs."""
+    """What each request costs to forget, by plain gradient ascent, and how much there is to forget.
+
+    The mean loss on the records of the victims and of the oracles, nats; the median number of steps until a model's is
+    the oracles', where ``MOST`` stands for that or more; and the accuracy that is lost there.
+    """
     suite = injection.suite
     names = list(injection.requests)
     jobs = [
@@ -84,39 +87,40 @@ def forgetting_scores(injection: Injection, place: Place, told: Told, workers: W
     before = _before(injection, place.models)
     scores: list[Score] = []
     for name in names:
-        one = replace(place, request=injection.requests[name])
-        for metric, estimate, reason in _costs(found[name], before):
-            facts = {**told, "attack.request": name}
-            scores.append(
-                one.score(
-                    "ascent", "test", metric, "mean", estimate, module=forgetting.__name__, facts=facts, reason=reason
-                )
-            )
+        forget = injection.requests[name]
+        one, facts = replace(place, request=forget), {**told, "attack.request": name}
+        losses = [_losses(suite, forget, kind, place.models) for kind in ("pretrained", "oracle")]
+        late = int((~found[name].reached).sum())
+        reason = f"{late} of {place.models} models not within {MOST} steps" if late else ""
+        numbers = (
+            (LOSS, "victims", mean_over_models(losses[0], (0.0, np.inf))),
+            (LOSS, "oracles", mean_over_models(losses[1], (0.0, np.inf))),
+            (STEPS, "median", median_over_models(found[name].steps.astype(float))),
+            (LOST, "mean", mean_over_models(before - found[name].accuracy, (-1.0, 1.0))),
+        )
+        scores += [
+            one.score("ascent", "test", metric, how, each, module=forgetting.__name__, facts=facts, reason=reason)
+            for metric, how, each in numbers
+        ]
     return scores
 
 
-def _costs(found: Forgetting, before: ndarray) -> list[tuple[str, Estimate | None, str]]:
-    late = int((~found.reached).sum())
-    if late:
-        reason = f"{late} of {len(before)} models not within {MOST} steps"
-        return [(STEPS, None, reason), (LOST, None, reason)]
-    return [
-        (STEPS, mean_over_models(found.steps.astype(float), (0.0, float(MOST))), ""),
-        (LOST, mean_over_models(before - found.accuracy, (-1.0, 1.0)), ""),
-    ]
+def _losses(suite: Suite, forget: ForgetSet, kind: Literal["pretrained", "oracle"], models: int) -> ndarray:
+    """The mean loss on a forget set of each model of a kind, nats."""
+    margins = read_margins(Plan(suite, kind, forget if kind == "oracle" else None), 0, models)
+    return forget_losses(suite, forget, margins)
 
 
 def _forgetting(suite: Suite, forget: ForgetSet, models: int) -> Forgetting:
     """What it costs the first victims to forget as retraining does; out of the store where it was measured before."""
-    wanted = forget_loss(suite, forget, read_margins(Plan(suite, "oracle", forget), 0, models))
+    wanted = float(_losses(suite, forget, "oracle", models).mean())
 
     def measured() -> dict[str, ndarray]:
         found = steps_to_forget(pretrain(suite, models), suite, forget, wanted, most=MOST)
         return {"steps": found.steps, "reached": found.reached, "accuracy": found.accuracy}
 
-    return Forgetting(
-        **kept(suite, "forgetting", [forget.digest, models, wanted, MOST], [forgetting.__name__], measured)
-    )
+    facts = [forget.digest, models, wanted, MOST]
+    return Forgetting(**kept(suite, "forgetting", facts, [forgetting.__name__], measured))
 
 
 def round_scores(

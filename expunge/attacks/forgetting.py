@@ -29,14 +29,15 @@ class Forgetting:
     accuracy: Float[ndarray, " models"]
 
 
-def forget_loss(suite: Suite, forget: ForgetSet, oracle: EnsembleMargins) -> float:
-    """Mean loss on the forget set of models that never saw it, nats: ``mean log(1 + exp(-margin))``.
+def forget_losses(suite: Suite, forget: ForgetSet, margins: EnsembleMargins) -> Float[ndarray, " models"]:
+    """The mean loss of each model on the forget set, nats: ``mean log(1 + exp(-margin))``.
 
     That is the cross-entropy, since a margin is the log-odds of the label.
     """
     if suite.target != CLASSIFICATION:
         raise BadSetting(f"suite {suite.name!r}: the forget loss is read off margins of one label an example")
-    return float(np.logaddexp(0.0, -oracle.values[:, forget.indices].astype(np.float64)).mean())
+    losses: ndarray = np.logaddexp(0.0, -margins.values[:, forget.indices].astype(np.float64)).mean(axis=1)
+    return losses
 
 
 def steps_to_forget(

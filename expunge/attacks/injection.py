@@ -11,12 +11,13 @@ from numpy import ndarray
 from torch import nn
 
 from expunge.ensembles.seeds import seed_of
+from expunge.ensembles.train import minibatch_count
 from expunge.errors import BadSetting, lookup
 from expunge.suites.data import Data, Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 
-Batching = Literal["shuffled", "dedicated"]
+Batching = Literal["shuffled", "dedicated", "isolated"]
 BATCHINGS: tuple[Batching, ...] = get_args(Batching)
 CHUNK = 10  # victims that train together, at most: there are few, and those that nobody asked for are not trained
 
@@ -38,7 +39,8 @@ class Injection:
     """A suite whose training data hold the records of owners, and requests that were made of it.
 
     ``owners`` has the places of each owner's records in the training data; those ``asking`` want theirs removed.
-    ``controls`` are forget sets of ordinary records, as large as what they ask for.
+    ``controls`` are forget sets of ordinary records, as large as what they ask for; ``draws`` are further random ones,
+    which say how much random sets differ.
     """
 
     honest: Suite  # without them
@@ -46,6 +48,7 @@ class Injection:
     batching: Batching
     owners: Mapping[str, Int[ndarray, " records"]]
     controls: Mapping[str, ForgetSet]
+    draws: Sequence[ForgetSet]
     asking: Sequence[str]
 
     @property
@@ -58,6 +61,16 @@ class Injection:
     def requests(self) -> dict[str, ForgetSet]:
         """The attack's own request and the controls', by what they are."""
         return {"attack": self.attack, **self.controls}
+
+    @property
+    def met(self) -> float:
+        """Share of the updates of a training that meet a request of this size: what amnesiac unlearning takes back."""
+        recipe, train, size = self.suite.recipe, self.suite.data.sizes[0], len(self.attack)
+        batches = minibatch_count(train, recipe.batch_size)
+        if recipe.batches == "fixed":
+            return len(np.unique(self.attack.indices // recipe.batch_size)) / batches
+        missed = np.arange(recipe.batch_size)
+        return float(1 - np.prod((train - size - missed).clip(min=0) / (train - missed)))
 
     def owned(self, owner: str) -> ForgetSet:
         """The records of one owner."""
@@ -84,6 +97,7 @@ def inject(
     controls: Mapping[str, Int[ndarray, " control"]],
     *,
     batching: Batching = "shuffled",
+    draws: Sequence[Int[ndarray, " draw"]] = (),
     network: Callable[[], nn.Module] | None = None,
     asking: int | None = None,
     models: int,
@@ -105,27 +119,30 @@ def inject(
     models.
     """
     lookup("batching", batching, dict.fromkeys(BATCHINGS))
-    places = _places(suite, contributions, controls)
+    ordinary = [*controls.values(), *draws]
+    places = _places(suite, contributions, ordinary)
     train = suite.data.train
     x, y = train.x.clone(), train.y.clone()
     for each, replaced in zip(contributions, places, strict=True):
         x[replaced], y[replaced] = each.examples.x, each.examples.y
     owners = {each.owner: rows for each, rows in zip(contributions, places, strict=True)}
     recipe, order = suite.recipe, np.arange(len(train))
-    if batching == "dedicated":
+    if batching != "shuffled":
         size = len(places[0]) if places else 0
         if size < 2:
             raise BadSetting(f"a dedicated batch needs at least 2 records, got {size}; take shuffled batches")
-        recipe = replace(recipe, batches="fixed", batch_size=size)
-        order = _side_by_side([*places, *controls.values()], len(train), suite.digest)
+        momentum = 0.0 if batching == "isolated" else recipe.momentum
+        recipe = replace(recipe, batches="fixed", batch_size=size, momentum=momentum)
+        order = _side_by_side([*places, *ordinary], len(train), suite.digest)
     there = np.argsort(order)  # where each record went
     sets = {name: _sorted_set(name, there[rows]) for name, rows in controls.items()}
+    more = [_sorted_set(f"draw-{number + 2}", there[rows]) for number, rows in enumerate(draws)]
     changed = batching != "shuffled" or network is not None or not torch.equal(x, train.x)
     if changed:
         data = Data(Examples(x, y).take(order), suite.data.test, suite.data.classes, suite.target)
         suite_now = replace(
             suite,
-            name=f"{suite.name}+owners" + ("-dedicated" if batching == "dedicated" else ""),
+            name=f"{suite.name}+owners" + ("" if batching == "shuffled" else f"-{batching}"),
             data=data,
             recipe=recipe,
             network=network or suite.network,
@@ -140,16 +157,16 @@ def inject(
     else:
         suite_now = replace(suite, models=2 * models) if contributions else suite
     placed = {name: there[rows] for name, rows in owners.items()}
-    return Injection(suite, suite_now, batching, placed, sets, tuple(owners)[:asking])
+    return Injection(suite, suite_now, batching, placed, sets, more, tuple(owners)[:asking])
 
 
 def _places(
-    suite: Suite, contributions: Sequence[Contribution], controls: Mapping[str, ndarray]
+    suite: Suite, contributions: Sequence[Contribution], ordinary: Sequence[ndarray]
 ) -> list[Int[ndarray, " contributed"]]:
     """Which records stand back for each contribution: of the same class, each for one, and in no control."""
     labels = suite.data.train.y.numpy()
     taken = np.zeros(len(labels), bool)
-    for rows in controls.values():
+    for rows in ordinary:
         taken[rows] = True
     found = []
     for each in contributions:

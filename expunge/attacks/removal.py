@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from expunge.attacks.controls import RANDOM
 from expunge.attacks.injection import Injection
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import floor_row, reference_of
@@ -22,6 +23,7 @@ from expunge.metrics import Reference, Row
 from expunge.suites.suite import ForgetSet, Suite
 
 RETRAINING = "retraining"  # the row of the held-out oracles: exact removal
+ATTACK = "attack"  # the name of the attack's own request
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Removal:
 
     ``before`` and ``after`` are test accuracies of each model, in [0, 1]. ``before`` are those of the models that the
     method starts from: the victims or, for SISA, votes of its own. They are ``paired``: model by model the same ones,
-    but for retraining, which begins anew.
+    but for retraining, which begins anew. ``ordinary`` has, beside the attack's own request, test accuracies after the
+    removal of each random draw, the first being the control.
     """
 
     batching: str
@@ -58,6 +61,8 @@ class Removal:
     before: Float[ndarray, " models"]
     after: Float[ndarray, " models"] | None
     reason: str = ""
+    ordinary: Float[ndarray, "draws models"] | None = None
+    met: float = 0.0  # share of the updates of a training that meet such a request
 
     @property
     def paired(self) -> bool:
@@ -151,20 +156,45 @@ def serve(
     tasks = [
         (injection, *each)
         for injection in injections
-        for each in tasks_of(injection, attacked, injection.requests, seed)
+        for each in tasks_of(injection, attacked, {**injection.requests, **_draws(injection)}, seed)
     ]
     build_victims(injections, [each[1:] for each in tasks], models, workers=workers, watch=watch)
     outcomes = run_tasks([task for _, task, _, _ in tasks], models, workers=workers, watch=watch)
     removals = []
-    for injection, (name, forget) in ((each, pair) for each in injections for pair in each.requests.items()):
-        reference = reference_of(injection.suite, forget, models, models)
-        removals.append(_retrained(injection, name, reference, models))
-        removals += [
-            _removal(injection, task, label, name, found, reference, models)
-            for (owner, task, label, request), found in zip(tasks, outcomes, strict=True)
-            if owner is injection and request == name
-        ]
+    for injection in injections:
+        own = {
+            (label, name): (task, each)
+            for (of, task, label, name), each in zip(tasks, outcomes, strict=True)
+            if of is injection
+        }
+        ordinary = _ordinary(injection, own)
+        for name, forget in injection.requests.items():
+            reference = reference_of(injection.suite, forget, models, models)
+            found = [_retrained(injection, name, reference, models)]
+            for (label, request), (task, each) in own.items():
+                if request == name:
+                    found.append(_removal(injection, task, label, name, each, reference, models))
+            removals += [
+                replace(each, ordinary=ordinary.get(each.label) if name == ATTACK else None, met=injection.met)
+                for each in found
+            ]
     return removals
+
+
+def _draws(injection: Injection) -> dict[str, ForgetSet]:
+    return {forget.name: forget for forget in injection.draws}
+
+
+def _ordinary(
+    injection: Injection, own: Mapping[tuple[str, str], tuple[Task, Sequence[Outcome]]]
+) -> dict[str, Float[ndarray, "draws models"]]:
+    """Of each method the accuracies after each random draw; of one that failed on some, none."""
+    found = {}
+    for label in dict.fromkeys(label for label, _ in own):
+        draws = [own[label, name][1] for name in (RANDOM, *_draws(injection)) if (label, name) in own]
+        if all(outcome.artefact for outcomes in draws for outcome in outcomes):
+            found[label] = np.stack([accuracies(outcomes, injection.suite) for outcomes in draws])
+    return found
 
 
 def run_tasks(

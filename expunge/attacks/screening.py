@@ -31,13 +31,18 @@ class Screened:
     records: Detection | None = None
 
 
+def attackers_requests(injection: Injection) -> list[Request]:
+    """One request of each owner that asks."""
+    return [injection.request(owner, np.sort(injection.owners[owner])) for owner in injection.asking]
+
+
 def honest_requests(injection: Injection, count: int, seed: int) -> list[Request]:
-    """Requests of owners who are none of the attack's, each for as many records as the attack's, drawn uniformly."""
+    """Requests of owners who are none of the attack's, each for as many records as one of those, drawn uniformly."""
     rng = np.random.default_rng(seed_of(injection.suite.digest, "honest requests", seed))
-    attack = injection.attack
-    free = np.setdiff1d(np.arange(injection.suite.data.sizes[0]), attack.indices)
-    train = injection.suite.data.train
-    chosen = [np.sort(rng.permutation(free)[: len(attack)]) for _ in range(count)]
+    owned = np.concatenate(list(injection.owners.values()))
+    free = np.setdiff1d(np.arange(injection.suite.data.sizes[0]), owned)
+    size, train = len(injection.owners[injection.asking[0]]), injection.suite.data.train
+    chosen = [np.sort(rng.permutation(free)[:size]) for _ in range(count)]
     return [Request(train.take(rows), rows, f"honest-{number}") for number, rows in enumerate(chosen)]
 
 
@@ -59,10 +64,8 @@ def screen(
     for name in names:
         lookup("defence", name, DEFENCES)
     attack = injection.attack
-    requests = [
-        injection.suite.request(attack, next(iter(injection.owners))),
-        *honest_requests(injection, honest, seed),
-    ]
+    malicious = attackers_requests(injection)
+    requests = [*malicious, *honest_requests(injection, honest, seed)]
     task = tasks_of(injection, [gate], {"attack": attack}, seed)[0][0]
     jobs = [
         Job(f"defence {name}", suspicions, (injection.suite, name, requests, task, models), (injection.suite,))
@@ -74,7 +77,7 @@ def screen(
         name = places[id(job)]
         told = of_records is not None and of_records.shape[1] - len(attack) >= HONEST  # fewer others tell no 1 %
         found[name] = Screened(
-            detection(of_requests[:, :1], of_requests[:, 1:]),
+            detection(of_requests[:, : len(malicious)], of_requests[:, len(malicious) :]),
             record_detection(of_records, attack.indices) if told else None,
         )
     return {name: found[name] for name in names}

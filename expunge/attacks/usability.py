@@ -17,7 +17,7 @@ from expunge.attacks.attack import Attack, Place
 from expunge.attacks.condensing.condensed import Condensed, Condensing
 from expunge.attacks.condensing.embeddings import network_for
 from expunge.attacks.contributions import Owners, check_owners, contributions_of
-from expunge.attacks.controls import control_sets
+from expunge.attacks.controls import Controls, control_sets
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.detection import HONEST
 from expunge.attacks.drops import drop_scores
@@ -70,6 +70,7 @@ class Usability:
     models: int = 20
     methods: tuple[Attacked, ...] = QUICK
     batchings: tuple[Batching, ...] = ("shuffled", "dedicated")
+    draws: int = 8  # random sets beside the attack's
     rounds: int = 1
     network: str = "suite"  # of the victims: a name of NETWORKS
     subsets: int | None = None  # how many models on random halves measure influence; default: all that the suite has
@@ -82,7 +83,13 @@ class Usability:
     def facts(self) -> dict[str, Setting]:
         """What every record says of the attack."""
         condensing = {key: value for key, value in asdict(self.condensing.settled).items() if value is not None}
-        facts = {**condensing, **self.owners.facts, "network": self.network, "seed": self.seed}
+        facts = {
+            **condensing,
+            **self.owners.facts,
+            "network": self.network,
+            "seed": self.seed,
+            "draws": self.draws,
+        }
         return {f"attack.{key}": value for key, value in facts.items()}
 
 
@@ -114,10 +121,12 @@ def _check_sizes(suite: Suite, config: Usability) -> None:
     asked = classes * images // config.owners.count * config.owners.who_ask
     if not 1 <= config.rounds <= asked:
         raise BadSetting(f"expected 1 to {asked} rounds, at least one record in each, got {config.rounds}")
-    if classes * images + 3 * asked >= train:
+    if config.draws < 1:
+        raise BadSetting(f"expected at least 1 random draw, got {config.draws}")
+    if classes * images + (config.draws + 2) * asked >= train:
         raise BadSetting(
-            f"suite {suite.name!r}: {images} images of each of {classes} classes, and three controls as large as what "
-            f"is asked for, are more than its {train} training examples; lower --images"
+            f"suite {suite.name!r}: {images} images of each of {classes} classes, and {config.draws + 2} controls as "
+            f"large as what is asked for, are more than its {train} training examples; lower --images or --draws"
         )
 
 
@@ -135,9 +144,15 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
         _write_pictures(out / PICTURES, suite, sets[0])
     network = None if config.network == "suite" else network_for(suite, config.network)
     honest = inject(suite, [], {}, network=network, models=config.models).suite
-    injections = _injections(suite, config, contributions, workers, watch)
+    controls = _controls(suite, config, contributions, workers, watch)
+    injections = _injections(suite, config, contributions, controls)
     first = injections[0]
-    facts = {**config.facts, "attack.records": len(first.attack), "attack.train": suite.data.sizes[0]}
+    facts: dict[str, Setting] = {
+        **config.facts,
+        "attack.records": len(first.attack),
+        "attack.train": suite.data.sizes[0],
+        **{f"attack.reliability-{name}": value for name, value in controls.reliability.items()},
+    }
     place = Place(first.suite, first.attack, facts, config.models)
     served = serve(injections, config.methods, config.models, config.seed, workers=workers, watch=watch)
     scores = drop_scores(served, facts)
@@ -164,22 +179,37 @@ def _write_pictures(file: Path, suite: Suite, made: Condensed) -> None:
     np.savez(file, condensed=shown[0], real=shown[1], labels=made.examples.y.numpy())
 
 
-def _injections(
+def _controls(
     suite: Suite, config: Usability, contributions: Sequence[Contribution], workers: Workers, watch: Watch
-) -> list[Injection]:
-    """The suite with the contributions, once for each batching, with the same controls."""
+) -> Controls:
+    """Ordinary records with the classes of what is asked for, none of which stands back for a contribution."""
     asking = contributions[: config.owners.who_ask]
     labels = np.concatenate([each.examples.y.numpy() for each in asking])
     standing_back = [each.instead for each in contributions if each.instead is not None]
-    taken = np.concatenate(standing_back) if standing_back else np.arange(0)
-    controls = control_sets(suite, labels, taken, config.seed, subsets=config.subsets, workers=workers, watch=watch)
+    return control_sets(
+        suite,
+        labels,
+        np.concatenate(standing_back) if standing_back else np.arange(0),
+        config.seed,
+        draws=config.draws,
+        subsets=config.subsets,
+        workers=workers,
+        watch=watch,
+    )
+
+
+def _injections(
+    suite: Suite, config: Usability, contributions: Sequence[Contribution], controls: Controls
+) -> list[Injection]:
+    """The suite with the contributions, once for each batching, with the same controls."""
     network = None if config.network == "suite" else network_for(suite, config.network)
     return [
         inject(
             suite,
             contributions,
-            controls,
+            controls.sets,
             batching=batching,
+            draws=controls.draws,
             network=network,
             asking=config.owners.who_ask,
             models=config.models,

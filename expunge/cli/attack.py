@@ -37,7 +37,10 @@ def usability(
     models: Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")] = 10,
     batches: Annotated[
         str,
-        typer.Option(help="How victims see the data: shuffled, dedicated (a batch of the attacker's own), or both."),
+        typer.Option(
+            help="shuffled; dedicated, in batches of the attacker's own; isolated, so and without momentum; both, the "
+            "first two; or all."
+        ),
     ] = "both",
     pixels: Annotated[
         str | None,
@@ -57,6 +60,7 @@ def usability(
     ] = "suite",
     surrogate: Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")] = "",
     load_: Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")] = None,
+    draws: Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")] = 8,
     rounds: Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")] = 1,
     owners: Annotated[int, typer.Option(help="Owners who share the images.")] = 1,
     apart: Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")] = False,
@@ -110,6 +114,7 @@ def usability(
         models=models,
         methods=_attacked(method or [], set_ or []),
         batchings=_batchings(batches),
+        draws=draws,
         rounds=rounds,
         network=network,
         subsets=subsets,
@@ -150,7 +155,9 @@ def _attacked(names: Sequence[str], pairs: list[str]) -> "tuple[Attacked, ...]":
 def _batchings(wanted: str) -> "tuple[Batching, ...]":
     from expunge.attacks.injection import BATCHINGS
 
-    chosen = tuple(name for name in BATCHINGS if wanted in (name, "both"))
+    chosen = {"both": BATCHINGS[:2], "all": BATCHINGS}.get(wanted) or tuple(
+        each for each in BATCHINGS if each == wanted
+    )
     if not chosen:
-        raise BadSetting(f"--batches {wanted!r}: expected {', '.join(BATCHINGS)} or both")
+        raise BadSetting(f"--batches {wanted!r}: expected {', '.join(BATCHINGS)}, both or all")
     return chosen

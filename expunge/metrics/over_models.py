@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.special import betaincinv, stdtrit
+from scipy.special import bdtr, betaincinv, stdtrit
 
 from expunge.metrics.calibration import Estimate
 
@@ -95,9 +95,9 @@ def distances(
 def ratio(
     numerator: Float[ndarray, " models"], denominator: Float[ndarray, " models"], *, level: float = 0.95
 ) -> Estimate | None:
-    """``mean(numerator) / mean(denominator)`` over the same models, with Fieller's interval; None where it has no end.
+    """``mean(numerator) / mean(denominator)`` over the same models with Fieller's interval, or None.
 
-    That is where the denominator's mean cannot be told from 0: any ratio then fits the data.
+    None where the denominator's mean is not above 0, or cannot be told from it: any ratio then fits the data.
 
     Args:
         numerator: one number per model, 2 or more.
@@ -117,7 +117,7 @@ def ratio(
     covariance = np.cov(numerator, denominator) / count
     quantile = float(stdtrit(count - 1, (1 + level) / 2))
     g = quantile**2 * float(covariance[1, 1]) / bottom**2 if bottom else np.inf
-    if g >= 1:
+    if g >= 1 or bottom < 0:
         return None
     value = top / bottom
     if covariance[1, 1] == 0:
@@ -129,3 +129,19 @@ def ratio(
     half = quantile / abs(bottom) * float(np.sqrt(max(float(inside), 0.0)))
     low, high = ((value - g * slope + side * half) / (1 - g) for side in (-1, 1))
     return Estimate(value, min(low, value), max(high, value))
+
+
+def median_over_models(values: Float[ndarray, " models"], *, level: float = 0.95) -> Estimate:
+    """The median and its exact interval: between two of the values, whatever their distribution.
+
+    With few models the interval is all of them, and covers less than ``level``. A value may stand for "or more".
+
+    Source: order statistics, as in David and Nagaraja 2003, Order Statistics, section 7.1.
+
+    >>> median_over_models(np.arange(1.0, 21.0))
+    Estimate(value=10.5, low=6.0, high=15.0)
+    """
+    ordered, count = np.sort(values), len(values)
+    below = [bdtr(rank, count, 0.5) for rank in range(count // 2)]  # chance that so few, or fewer, lie below
+    cut = sum(chance <= (1 - level) / 2 for chance in below)
+    return Estimate(float(np.median(ordered)), float(ordered[cut]), float(ordered[count - 1 - cut]))

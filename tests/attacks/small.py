@@ -34,4 +34,6 @@ def attacked(batching: Batching = "shuffled", images: int = 1, owners: int = 1) 
         Contribution(f"owner-{number + 1}", examples.take(part), rows[part]) for number, part in enumerate(dealt)
     ]
     free = np.setdiff1d(np.arange(200), rows)
-    return inject(suite, contributions, {"random": free[: len(rows)]}, batching=batching, models=MODELS)
+    size = len(rows)
+    draws = [free[size : 2 * size], free[2 * size : 3 * size]]
+    return inject(suite, contributions, {"random": free[:size]}, batching=batching, draws=draws, models=MODELS)

@@ -73,6 +73,7 @@ def test_the_whole_attack_runs_and_pixels_stay_within_those_of_each_channel(
         batchings=("shuffled",),
         defences=("pixel-range", "membership"),
         honest=100,
+        draws=1,
     )
     scores = run(suite, config, tmp_path / "out")
     with np.load(tmp_path / "out/condensed-0.npz") as made, np.load(tmp_path / "out/pictures.npz") as shown:

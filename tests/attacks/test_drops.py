@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expunge import Suite
-from expunge.attacks.drops import drop, drop_ratio, drop_scores, excess
+from expunge.attacks.drops import drop, drop_ratio, drop_scores, excess, excess_over_draws, ordinary_drop
 from expunge.attacks.removal import RETRAINING, Removal
 from expunge.bench.score import identity_row, reference_of
 from expunge.ensembles import Plan, read_margins
@@ -49,6 +49,45 @@ def test_the_excess_is_positive_where_the_attack_loses_more(removal: Removal) ->
 def test_there_is_no_ratio_to_a_control_that_loses_nothing(removal: Removal) -> None:
     assert drop_ratio(removal, replace(removal, after=BEFORE + np.array([0.01, -0.01, 0.02, -0.02]))) is None
     assert drop_ratio(removal, replace(removal, after=BEFORE - 0.05)).value == pytest.approx(2.0)  # type: ignore[union-attr]
+
+
+def test_there_is_no_ratio_to_a_control_that_gains(removal: Removal) -> None:
+    assert drop_ratio(removal, replace(removal, after=BEFORE + 0.05)) is None
+
+
+def draws(rng: np.random.Generator, count: int, models: int = 20, between: float = 0.05) -> np.ndarray:
+    """Accuracies after the removal of random sets that differ, by models that differ."""
+    sets, own = rng.normal(scale=between, size=(count, 1)), rng.normal(scale=0.02, size=(1, models))
+    return np.asarray(0.5 + sets + own + rng.normal(scale=0.01, size=(count, models)))
+
+
+def test_one_more_random_set_in_the_attacks_place_stands_out_as_rarely_as_it_should(removal: Removal) -> None:
+    rng, wrong, naive = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        found = draws(rng, 9)
+        one = replace(removal, before=np.full(20, 0.9), after=found[0], ordinary=found[1:])
+        over, beside = excess_over_draws(one), excess(one, replace(one, after=found[1]))
+        assert over is not None
+        wrong += not over.low <= 0 <= over.high
+        naive += not beside.low <= 0 <= beside.high
+    assert wrong / 400 < 0.07
+    assert naive / 400 > 0.5  # beside one set alone, over models, it stands out nearly always
+
+
+def test_the_mean_over_draws_covers_what_random_records_cost(removal: Removal) -> None:
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(400):
+        before = np.full(20, 0.9)
+        found = ordinary_drop(replace(removal, before=before, after=before, ordinary=draws(rng, 8)))
+        assert found is not None
+        hits += found.low <= 0.4 <= found.high
+    assert hits / 400 > 0.93
+
+
+def test_one_draw_alone_says_nothing_of_others(removal: Removal) -> None:
+    alone = replace(removal, ordinary=(BEFORE - 0.1)[None])
+    assert excess_over_draws(alone) is None
+    assert ordinary_drop(alone) is None
 
 
 def test_records_say_batching_request_and_the_settings_of_the_attack(removal: Removal) -> None:

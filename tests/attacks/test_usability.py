@@ -23,6 +23,7 @@ QUICK = Usability(
     defences=("membership", "pixel-grid", "loss-outliers"),
     honest=100,
     rounds=2,
+    draws=2,
 )
 
 
@@ -47,6 +48,7 @@ def test_every_question_of_the_page_has_its_records(scores: list[Score], tmp_pat
         "victims-gain",
         "trained-alone-accuracy",
         "steps-to-forget",
+        "forget-loss",
         "accuracy-by-round",
         "auroc",
         "tpr-at-1-fpr",
@@ -114,6 +116,7 @@ def test_of_several_owners_some_ask(tmp_path: Path, collude: bool) -> None:
 REFUSED = {
     "one model": ({"models": 1}, "at least 2 models"),
     "unknown defence": ({"defences": ("deep-nn",)}, "unknown defence 'deep-nn'; did you mean 'deep-knn'"),
+    "no draw": ({"draws": 0}, "at least 1 random draw"),
     "few honest": ({"honest": 99}, "at least 100 honest requests"),
     "no models to serve with": ({"methods": (Attacked("dm-direct"),)}, "'dm-direct' makes no models"),
     "an anchor": ({"methods": (Attacked("identity"),)}, "'identity' makes no models"),
@@ -121,7 +124,10 @@ REFUSED = {
     "no rounds": ({"rounds": 0}, "expected 1 to 10 rounds"),
     "owners that do not divide": ({"owners": Owners(count=3)}, "divides the 1 images a class, got 3"),
     "more who ask than there are": ({"owners": Owners(asking=2)}, "expected 1 to 1 owners to ask"),
-    "over the data": ({"condensing": Condensing(images=5)}, "are more than its 200 training examples; lower --images"),
+    "over the data": (
+        {"condensing": Condensing(images=5)},
+        "are more than its 200 training examples; lower --images or --draws",
+    ),
     "more than a class has": ({"condensing": Condensing(images=30)}, "lower images to"),
     "a surrogate of other shapes": ({"owners": Owners(surrogate="tabular")}, "expected inputs of .1, 8, 8."),
     "no file": ({"owners": Owners(load="nowhere.npz")}, "nowhere.npz"),

@@ -75,7 +75,7 @@ def test_the_tables_of_attacks_and_defences_are_listed() -> None:
         (["digits", "--images", "80"], "are more than its 1437 training examples; lower --images"),
         (["digits", "--method", "scrubb"], "unknown method 'scrubb'; did you mean 'scrub'?"),
         (["digits", "--method", "scrub", "--set", "amnesiac.epochs=1"], "'amnesiac', which is not attacked"),
-        (["digits", "--batches", "random"], "expected shuffled, dedicated or both"),
+        (["digits", "--batches", "random"], "expected shuffled, dedicated, isolated, both or all"),
         (["digits", "--models", "1"], "expected at least 2 models"),
         (["digits", "--defence", "deepknn"], "unknown defence 'deepknn'; did you mean 'deep-knn'?"),
         (["digits", "--network", "resnet"], "'resnet'"),

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from expunge.attacks.condensing.condensed import Condensing
 from expunge.attacks.contributions import Owners
+from expunge.attacks.injection import BATCHINGS
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import EVERY, QUICK, Usability, run
 from expunge.engine import Watch, Workers, silent
@@ -37,6 +38,8 @@ def _small(why: str, *, images: int = 1, methods: Sequence[Attacked] = SHORT, **
     config = Usability(
         condensing=Condensing(images=images, **own),  # type: ignore[arg-type]
         methods=tuple(methods),
+        models=10,
+        batchings=BATCHINGS,
         defences=(),
     )
     return Run("digits", replace(config, **settings), why)  # type: ignore[arg-type]
@@ -46,13 +49,22 @@ def _small(why: str, *, images: int = 1, methods: Sequence[Attacked] = SHORT, **
 WHOLE: dict[str, Run] = {
     "fashion-mnist-10k": Run(
         "fashion-mnist-10k",
-        Usability(condensing=Condensing(images=10), methods=EVERY, subsets=500),
+        Usability(condensing=Condensing(images=10), methods=EVERY, models=10, batchings=BATCHINGS, subsets=500),
         "10 images a class, 1 % of the data",
     ),
-    "digits": Run("digits", Usability(condensing=Condensing(images=1), methods=EVERY, rounds=5), "1 image a class"),
+    "digits": Run(
+        "digits",
+        Usability(condensing=Condensing(images=1), methods=EVERY, batchings=BATCHINGS, rounds=5),
+        "1 image a class",
+    ),
     "tabular": Run(
         "tabular",
-        Usability(condensing=Condensing(images=2, pixels="free", embedding="perceptron"), methods=EVERY, rounds=4),
+        Usability(
+            condensing=Condensing(images=2, pixels="free", embedding="perceptron"),
+            methods=EVERY,
+            batchings=BATCHINGS,
+            rounds=4,
+        ),
         "a table: 2 records a class, no pictures",
     ),
 }
@@ -67,7 +79,7 @@ ONE_CHANGE: dict[str, Run] = {
     "from-noise": _small("distribution matching from noise", start="noise"),
     "5-images": _small("5 images a class, 3.5 %", images=5),
     "10-images": _small("10 images a class, 7 %: beyond the paper's budget", images=10, methods=QUICK),
-    "20-images": _small("20 images a class, 14 %", images=20),
+    "20-images": _small("20 images a class, 14 %", images=20, draws=2),
     "convnet-victims": _small("victims of the network that was condensed on", network="convnet"),
     "lenet-victims": _small("victims of a third network", network="lenet"),
     "two-owners-apart": _small("two owners, each condenses alone", images=2, owners=Owners(count=2, collude=False)),

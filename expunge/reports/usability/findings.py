@@ -9,9 +9,9 @@ from scipy.special import stdtr, stdtrit
 
 from expunge.attacks.controls import INFLUENTIAL, MEMORISED, RANDOM
 from expunge.attacks.defences import DEFENCES
-from expunge.attacks.drops import ATTACK, DROP, EXCESS, RATIO
-from expunge.attacks.evidence import ALONE, AUROC, GAIN, LOST, ROUND, STEPS, TPR
-from expunge.attacks.removal import RETRAINING
+from expunge.attacks.drops import DROP, EXCESS, RATIO
+from expunge.attacks.evidence import ALONE, AUROC, GAIN, LOSS, LOST, ROUND, STEPS, TPR
+from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.errors import UserError
 from expunge.metrics.calibration import holm
 from expunge.records import Score, Setting
@@ -19,8 +19,11 @@ from expunge.reports.summaries import Interval
 
 REQUESTS = (ATTACK, RANDOM, INFLUENTIAL, MEMORISED)
 SURE = 0.05  # of a difference that is called one, after Holm's correction over the methods of one batching
-CAUGHT = 0.5  # share of the attack's requests that a defence must catch at 1 % of false alarms to be named
+CAUGHT = 0.5  # share of the models on which a defence must catch the request, at 1 % of false alarms, to be named
 
+GUESSING = 0.5  # AUROC of a defence that says the same of all
+HARM = 0.005  # accuracy that victims may lack and be as good as others
+TITLES = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most influential", MEMORISED: "most memorised"}
 ORDINARY = 0.05  # AUROC up to which a request is told by how ordinary it looks
 
 
@@ -29,7 +32,7 @@ class Served:
     """One method with one batching: points of accuracy lost by each request, and the attack's beside the controls'."""
 
     method: str
-    drops: Mapping[str, Interval]  # by request
+    drops: Mapping[str, Interval]  # by request; of random ones the mean over the draws, where there are several
     excess: Mapping[str, Interval]  # by control
     ratios: Mapping[str, Interval]
     klom: Mapping[str, Interval]  # by request: forget P95 against the oracles of that very request
@@ -55,9 +58,25 @@ class Seen:
         return self.requests[1].value >= CAUGHT
 
     @property
+    def blind(self) -> bool:
+        """Whether it says the same of all requests, as a check does that the attack passes like everybody."""
+        return self.requests[0].value == GUESSING and self.requests[1].value == 0
+
+    @property
     def too_ordinary(self) -> bool:
         """Whether nearly every honest request is more suspicious than the attack's."""
         return self.requests[0].high is not None and self.requests[0].high <= ORDINARY
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """What there is to forget of a request, and what it costs by ascent."""
+
+    victims: Interval  # mean loss, nats
+    oracles: Interval
+    steps: Interval  # median
+    lost: Interval
+    late: str  # how many models did not get there, in words; "" for none
 
 
 @dataclass(frozen=True)
@@ -70,8 +89,8 @@ class Findings:
     served: Mapping[str, Sequence[Served]]  # by batching
     gain: Interval | None
     alone: Mapping[str, Mapping[str, Interval]]  # by network, then "condensed" or "real"
-    forgetting: Mapping[str, Mapping[str, Mapping[str, Interval]]]  # by batching, metric, request
-    late: Mapping[str, Mapping[str, str]]  # by batching, request: why there are no steps
+    met: Mapping[str, float]  # by batching: share of the updates that meet a request of this size
+    forgetting: Mapping[str, Mapping[str, Forgot]]  # by batching, request
     rounds: Mapping[str, Mapping[str, Mapping[str, Sequence[Interval]]]]  # by batching, request, method
     seen: Sequence[Seen]
     hardware: str
@@ -122,9 +141,9 @@ def read_findings(scores: Sequence[Score]) -> Findings:
         served={each: _served([score for score in scores if _fact(score, "batching") == each]) for each in batchings},
         gain=next((_interval(score) for score in scores if score.metric == GAIN), None),
         alone=_alone(scores),
-        forgetting={each: _forgetting(scores, each) for each in batchings},
-        late={each: _late(scores, each) for each in batchings},
-        rounds={each: found for each in batchings if (found := _rounds(scores, each))},
+        met={each: _met(scores, each) for each in batchings},
+        forgetting={each: cost for each in batchings if (cost := _forgetting(scores, each))},
+        rounds={each: after for each in batchings if (after := _rounds(scores, each))},
         seen=_seen(scores),
         hardware=first.subject.hardware,
     )
@@ -155,17 +174,27 @@ def _served(scores: Sequence[Score]) -> list[Served]:
         own = [score for score in scores if score.subject.method == label]
         kloms = [score for score in own if (score.aggregate, score.split) == ("p95", "forget")]
         over = _cells(own, EXCESS, "aggregate")
-        p_value = _p_value(over[RANDOM], own[0].models) if RANDOM in over else None
+        draws = _draws(own)
+        freedom = own[0].models - 1 if draws is None else int(_fact(own[0], "draws")) - 1
+        p_value = _p_value(over[RANDOM], freedom) if RANDOM in over else None
         reason = next((score.reason for score in own if score.status == "failed"), "")
         ratios = _cells(own, RATIO, "aggregate")
-        rows.append(Served(label, _cells(own, DROP), over, ratios, _cells(kloms, "klom"), p_value, reason))
+        means = [score for score in own if score.aggregate == "mean"]
+        drops = _cells(means, DROP) | ({} if draws is None else {RANDOM: draws})
+        rows.append(Served(label, drops, over, ratios, _cells(kloms, "klom"), p_value, reason))
     tested = [row for row in rows if row.p_value is not None and row.method != RETRAINING]
     corrected = dict(zip([row.method for row in tested], holm([row.p_value or 0.0 for row in tested]), strict=True))
     return [replace(row, p_value=float(corrected[row.method])) if row.method in corrected else row for row in rows]
 
 
-def _p_value(cell: Interval, models: int) -> float:
-    """Of no difference, two-sided, from a number and its interval by Student's t over so many models.
+def _draws(own: Sequence[Score]) -> Interval | None:
+    """What random records cost, over all draws; None where there is one draw, or no draw was removed from victims."""
+    drawn = [score for score in own if score.metric == DROP and score.aggregate.endswith("random draws")]
+    return _interval(drawn[0]) if drawn else None
+
+
+def _p_value(cell: Interval, freedom: int) -> float:
+    """Of no difference, two-sided, from a number and its interval by Student's t with so many degrees of freedom.
 
     The longer half of the interval counts: an end may be cut, since no difference of shares is beyond 1.
     """
@@ -174,7 +203,6 @@ def _p_value(cell: Interval, models: int) -> float:
     half = max(cell.high - cell.value, cell.value - cell.low)
     if half == 0:
         return 1.0 if cell.value == 0 else 0.0
-    freedom = models - 1
     return float(2 * stdtr(freedom, -abs(cell.value) / half * stdtrit(freedom, 0.975)))
 
 
@@ -188,17 +216,25 @@ def _alone(scores: Sequence[Score]) -> dict[str, dict[str, Interval]]:
     return found
 
 
-def _forgetting(scores: Sequence[Score], batching: str) -> dict[str, dict[str, Interval]]:
-    own = [score for score in scores if _fact(score, "batching") == batching]
-    return {metric: _cells(own, metric) for metric in (STEPS, LOST)}
+def _met(scores: Sequence[Score], batching: str) -> float:
+    return max((float(_fact(score, "met") or 0) for score in scores if _fact(score, "batching") == batching), default=0)
 
 
-def _late(scores: Sequence[Score], batching: str) -> dict[str, str]:
-    return {
-        _fact(score, "request"): score.reason
-        for score in scores
-        if score.metric == STEPS and score.value is None and _fact(score, "batching") == batching
-    }
+def _forgetting(scores: Sequence[Score], batching: str) -> dict[str, Forgot]:
+    found = {}
+    for request in REQUESTS:
+        own = [
+            score
+            for score in scores
+            if (_fact(score, "batching"), _fact(score, "request")) == (batching, request)
+            and score.metric in (LOSS, STEPS, LOST)
+        ]
+        cells = {(score.metric, score.aggregate): cell for score in own if (cell := _interval(score)) is not None}
+        wanted = [(LOSS, "victims"), (LOSS, "oracles"), (STEPS, "median"), (LOST, "mean")]
+        if all(key in cells for key in wanted):
+            victims, oracles, steps, lost = (cells[key] for key in wanted)
+            found[request] = Forgot(victims, oracles, steps, lost, own[0].reason)
+    return found
 
 
 def _rounds(scores: Sequence[Score], batching: str) -> dict[str, dict[str, list[Interval]]]:
@@ -229,7 +265,7 @@ def points(cell: Interval | None) -> str:
     if cell is None or cell.low is None or cell.high is None:
         return "an unknown number of points"
     value, low, high = (round(100 * each, 1) + 0.0 for each in (cell.value, cell.low, cell.high))
-    return f"{value} points [{low}, {high}]"
+    return f"{value} points [{low}, {high}]".replace("-", "−")
 
 
 def _informative(found: Findings) -> str:
@@ -241,14 +277,23 @@ def _informative(found: Findings) -> str:
             parts.append(f"{_percent(condensed)} against {_percent(real)} ({name}), {_apart(condensed, real)}")
     if not parts:
         return ""
-    benign = ""
-    if found.gain is not None:
-        benign = f" In training the records are no harm: with them victims have {points(found.gain)} more accuracy."
-        if found.gain.high is not None and found.gain.high < 0:
-            benign = f" In training the records harm: with them victims have {points(found.gain)} more accuracy."
     return (
-        "Networks trained on the condensed records alone, against as many real ones: " + "; ".join(parts) + "." + benign
+        "Networks trained on the condensed records alone, against as many real ones: "
+        + "; ".join(parts)
+        + "."
+        + _benign(found)
     )
+
+
+def _benign(found: Findings) -> str:
+    """Whether victims are as good with the contribution as without: no more than HARM worse."""
+    gain = found.gain
+    if gain is None or gain.low is None or gain.high is None:
+        return ""
+    said = f" Victims trained with them, less models trained without: {points(gain)}"
+    if gain.low >= -HARM:
+        return said + ", so they do no harm in training."
+    return said + (", so they harm in training." if gain.high < 0 else ", too few models to rule harm in training out.")
 
 
 def _percent(cell: Interval) -> str:
@@ -270,69 +315,83 @@ def _cost(rows: Sequence[Served], batching: str, found: Findings) -> str:
     hit = [row for row in rows if row.method != RETRAINING and ATTACK in row.drops]
     if not hit:
         return ""
+    met = f" ({100 * found.met.get(batching, 0):.0f} % of all updates meet a request of this size, whoever's it is)"
     worst = max(hit, key=lambda row: row.drops[ATTACK].value)
+    lost = worst.drops[ATTACK]
+    if lost.low is not None and lost.low <= 0:
+        return f"No method is seen to lose accuracy; most under {worst.method}, {points(lost)}{met}."
     text = (
-        f"The removal of the attack's {found.records} records ({100 * found.share:.1f} % of the data) costs most under "
-        f"{worst.method}: {points(worst.drops[ATTACK])}"
+        f"Of {len(hit)} methods {worst.method} loses most by the removal of the attack's {found.records} records, "
+        f"{100 * found.share:.1f} % of the data: {points(lost)}{met}"
     )
-    others = [f"{points(worst.drops[name])} for {name} ones" for name in REQUESTS[1:] if name in worst.drops]
-    text += f"; as many ordinary records cost {', '.join(others)}." if others else "."
-    return text
+    others = [f"{TITLES[name]} {points(worst.drops[name])}" for name in REQUESTS[1:] if name in worst.drops]
+    return text + (f". As many other records: {', '.join(others)}." if others else ".")
 
 
 def _data_or_method(found: Findings) -> str:
     parts = []
     for batching, rows in found.served.items():
         methods = [row for row in rows if row.method != RETRAINING and row.p_value is not None]
+        if not methods:
+            continue
         more = [row.method for row in methods if row.differs and row.excess[RANDOM].value > 0]
         less = [row.method for row in methods if row.differs and row.excess[RANDOM].value < 0]
-        part = (
-            f"With {batching} batches the attack's records cost more than random ones under {len(more)} of "
-            f"{len(methods)} methods"
-        )
-        part += f" ({', '.join(more)})" if more else ""
+        part = f"With {batching} batches the attack's records cost more than random ones do under {len(more)} of "
+        part += f"{len(methods)} methods" + (f" ({', '.join(more)})" if more else "")
         part += f", and less under {len(less)} ({', '.join(less)})" if less else ""
-        retrained = next((row for row in rows if row.method == RETRAINING and ATTACK in row.drops), None)
-        if retrained is not None:
-            part += f"; exact retraining loses {points(retrained.drops[ATTACK])} without them"
-            part += f", {points(retrained.drops[RANDOM])} without random ones" if RANDOM in retrained.drops else ""
-        parts.append(part)
-    return ". ".join(parts) + "." if parts else ""
+        parts.append(part + _exactly(rows))
+    return " ".join(f"{part}." for part in parts)
+
+
+def _exactly(rows: Sequence[Served]) -> str:
+    """What retraining says of the data itself."""
+    row = next((row for row in rows if row.method == RETRAINING and ATTACK in row.drops), None)
+    if row is None:
+        return ""
+    lost = row.drops[ATTACK]
+    text = f"; exact retraining without them loses {points(lost)}"
+    text += f", without random ones {points(row.drops[RANDOM])}" if RANDOM in row.drops else ""
+    if lost.low is not None and lost.low > 0:
+        return text + ", so the data itself was worth something"
+    return text + ", so what methods lose beyond it is theirs"
 
 
 def _costlier(found: Findings) -> str:
     parts = []
-    for batching, cells in found.forgetting.items():
-        steps, late = cells.get(STEPS, {}), found.late.get(batching, {})
-        attack, ordinary = steps.get(ATTACK), steps.get(RANDOM)
-        for request, whose in ((ATTACK, "the attack's"), (RANDOM, "random")):
-            if request in late:
-                parts.append(f"with {batching} batches, for {whose} records: {late[request]}")
-        if attack and ordinary and attack.low is not None and ordinary.high is not None:
-            told = {"more informative": "costlier", "less informative": "cheaper"}.get(
-                _apart(attack, ordinary), "not told apart"
+    for batching, requests in found.forgetting.items():
+        attack, ordinary = requests.get(ATTACK), requests.get(RANDOM)
+        if attack and ordinary:
+            told = {"more informative": "more", "less informative": "fewer"}.get(
+                _apart(attack.steps, ordinary.steps), "not told apart"
             )
             parts.append(
-                f"with {batching} batches {attack.value:.0f} steps of ascent against {ordinary.value:.0f} for random "
-                f"records, {told}"
+                f"with {batching} batches {attack.steps.value:.0f} steps of ascent (median) for the attack's records, "
+                f"whose loss is to rise from {attack.victims.value:.2g} to {attack.oracles.value:.2g} nats, and "
+                f"{ordinary.steps.value:.0f} for random ones, from {ordinary.victims.value:.2g} to "
+                f"{ordinary.oracles.value:.2g}: {told}"
             )
     if not parts:
         return ""
-    return "Until the forget loss is that of retraining it takes, " + "; ".join(parts) + "."
+    return (
+        "Until the loss is that of retraining: "
+        + "; ".join(parts)
+        + ". Steps say how flat the loss is there: records that are fitted well take many for little."
+    )
 
 
 def _noticed(found: Findings) -> str:
     if not found.seen:
         return ""
     catching = [each for each in found.seen if each.catches]
-    text = f"None of {len(found.seen)} defences catches half of the attack's requests at 1 % of false alarms."
+    text = f"None of {len(found.seen)} defences catches this request on half of the models at 1 % of false alarms."
     if catching:
         named = "; ".join(f"{each.name} ({DEFENCES[each.name].price})" for each in catching)
-        text = f"At 1 % of false alarms {len(catching)} of {len(found.seen)} defences catch the request: {named}."
+        text = f"At 1 % of false alarms {len(catching)} of {len(found.seen)} defences catch this request: {named}."
     ordinary = [each.name for each in found.seen if each.too_ordinary]
     if ordinary:
         text += (
-            f" To {', '.join(ordinary)} the request looks more ordinary than nearly all honest ones: turned round, "
-            "they would tell it too."
+            f" To {', '.join(ordinary)} it looks more ordinary than nearly all honest ones: turned round, they would "
+            "tell it too."
         )
-    return text
+    blind = [each.name for each in found.seen if each.blind]
+    return text + (f" Blind to it by construction: {', '.join(blind)}." if blind else "")

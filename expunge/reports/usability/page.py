@@ -10,9 +10,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
 from expunge.attacks.defences import DEFENCES
-from expunge.attacks.drops import ATTACK
-from expunge.attacks.evidence import LOST, STEPS
-from expunge.attacks.removal import RETRAINING
+from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.attacks.usability import PICTURES
 from expunge.errors import StoreError
 from expunge.records import read_scores
@@ -20,8 +18,8 @@ from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, write_page
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
-from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, read_findings
-from expunge.reports.usability.tables import LEGEND, TITLES, lost, lost_between, steps_in_words, whole_percent
+from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
+from expunge.reports.usability.tables import LEGEND, lost, lost_between, steps_in_words, whole_percent
 
 Spec = dict[str, Any]
 SHOWN = 5  # pictures of each class
@@ -198,17 +196,17 @@ def _row(row: Served) -> dict[str, Any]:
 
 
 def _forgetting(found: Findings) -> list[dict[str, str]]:
-    lines = []
-    for batching, cells in found.forgetting.items():
-        for request in REQUESTS:
-            steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
-            what, late = f"{batching} batches, {TITLES[request]}", found.late.get(batching, {}).get(request)
-            if late:
-                lines.append({"what": what, "steps": late, "lost": formats.ABSENT})
-            if steps is not None:
-                after = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
-                lines.append({"what": what, "steps": steps_in_words(steps), "lost": after})
-    return lines
+    return [
+        {
+            "what": f"{batching} batches, {TITLES[request]}",
+            "victims": f"{each.victims.value:.2g}",
+            "oracles": f"{each.oracles.value:.2g}",
+            "steps": steps_in_words(each.steps) + (f"; {each.late}" if each.late else ""),
+            "lost": f"{lost(each.lost.value)} {lost_between(each.lost)}",
+        }
+        for batching, requests in found.forgetting.items()
+        for request, each in requests.items()
+    ]
 
 
 def _seen_row(each: Seen) -> dict[str, str]:

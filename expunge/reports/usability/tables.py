@@ -7,20 +7,18 @@ from rich.table import Table
 from rich.text import Text
 
 from expunge.attacks.controls import INFLUENTIAL, MEMORISED, RANDOM
-from expunge.attacks.drops import ATTACK
-from expunge.attacks.evidence import LOST, STEPS
-from expunge.attacks.removal import RETRAINING
+from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.records import Score
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
-from expunge.reports.usability.findings import REQUESTS, Findings, Seen, Served, read_findings
+from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 
-TITLES = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most influential", MEMORISED: "most memorised"}
 SHORT = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most\ninfluential", MEMORISED: "most\nmemorised"}
 LEGEND = (
     "Points: of test accuracy, lost by the removal; [95 % interval over models], paired model by model but for "
-    "retraining. Last column: what the attack's records cost more than random ones; * where that differs from 0 at "
-    "5 %, Holm-corrected over the methods. retraining is exact removal: what it loses, the data was worth.",
+    "retraining. random: mean over the draws. Last column: what the attack's records cost more; its interval is where "
+    "one more random draw would lie, so * (it differs from 0 at 5 %, Holm-corrected over the methods) says that the "
+    "attack stands out among random sets. retraining is exact removal: what it loses, the data was worth.",
     "AUROC: how often, in %, the attack's request looks more suspicious than an honest one of the same size; 50 by "
     "guessing, far below 50 where it looks too ordinary.",
 )
@@ -48,7 +46,7 @@ def _empty(title: str) -> Table:
 
 
 def _served_table(found: Findings, batching: str) -> Table:
-    share = f"{100 * found.share:.1f} %"
+    share = f"{100 * found.share:.1f} % of the data, {100 * found.met.get(batching, 0):.0f} % of the updates"
     table = _empty(
         f"{batching} batches, {found.models} models: points lost by removing {found.records} records, {share}"
     )
@@ -97,19 +95,22 @@ def lost_between(cell: Interval) -> str:
 
 
 def _forgetting_table(found: Findings) -> Table:
-    table = _empty("steps of ascent until the forget loss is that of retraining, and points lost there")
-    table.add_column("batches, records", min_width=28)
-    table.add_column("steps", justify="right", min_width=16)
-    table.add_column("points lost", justify="right", min_width=20)
-    for batching, cells in found.forgetting.items():
-        for request in REQUESTS:
-            steps, there = cells.get(STEPS, {}).get(request), cells.get(LOST, {}).get(request)
-            late = found.late.get(batching, {}).get(request)
-            if late:
-                table.add_row(f"{batching}, {TITLES[request]}", late, formats.ABSENT)
-            if steps is not None:
-                shown = f"{lost(there.value)} {lost_between(there)}" if there else formats.ABSENT
-                table.add_row(f"{batching}, {TITLES[request]}", steps_in_words(steps), shown)
+    table = _empty("what there is to forget, and steps of ascent until it is forgotten as by retraining")
+    table.add_column("batches, records", min_width=27)
+    for name, width in (("loss, nats\nvictims", 10), ("\noracles", 8), ("steps\n(median)", 15), ("points\nlost", 15)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    for batching, requests in found.forgetting.items():
+        for request, each in requests.items():
+            losses = [f"{cell.value:.2g}" for cell in (each.victims, each.oracles)]
+            points = f"{lost(each.lost.value)} {lost_between(each.lost)}"
+            table.add_row(f"{batching}, {TITLES[request]}", *losses, steps_in_words(each.steps), points)
+    late = [
+        f"{batching}, {TITLES[request]}: {each.late}"
+        for batching, requests in found.forgetting.items()
+        for request, each in requests.items()
+        if each.late
+    ]
+    table.caption = Text("\n".join(late), style="default") if late else None
     return table
 
 

@@ -67,7 +67,9 @@ def attack_of(suite: Suite) -> list[Score]:
         records.add(f"{data} data, suite", "trained-alone-accuracy", "mean", estimate(value), batching="")
     records.add("no request", "victims-gain", "mean", estimate(0.002), batching="")
     for request, steps in (("attack", 50.0), ("random", 20.0)):
-        records.add("ascent", "steps-to-forget", "mean", estimate(steps, 3), request=request)
+        records.add("ascent", "forget-loss", "victims", estimate(0.001, 0.0005), request=request)
+        records.add("ascent", "forget-loss", "oracles", estimate(0.02, 0.001), request=request)
+        records.add("ascent", "steps-to-forget", "median", estimate(steps, 3), request=request)
         records.add("ascent", "drop-when-forgotten", "mean", estimate(0.02), request=request)
     for number, value in enumerate((0.9, 0.7)):
         for request in ("attack", "random"):
