@@ -128,12 +128,7 @@ def build_victims(
 def build_own(tasks: Sequence[Task], models: int, *, workers: Workers = 1, watch: Watch = silent) -> None:
     """Train what methods start from, of their own, and the store lacks; logs of one suite in one training."""
     own = {plan.key: plan for task in tasks if (plan := starts_from(task))}
-    logged: dict[str, list[Plan]] = {}
-    for plan in own.values():
-        if plan.kind == "logged":
-            logged.setdefault(plan.suite.digest, []).append(plan)
-    for plans in logged.values():
-        build_logs(plans, models, workers=workers, watch=watch)
+    build_logs([plan for plan in own.values() if plan.kind == "logged"], models, workers=workers, watch=watch)
     build_all([(plan, models) for plan in own.values()], workers=workers, watch=watch)
 
 

@@ -79,15 +79,15 @@ def train_chunk(plan: Plan, chunk: int) -> list[str]:
 
 
 def build_logs(plans: Sequence[Plan], models: int, *, workers: Workers = 1, watch: Watch = silent) -> None:
-    """Train the chunks that the store lacks of logged ensembles of one suite, all of their logs in one training."""
-    missing: dict[int, list[Plan]] = {}
+    """Train the chunks that the store lacks of logged ensembles; all logs of one suite in one training."""
+    missing: dict[tuple[str, int], list[Plan]] = {}
     for plan in plans:
         for chunk in plan.chunks(range(models)):
             if _sound(plan.chunk_key(chunk), warn) is None:
-                missing.setdefault(chunk, []).append(plan)
+                missing.setdefault((plan.suite.digest, chunk), []).append(plan)
     jobs = [
         Job(f"logs, models from {chunk * lacking[0].suite.chunk}", log_chunk, (lacking, chunk), (lacking[0].suite,))
-        for chunk, lacking in missing.items()
+        for (_, chunk), lacking in missing.items()
     ]
     run_chunks(jobs, workers, watch, warn)
 
@@ -97,8 +97,10 @@ def log_chunk(plans: Sequence[Plan], chunk: int) -> list[str]:
     first, size = plans[0], plans[0].suite.chunk
     models = range(chunk * size, (chunk + 1) * size)
     ensemble, log = logged_training(first, [plan.forget for plan in plans if plan.forget], models, chosen_device())
+    measured = _measured(first, models, ensemble, {}, {})  # the models are the same whatever was logged of them
     for row, plan in enumerate(plans):
-        _keep(plan, chunk, [_measured(plan, models, ensemble, {}, logged_state(ensemble, log, row))])
+        state = {key: tensor.cpu() for key, tensor in logged_state(ensemble, log, row).items()}
+        _keep(plan, chunk, [_Trained(measured.arrays, state)])
     return []
 
 
