@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
 from expunge.fingerprint import code_digest
-from expunge.methods.references import REFERENCES
+from expunge.methods.references import REFERENCES, Reference
 from expunge.metrics.calibration import Estimate
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites.suite import ForgetSet, Suite
@@ -43,6 +43,11 @@ class Attack:
     knowledge: Knowledge
     phases: tuple[Phase, ...]
     cite: tuple[str, ...]  # keys of references.toml, the source first
+
+    @property
+    def references(self) -> dict[str, Reference]:
+        """The publications that it cites."""
+        return {key: REFERENCES[key] for key in self.cite}
 
     @property
     def source(self) -> str:

@@ -48,6 +48,7 @@ class Owners:
             "collude": self.collude,
             "asking": self.who_ask,
             "surrogate": self.surrogate,
+            "loaded": bool(self.load),
         }
 
 

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from expunge.attacks.controls import RANDOM
 from expunge.attacks.removal import ATTACK, Removal
 from expunge.bench.score import failed_scores, score_row
+from expunge.metrics import METRICS, Reference, Row
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.over_models import gap, mean_over_models, ratio
 from expunge.records import Score, Setting
@@ -105,14 +106,23 @@ def drop_scores(removals: Sequence[Removal], facts: Mapping[str, Setting]) -> li
 def _own_scores(removal: Removal) -> list[Score]:
     row, reference = removal.row, removal.reference
     if removal.after is None:
-        return failed_scores(row, reference, len(removal.before), removal.reason)
-    scores = score_row([row], reference, ("klom", "accuracy")).scores
+        failed = failed_scores(row, reference, len(removal.before), removal.reason)
+        return [*failed, replace(failed[-1], split="test", metric=DROP, aggregate="mean")]
+    if removal.paired:
+        scores = score_row([row], reference, ("klom", "accuracy")).scores
+    else:  # other oracles, which nobody copied, however alike all models are on a small suite
+        scores = [score for name in ("klom", "accuracy") for score in _of_metric(name, row, reference)]
     scores.append(row.score("test", DROP, "mean", drop(removal), reference, module=__name__))
     usual = ordinary_drop(removal)
     if usual is not None:
         draws = len(removal.ordinary) if removal.ordinary is not None else 0
         scores.append(row.score("test", DROP, f"{draws} random draws", usual, reference, module=__name__))
     return scores
+
+
+def _of_metric(name: str, row: Row, reference: Reference) -> list[Score]:
+    scores = METRICS[name].scores
+    return scores(row, reference).scores if scores else []
 
 
 def _beside(attack: Removal, controls: Sequence[Removal]) -> list[Score]:

@@ -69,7 +69,7 @@ class Injection:
         batches = minibatch_count(train, recipe.batch_size)
         if recipe.batches == "fixed":
             return len(np.unique(self.attack.indices // recipe.batch_size)) / batches
-        missed = np.arange(recipe.batch_size)
+        missed = np.arange(min(recipe.batch_size, train))
         return float(1 - np.prod((train - size - missed).clip(min=0) / (train - missed)))
 
     def owned(self, owner: str) -> ForgetSet:

@@ -31,11 +31,14 @@ from expunge.attacks.evidence import (
 from expunge.attacks.injection import Batching, Contribution, Injection, inject
 from expunge.attacks.removal import Attacked, serve
 from expunge.engine import Watch, Workers, silent
-from expunge.errors import BadSetting, lookup
-from expunge.methods import find_method
+from expunge.ensembles.plan import Plan
+from expunge.ensembles.whole_models import first_weights
+from expunge.errors import BadSetting, StoreError, lookup
+from expunge.methods import configure, find_method
+from expunge.methods.method import require_needs
 from expunge.records import Score, Setting, write_scores
 from expunge.suites import load_suite
-from expunge.suites.suite import Suite
+from expunge.suites.suite import ForgetSet, Suite
 
 # Of a quick look; and what is attacked where all is asked for.
 QUICK = (
@@ -59,6 +62,7 @@ EVERY = (
 GATE = Attacked("first-order")  # by which a defence tries a removal: the cheapest
 BUDGET = 0.01  # share of the training data that the paper's attacker contributes at most
 PICTURES = "pictures.npz"
+MOST_HONEST, LEAST_SUBSETS = 10_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +112,37 @@ def check(suite: Suite, config: Usability) -> None:
         raise BadSetting(
             f"expected at least {HONEST} honest requests, so that one false alarm in 100 is seen, got {config.honest}"
         )
-    for each in (*config.methods, config.gate):
-        if find_method(each.method).unlearn is None:
-            raise BadSetting(f"{each.method!r} makes no models, and so cannot serve a request; choose another method")
-    network_for(suite, config.network)
+    if config.seed < 0 or not 0 <= config.honest <= MOST_HONEST:
+        raise BadSetting(
+            f"expected a seed of at least 0 and at most {MOST_HONEST} honest requests, got {config.seed} and "
+            f"{config.honest}"
+        )
+    if config.subsets not in (None, 0) and not LEAST_SUBSETS <= (config.subsets or 0) <= suite.subsets:
+        raise BadSetting(
+            f"expected {LEAST_SUBSETS} to {suite.subsets} subsets, as many as suite {suite.name!r} has, or 0 to leave "
+            f"out what they measure, got {config.subsets}"
+        )
+    make = network_for(suite, config.network)
     check_owners(suite, config.owners, config.condensing)
     _check_sizes(suite, config)
+    _check_stack(replace(suite, network=make))
+    for each in (*config.methods, config.gate):
+        _check_method(suite, each)
+
+
+def _check_method(suite: Suite, attacked: Attacked) -> None:
+    """Refuse a method that makes no models, wrong settings, and one whose needs the suite does not meet."""
+    method = find_method(attacked.method)
+    if method.unlearn is None:
+        raise BadSetting(f"{attacked.method!r} makes no models, and so cannot serve a request; choose another method")
+    configure(attacked.method, method, attacked.settings)
+    require_needs(attacked.method, method, suite, [ForgetSet("asked", np.arange(1), "a request")])
+
+
+def _check_stack(suite: Suite) -> None:
+    """Refuse a network that does not fit the data, or of which an ensemble cannot be made."""
+    suite.check()
+    first_weights(Plan(suite, "pretrained"), [0], torch.device("cpu")).eval()(suite.data.train.x[:2])
 
 
 def _check_sizes(suite: Suite, config: Usability) -> None:
@@ -128,6 +157,13 @@ def _check_sizes(suite: Suite, config: Usability) -> None:
             f"suite {suite.name!r}: {images} images of each of {classes} classes, and {config.draws + 2} controls as "
             f"large as what is asked for, are more than its {train} training examples; lower --images or --draws"
         )
+    sizes = np.bincount(suite.data.train.y.numpy(), minlength=classes)
+    needed = images + config.draws * asked // classes
+    if sizes.min() < needed:
+        raise BadSetting(
+            f"suite {suite.name!r}: class {sizes.argmin()} has {sizes.min()} training examples, and {needed} are "
+            f"needed for what is contributed and {config.draws} random draws; lower --images or --draws"
+        )
 
 
 def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, watch: Watch = silent) -> list[Score]:
@@ -136,11 +172,13 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
     Files: ``scores.jsonl``, ``condensed-SEED.npz`` of each condensed set and, of pictures, ``pictures.npz``.
     """
     check(suite, config)
-    out.mkdir(parents=True, exist_ok=True)
+    prepare(out)
     contributions, sets = contributions_of(suite, config.owners, config.condensing, config.seed, watch)
+    if config.owners.load:
+        config = replace(config, condensing=sets[0].config)
     for each in sets:
         each.save(out / f"condensed-{each.seed}.npz")
-    if suite.images:
+    if suite.data.train.x.ndim == 4:
         _write_pictures(out / PICTURES, suite, sets[0])
     network = None if config.network == "suite" else network_for(suite, config.network)
     honest = inject(suite, [], {}, network=network, models=config.models).suite
@@ -166,6 +204,20 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
     scores += screening_scores(first, config.defences, config.gate, config.honest, config.seed, place, workers, watch)
     write_scores(out / "scores.jsonl", scores)
     return scores
+
+
+def prepare(out: Path) -> None:
+    """Make the folder, empty of what an earlier attack left; one that holds a bench is refused."""
+    if (out / "run.json").exists():
+        raise BadSetting(f"{out} holds the records of a bench, which these would replace; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file in [*out.glob("condensed-*.npz"), out / PICTURES]:
+            file.unlink(missing_ok=True)
+        (out / "scores.jsonl.part").touch()
+        (out / "scores.jsonl.part").unlink()
+    except OSError as error:
+        raise StoreError(f"cannot write to {out}: {error.strerror}; choose an --out that can be written") from None
 
 
 def _write_pictures(file: Path, suite: Suite, made: Condensed) -> None:

@@ -183,7 +183,7 @@ def read_folder(path: Path) -> Folder:
     """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves."""
     file = path / SCORES
     if not file.is_file():
-        raise StoreError(f"{file} does not exist; run `expunge bench ... --out {path}` first")
+        raise StoreError(f"{file} does not exist; run `expunge bench ... --out {path}`, or `expunge attack ...`, first")
     scores = read_scores(file)
     if not scores:
         raise StoreError(f"{file} is empty: the bench has not finished; run it again with --out {path}")

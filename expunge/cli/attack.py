@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +14,10 @@ from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from expunge.attacks.condensing.condensed import Condensing
     from expunge.attacks.injection import Batching
     from expunge.attacks.removal import Attacked
+    from expunge.suites import Suite as LoadedSuite
 
 attack = typer.Typer(name="attack", no_args_is_help=True, help="Attack a suite through requests for removal.")
 app.add_typer(attack, rich_help_panel=None)
@@ -28,10 +30,16 @@ def usability(
         int | None,
         typer.Option(help="Condensed images of each class; default: as many as 1 % of the training data are."),
     ] = None,
-    generator: Annotated[str, typer.Option(help="dm, distribution matching, or gm, gradient matching.")] = "dm",
+    generator: Annotated[
+        str | None, typer.Option(help="dm, distribution matching, the default, or gm, gradient matching.")
+    ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="A method that serves the requests; repeat; all: thirteen of them; default: five."),
+        typer.Option(
+            help="A method that serves the requests, or file.py:function; repeat. Default: amnesiac with and without "
+            "repair, first-order, gradient-ascent, fine-tune; all: these and neg-grad-plus, scrub, salun, sisa, "
+            "second-order, unrolling-sgd, influence, ssd."
+        ),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
     models: Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")] = 10,
@@ -46,12 +54,17 @@ def usability(
         str | None,
         typer.Option(help="kept, in the range of the data, or free; default: kept, of pictures."),
     ] = None,
-    start: Annotated[str, typer.Option(help="What condensing starts from: real records, or noise.")] = "real",
+    start: Annotated[
+        str | None, typer.Option(help="Condensing starts from real records, the default, or noise.")
+    ] = None,
     iterations: Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")] = None,
     augment: Annotated[
-        str, typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'.")
-    ] = "auto",
-    real_batch: Annotated[int, typer.Option(help="Real records of a class in each iteration, at most.")] = 256,
+        str | None,
+        typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'."),
+    ] = None,
+    real_batch: Annotated[
+        int | None, typer.Option(help="Real records of a class in each iteration, at most; default: 256.")
+    ] = None,
     embedding: Annotated[
         str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")
     ] = None,
@@ -85,25 +98,23 @@ def usability(
 
     Every number stands beside that of ordinary records and of exact retraining.
     """
-    from expunge.attacks.condensing.condensed import Condensing
     from expunge.attacks.contributions import Owners
-    from expunge.attacks.defences import DEFENCES
-    from expunge.attacks.usability import Usability, images_within_budget, run
+    from expunge.attacks.usability import Usability, run
     from expunge.reports.usability import report_usability
 
     loaded = load(suite, None)
-    pictures = loaded.images is not None and loaded.data.train.x.ndim == 4
+    given = {
+        "images": images,
+        "generator": generator,
+        "iterations": iterations,
+        "start": start,
+        "augment": augment,
+        "real_batch": real_batch,
+        "pixels": pixels,
+        "embedding": embedding,
+    }
     config = Usability(
-        condensing=Condensing(
-            generator=generator,
-            images=images_within_budget(loaded) if images is None else images,
-            iterations=iterations,
-            start=start,
-            augment=augment,
-            real_batch=real_batch,
-            pixels=pixels or ("kept" if loaded.images else "free"),
-            embedding=embedding or ("convnet" if pictures else "perceptron"),
-        ),
+        condensing=_condensing(loaded, {key: value for key, value in given.items() if value is not None}, load_),
         owners=Owners(
             count=owners,
             collude=not apart,
@@ -118,7 +129,7 @@ def usability(
         rounds=rounds,
         network=network,
         subsets=subsets,
-        defences=tuple(DEFENCES) if not defence else tuple(name for name in defence if name != "none"),
+        defences=_defences(defence or ["all"]),
         gate=_attacked([gate], [])[0],
         honest=honest,
         seed=seed,
@@ -129,7 +140,37 @@ def usability(
     page = report_usability(out_, command=" ".join(["expunge", *sys.argv[1:]]))
     print_usability(scores, as_json)
     say(f"records: {out_ / 'scores.jsonl'}, condensed data: {out_}/condensed-*.npz, report: {page}")
-    return exit_code([score for score in scores if score.metric == "accuracy"])
+    return exit_code([score for score in scores if score.metric == "accuracy-drop"])
+
+
+def _condensing(suite: "LoadedSuite", given: "dict[str, Any]", file: Path | None) -> "Condensing":
+    """The settings that were given, and else what fits the suite; with a file those of the file, and no others."""
+    from expunge.attacks.condensing.condense import Condensing, load_condensed
+    from expunge.attacks.condensing.shared_augmentation import has_pictures
+    from expunge.attacks.usability import images_within_budget
+
+    if file is not None:
+        if given:
+            option = next(iter(given)).replace("_", "-")
+            raise BadSetting(f"--{option} says how to condense, and {file} was condensed already; leave it out")
+        return load_condensed(file, suite, surrogate=True).config
+    pictures = suite.data.train.x.ndim == 4
+    fitting = {
+        "images": images_within_budget(suite),
+        "pixels": "kept" if has_pictures(suite) else "free",
+        "embedding": "convnet" if pictures else "perceptron",
+    }
+    return Condensing(**{**fitting, **given})
+
+
+def _defences(names: Sequence[str]) -> tuple[str, ...]:
+    """All of them, none, or those that are named."""
+    from expunge.attacks.defences import DEFENCES
+
+    if "none" in names and len(names) > 1:
+        raise BadSetting("--defence none: expected no other defence beside it")
+    chosen = [each for name in names for each in (DEFENCES if name == "all" else [name])]
+    return tuple(dict.fromkeys(name for name in chosen if name != "none"))
 
 
 def _attacked(names: Sequence[str], pairs: list[str]) -> "tuple[Attacked, ...]":

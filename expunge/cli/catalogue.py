@@ -53,10 +53,12 @@ def info(
 
 @app.command(epilog="Example: expunge cite scrub fine-tune")
 def cite(
-    names: Annotated[list[str] | None, typer.Argument(help="Methods or metrics; default: expunge itself.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Methods, metrics, attacks, defences; default: expunge.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print the references of methods and metrics as BibTeX."""
+    """Print the references of methods, metrics, attacks and defences as BibTeX."""
     from expunge.reports.cards import cite as run
 
     found = {name or "expunge": run(name) for name in dict.fromkeys(names or [""])}

@@ -5,6 +5,7 @@ import inspect
 from importlib.metadata import version
 from typing import Any
 
+from expunge.attacks import ATTACKS, DEFENCES
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.methods import METHODS, Method
 from expunge.methods.references import REFERENCES, Reference
@@ -137,12 +138,16 @@ def _cell(text: str) -> str:
 
 
 def cite(name: str = "") -> str:
-    """BibTeX of all references of a method or a metric; of expunge itself where no name is given."""
+    """BibTeX of all references of a method, metric, attack or defence; of expunge itself where no name is given."""
     if not name:
         return own_bibtex()
-    if name not in METHODS and name not in METRICS:
-        raise UnknownName(f"unknown method or metric {name!r}; {suggestion(name, [*METHODS, *METRICS])}")
-    found = METHODS[name].references if name in METHODS else _references_of(METRICS[name].source)
+    known = [*METHODS, *ATTACKS, *METRICS, *DEFENCES]
+    if name not in known:
+        raise UnknownName(f"unknown method, metric, attack or defence {name!r}; {suggestion(name, known)}")
+    if name in METHODS or name in ATTACKS:
+        found = METHODS[name].references if name in METHODS else ATTACKS[name].references
+    else:
+        found = _references_of(METRICS[name].source if name in METRICS else DEFENCES[name].source)
     if not found:
         raise BadSetting(f"{name!r} comes from no publication; cite expunge, as `expunge cite` prints it")
     return "\n\n".join(each.bibtex(key) for key, each in found.items())

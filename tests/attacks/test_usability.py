@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from expunge.attacks import ATTACKS, DEFENCES
 from expunge.attacks.condensing.condensed import Condensing
@@ -96,6 +97,38 @@ def test_condensed_data_of_a_file_is_used_again(scores: list[Score], tmp_path: P
     again = replace(QUICK, owners=Owners(load=str(tmp_path / "condensed-0.npz")))
     found = run(small(), again, tmp_path / "again")
     assert values(found, "accuracy-drop") == values(scores, "accuracy-drop")
+
+
+def test_what_an_earlier_attack_left_is_gone(scores: list[Score], tmp_path: Path) -> None:
+    (tmp_path / "condensed-7.npz").write_bytes(b"old")
+    run(small(), QUICK, tmp_path)
+    assert [file.name for file in tmp_path.glob("condensed-*")] == ["condensed-0.npz"]
+
+
+def test_condensing_that_diverges_is_said_and_nothing_is_kept(tmp_path: Path) -> None:
+    wild = replace(QUICK, condensing=Condensing(images=1, iterations=30, lr=1e30, pixels="free", augment="none"))
+    with pytest.raises(BadSetting, match=r"condensing 'small' diverged at iteration \d+; give a lower lr"):
+        run(small(), wild, tmp_path)
+    assert not list(tmp_path.glob("condensed-*"))
+
+
+def test_oracles_that_look_alike_are_not_called_copies(tmp_path: Path) -> None:
+    """Where all models are alike, as on easy data, the held-out oracles may be the reference ones to the last digit."""
+    suite = small()
+    config = replace(QUICK, defences=(), rounds=1, batchings=("shuffled",))
+    same = replace(suite, network=constant)
+    scores = run(same, config, tmp_path)
+    retrained = [score for score in scores if score.subject.method == "retraining"]
+    assert retrained
+    assert {score.status for score in retrained} == {"ok"}
+
+
+def constant() -> nn.Module:
+    """Its first weights are 0: what is left of chance is the order of the examples."""
+    linear = nn.Linear(64, 10)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.Flatten(), linear)
 
 
 @pytest.mark.parametrize("collude", [True, False])

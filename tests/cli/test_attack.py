@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from expunge.records import read_scores
 from tests.cli.commands import TINY, Done, refused, run
 
 FAST = ["--iterations", "1", "--models", "2", "--workers", "1", "--pixels", "free", "--embedding", "perceptron"]
@@ -82,6 +83,15 @@ def test_the_tables_of_attacks_and_defences_are_listed() -> None:
         (["digits", "--owners", "2"], "divides the 1 images a class, got 2"),
         (["digits", "--surrogate", "tabular"], "surrogate 'tabular': expected inputs of (1, 8, 8) in 10 classes"),
         (["digits", "--load", "nothing.npz"], "nothing.npz: no such file"),
+        (["digits", "--load", "nothing.npz", "--generator", "gm"], "--generator says how to condense, and nothing.npz"),
+        (["digits", "--method", "scrub", "--set", "scrub.foo=1"], "method 'scrub' has no setting 'foo'"),
+        (["digits", "--method", "scrub", "--set", "scrub.lr=-1"], "scrub: lr must be above 0"),
+        (["digits", "--subsets", "-1"], "expected 20 to 1000 subsets"),
+        (["digits", "--subsets", "99999"], "expected 20 to 1000 subsets"),
+        (["digits", "--seed", "-1"], "expected a seed of at least 0"),
+        (["digits", "--honest", "100000000"], "at most 10000 honest requests"),
+        (["digits", "--defence", "none", "--defence", "owner-cap"], "expected no other defence beside it"),
+        (["digits", "--draws", "0"], "expected at least 1 random draw"),
         (["tabular", "--pixels", "kept"], "take pixels='free'"),
         (["tabular", "--network", "convnet"], "convnet"),
     ],
@@ -94,3 +104,28 @@ def test_a_mistake_is_one_line_before_any_work(arguments: list[str], message: st
 def test_without_an_attack_the_help_is_printed() -> None:
     done = run("attack")
     assert "usability" in done.stdout + done.stderr
+
+
+def test_a_folder_that_cannot_be_made_or_holds_a_bench_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file/sub", Path("/proc/foo")):
+        assert "cannot write to" in refused(
+            run("attack", "usability", TINY, *FAST, *ONE, "--images", "1", "--out", place)
+        )
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench/run.json").write_text("{}")
+    line = refused(run("attack", "usability", TINY, *FAST, *ONE, "--images", "1", "--out", tmp_path / "bench"))
+    assert "holds the records of a bench" in line
+
+
+def test_a_file_says_itself_how_it_was_condensed(attacked: tuple[Done, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, out = attacked
+    monkeypatch.setenv("EXPUNGE_STORE", str(out.parent / "store"))
+    again = ["--models", "2", "--workers", "1", *ONE, "--load", str(out / "condensed-0.npz")]
+    assert run("attack", "usability", TINY, *again, "--out", out.parent / "loaded").returncode == 0
+    facts = [score.subject.config for score in read_scores(out.parent / "loaded/scores.jsonl")]
+    assert {(fact["attack.iterations"], fact["attack.loaded"]) for fact in facts} == {(1, True)}
+
+
+def test_the_paper_can_be_cited() -> None:
+    assert "2407.05112" in run("cite", "usability").stdout

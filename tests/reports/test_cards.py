@@ -130,7 +130,7 @@ def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
     assert cite("klom").startswith("@misc{georgiev2024,")
     with pytest.raises(BadSetting, match="'identity' comes from no publication"):
         cite("identity")
-    with pytest.raises(UnknownName, match="unknown method or metric 'srcub'; did you mean 'scrub'"):
+    with pytest.raises(UnknownName, match="unknown method, metric, attack or defence 'srcub'; did you mean 'scrub'"):
         cite("srcub")
 
 

@@ -16,7 +16,7 @@ from expunge.attacks.condensing.distribution_matching import distribution_matchi
 from expunge.attacks.condensing.embeddings import check_embedding, network_for
 from expunge.attacks.condensing.gradient_matching import gradient_matching
 from expunge.attacks.condensing.material import Material, per_channel, rows_by_class
-from expunge.attacks.condensing.shared_augmentation import names_of
+from expunge.attacks.condensing.shared_augmentation import has_pictures, names_of
 from expunge.engine import Watch, one_thread, silent
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, lookup
@@ -28,6 +28,8 @@ __all__ = ["Condensed", "Condensing", "check_condensing", "condense", "load_cond
 # What moves pixels: (task, pictures to start from, watch) -> pictures, and the objective of each seed and iteration.
 Match = Callable[[Material, Tensor, Watch], tuple[Tensor, Tensor]]
 MATCHES: dict[str, Match] = {"dm": distribution_matching, "gm": gradient_matching}
+
+FAR = 1e6  # times the largest value of the data: what lies beyond is no data
 
 
 def condense(
@@ -50,12 +52,25 @@ def condense(
     origins = np.stack([_origin(material, seed) for seed in seeds])
     with one_thread():
         x, objective = lookup("generator", config.generator, MATCHES)(material, _start(material, origins), watch)
+    _require_finite(suite, x, objective)
     made = zip(seeds, origins, x.float().cpu(), objective.cpu().tolist(), strict=True)
     names = suite.name, suite.digest
     return [
         Condensed(Examples(each.contiguous(), suite.data.train.y[origin]), origin, config, seed, *names, tuple(values))
         for seed, origin, each, values in made
     ]
+
+
+def _require_finite(suite: Suite, x: Tensor, objective: Tensor) -> None:
+    """Refuse what diverged; the objective, ``(seeds, iterations)``, says when."""
+    most = FAR * float(suite.data.train.x.abs().max())
+    if x.isfinite().all() and objective.isfinite().all() and float(x.abs().max()) <= most:
+        return
+    bad = (~objective.isfinite()).any(0).nonzero().flatten().tolist()
+    when = f" at iteration {bad[0] + 1}" if bad else ""
+    raise BadSetting(
+        f"condensing {suite.name!r} diverged{when}; give a lower lr, or bring the columns of the data to one scale"
+    )
 
 
 def check_condensing(suite: Suite, config: Condensing, own: Int[ndarray, " own"] | None = None) -> None:
@@ -69,7 +84,7 @@ def check_condensing(suite: Suite, config: Condensing, own: Int[ndarray, " own"]
             f"condensing: expected inputs of floating point, which can be moved, {suite.name} has "
             f"{suite.data.train.x.dtype}; bring them to float32"
         )
-    if config.pixels == "kept" and suite.images is None:
+    if config.pixels == "kept" and not has_pictures(suite):
         raise BadSetting(
             f"condensing: pixels='kept' keeps pictures in their range, and {suite.name} has none; take pixels='free'"
         )

@@ -160,6 +160,8 @@ def load_condensed(path: Path | str, suite: Suite, *, surrogate: bool = False) -
             f"{path}: expected examples of {expected} in {suite.data.classes} classes as {suite.name} has them, got "
             f"{found} in {classes}; condense on {suite.name}"
         )
+    if not np.isfinite(arrays["x"]).all():
+        raise BadData(f"{path}: holds values that are not finite; condense anew")
     examples = Examples(torch.tensor(arrays["x"]), torch.tensor(arrays["y"]))
     config = Condensing(**facts["config"])
     names = facts["seed"], facts["suite"], facts["suite_digest"]

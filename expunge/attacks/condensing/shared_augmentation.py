@@ -61,13 +61,18 @@ def apply_each(augmentations: Sequence[Augmentation], x: Tensor) -> Tensor:
     return torch.stack([apply(each, part) for each, part in zip(augmentations, x, strict=True)])
 
 
+def has_pictures(suite: Suite) -> bool:
+    """Whether inputs are pictures: (channels, height, width), or rows that the suite says can be shown as such."""
+    return suite.images is not None or suite.data.train.x.ndim == 4
+
+
 def names_of(augment: str, suite: Suite) -> tuple[str, ...]:
     """The names that ``augment`` stands for: "auto" is what fits the data of ``suite``, "none" nothing.
 
     Pictures are cropped, scaled, rotated and cut out from; flipped where the suite's recipe flips, and changed in
     colour where they have 3 channels.
     """
-    if augment == "none" or (augment == "auto" and suite.images is None):
+    if augment == "none" or (augment == "auto" and suite.data.train.x.ndim != 4):
         return ()
     if augment != "auto":
         return tuple(augment.split())

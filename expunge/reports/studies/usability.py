@@ -51,8 +51,26 @@ def _small(why: str, *, images: int = 1, methods: Sequence[Attacked] = SHORT, **
 WHOLE: dict[str, Run] = {
     "fashion-mnist-10k": Run(
         "fashion-mnist-10k",
-        Usability(condensing=Condensing(images=10), methods=EVERY, models=10, batchings=BATCHINGS, subsets=500),
+        Usability(
+            condensing=Condensing(images=10),
+            methods=tuple(each for each in EVERY if each.method != "sisa"),
+            models=10,
+            batchings=("shuffled",),
+            subsets=500,
+        ),
         "10 images a class, 1 % of the data",
+    ),
+    "fashion-mnist-10k-layouts": Run(
+        "fashion-mnist-10k",
+        Usability(
+            condensing=Condensing(images=10),
+            methods=(BARE, Attacked("amnesiac"), Attacked("first-order")),
+            models=10,
+            batchings=("dedicated", "isolated"),
+            subsets=500,
+            defences=(),
+        ),
+        "the same records in batches of their own",
     ),
     "digits": Run(
         "digits",

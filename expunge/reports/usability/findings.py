@@ -382,11 +382,11 @@ def _costlier(found: Findings) -> str:
 def _noticed(found: Findings) -> str:
     if not found.seen:
         return ""
-    catching = [each for each in found.seen if each.catches]
-    text = f"None of {len(found.seen)} defences catches this request on half of the models at 1 % of false alarms."
+    catching, seeing = [each for each in found.seen if each.catches], [each for each in found.seen if not each.blind]
+    text = f"None of {len(seeing)} defences catches this request on half of the models at 1 % of false alarms."
     if catching:
         named = "; ".join(f"{each.name} ({DEFENCES[each.name].price})" for each in catching)
-        text = f"At 1 % of false alarms {len(catching)} of {len(found.seen)} defences catch this request: {named}."
+        text = f"At 1 % of false alarms {len(catching)} of {len(seeing)} defences catch this request: {named}."
     ordinary = [each.name for each in found.seen if each.too_ordinary]
     if ordinary:
         text += (
@@ -394,4 +394,4 @@ def _noticed(found: Findings) -> str:
             "tell it too."
         )
     blind = [each.name for each in found.seen if each.blind]
-    return text + (f" Blind to it by construction: {', '.join(blind)}." if blind else "")
+    return text + (f" The same to all requests, and so not counted: {', '.join(blind)}." if blind else "")

@@ -18,7 +18,10 @@ LEGEND = (
     "Points: of test accuracy, lost by the removal; [95 % interval over models], paired model by model but for "
     "retraining. random: mean over the draws. Last column: what the attack's records cost more; its interval is where "
     "one more random draw would lie, so * (it differs from 0 at 5 %, Holm-corrected over the methods) says that the "
-    "attack stands out among random sets. retraining is exact removal: what it loses, the data was worth.",
+    "attack stands out among random sets. retraining is exact removal: what it loses, the data was worth. "
+    "influential: whose presence raises the mean test margin most; memorised: whose own margin gains most from being "
+    "trained on; – where a suite has no models on random halves to measure that. dedicated: the attack's records are a "
+    "batch of their own in every epoch, and so is each control; isolated: so, and without momentum.",
     "AUROC: how often, in %, the attack's request looks more suspicious than an honest one of the same size; 50 by "
     "guessing, far below 50 where it looks too ordinary.",
 )
@@ -27,11 +30,16 @@ LEGEND = (
 def render_usability(scores: Sequence[Score]) -> list[Table | Text]:
     """A table for each batching, those of forgetting and of the defences, and the answers; for 80 columns and more."""
     found = read_findings(scores)
-    parts: list[Table | Text] = [_served_table(found, batching) for batching in found.served]
-    parts += [table for table in (_forgetting_table(found), _defence_table(found.seen)) if table.row_count]
-    parts += [Text(line, style="dim") for line in LEGEND]
+    tables = [
+        *(_served_table(found, batching) for batching in found.served),
+        *(_rounds_table(found, batching) for batching in found.rounds),
+        _forgetting_table(found),
+        _defence_table(found.seen),
+    ]
+    legend = LEGEND if found.seen else LEGEND[:-1]
+    parts: list[Table | Text] = [*(table for table in tables if table.row_count), *(Text(line) for line in legend)]
     parts += [Text.assemble((question, "bold"), "\n", answer) for question, answer in found.answers]
-    return parts
+    return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
 
 def _empty(title: str) -> Table:
@@ -92,6 +100,19 @@ def lost_between(cell: Interval) -> str:
     '[−0.5,2.5]'
     """
     return "" if cell.low is None or cell.high is None else f"[{lost(cell.low)},{lost(cell.high)}]"
+
+
+def _rounds_table(found: Findings, batching: str) -> Table:
+    table = _empty(f"{batching} batches: test accuracy, %, after each round")
+    table.add_column("method, records", min_width=30)
+    requests = found.rounds[batching]
+    for number in range(max(len(cells) for methods in requests.values() for cells in methods.values())):
+        table.add_column(str(number + 1), justify="right", no_wrap=True)
+    for method in dict.fromkeys(method for methods in requests.values() for method in methods):
+        for request, methods in requests.items():
+            accuracies = [f"{100 * cell.value:.1f}" for cell in methods.get(method, ())]
+            table.add_row(f"{method}, {TITLES[request]}", *accuracies)
+    return table
 
 
 def _forgetting_table(found: Findings) -> Table:

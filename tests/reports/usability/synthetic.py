@@ -10,6 +10,8 @@ FACTS: dict[str, Setting] = {
     "attack.images": 1,
     "attack.records": 10,
     "attack.train": 1000,
+    "attack.owners": 1,
+    "attack.asking": 1,
 }
 MODELS = 20
 
