@@ -72,10 +72,16 @@ WHOLE: dict[str, Run] = {
         ),
         "the same records in batches of their own",
     ),
-    "digits": Run(
+    "digits": Run("digits", Usability(condensing=Condensing(images=1), methods=EVERY), "1 image a class"),
+    "digits-isolated": Run(
         "digits",
-        Usability(condensing=Condensing(images=1), methods=EVERY, batchings=BATCHINGS, rounds=5),
-        "1 image a class",
+        Usability(
+            condensing=Condensing(images=1),
+            methods=(BARE, Attacked("amnesiac"), Attacked("first-order")),
+            batchings=("isolated",),
+            defences=(),
+        ),
+        "the same records in batches of their own, without momentum",
     ),
     "tabular": Run(
         "tabular",
