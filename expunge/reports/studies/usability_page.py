@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from expunge.attacks.controls import RANDOM
+from expunge.attacks.controls import MEMORISED, RANDOM
 from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.reports.studies.markdown import grid
 from expunge.reports.studies.usability import BARE, ONE_CHANGE, RUNS, WHOLE
@@ -46,6 +46,7 @@ def _claims(found: Mapping[str, Findings]) -> str:
         ["a loss of up to 50 points, by 1 % of the data or less", _largest(within)],
         ["that the data is to blame: more than ordinary records cost", _more(found)],
         ["and not the removal itself: exact retraining", _exact(within)],
+        ["beside it: the most that as many ordinary records, the most memorised, cost", _memorised(within)],
         ["costlier to forget than ordinary data", _costlier(within)],
         ["called benign by detectors", _benign(found)],
     ]
@@ -68,6 +69,20 @@ def _largest(found: Mapping[str, Findings]) -> str:
     _, name, batching, row = max(hit, key=lambda each: each[0])
     beside = f"; as many random records lose {_points(row.drops[RANDOM])}" if RANDOM in row.drops else ""
     return f"{_points(row.drops[ATTACK])} under {row.method} ({name}, {batching} batches){beside}"
+
+
+def _memorised(found: Mapping[str, Findings]) -> str:
+    hit = [
+        (row.drops[MEMORISED].value, name, batching, row)
+        for name, each in found.items()
+        for batching, row in _rows(each)
+        if row.method != RETRAINING and MEMORISED in row.drops
+    ]
+    if not hit:
+        return "not measured"
+    _, name, batching, row = max(hit, key=lambda each: each[0])
+    beside = f"; the attack's lose {_points(row.drops[ATTACK])} there" if ATTACK in row.drops else ""
+    return f"{_points(row.drops[MEMORISED])} under {row.method} ({name}, {batching} batches){beside}"
 
 
 def _more(found: Mapping[str, Findings]) -> str:
