@@ -73,7 +73,7 @@ def usability(
     ] = "suite",
     surrogate: Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")] = "",
     load_: Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")] = None,
-    draws: Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")] = 8,
+    draws: Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")] = 5,
     rounds: Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")] = 1,
     owners: Annotated[int, typer.Option(help="Owners who share the images.")] = 1,
     apart: Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")] = False,
