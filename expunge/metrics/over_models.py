@@ -143,5 +143,5 @@ def median_over_models(values: Float[ndarray, " models"], *, level: float = 0.95
     """
     ordered, count = np.sort(values), len(values)
     below = [bdtr(rank, count, 0.5) for rank in range(count // 2)]  # chance that so few, or fewer, lie below
-    cut = sum(chance <= (1 - level) / 2 for chance in below)
+    cut = max(sum(chance <= (1 - level) / 2 for chance in below) - 1, 0)
     return Estimate(float(np.median(ordered)), float(ordered[cut]), float(ordered[count - 1 - cut]))
