@@ -54,7 +54,7 @@ def _empty(title: str) -> Table:
 
 
 def _served_table(found: Findings, batching: str) -> Table:
-    share = f"{100 * found.share:.1f} % of the data, {100 * found.met.get(batching, 0):.0f} % of the updates"
+    share = f"{100 * found.share:.1f} % of the data, in {100 * found.met.get(batching, 0):.0f} % of the updates"
     table = _empty(
         f"{batching} batches, {found.models} models: points lost by removing {found.records} records, {share}"
     )
