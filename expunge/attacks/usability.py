@@ -15,7 +15,7 @@ import torch
 
 from expunge.attacks.attack import Attack, Place
 from expunge.attacks.condensing.condensed import Condensed, Condensing
-from expunge.attacks.condensing.embeddings import network_for
+from expunge.attacks.condensing.embeddings import Make, network_for
 from expunge.attacks.contributions import Owners, check_owners, contributions_of
 from expunge.attacks.controls import Controls, control_sets
 from expunge.attacks.defences import DEFENCES
@@ -180,8 +180,7 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
         each.save(out / f"condensed-{each.seed}.npz")
     if suite.data.train.x.ndim == 4:
         _write_pictures(out / PICTURES, suite, sets[0])
-    network = None if config.network == "suite" else network_for(suite, config.network)
-    honest = inject(suite, [], {}, network=network, models=config.models).suite
+    honest = inject(suite, [], {}, network=_victims_network(suite, config), models=config.models).suite
     controls = _controls(suite, config, contributions, workers, watch)
     injections = _injections(suite, config, contributions, controls)
     first = injections[0]
@@ -250,11 +249,16 @@ def _controls(
     )
 
 
+def _victims_network(suite: Suite, config: Usability) -> Make | None:
+    """What makes victims; None where they are the suite's own network."""
+    return None if config.network == "suite" else network_for(suite, config.network)
+
+
 def _injections(
     suite: Suite, config: Usability, contributions: Sequence[Contribution], controls: Controls
 ) -> list[Injection]:
     """The suite with the contributions, once for each batching, with the same controls."""
-    network = None if config.network == "suite" else network_for(suite, config.network)
+    network = _victims_network(suite, config)
     return [
         inject(
             suite,

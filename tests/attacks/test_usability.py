@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from expunge.attacks import ATTACKS, DEFENCES
+from expunge.attacks import ATTACKS
 from expunge.attacks.condensing.condensed import Condensing
 from expunge.attacks.contributions import Owners
 from expunge.attacks.removal import Attacked
@@ -195,5 +195,4 @@ def test_every_attack_says_who_what_for_and_where_it_comes_from(name: str) -> No
     assert row.summary
     assert row.roles
     assert row.phases
-    assert row.source != "none"
-    assert DEFENCES
+    assert row.references

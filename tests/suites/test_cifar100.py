@@ -12,7 +12,7 @@ from expunge.errors import BadData
 from expunge.suites import load_suite
 from expunge.suites.formats import Raw, read_cifar_batches
 from expunge.suites.sources import read_source
-from tests.suites.sources import small_cifar100, small_raw, write_fine_batches, write_hub_files
+from tests.suites.sources import Boom, small_cifar100, small_raw, write_fine_batches, write_hub_files
 
 
 @pytest.fixture(autouse=True)
@@ -73,16 +73,6 @@ def test_a_file_with_another_hash_is_not_even_opened(raw: Raw, place: Path) -> N
     with pytest.raises(BadData, match=r"a pickle that asks for (io|_io|builtins|__builtin__)\.open"):
         read_source(unhashed)
     assert not (place / "boom").exists()
-
-
-class Boom:
-    """Unpickled by anything that trusts it, it makes a file."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return open, (str(self.file), "w")
 
 
 def test_a_batch_without_fine_labels_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from expunge.suites.sources import FileSet, Source, read_source
 from expunge.suites.svhn import SOURCE as SVHN
 from tests.hub_server import Fault, HubServer
 from tests.suites.sources import (
+    Boom,
     small_cifar10,
     small_mnist,
     small_raw,
@@ -228,16 +229,6 @@ def test_a_batch_with_another_hash_is_not_even_opened(place: Path) -> None:
     file.write_bytes(pickle.dumps(Boom(place / "boom")))
     refused(source, BadData, "data_batch_3 has md5 .* expected .*: it is damaged or another version")
     assert not (place / "boom").exists()
-
-
-class Boom:
-    """Unpickled by anything that trusts it, it makes a file."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return open, (str(self.file), "w")
 
 
 def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path: Path) -> None:

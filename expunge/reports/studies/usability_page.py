@@ -43,10 +43,13 @@ def usability_page(found: Mapping[str, Findings]) -> str:
 def _claims(found: Mapping[str, Findings]) -> str:
     within = {name: each for name, each in found.items() if each.share <= 0.0105}
     lines = [
-        ["a loss of up to 50 points, by 1 % of the data or less", _largest(within)],
+        ["a loss of up to 50 points, by 1 % of the data or less", _largest(within, ATTACK, RANDOM)],
         ["that the data is to blame: more than ordinary records cost", _more(found)],
         ["and not the removal itself: exact retraining", _exact(within)],
-        ["beside it: the most that as many ordinary records, the most memorised, cost", _memorised(within)],
+        [
+            "beside it: the most that as many ordinary records, the most memorised, cost",
+            _largest(within, MEMORISED, ATTACK),
+        ],
         ["costlier to forget than ordinary data", _costlier(within)],
         ["called benign by detectors", _benign(found)],
     ]
@@ -57,32 +60,19 @@ def _rows(found: Findings) -> list[tuple[str, Served]]:
     return [(batching, row) for batching, rows in found.served.items() for row in rows]
 
 
-def _largest(found: Mapping[str, Findings]) -> str:
+def _largest(found: Mapping[str, Findings], request: str, beside: str) -> str:
+    """The most that the removal of a request costs under any method, and what another costs there."""
     hit = [
-        (row.drops[ATTACK].value, name, batching, row)
+        (row.drops[request].value, name, batching, row)
         for name, each in found.items()
         for batching, row in _rows(each)
-        if row.method != RETRAINING and ATTACK in row.drops
+        if row.method != RETRAINING and request in row.drops
     ]
     if not hit:
         return "not measured"
     _, name, batching, row = max(hit, key=lambda each: each[0])
-    beside = f"; as many random records lose {_points(row.drops[RANDOM])}" if RANDOM in row.drops else ""
-    return f"{_points(row.drops[ATTACK])} under {row.method} ({name}, {batching} batches){beside}"
-
-
-def _memorised(found: Mapping[str, Findings]) -> str:
-    hit = [
-        (row.drops[MEMORISED].value, name, batching, row)
-        for name, each in found.items()
-        for batching, row in _rows(each)
-        if row.method != RETRAINING and MEMORISED in row.drops
-    ]
-    if not hit:
-        return "not measured"
-    _, name, batching, row = max(hit, key=lambda each: each[0])
-    beside = f"; the attack's lose {_points(row.drops[ATTACK])} there" if ATTACK in row.drops else ""
-    return f"{_points(row.drops[MEMORISED])} under {row.method} ({name}, {batching} batches){beside}"
+    other = f"; {TITLES[beside]} lose {_points(row.drops[beside])} there" if beside in row.drops else ""
+    return f"{_points(row.drops[request])} under {row.method} ({name}, {batching} batches){other}"
 
 
 def _more(found: Mapping[str, Findings]) -> str:
