@@ -351,6 +351,8 @@ def _exactly(rows: Sequence[Served]) -> str:
     lost = row.drops[ATTACK]
     text = f"; exact retraining without them loses {points(lost)}"
     text += f", without random ones {points(row.drops[RANDOM])}" if RANDOM in row.drops else ""
+    if lost.low is not None and lost.low == lost.high:
+        return text + ", all models alike, so nothing is told of others"
     if lost.low is not None and lost.low > 0:
         return text + ", so the data itself was worth something"
     return text + ", so what methods lose beyond it is theirs"

@@ -91,6 +91,14 @@ def test_data_that_retraining_misses_is_said_to_be_worth_something(tiny_suite: S
     )
 
 
+def test_an_interval_without_width_tells_nothing_of_the_data(tiny_suite: Suite) -> None:
+    records = Records(tiny_suite).served("scrub", {"attack": 0.2, "random": 0.0}, 0.2)
+    records.add("retraining", "accuracy-drop", "mean", estimate(0.009, 0.0))
+    said = answer(read_findings(records.scores), "Is it the data or the method?")
+    assert "all models alike" in said
+    assert "worth something" not in said
+
+
 def test_rounds_are_in_order(found: Findings) -> None:
     assert [cell.value for cell in found.rounds["shuffled"]["attack"]["first-order"]] == [0.9, 0.7]
 
