@@ -69,7 +69,11 @@ def _neighbours(folder: Path) -> Iterator[None]:
     """The files of ``folder`` can be imported, as when Python runs one of them, and are pickled by value too.
 
     Those that were imported so before, here or in another folder, are forgotten: they may have changed, or be others.
+    Nothing is compiled into the folder: by what Python keeps there, a file that was changed within a second and is as
+    long as before would be taken for unchanged.
     """
+    writes_none = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     for key in list(_NEIGHBOURS):
         if known := sys.modules.pop(key, None):
             cloudpickle.unregister_pickle_by_value(known)
@@ -79,6 +83,7 @@ def _neighbours(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_none
         sys.path.remove(str(folder))
         for key in sys.modules.keys() - before:
             if _lies_in(sys.modules[key], folder):
