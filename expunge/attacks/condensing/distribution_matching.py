@@ -10,7 +10,7 @@ from expunge.engine import Watch
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
 
-AT_ONCE = 256  # records that are embedded together: what they need fits into a cache
+AT_ONCE = 256  # records that are embedded together, by all networks: what they need fits into a cache
 
 
 def distribution_matching(
@@ -50,7 +50,8 @@ def discrepancy(
     classes = len(weights)
     settle_norms(networks, real.flatten(1, 2))
     with torch.no_grad():
-        parts = [networks(part).flatten(2) for part in real.flatten(1, 2).split(AT_ONCE, dim=1)]
+        each = max(1, AT_ONCE // len(networks))
+        parts = [networks(part).flatten(2) for part in real.flatten(1, 2).split(each, dim=1)]
         wanted = torch.einsum("scbf,cb->scf", torch.cat(parts, dim=1).unflatten(1, (classes, -1)), weights)
     found = networks(synthetic.flatten(1, 2)).flatten(2).unflatten(1, (classes, -1)).mean(2)
     result: Tensor = (wanted - found).square().sum((1, 2))

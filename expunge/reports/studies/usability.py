@@ -53,8 +53,7 @@ WHOLE: dict[str, Run] = {
         "fashion-mnist-10k",
         Usability(
             condensing=Condensing(images=10),
-            methods=tuple(each for each in EVERY if each.method != "sisa"),
-            models=10,
+            methods=EVERY,
             batchings=("shuffled",),
             subsets=500,
         ),
@@ -65,12 +64,24 @@ WHOLE: dict[str, Run] = {
         Usability(
             condensing=Condensing(images=10),
             methods=(BARE, Attacked("amnesiac"), Attacked("first-order")),
-            models=10,
             batchings=("dedicated", "isolated"),
             subsets=500,
             defences=(),
         ),
         "the same records in batches of their own",
+    ),
+    "fashion-mnist-10k-surrogate": Run(
+        "fashion-mnist-10k",
+        Usability(
+            condensing=Condensing(images=10),
+            owners=Owners(surrogate="fashion-mnist"),
+            methods=SHORT,
+            models=10,
+            batchings=("shuffled", "isolated"),
+            subsets=0,
+            defences=(),
+        ),
+        "condensed from pictures that the victims never saw",
     ),
     "digits": Run("digits", Usability(condensing=Condensing(images=1), methods=EVERY), "1 image a class"),
     "digits-isolated": Run(
@@ -82,6 +93,9 @@ WHOLE: dict[str, Run] = {
             defences=(),
         ),
         "the same records in batches of their own, without momentum",
+    ),
+    "digits-rounds": _small(
+        "10 images a class, asked for in five rounds", images=10, rounds=5, methods=(*SHORT, Attacked("amnesiac"))
     ),
     "tabular": Run(
         "tabular",
@@ -106,6 +120,7 @@ ONE_CHANGE: dict[str, Run] = {
     "5-images": _small("5 images a class, 3.5 %", images=5),
     "10-images": _small("10 images a class, 7 %: beyond the paper's budget", images=10),
     "20-images": _small("20 images a class, 14 %", images=20),
+    "50-images": _small("50 images a class, 35 %", images=50),
     "convnet-victims": _small("victims of the network that was condensed on", network="convnet"),
     "lenet-victims": _small("victims of a third network", network="lenet"),
     "two-owners-apart": _small("two owners, each condenses alone", images=2, owners=Owners(count=2, collude=False)),
