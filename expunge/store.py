@@ -204,6 +204,25 @@ def find(key: str) -> Artefact | None:
     return Store(SHIPPED).read(key) or user_store().read(key)
 
 
+def write_file(file: Path, content: str | bytes | Callable[["Hashed"], object]) -> str:
+    """Write ``file`` whole or not at all, also when several processes write it at once; its SHA-256.
+
+    ``content`` is text, which is written as UTF-8, bytes, or a function that writes to a stream. Raises StoreError, one
+    line, where it cannot be written: a full disk, a folder that may not be written to.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        return _replace(file, data if callable(data) else lambda stream: stream.write(data))
+    except OSError as error:
+        raise cannot_write(file, error) from None
+
+
+def cannot_write(place: Path, error: OSError) -> StoreError:
+    """What to say of a file or folder of the user's that cannot be written."""
+    reason = error.strerror or str(error)
+    return StoreError(f"cannot write {place}: {reason}; make room or give another place, then run the command again")
+
+
 def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     """Write one file; its name and SHA-256."""
     if isinstance(content, Mapping):
@@ -211,7 +230,7 @@ def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
         return (file := f"{name}.safetensors"), _replace(folder / file, lambda stream: stream.write(data))
     parts = content.parts if isinstance(content, Stacked) else [content]
 
-    def put(stream: "_Hashed") -> None:
+    def put(stream: "Hashed") -> None:
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:]) if len(parts) > 1 else parts[0].shape
         header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
@@ -221,7 +240,7 @@ def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     return (file := f"{name}.npy"), _replace(folder / file, put)
 
 
-class _Hashed:
+class Hashed:
     """A stream that hashes what is written to it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -233,12 +252,12 @@ class _Hashed:
         self._stream.write(data)
 
 
-def _replace(file: Path, put: Callable[[_Hashed], object]) -> str:
+def _replace(file: Path, put: Callable[[Hashed], object]) -> str:
     """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            put(hashed := _Hashed(stream))
+            put(hashed := Hashed(stream))
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(part, 0o644)

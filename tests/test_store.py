@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from expunge.errors import StoreError
-from expunge.store import MANIFEST, SHIPPED, Stacked, Store, at_store, user_store
+from expunge.store import MANIFEST, SHIPPED, Hashed, Stacked, Store, at_store, user_store, write_file
 
 
 @pytest.fixture
@@ -155,3 +155,20 @@ def test_an_address_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPUNGE_STORE", "s3://bucket/store")
     with pytest.raises(StoreError, match="expected a folder"):
         user_store()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write .*Not a directory; make room or give another place"):
+        write_file(tmp_path / "file" / "scores.jsonl", "text")
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    def stops(stream: Hashed) -> None:
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    write_file(tmp_path / "page.md", "old")
+    with pytest.raises(StoreError, match="No space left on device"):
+        write_file(tmp_path / "page.md", stops)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
