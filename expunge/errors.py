@@ -17,6 +17,7 @@ ExpungeError
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -90,6 +91,28 @@ class MetricFailed(ExpungeError):
 
 class CostsTooMuch(MethodFailed):
     """An unlearning method went beyond the work that it was given."""
+
+
+LONGEST = 300  # characters of what a stranger's code says that are passed on
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def in_a_line(said: object) -> str:
+    """What a stranger's code says, or raises, as one short line: whatever it holds, it can be printed and kept.
+
+    >>> in_a_line(ValueError("no\\x1b[2J idea\\nat all"))
+    'ValueError: no\\\\x1b[2J idea at all'
+    """
+    try:
+        text = str(said)
+    except Exception:  # an error may fail to say what it is
+        text = ""
+    if isinstance(said, BaseException):
+        notes = [str(note) for note in getattr(said, "__notes__", ())]
+        text = ": ".join(filter(None, [type(said).__name__, text])) + "".join(f" ({note})" for note in notes)
+    line = " ".join(text[: 4 * LONGEST].split())
+    line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 MANY = 20  # more names than this are no help in a line

@@ -4,17 +4,23 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import random
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
+import numpy as np
+import torch
 
-from expunge.errors import UnknownName, suggestion
+from expunge.errors import UnknownName, in_a_line, suggestion
 from expunge.fingerprint import files_digest
 
+SLOW_SECONDS = 20.0  # after which it is said that a file is still being imported
 _NEIGHBOURS: set[str] = set()  # names of modules that lie beside a file of the user's own, and were imported by it
 
 
@@ -54,14 +60,50 @@ def _import(kind: str, name: str, path: Path, content: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look there
     try:
-        with _neighbours(path.parent), contextlib.redirect_stdout(sys.stderr):
+        with _neighbours(path.parent), as_it_was(), _patience(f"importing {place!r}"):
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the user's file may raise anything
+    except KeyboardInterrupt:
         del sys.modules[spec.name]
-        reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
-        raise UnknownName(f"{kind} {name!r}: importing {place!r} raised {reason}") from error
+        raise
+    except BaseException as error:  # the user's file may raise anything
+        del sys.modules[spec.name]
+        raise UnknownName(f"{kind} {name!r}: importing {place!r} raised {in_a_line(error)}") from error
     cloudpickle.register_pickle_by_value(module)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for what its functions import when they are called; it hides nothing
     return module
+
+
+@contextlib.contextmanager
+def as_it_was() -> Iterator[None]:
+    """For a stranger's code in this process: chance, default type and device, threads and folder are then as before."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    gradients, ours, numpys = torch.is_grad_enabled(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(gpus), contextlib.chdir("."), contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if torch.get_default_device() != device:
+                torch.set_default_device(None if device.type == "cpu" else device)
+            torch.set_num_threads(threads)
+            torch.set_grad_enabled(gradients)
+            random.setstate(ours)
+            np.random.set_state(numpys)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def _patience(what: str) -> Iterator[None]:
+    """Say, once it takes long, what is waited for."""
+    said = f"still {what}, after {SLOW_SECONDS:g} s; Ctrl-C ends it"
+    timer = threading.Timer(SLOW_SECONDS, warnings.warn, [said], {"stacklevel": 2})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -81,6 +81,7 @@ def plan_bench(
     classic: bool = False,
     metrics: Sequence[str] | None = None,
     keep_weights: bool = False,
+    timeout: float | None = None,
 ) -> BenchPlan:
     """Every row of ``methods`` on ``forget_sets`` (default of both: all): names, settings and numbers are checked here.
 
@@ -99,6 +100,7 @@ def plan_bench(
         classic: also compute the scores that take long, MIA-efficacy and the average gap.
         metrics: names of METRICS, in place of those.
         keep_weights: keep the weights of the unlearned models in the store.
+        timeout: seconds that a method of one's own may take for a model; one that takes longer fails.
     """
     suite = load_suite(suite) if isinstance(suite, str) else suite
     if not 2 <= models <= suite.models // 2:
@@ -106,6 +108,8 @@ def plan_bench(
             f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
             f"(the other half of the oracles is the floor), got {models}"
         )
+    if timeout is not None and not timeout > 0:
+        raise BadSetting(f"expected a timeout of more than 0 seconds for a model, got {timeout}")
     everything = methods is None or ALL in methods
     named = [name for name in methods or () if name != ALL]
     names = list(dict.fromkeys([*ANCHORS, *(METHODS if everything else ()), *named]))
@@ -123,7 +127,8 @@ def plan_bench(
         if prepare and prepare.plan:
             require_dense(suite, name)  # which nothing that is built can mend
     tasks = [
-        Task(suite, forget, name, configs[name], seed, used[name].label) for forget, name in product(chosen, names)
+        Task(suite, forget, name, configs[name], seed, used[name].label, timeout)
+        for forget, name in product(chosen, names)
     ]
     kept = [task for task in tasks if not everything or task.name in named or not task.lacking(range(models))]
     left = {

@@ -53,6 +53,9 @@ def bench(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of the unlearned models in the store.")
     ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that a method of your own may take for a model; default: no limit.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Score unlearning methods against oracles; write a report."""
@@ -74,6 +77,7 @@ def bench(
         seed=seed,
         metrics=list(dict.fromkeys([*default_metrics(classic=classic), *(metric or [])])),
         keep_weights=keep_weights,
+        timeout=timeout,
     )
     tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
     if tuned:  # anchors and methods of one's own have none

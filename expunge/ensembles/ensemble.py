@@ -58,11 +58,14 @@ class Meter:
     """Work done by an ensemble and all its copies, in forward passes of one example through one model.
 
     A forward pass that autograd records counts as 3: going backward costs about twice as much as going forward. The
-    pass that goes beyond ``most`` raises :class:`~expunge.errors.CostsTooMuch`.
+    pass that goes beyond ``most`` raises :class:`~expunge.errors.CostsTooMuch`. ``seconds`` is what a method of the
+    user's own may take for one model; ``away`` the seconds that passed and are no work of the method.
     """
 
     units: int = 0
     most: float = math.inf
+    seconds: float | None = None
+    away: float = 0.0
 
     def count(self, examples: int) -> None:
         self.units += 3 * examples if torch.is_grad_enabled() else examples
@@ -203,10 +206,11 @@ class Ensemble(nn.Module):
 
         No gradient reaches what is masked in it.
         """
-        model = _with_state(self.network, {key: tensor[index] for key, tensor in self.state().items()})
-        for name, mask in self.masks.items():
-            _guard(model.get_parameter(name), mask[index])
-        return model
+        return keep_sparse(self.dense(index), {name: mask[index] for name, mask in self.masks.items()})
+
+    def dense(self, index: int) -> nn.Module:
+        """The same, but gradients reach all of it: what can be pickled, for hooks do not travel."""
+        return _with_state(self.network, {key: tensor[index] for key, tensor in self.state().items()})
 
     def __iter__(self) -> Iterator[nn.Module]:
         return (self[index] for index in range(len(self)))
@@ -241,6 +245,13 @@ class Ensemble(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.obey(self.masks)
+
+
+def keep_sparse(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+    """An ordinary module, whose parameters no gradient reaches where their masks are False."""
+    for name, mask in masks.items():
+        _guard(model.get_parameter(name), mask)
+    return model
 
 
 def _guard(parameter: Tensor, mask: Tensor) -> Any:

@@ -8,7 +8,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed, UnknownName, lookup
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.needs import ORACLES
-from expunge.methods.user import from_function, user_method
+from expunge.methods.own import from_function, user_method
 from expunge.methods.zoo import (
     amnesiac,
     ascent_descent,
@@ -153,13 +153,13 @@ def unlearn(
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
     ``forget`` is a forget set of the suite, or its name; ``method`` a name of :data:`METHODS`, ``file.py:function``, or
-    a function ``(model, retain, forget, seed) -> model``. ``suite`` is needed only for an ensemble of a suite that is
-    in no table and no file.
+    a function ``(model, retain, forget, seed) -> model``, which runs in this process, not in one of its own as the
+    function of a file does. ``suite`` is needed only for an ensemble of a suite that is in no table and no file.
     """
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
     forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
-    row = find_method(method) if isinstance(method, str) else from_function(method, f"your own: {name}")
+    row = find_method(method) if isinstance(method, str) else from_function(method, name)
     last = None
     for step in run_method(name, row, configure(name, row, settings), ensemble, suite, forget, seed):
         last = step.ensemble

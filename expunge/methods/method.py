@@ -20,7 +20,7 @@ from expunge.ensembles.device import exact_arithmetic, resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
-from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, suggestion
+from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, in_a_line, suggestion
 from expunge.methods.needs import Need
 from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.spaces import Space
@@ -158,12 +158,14 @@ def run_method(
     seed: int = 0,
     *,
     limit: float = math.inf,
+    timeout: float | None = None,
     gone: ndarray | None = None,
 ) -> Iterator[Step]:
     """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed.
 
     Its examples and its chance are where the ensemble is: no method speaks of devices. One that costs more than
-    ``limit``, a share of one retraining, is stopped there. Training examples at ``gone`` were removed from the
+    ``limit``, a share of one retraining, is stopped there; a method of the user's own also when a model takes it longer
+    than ``timeout`` seconds. Training examples at ``gone`` were removed from the
     ensemble by earlier requests: a method sees them no more.
     """
     unlearn = _runnable(name, method, suite, forget)
@@ -175,7 +177,7 @@ def run_method(
     rng = Generators(seeds, device)
     teacher = ensemble.copy()
     retraining = 3 * split.retraining * len(ensemble)
-    teacher.meter = meter = Meter(most=limit * retraining)
+    teacher.meter = meter = Meter(most=limit * retraining, seconds=timeout)
     started = time.perf_counter()
     epochs = unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
@@ -184,7 +186,7 @@ def run_method(
             return
         _keep_sparse(student, ensemble)
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
-        seconds = (time.perf_counter() - started) / len(ensemble)
+        seconds = (time.perf_counter() - started - meter.away) / len(ensemble)
         cost = meter.units / retraining
         if ensemble.origin.made:  # it was unlearned before
             seconds, cost = seconds + ensemble.origin.made.seconds, cost + ensemble.origin.made.cost
@@ -237,10 +239,10 @@ def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | 
         raise MethodFailed(f"costs too much: more than {limit:.1%} of a retraining, the limit") from None
     except (MethodFailed, torch.OutOfMemoryError):  # of a GPU: the same on fewer models may fit
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is its row's failure
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))  # where, in a file of the user's own
-        raise MethodFailed(f"raised {what}{notes}") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a stranger's code: whatever it raises is its row's failure
+        raise MethodFailed(f"raised {in_a_line(error)}") from error
 
 
 def _keep_sparse(student: Ensemble, ensemble: Ensemble) -> None:

@@ -40,6 +40,7 @@ class Task:
     config: Any
     seed: int
     tuning: str = ""  # which settings these are, in words; it changes no result
+    timeout: float | None = None  # seconds that a method of the user's own may take for a model
 
     @property
     def method(self) -> Method:
@@ -110,7 +111,7 @@ def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
     inner = sorted(METHODS.keys() & {value for value in settings.values() if isinstance(value, str)})
     known = [each for each in (name, *inner) if ":" in each or each in METHODS]
     rows = [find_method(each).module for each in known]  # those that a setting names are its code too
-    return (*(rows or ["expunge.methods.user"]), "expunge.methods.method", "expunge.methods.task")
+    return (*(rows or ["expunge.methods.own.method"]), "expunge.methods.method", "expunge.methods.task")
 
 
 def own_code_of(name: str) -> str:
@@ -221,7 +222,10 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
     ensemble = pretrain(task.suite, len(models), first=models[0])
     margins, correct, costs, seconds = [], [], [], []
     last: Ensemble | None = None
-    for step in run_method(task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed):
+    steps = run_method(
+        task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed, timeout=task.timeout
+    )
+    for step in steps:
         values, right = measure(step.ensemble, task.suite.data)
         bad = (~values.isfinite().all(1)).nonzero().flatten().tolist()
         if bad:

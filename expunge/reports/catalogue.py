@@ -8,11 +8,11 @@ from typing import Any
 from expunge.attacks import ATTACKS, DEFENCES
 from expunge.errors import UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
+from expunge.methods.own.method import told_of
 from expunge.metrics import METRICS, Metric
 from expunge.reports.cards import card, facts
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.suite import Unmade
-from expunge.user_files import load_function
 
 Entry = dict[str, Any]
 
@@ -28,7 +28,7 @@ def describe(name: str) -> Entry:
         if name in table:
             return tell(name)
     file, at, _ = name.partition("@")
-    if ":" in file and _takes_arguments(load_function("suite or method", file)) and not at:
+    if ":" in file and not at and told_of("suite or method", file)["takes"]:
         return _own_method(name)
     if name in SUITES or ":" in name or "@" in name:
         return _suite(load_suite(name), full=True)
@@ -43,21 +43,15 @@ def describe(name: str) -> Entry:
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
-def _takes_arguments(function: Callable[..., Any]) -> bool:
-    """Whether it is called with something, as a method of the user's own is, and a suite is not."""
-    given = inspect.signature(function).parameters.values()
-    return any(each.default is each.empty and each.kind is not each.VAR_KEYWORD for each in given)
-
-
 def _own_method(name: str) -> Entry:
-    method, function = find_method(name), load_function("method", name)
+    method, told = find_method(name), told_of("method", name)
     return {
         "name": name,
         "kind": "method",
         "summary": method.summary,
         "needs": list(method.needed),
-        "called as": f"{function.__name__}{inspect.signature(function)}, once for each model",
-        "what": inspect.getdoc(function) or "it has no docstring",
+        "called as": f"{told['name']}{told['signature']}, once for each model",
+        "what": told["doc"] or "it has no docstring",
     }
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from expunge.errors import BadSetting, ExpungeError, UnknownName, lookup
+from expunge.errors import BadSetting, ExpungeError, UnknownName, in_a_line, lookup
 from expunge.suites import cifar10, cifar100, digits, fashion_mnist, living17, mnist, svhn, tabular
 from expunge.suites.data import Data, Examples
 from expunge.suites.forget_sets import (
@@ -22,7 +22,7 @@ from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, ForgetSets, Split, Suite, with_derived
 from expunge.suites.target import CLASSIFICATION, Classification, Target
-from expunge.user_files import load_function
+from expunge.user_files import as_it_was, load_function
 
 __all__ = [
     "CLASSIFICATION",
@@ -101,12 +101,12 @@ def load_suite(name: str) -> Suite:
         return lookup("suite", name, SUITES)()
     function = load_function("suite", name)
     try:
-        suite = function()
-    except ExpungeError:
+        with as_it_was():
+            suite = function()
+    except (ExpungeError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the user's function may raise anything
-        reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
-        raise BadSetting(f"suite {name!r}: the function raised {reason}") from error
+    except BaseException as error:  # the user's function may raise anything
+        raise BadSetting(f"suite {name!r}: the function raised {in_a_line(error)}") from error
     if not isinstance(suite, Suite):
         raise BadSetting(f"suite {name!r}: expected it to return an expunge.Suite, got {type(suite).__name__}")
     return with_derived(replace(suite, place=name))

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import pytest
 from numpy import ndarray
 
 from tests.cli.commands import SMALL, run, scores_of
@@ -19,16 +20,31 @@ def sound(model, retain, forget, seed):
     return model
 def raises(model, retain, forget, seed):
     raise RuntimeError("no idea")
-def nothing(model, retain, forget, seed):
-    return None
+def number(model, retain, forget, seed):
+    return 3
 def shape(model, retain, forget, seed):
     return torch.nn.Linear(2, 2)
 def unchanged(model, retain, forget, seed):
     return model
-def double(model, retain, forget, seed):
-    return model.double()
 def quits(model, retain, forget, seed):
     raise SystemExit(0)
+class Own(BaseException):
+    pass
+def strange(model, retain, forget, seed):
+    raise Own("\\x1b[2J never seen")
+def exits(model, retain, forget, seed):
+    import os
+    os._exit(0)
+def crashes(model, retain, forget, seed):
+    import ctypes
+    ctypes.string_at(0)
+def hangs(model, retain, forget, seed):
+    while True:
+        pass
+def shouts(model, retain, forget, seed):
+    import os
+    os.system("echo GPU 0 is free")
+    return sound(model, retain, forget, seed)
 def wanders(model, retain, forget, seed):
     import os
     os.chdir("/")
@@ -40,26 +56,34 @@ def diverges(model, retain, forget, seed):
 """
 
 
-def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(tmp_path: Path) -> None:
+SOUND = ["wanders", "sound", "shouts"]
+FAILING = ["raises", "number", "shape", "unchanged", "quits", "diverges", "strange", "exits", "crashes", "hangs"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(workers: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHODS)
-    names = ["wanders", "sound", "raises", "nothing", "shape", "unchanged", "double", "quits", "diverges"]
-    methods = [argument for name in names for argument in ("--method", f"mine.py:{name}")]
-    done = run("bench", "digits", *SMALL, *methods, "--out", "out", "--json", cwd=tmp_path)
+    methods = [argument for name in [*SOUND, *FAILING] for argument in ("--method", f"mine.py:{name}")]
+    few = ["--models", "2", "--forget-set", "random-10", "--workers", workers, "--timeout", "2"]
+    done = run("bench", "digits", *few, *methods, "--out", "out", "--json", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)
     reasons = {score.subject.method: score.reason for score in scores_of(tmp_path / "out", status="failed")}
-    assert reasons.keys() == {f"mine.py:{name}" for name in names[2:]}
+    assert reasons.keys() == {f"mine.py:{name}" for name in FAILING}
     line = METHODS.splitlines().index('    raise RuntimeError("no idea")') + 1
     assert f"raised RuntimeError: no idea (mine.py, line {line})" in reasons["mine.py:raises"]
-    assert "got NoneType" in reasons["mine.py:nothing"]
+    assert "got int" in reasons["mine.py:number"]
     assert "another architecture" in reasons["mine.py:shape"]
-    assert "should be torch.float32" in reasons["mine.py:double"]
     assert "raised SystemExit" in reasons["mine.py:quits"]
     assert "returned its input unchanged" in reasons["mine.py:unchanged"]
     assert "not finite" in reasons["mine.py:diverges"]
+    assert r"raised Own: \x1b[2J never seen" in reasons["mine.py:strange"]
+    assert "ended with exit code 0 before it returned" in reasons["mine.py:exits"]
+    assert "died of SIGSEGV" in reasons["mine.py:crashes"]
+    assert "took longer than 2 s for one model" in reasons["mine.py:hangs"]
     failed = scores_of(tmp_path / "out", status="failed")
     assert all(score.value is score.low is score.high is None for score in failed)
-    for name in ("sound", "wanders"):  # whichever folder it leaves the process in
+    for name in SOUND:  # whichever folder it leaves the process in
         assert scores_of(tmp_path / "out", method=f"mine.py:{name}", status="ok")
 
 

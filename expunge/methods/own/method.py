@@ -1,0 +1,185 @@
+"""A method of the user's own: a plain function on one model, run model by model on copies."""
+
+import functools
+import json
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import torch
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.seeds import Generators
+from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, StoreError, UnknownName
+from expunge.fingerprint import files_digest
+from expunge.guests import Guest, GuestGone, guest
+from expunge.methods.method import Method, NoSettings
+from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
+from expunge.methods.own import process
+from expunge.methods.own.process import Function, Order
+from expunge.suites.suite import Split
+from expunge.user_files import as_it_was
+
+LOADING_SECONDS = 600.0  # for the import of a user's file, which may compile what it needs
+MOST_SAID = 1 << 20  # bytes of an answer that is no model
+
+
+def user_method(name: str) -> Method:
+    """The method that ``file.py:function`` names: ``(model, retain, forget, seed) -> model``.
+
+    ``model`` is an ordinary module in evaluation mode, a copy that the function may change; ``retain`` and ``forget``
+    are TensorDatasets of (x, y); ``seed`` is an int of the model's own, and torch, numpy and random are seeded with it.
+    The function is called once per model, in a process that is its own: whatever it does there touches nothing else.
+    It returns the model, in whatever wrapper, its state dict, or nothing where it changed the model in place.
+    """
+    told = told_of("method", name)
+    if not told["fits"]:
+        raise BadSetting(
+            f"method {name!r}: expected a function (model, retain, forget, seed), got {told['name']}"
+            f"{told['signature']}; write one around it that calls it"
+        )
+    return _row(functools.partial(_as_guest, name), name)
+
+
+def from_function(function: Function, name: str) -> Method:
+    """The method that runs ``function`` on each model, in this process: for debuggers and notebooks."""
+    return _row(functools.partial(_in_process, function), name)
+
+
+def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
+    return Method(unlearn=unlearn, summary=f"your own: {name}", needs=(FORGET_DATA, RETAIN_DATA))
+
+
+def told_of(kind: str, name: str) -> dict[str, Any]:
+    """What there is to know of the function ``file.py:function``: name, doc, signature; whether it ``fits`` a method
+    and ``takes`` anything. Its file is imported in a process of its own. UnknownName says what is wrong with it."""
+    path = Path(name.rpartition(":")[0]).expanduser()
+    return _told_of(kind, name, os.getcwd(), files_digest(path) if path.is_file() else "")
+
+
+@functools.lru_cache(maxsize=100)
+def _told_of(kind: str, name: str, folder: str, content: str) -> dict[str, Any]:
+    with guest(process.__name__) as visitor:
+        return _introduced(visitor, Order(name, kind, folder))
+
+
+def _introduced(visitor: Guest, order: Order) -> dict[str, Any]:
+    """What a guest tells of the function that it is asked for."""
+    place = order.name.rpartition(":")[0]
+    visitor.tell(pickle.dumps(order))
+    try:
+        told: dict[str, Any] = json.loads(visitor.answer(MOST_SAID, LOADING_SECONDS))
+    except GuestGone as gone:
+        raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} failed: {gone}") from None
+    except ValueError:
+        raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} took over its process") from None
+    if "unknown" in told:
+        raise UnknownName(told["unknown"])
+    return told
+
+
+def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
+    """Run the function on each model in a process that ends with these models."""
+    began = time.perf_counter()
+    states = []
+    with tempfile.TemporaryDirectory(prefix="expunge-") as folder, guest(process.__name__) as visitor:
+        order = Order(
+            name, "method", os.getcwd(), _examples(Path(folder), split), str(ensemble.device), _left(ensemble)
+        )
+        try:
+            _introduced(visitor, order)
+        except UnknownName as error:  # it could be imported a moment ago
+            raise MethodFailed(str(error)) from None
+        ensemble.meter.away += time.perf_counter() - began
+        for row, seed in enumerate(_seeds(rng)):
+            states.append(_asked(visitor, ensemble, row, seed))
+    yield _stacked(ensemble, states)
+
+
+def _in_process(
+    function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
+) -> Iterator[Ensemble]:
+    states = []
+    for row, seed in enumerate(_seeds(rng)):
+        with as_it_was():
+            try:
+                state = process.call(function, ensemble[row], _tensors(split), seed, ensemble.meter)
+            except Exception as error:
+                process.note_place(error, function)
+                raise
+        states.append(_changed(state, ensemble, row))
+    yield _stacked(ensemble, states)
+
+
+def _seeds(rng: Generators) -> list[int]:
+    seeds: list[int] = rng.integers(2**31, 1).flatten().tolist()
+    return seeds
+
+
+def _left(ensemble: Ensemble) -> float:
+    """The work that may still be done."""
+    return ensemble.meter.most - ensemble.meter.units
+
+
+def _tensors(split: Split) -> dict[str, Tensor]:
+    parts = {"retain": split.retain, "forget": split.forget}
+    return {f"{name}.{each}": getattr(part, each) for name, part in parts.items() for each in "xy"}
+
+
+def _examples(folder: Path, split: Split) -> str:
+    """The examples as a file, which the guest maps."""
+    file = folder / "examples.safetensors"
+    try:
+        save_file({key: each.cpu().contiguous().clone() for key, each in _tensors(split).items()}, file)
+    except Exception as error:  # the library has an error of its own for a full disk
+        raise StoreError(f"cannot keep examples in {folder}: {error}; set TMPDIR to a folder with room") from None
+    return str(file)
+
+
+def _asked(visitor: Guest, ensemble: Ensemble, row: int, seed: int) -> dict[str, Tensor]:
+    """The state that the guest makes of one model; MethodFailed where it makes none."""
+    number, meter = ensemble.origin.models[row], ensemble.meter
+    masks = {name: mask[row].cpu() for name, mask in ensemble.masks.items()}
+    model = ensemble.dense(row).cpu()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    visitor.tell(cloudpickle.dumps((model, masks, seed)))
+    try:
+        told = json.loads(visitor.answer(MOST_SAID, meter.seconds))
+        state = load(visitor.answer(2 * size + MOST_SAID, meter.seconds))
+        meter.units += told["units"]
+    except GuestGone as gone:
+        raise MethodFailed(f"model {number}: {gone}") from None
+    except Exception as error:  # it wrote where only answers are written
+        raise MethodFailed(f"model {number}: took over its process ({type(error).__name__})") from None
+    if "costs too much" in told:
+        raise CostsTooMuch
+    if "failed" in told:
+        raise MethodFailed(f"{told['failed']}, on model {number}")
+    return _changed(state, ensemble, row)
+
+
+def _changed(state: dict[str, Tensor], ensemble: Ensemble, row: int) -> dict[str, Tensor]:
+    """``state``, which differs from what the function was given."""
+    before = {key: tensor[row].cpu() for key, tensor in ensemble.state().items()}
+    if state.keys() == before.keys() and all(torch.equal(before[key], state[key]) for key in before):
+        raise MethodFailed(
+            f"returned its input unchanged for model {ensemble.origin.models[row]}; the row `identity` shows what that "
+            "scores"
+        )
+    return state
+
+
+def _stacked(ensemble: Ensemble, states: list[dict[str, Tensor]]) -> Ensemble:
+    state = {key: torch.stack([each[key] for each in states]).to(ensemble.device) for key in states[0]}
+    origin = replace(ensemble.origin, kind="unlearned")
+    stacked = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape)
+    stacked.meter = ensemble.meter
+    return stacked.eval()

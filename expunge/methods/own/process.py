@@ -1,0 +1,158 @@
+"""The guest's side of a method of the user's own: what runs in a process of its own, from the import of its file on."""
+
+import contextlib
+import inspect
+import json
+import os
+import pickle
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from expunge.engine import one_thread
+from expunge.ensembles.device import exact_arithmetic
+from expunge.ensembles.ensemble import Meter, keep_sparse
+from expunge.errors import CostsTooMuch, ExpungeError, MethodFailed, in_a_line
+from expunge.methods.own.returned import shapes_of, state_of
+from expunge.user_files import load_function
+
+Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a guest is asked first: the function ``name``, ``file.py:function``, and where its examples lie.
+
+    ``folder`` is the current one. Without ``examples`` it only tells of the function. ``most`` is the work that it may
+    do, in units of a Meter.
+    """
+
+    name: str
+    kind: str
+    folder: str
+    examples: str = ""
+    device: str = "cpu"
+    most: float = float("inf")
+
+
+def serve(connection: Connection) -> None:
+    """Load the function that is asked for, tell of it, and run it on each model that is sent, until none is."""
+    order: Order = pickle.loads(connection.recv_bytes())
+    os.chdir(order.folder)
+    sys.argv = [order.name.rpartition(":")[0]]  # as if its file were run
+    try:
+        function = load_function(order.kind, order.name)
+        told = {"name": getattr(function, "__name__", order.name), "doc": inspect.getdoc(function) or ""}
+        connection.send_bytes(json.dumps({**told, **_signature(function)}).encode())
+    except ExpungeError as error:
+        connection.send_bytes(json.dumps({"unknown": str(error)}).encode())
+        return
+    sys.path.insert(0, str(Path(sys.argv[0]).expanduser().resolve().parent))  # for what it imports when it is called
+    if not order.examples:
+        return
+    device, left = torch.device(order.device), order.most
+    examples = {key: each.to(device) for key, each in load_file(order.examples).items()}
+    with contextlib.suppress(EOFError):
+        while True:
+            model, masks, seed = pickle.loads(connection.recv_bytes())
+            model = keep_sparse(model.to(device), {name: mask.to(device) for name, mask in masks.items()})
+            state, told = answer(function, model, examples, seed, Meter(most=left))
+            left -= told["units"]
+            connection.send_bytes(json.dumps(told).encode())
+            connection.send_bytes(save(state))
+
+
+def answer(
+    function: Function, model: nn.Module, examples: dict[str, Tensor], seed: int, meter: Meter
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state that the function makes of a model, and how it went; no state where it failed."""
+    try:
+        state = call(function, model, examples, seed, meter)
+    except CostsTooMuch:
+        return {}, {"costs too much": True, "units": meter.units}
+    except MethodFailed as error:
+        return {}, {"failed": str(error), "units": meter.units}
+    except BaseException as error:  # a stranger's code may raise anything at all
+        note_place(error, function)
+        return {}, {"failed": f"raised {in_a_line(error)}", "units": meter.units}
+    return state, {"units": meter.units}
+
+
+def call(
+    function: Function, model: nn.Module, examples: dict[str, Tensor], seed: int, meter: Meter
+) -> dict[str, Tensor]:
+    """Run the function on a model, seeded, on copies of the examples; the state of what it returns.
+
+    Chance is that of torch, numpy and Python's random, all seeded with ``seed``; one thread.
+    """
+    expected = shapes_of(model)
+    model.eval().register_forward_pre_hook(Count(meter), with_kwargs=True)
+    retain, forget = (
+        TensorDataset(*(examples[f"{part}.{each}"].clone() for each in "xy")) for part in ("retain", "forget")
+    )
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (what public code draws from)
+    random.seed(seed)
+    with one_thread(), exact_arithmetic(), torch.enable_grad():
+        result = function(model, retain, forget, seed)
+    with torch.no_grad():
+        return state_of(result, model, expected)
+
+
+@dataclass
+class Count:
+    """A hook that counts the examples that go through a model; copies of the model, pickled ones too, have it."""
+
+    meter: Meter
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        tensors = [each for each in (*inputs, *named.values()) if isinstance(each, Tensor) and each.ndim]
+        self.meter.count(len(tensors[0]) if tensors else 0)
+
+    def __deepcopy__(self, memo: object) -> "Count":
+        return self  # one meter for all
+
+
+def note_place(error: BaseException, function: Function) -> None:
+    """Note on an error the line of the function's file that it came from."""
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if lines:
+        error.add_note(f"{Path(file).name}, line {lines[-1]}")
+
+
+def _signature(function: Callable[..., Any]) -> dict[str, Any]:
+    """How the function is called, in words, whether four things can be given to it, and whether one must be."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of C, which does not tell
+        return {"signature": "(...)", "fits": True, "takes": True}
+    must = [each for each in signature.parameters.values() if each.default is each.empty and each.kind in _GIVEN]
+    return {"signature": str(signature), "fits": _binds(signature), "takes": bool(must)}
+
+
+_GIVEN = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+def _binds(signature: inspect.Signature) -> bool:
+    try:
+        signature.bind(None, None, None, 0)
+    except TypeError:
+        return False
+    return True
