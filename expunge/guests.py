@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
+    "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS: a host has one thread, and may fork
 }
 _STATUS = struct.Struct("!q")
 _START_SECONDS = 120  # of a host, which imports torch: far more than it takes on a slow disk
@@ -96,6 +97,8 @@ class _Host:
     """The asking side of a host."""
 
     def __init__(self, module: str) -> None:
+        if not hasattr(os, "fork"):
+            raise EngineError("a method of your own runs in a process that is forked; use Linux, macOS or WSL for it")
         self._control, theirs = socket.socketpair()
         known = [path for path in sys.path if path]
         code = f"import sys; sys.path[:] = {known!r}; from expunge.guests import main; main({module!r})"

@@ -7,6 +7,7 @@ import importlib.util
 import random
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from expunge.errors import UnknownName, in_a_line, suggestion
 from expunge.fingerprint import files_digest
 
 SLOW_SECONDS = 20.0  # after which it is said that a file is still being imported
+_LOADED: list[ModuleType] = []
 _NEIGHBOURS: set[str] = set()  # names of modules that lie beside a file of the user's own, and were imported by it
 
 
@@ -43,6 +45,13 @@ def load_function(kind: str, name: str) -> Callable[..., Any]:
         raise UnknownName(f"{kind} {name!r}: {place!r} has no function {function!r}; {hint}")
     result: Callable[..., Any] = found
     return result
+
+
+def raised_by(error: BaseException) -> str:
+    """What was raised by code of a file that was loaded here, in a line with its place; "" where none of it was."""
+    files = {str(module.__file__) for module in _LOADED}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, raised {in_a_line(error)}" if frames else ""
 
 
 def without_folder(name: str) -> str:
@@ -69,6 +78,7 @@ def _import(kind: str, name: str, path: Path, content: str) -> ModuleType:
         del sys.modules[spec.name]
         raise UnknownName(f"{kind} {name!r}: importing {place!r} raised {in_a_line(error)}") from error
     cloudpickle.register_pickle_by_value(module)
+    _LOADED.append(module)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # for what its functions import when they are called; it hides nothing
     return module
