@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.ensembles import layers
+from expunge.ensembles.chance import Chance, drawing_from
+from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MismatchedEnsembles
 from expunge.records import Setting
 
@@ -88,11 +90,13 @@ class Ensemble(nn.Module):
         self, network: nn.Module, origin: Origin, sample_shape: Sequence[int], masks: Mapping[str, Tensor] | None = None
     ) -> None:
         super().__init__()
-        _require_stackable(network)
         self.network = network
         self.origin = origin
         self.sample_shape = tuple(sample_shape)
         self.meter = Meter()
+        self.chance = Chance(
+            [seed_of(origin.digest, origin.kind, str(origin.forget_set), each) for each in origin.models]
+        )
         lengths = {len(tensor) for tensor in network.state_dict().values()}
         if lengths != {len(origin.models)}:
             raise BadSetting(f"expected {len(origin.models)} models in every tensor, got {sorted(lengths)}")
@@ -158,7 +162,8 @@ class Ensemble(nn.Module):
         self.meter.count(x.shape[0] * x.shape[1])
         self.project()
         try:
-            logits = layers.run(self.network, x.float() if x.dtype == torch.float16 else x)
+            with drawing_from(self.chance):
+                logits = layers.run(self.network, x.float() if x.dtype == torch.float16 else x)
         except RuntimeError as error:
             self._explain(error, x.shape[2:])
             raise
@@ -174,11 +179,6 @@ class Ensemble(nn.Module):
         text = str(error).splitlines()[0]
         if isinstance(error, torch.OutOfMemoryError):
             return
-        if "vmap: called random operation" in text:
-            raise BadSetting(
-                "the network draws random numbers in its forward pass, as dropout does, and cannot be stacked: their "
-                "chance is global, so a model would depend on the models beside it; leave them out"
-            ) from error
         if "vmap" in text or "Batching rule" in text:
             raise BadSetting(
                 f"the network cannot be stacked: torch.func.vmap says {text!r}; write its forward in other operations"
@@ -221,7 +221,9 @@ class Ensemble(nn.Module):
         origin = replace(self.origin, models=tuple(self.origin.models[row] for row in rows))
         state = {key: tensor[rows] for key, tensor in self.state().items()}
         masks = {name: mask[rows] for name, mask in self.masks.items()}
-        return Ensemble.from_state(self.network, state, origin, self.sample_shape, masks)
+        result = Ensemble.from_state(self.network, state, origin, self.sample_shape, masks)
+        result.chance = self.chance.take(rows)
+        return result
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by their ordinary names, each with a leading model axis."""
@@ -229,9 +231,9 @@ class Ensemble(nn.Module):
         return state
 
     def copy(self) -> "Ensemble":
-        """An independent copy without gradients, in the same mode; its work counts on the same meter."""
+        """An independent copy without gradients, in the same mode; it shares the meter and the chance of its layers."""
         result = Ensemble.from_state(self.network, self.state(), self.origin, self.sample_shape, self.masks)
-        result.meter = self.meter
+        result.meter, result.chance = self.meter, self.chance
         return result.train(self.training)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Ensemble":
@@ -263,24 +265,10 @@ def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
     return gradient.masked_fill(~mask, 0)
 
 
-def _require_stackable(network: nn.Module) -> None:
-    """Refuse hooks, which stacked layers would skip, and layers that draw from the global generator."""
-    for path, layer in network.named_modules():
-        if layer._forward_hooks or layer._forward_pre_hooks:
-            raise BadSetting(
-                f"{type(layer).__name__} (layer {path!r}) has a forward hook, which a stack would skip; "
-                "write what it does into the forward of a module, or remove it"
-            )
-        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p:
-            raise BadSetting(
-                f"{type(layer).__name__} (layer {path!r}) cannot be stacked: its chance is global, so a model would "
-                "depend on the models beside it; leave it out or set its p to 0"
-            )
-
-
 def _with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``network`` that holds copies of ``state``, whatever the shapes; tied tensors stay tied."""
     network.zero_grad(set_to_none=True)
+    _detach_computed(network)
     result = copy.deepcopy(network)
     seen: dict[int, Tensor] = {}
     for path, module in result.named_modules():
@@ -294,3 +282,11 @@ def _with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
                     seen[id(old)] = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
                 table[name] = seen[id(old)]
     return result
+
+
+def _detach_computed(network: nn.Module) -> None:
+    """Let what hooks computed, as the old weight norm does, be copied: it is computed anew when it is used."""
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                setattr(module, name, value.detach())

@@ -1,25 +1,35 @@
-"""How a layer runs for all models at once: a table of rules, and ``torch.func.vmap`` for what is not in it.
+"""How a layer runs for all models at once: a table of rules, ``torch.func.vmap`` for what is not in it, a loop for the
+rest.
 
 Activations are ``(models, batch, channels, ...)``. Between convolutions they lie in memory as channels_last with the
 models inside the channels, so that splitting and merging the model axis moves no byte.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
+from operator import itemgetter
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.ensembles.chance import SeededDropout, dropped, seeds_of_this_pass
+from expunge.ensembles.nested import leaves, mapped, stacked
 from expunge.errors import BadSetting
 from expunge.suites.networks import AsFloat, Residual, Scale, Vote
 
-Rule = Callable[..., Tensor]  # (layer with stacked parameters, input) -> output
+Rule = Callable[..., Any]  # (layer with stacked parameters, input) -> output
 
 
-def run(layer: nn.Module, x: Tensor) -> Tensor:
-    """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``."""
-    rule: Rule = LAYERS.get(type(layer), _vmapped)
+def run(layer: nn.Module, x: Any) -> Any:
+    """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``.
+
+    A layer with hooks is called as a whole, so that they are.
+    """
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    rule: Rule = _vmapped if hooked else LAYERS.get(type(layer), _vmapped)
     return rule(layer, x)
 
 
@@ -38,14 +48,15 @@ def _divide(x: Tensor, models: int) -> Tensor:
     return divided.transpose(0, 1)
 
 
-def _sequential(layer: nn.Sequential, x: Tensor) -> Tensor:
+def _sequential(layer: nn.Sequential, x: Any) -> Any:
     for child in layer:
         x = run(child, x)
     return x
 
 
 def _residual(layer: Residual, x: Tensor) -> Tensor:
-    return run(layer.shortcut, x) + run(layer.body, x)
+    result: Tensor = run(layer.shortcut, x) + run(layer.body, x)
+    return result
 
 
 def _vote(layer: Vote, x: Tensor) -> Tensor:
@@ -54,7 +65,8 @@ def _vote(layer: Vote, x: Tensor) -> Tensor:
 
 def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
     if layer.padding_mode != "zeros":
-        return _vmapped(layer, x)
+        result: Tensor = _vmapped(layer, x)
+        return result
     models = len(x)
     bias = None if layer.bias is None else layer.bias.flatten()
     y = F.conv2d(
@@ -73,7 +85,8 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     if not (layer.track_running_stats and layer.affine):
-        return _vmapped(layer, x)
+        result: Tensor = _vmapped(layer, x)
+        return result
     if layer.momentum is None:
         raise BadSetting("BatchNorm with momentum=None, a cumulative average, cannot be stacked; give it a momentum")
     assert layer.running_mean is not None
@@ -96,7 +109,8 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor) -> Tensor:
     if layer.track_running_stats:
-        return _vmapped(layer, x)
+        result: Tensor = _vmapped(layer, x)
+        return result
     y = F.instance_norm(_merge(x), weight=_flat(layer.weight), bias=_flat(layer.bias), eps=layer.eps)
     return _divide(y, len(x))
 
@@ -116,39 +130,115 @@ def _channelwise(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _elementwise(layer: nn.Module, x: Tensor) -> Tensor:
-    result: Tensor = layer(x)
+    shared = getattr(layer, "inplace", False) and 0 in x.stride()  # one input for all models: it must not be changed
+    result: Tensor = layer(x.clone() if shared else x)
     return result
 
 
 def _flatten(layer: nn.Flatten, x: Tensor) -> Tensor:
     if layer.start_dim < 1:
-        return _vmapped(layer, x)
+        result: Tensor = _vmapped(layer, x)
+        return result
     end = layer.end_dim if layer.end_dim < 0 else layer.end_dim + 1
     return x.flatten(layer.start_dim + 1, end)
 
 
-def _vmapped(layer: nn.Module, x: Tensor) -> Tensor:
-    device = x.device.type
+def _dropout(layer: nn.Dropout, x: Tensor) -> Tensor:
+    return _dropped(layer, x, None)
+
+
+def _channel_dropout(layer: nn.Dropout1d | nn.Dropout2d | nn.Dropout3d, x: Tensor) -> Tensor:
+    return _dropped(layer, x, 2)
+
+
+def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, whole: int | None) -> Tensor:
+    if not layer.training or layer.p == 0:
+        return x
+    return dropped(x, layer.p, _seeds(len(x), x.device), whole=whole)
+
+
+def _seeds(models: int, device: torch.device) -> Tensor:
+    return torch.tensor(seeds_of_this_pass(models), dtype=torch.int32, device=device)
+
+
+def _vmapped(layer: nn.Module, x: Any) -> Any:
+    """Any other layer under vmap or, where it has what vmap cannot do, one model after the other.
+
+    What a layer can is found out when it first runs in a mode, and noted on it.
+    """
+    device = next(leaves(x)).device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         # Under vmap autocast reaches matrix products but no convolution, which then meets two types: float32 for all.
         with torch.autocast(device, enabled=False):
-            return _vmapped(layer, x.float() if x.dtype == torch.bfloat16 else x)
-
-    def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], each: Tensor) -> Tensor:
-        result: Tensor = torch.func.functional_call(layer, (parameters, buffers), (each,))
-        return result
-
-    with _differentiable_attention():
-        result: Tensor = torch.func.vmap(one)(dict(layer.named_parameters()), dict(layer.named_buffers()), x)
+            return _vmapped(layer, mapped(lambda each: each.float() if each.dtype == torch.bfloat16 else each, x))
+    x = mapped(Tensor.contiguous, x)  # as the network's author finds it, who may take a view
+    stacks: dict[bool, bool] = layer.__dict__.setdefault("_stacks", {})
+    if layer.training not in stacks:
+        return _first_run(layer, x, stacks)
+    result = _at_once(layer, x) if stacks[layer.training] else _in_a_loop(layer, x)
     return result
 
 
+def _first_run(layer: nn.Module, x: Any, stacks: dict[bool, bool]) -> Any:
+    """Under vmap, else in a loop, whose error is then that of the network alone."""
+    before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
+    try:
+        result, stacks[layer.training] = _at_once(layer, x), True
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        with torch.no_grad():
+            for name, buffer in layer.named_buffers():  # a running mean may have moved before vmap stopped
+                buffer.copy_(before[name])
+        result, stacks[layer.training] = _in_a_loop(layer, x), False
+    return result
+
+
+def _at_once(layer: nn.Module, x: Any) -> Any:
+    def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], each: Any, seed: Tensor) -> Any:
+        with SeededDropout(seed) if layer.training else contextlib.nullcontext():
+            return torch.func.functional_call(layer, (parameters, buffers), (each,))
+
+    first = next(leaves(x))
+    seeds = _seeds(len(first), first.device) if layer.training else first.new_zeros(len(first), dtype=torch.int32)
+    with _plain_attention(), _leaving_nothing(layer), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")  # a slow step is no fault
+        return torch.func.vmap(one)(dict(layer.named_parameters()), dict(layer.named_buffers()), x, seeds)
+
+
+def _in_a_loop(layer: nn.Module, x: Any) -> Any:
+    """One model after the other, each with chance of its own: what torch draws from its global generator too."""
+    models, results = len(next(leaves(x))), []
+    parts = dict(layer.named_parameters()), dict(layer.named_buffers())
+    with _plain_attention(), _leaving_nothing(layer):
+        for model, seed in enumerate(seeds_of_this_pass(models)):
+            own = tuple({name: each[model] for name, each in part.items()} for part in parts)
+            with torch.random.fork_rng(_gpus(layer)):
+                torch.manual_seed(seed)
+                results.append(torch.func.functional_call(layer, own, (mapped(itemgetter(model), x),)))
+    return stacked(results)
+
+
 @contextlib.contextmanager
-def _differentiable_attention() -> Iterator[None]:
-    """Where autograd records, without torch's fast attention of evaluation mode: it has no derivative, and under vmap
-    torch does not see that one will be asked for."""
+def _leaving_nothing(layer: nn.Module) -> Iterator[None]:
+    """Tensors that a forward or its hooks note on modules, as the old weight norm does, are of one model: they go."""
+    try:
+        yield
+    finally:
+        for module in layer.modules():
+            for name in [name for name, value in vars(module).items() if isinstance(value, Tensor)]:
+                delattr(module, name)
+
+
+def _gpus(layer: nn.Module) -> list[int]:
+    return sorted({each.get_device() for each in layer.parameters() if each.is_cuda})
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Without torch's fast attention of evaluation mode: it has no derivative, which vmap does not see, and no rule."""
     before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(before and not torch.is_grad_enabled())
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
@@ -171,6 +261,10 @@ LAYERS: dict[type[nn.Module], Rule] = {
     nn.AdaptiveMaxPool2d: _channelwise,
     nn.AdaptiveAvgPool2d: _channelwise,
     nn.Flatten: _flatten,
+    nn.Dropout: _dropout,
+    nn.Dropout1d: _channel_dropout,
+    nn.Dropout2d: _channel_dropout,
+    nn.Dropout3d: _channel_dropout,
     nn.Identity: _elementwise,
     Scale: _elementwise,
     AsFloat: _elementwise,

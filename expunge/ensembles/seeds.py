@@ -39,13 +39,11 @@ class Generators:
 
     def beside(self, name: str) -> "Generators":
         """Further generators, one per model, that draw nothing from these: they follow from where these stand now."""
-        other = Generators([], self.device)
-        states = (each.get_state().numpy().tobytes().hex() for each in self._each)
-        seeds = (seed_of(name, state) for state in states)
-        other._each = [
-            torch.Generator(each.device).manual_seed(seed) for each, seed in zip(self._each, seeds, strict=True)
-        ]
-        return other
+        return Generators(self.seeds(name), self.device)
+
+    def seeds(self, name: str) -> list[int]:
+        """A seed for each model, which follows from where its generator stands; nothing is drawn."""
+        return [seed_of(name, each.get_state().numpy().tobytes().hex()) for each in self._each]
 
     def permutation(self, n: int) -> Int[Tensor, "models n"]:
         """An order of ``0..n-1`` for every model."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from expunge.ensembles.augment import augmented
+from expunge.ensembles.chance import Chance
 from expunge.ensembles.device import exact_arithmetic, resident, resident_data
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
@@ -197,6 +198,7 @@ def train(
     step.
     """
     ensemble.train()
+    ensemble.chance = Chance(generators.seeds("layers"))
     device = ensemble.device
     examples, rows = resident(examples, device), rows.to(device)
     optimizer = Descent(

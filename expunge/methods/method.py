@@ -16,6 +16,7 @@ import torch
 from numpy import ndarray
 
 from expunge.engine import one_thread
+from expunge.ensembles.chance import Chance
 from expunge.ensembles.device import exact_arithmetic, resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
 from expunge.ensembles.plan import Plan
@@ -176,6 +177,7 @@ def run_method(
     seeds = [seed_of(suite.digest, "unlearn", without_folder(name), forget.digest, model, seed) for model in models]
     rng = Generators(seeds, device)
     teacher = ensemble.copy()
+    teacher.chance = Chance(seeds)
     retraining = 3 * split.retraining * len(ensemble)
     teacher.meter = meter = Meter(most=limit * retraining, seconds=timeout)
     started = time.perf_counter()

@@ -33,7 +33,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Pass]:
 
         def noted(layer: nn.Module, x: Tensor, rule: layers.Rule = rule) -> Tensor:
             note(layer)
-            return rule(layer, x)
+            result: Tensor = rule(layer, x)
+            return result
 
         monkeypatch.setitem(layers.LAYERS, kind, noted)
     line = double_backward._line  # BatchNorm where it is differentiated twice

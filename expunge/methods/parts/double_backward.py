@@ -37,7 +37,8 @@ def run(layer: nn.Module, x: Tensor, *, curved: bool = True) -> Tensor:
         scale, shift = (each.reshape(len(x), 1, -1, *(1,) * (x.ndim - 3)) for each in _line(layer))
         line: Tensor = x * scale + shift
         return line
-    return layers.run(layer, x)
+    result: Tensor = layers.run(layer, x)
+    return result
 
 
 def _sequential(children: Iterable[nn.Module], x: Tensor, curved: bool) -> Tensor:
