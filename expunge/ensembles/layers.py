@@ -29,8 +29,12 @@ def run(layer: nn.Module, x: Any) -> Any:
     A layer with hooks is called as a whole, so that they are.
     """
     hooked = layer._forward_hooks or layer._forward_pre_hooks
-    rule: Rule = _vmapped if hooked else LAYERS.get(type(layer), _vmapped)
-    return rule(layer, x)
+    return (_vmapped if hooked else rule_of(type(layer)))(layer, x)
+
+
+def rule_of(kind: type[nn.Module]) -> Rule:
+    """The rule of a kind of layer, which must match exactly: a subclass may compute something else."""
+    return LAYERS.get(kind, _vmapped)
 
 
 def _merge(x: Tensor) -> Tensor:
@@ -245,7 +249,6 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-# The type must match exactly: a subclass may compute something else, and goes through vmap.
 LAYERS: dict[type[nn.Module], Rule] = {
     nn.Sequential: _sequential,
     Residual: _residual,

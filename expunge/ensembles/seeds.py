@@ -39,7 +39,10 @@ class Generators:
 
     def beside(self, name: str) -> "Generators":
         """Further generators, one per model, that draw nothing from these: they follow from where these stand now."""
-        return Generators(self.seeds(name), self.device)
+        other = Generators([], self.device)
+        pairs = zip(self._each, self.seeds(name), strict=True)
+        other._each = [torch.Generator(each.device).manual_seed(seed) for each, seed in pairs]
+        return other
 
     def seeds(self, name: str) -> list[int]:
         """A seed for each model, which follows from where its generator stands; nothing is drawn."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.ensembles import layers
 from expunge.ensembles.augment import PAD, cropped, flipped
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import measure, train
@@ -105,19 +106,24 @@ def test_rows_of_numbers_cannot_be_flipped() -> None:
         train(ensemble, rows, torch.arange(EXAMPLES).expand(1, -1), RECIPES["flips"], Generators(range(1)))
 
 
-def watched(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[torch.dtype]:
+def watched(patch: pytest.MonkeyPatch, kinds: tuple[type[nn.Module], ...]) -> list[torch.dtype]:
     """The types of what the layers of these kinds return, as they run."""
     seen: list[torch.dtype] = []
-    for layer in network.modules():
-        if isinstance(layer, kinds):
-            layer.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    for kind in kinds:
+
+        def noted(layer: nn.Module, x: Tensor, rule: layers.Rule = layers.rule_of(kind)) -> Tensor:
+            output: Tensor = rule(layer, x)
+            seen.append(output.dtype)
+            return output
+
+        patch.setitem(layers.LAYERS, kind, noted)
     return seen
 
 
-def test_bfloat16_is_the_type_of_the_layers_and_of_nothing_else() -> None:
+def test_bfloat16_is_the_type_of_the_layers_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     data, recipe = random_examples(EXAMPLES, torch.float32), replace(PLAIN, precision="bfloat16")
     stacked = ensemble_of([convolutional() for _ in range(MODELS)])
-    seen = watched(stacked.network, (nn.ReLU, nn.GELU, nn.Tanh))
+    seen = watched(monkeypatch, (nn.ReLU, nn.GELU, nn.Tanh))
     train(stacked, data, torch.arange(EXAMPLES).expand(MODELS, -1), recipe, Generators(range(MODELS)))
     assert seen
     assert set(seen) == {torch.bfloat16}
@@ -153,11 +159,11 @@ class Block(nn.Module):
         return x + normed.relu()
 
 
-def test_layers_without_a_rule_stay_in_float32_after_layers_in_bfloat16() -> None:
+def test_layers_without_a_rule_stay_in_float32_after_layers_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     data, recipe = random_examples(EXAMPLES, torch.float32), replace(PLAIN, precision="bfloat16")
     network = nn.Sequential(nn.Conv2d(2, 2, 1), Block(), nn.Flatten(), nn.Linear(32, 3))
     stacked = ensemble_of([network for _ in range(MODELS)])
-    seen = watched(stacked.network, (Block,))
+    seen = watched(monkeypatch, (Block,))
     train(stacked, data, torch.arange(EXAMPLES).expand(MODELS, -1), recipe, Generators(range(MODELS)))
     assert seen
     assert set(seen) == {torch.float32}
