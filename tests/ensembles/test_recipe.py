@@ -110,8 +110,9 @@ def watched(patch: pytest.MonkeyPatch, kinds: tuple[type[nn.Module], ...]) -> li
     """The types of what the layers of these kinds return, as they run."""
     seen: list[torch.dtype] = []
     for kind in kinds:
+        rule = layers.rule_of(kind)
 
-        def noted(layer: nn.Module, x: Tensor, rule: layers.Rule = layers.rule_of(kind)) -> Tensor:
+        def noted(layer: nn.Module, x: Tensor, rule: layers.Rule = rule) -> Tensor:
             output: Tensor = rule(layer, x)
             seen.append(output.dtype)
             return output
