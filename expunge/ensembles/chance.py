@@ -10,12 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from expunge.ensembles.seeds import seed_of
 
@@ -112,38 +109,3 @@ def dropped(x: Tensor, p: float, seeds: Tensor, *, whole: int | None = None, dra
     whole = len(sides) if whole is None else whole
     mask = kept(seeds, [*sides[:whole], *[1] * (len(sides) - whole)], p, draw)
     return x * mask * (1 / (1 - p)) if p < 1 else x * 0
-
-
-class SeededDropout(TorchFunctionMode):
-    """Within, dropout of any code draws from ``seeds``, int32: one number, or under vmap one for each model."""
-
-    def __init__(self, seeds: Tensor) -> None:
-        super().__init__()
-        self._seeds, self._draw = seeds, 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        rule = _DROPS.get(func)
-        if rule is None:
-            return func(*args, **(kwargs or {}))
-        x, p, training = _arguments(*args, **(kwargs or {}))
-        if not training or p == 0:
-            return x
-        self._draw += 1
-        return dropped(x, p, self._seeds, whole=rule(x), draw=self._draw)
-
-
-def _arguments(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> tuple[Tensor, float, bool]:
-    return input, p, training
-
-
-# What drops, and how many axes of its input tell apart what is dropped as a whole: all, or batch and channels.
-_DROPS: dict[Any, Any] = {
-    F.dropout: lambda x: None,
-    torch.dropout: lambda x: None,
-    F.dropout1d: lambda x: x.ndim - 1,
-    F.dropout2d: lambda x: max(x.ndim - 2, 1),
-    F.dropout3d: lambda x: x.ndim - 3,
-    torch.feature_dropout: lambda x: 2,
-}

@@ -129,7 +129,7 @@ class Ensemble(nn.Module):
         No gradient reaches such a weight, so no optimizer moves it; whatever else may have written there, noise or new
         weights, is undone before the next forward pass. ``{}`` ends it. Copies obey the same masks.
         """
-        parameters = dict(self.network.named_parameters())
+        parameters = dict(self.network.named_buffers()) | dict(self.network.named_parameters())  # frozen parts are held
         for name, mask in masks.items():
             if name not in parameters or mask.shape != parameters[name].shape or mask.dtype != torch.bool:
                 found = f"{mask.dtype} of shape {tuple(mask.shape)}"

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expunge.ensembles.chance import SeededDropout, dropped, seeds_of_this_pass
+from expunge.ensembles.chance import dropped, seeds_of_this_pass
 from expunge.ensembles.nested import leaves, mapped, stacked
+from expunge.ensembles.training_mode import AsInAStack
 from expunge.errors import BadSetting
 from expunge.suites.networks import AsFloat, Residual, Scale, Vote
 
@@ -96,7 +97,8 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     assert layer.running_mean is not None
     assert layer.running_var is not None
     assert layer.num_batches_tracked is not None
-    if layer.training:
+    training = layer.training and x[0, :, 0].numel() > 1  # one value a channel has no spread: the running one is taken
+    if training:
         layer.num_batches_tracked.add_(1)
     y = F.batch_norm(
         _merge(x),
@@ -104,7 +106,7 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
         layer.running_var.flatten(),
         layer.weight.flatten(),
         layer.bias.flatten(),
-        layer.training,
+        training,
         layer.momentum,
         layer.eps,
     )
@@ -200,7 +202,7 @@ def _first_run(layer: nn.Module, x: Any, stacks: dict[bool, bool]) -> Any:
 
 def _at_once(layer: nn.Module, x: Any) -> Any:
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], each: Any, seed: Tensor) -> Any:
-        with SeededDropout(seed) if layer.training else contextlib.nullcontext():
+        with AsInAStack(seed) if layer.training else contextlib.nullcontext():
             return torch.func.functional_call(layer, (parameters, buffers), (each,))
 
     first = next(leaves(x))
@@ -217,7 +219,7 @@ def _in_a_loop(layer: nn.Module, x: Any) -> Any:
     with _plain_attention(), _leaving_nothing(layer):
         for model, seed in enumerate(seeds_of_this_pass(models)):
             own = tuple({name: each[model] for name, each in part.items()} for part in parts)
-            with torch.random.fork_rng(_gpus(layer)):
+            with torch.random.fork_rng(_gpus(layer)), AsInAStack(None) if layer.training else contextlib.nullcontext():
                 torch.manual_seed(seed)
                 results.append(torch.func.functional_call(layer, own, (mapped(itemgetter(model), x),)))
     return stacked(results)

@@ -19,6 +19,7 @@ from expunge.engine import one_thread
 from expunge.ensembles.chance import Chance
 from expunge.ensembles.device import exact_arithmetic, resident_split
 from expunge.ensembles.ensemble import Ensemble, Making, Meter
+from expunge.ensembles.frozen import frozen_names, hold, release
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, in_a_line, suggestion
@@ -72,6 +73,7 @@ class Method:
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
     ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank
+    handles_frozen: bool = False  # it is handed frozen parts as they are, not held; a method of the user's own
     from_scratch: bool = False  # its cost holds the training of models from their first weights
 
     @property
@@ -178,6 +180,8 @@ def run_method(
     rng = Generators(seeds, device)
     teacher = ensemble.copy()
     teacher.chance = Chance(seeds)
+    if not method.handles_frozen:
+        _hold(teacher, split.extra)
     retraining = 3 * split.retraining * len(ensemble)
     teacher.meter = meter = Meter(most=limit * retraining, seconds=timeout)
     started = time.perf_counter()
@@ -186,6 +190,7 @@ def run_method(
         student = _next(epochs, meter, limit)
         if student is None:
             return
+        student = _released(student)
         _keep_sparse(student, ensemble)
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started - meter.away) / len(ensemble)
@@ -245,6 +250,22 @@ def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | 
         raise
     except BaseException as error:  # a stranger's code: whatever it raises is its row's failure
         raise MethodFailed(f"raised {in_a_line(error)}") from error
+
+
+def _hold(*given: object) -> None:
+    """Hold the frozen parts of the ensembles among what a method is given, which are of this run alone."""
+    for each in given:
+        if isinstance(each, Ensemble):
+            hold(each.network)
+
+
+def _released(student: Ensemble) -> Ensemble:
+    """With frozen parts as they were; a copy, for the method may go on with its own."""
+    if not frozen_names(student.network):
+        return student
+    student = student.copy()
+    release(student.network)
+    return student
 
 
 def _keep_sparse(student: Ensemble, ensemble: Ensemble) -> None:

@@ -55,7 +55,8 @@ def from_function(function: Function, name: str) -> Method:
 
 
 def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
-    return Method(unlearn=unlearn, summary=f"your own: {name}", needs=(FORGET_DATA, RETAIN_DATA))
+    needs = (FORGET_DATA, RETAIN_DATA)
+    return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, handles_frozen=True)
 
 
 def told_of(kind: str, name: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Layers by their paths, in the order in which the network holds them, which is the order of its forward pass."""
+"""Layers by their paths, in the order in which the network holds them, which is the order of its forward pass.
+
+Layers that are frozen as a whole are none.
+"""
 
 from collections.abc import Iterable
 
@@ -35,12 +38,24 @@ def layer(ensemble: Ensemble, path: str) -> nn.Module:
 
 
 def weights(ensemble: Ensemble, paths: Iterable[str]) -> dict[str, Tensor]:
-    """The weights of the layers at ``paths`` by their keys in ``state()``: the stacked parameters themselves."""
-    return {f"{path}.weight".lstrip("."): layer(ensemble, path).get_parameter("weight") for path in paths}
+    """The weights of the layers at ``paths`` by their keys in ``state()``: the stacked parameters themselves.
+
+    A weight that is computed of others, as weight norm does, is no parameter: a MethodFailed.
+    """
+    return {f"{path}.weight".lstrip("."): _weight(ensemble, path) for path in paths}
+
+
+def _weight(ensemble: Ensemble, path: str) -> nn.Parameter:
+    weight = layer(ensemble, path)._parameters.get("weight")
+    if weight is None:
+        raise MethodFailed(f"expected layer {path!r} to have a weight of its own, it is computed of others, or frozen")
+    return weight
 
 
 def _of_kind(ensemble: Ensemble, kind: type[nn.Module] | tuple[type[nn.Module], ...], name: str) -> list[str]:
-    found = [path for path, module in ensemble.network.named_modules() if isinstance(module, kind)]
+    layers = [(path, module) for path, module in ensemble.network.named_modules() if isinstance(module, kind)]
+    found = [path for path, module in layers if list(module.parameters())]
     if not found:
-        raise MethodFailed(f"expected a network with a {name}, found none")
+        frozen = " that is not frozen" if layers else ""
+        raise MethodFailed(f"expected a network with a {name}{frozen}, found none")
     return found

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.frozen import frozen_names
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 
@@ -31,10 +32,10 @@ def reset_layers(student: Ensemble, paths: Iterable[str], network: Network, rng:
 def reset_by_seeds(student: Ensemble, paths: Iterable[str], network: Network, seeds: Sequence[int]) -> None:
     """:func:`reset_layers`, each model's weights drawn from its own of ``seeds``, on the CPU.
 
-    With the seeds of a training they are the first weights of that training.
+    With the seeds of a training they are the first weights of that training. Frozen parts stay as they are.
     """
-    prefixes = tuple(f"{path}." if path else "" for path in paths)
-    chosen = {key: tensor for key, tensor in student.state().items() if key.startswith(prefixes)}
+    prefixes, frozen = tuple(f"{path}." if path else "" for path in paths), frozen_names(student.network)
+    chosen = {key: each for key, each in student.state().items() if key.startswith(prefixes) and key not in frozen}
     for row, seed in enumerate(seeds):
         (drawn,) = new_networks(network, [seed])
         state = drawn.state_dict()

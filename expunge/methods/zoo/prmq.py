@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.frozen import frozen_names
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
@@ -87,8 +88,9 @@ def _prune_and_draw(student: Ensemble, share: float, rng: Generators) -> None:
 
 @torch.no_grad()
 def _round(ensemble: Ensemble) -> None:
-    for tensor in ensemble.state().values():
-        if tensor.is_floating_point():
+    frozen = frozen_names(ensemble.network)
+    for key, tensor in ensemble.state().items():
+        if tensor.is_floating_point() and key not in frozen:
             tensor.copy_(tensor.half())
 
 
