@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex, overload
 
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge.ensembles import layers
@@ -16,6 +17,7 @@ from expunge.ensembles.chance import Chance, drawing_from
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MismatchedEnsembles
 from expunge.records import Setting
+from expunge.suites.data import Data
 
 Kind = Literal["pretrained", "oracle", "subset", "sharded", "logged", "unlearned"]
 
@@ -201,12 +203,21 @@ class Ensemble(nn.Module):
     def __len__(self) -> int:
         return len(self.origin.models)
 
-    def __getitem__(self, index: int) -> nn.Module:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> nn.Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Ensemble": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "nn.Module | Ensemble":
         """Model ``index`` as an ordinary module with the ordinary state-dict keys, on tensors of its own.
 
-        No gradient reaches what is masked in it.
+        No gradient reaches what is masked in it. A slice is an ensemble of its own.
         """
-        return keep_sparse(self.dense(index), {name: mask[index] for name, mask in self.masks.items()})
+        if isinstance(index, slice):
+            return self.take(range(len(self))[index])
+        row = range(len(self))[index]
+        return keep_sparse(self.dense(row), {name: mask[row] for name, mask in self.masks.items()})
 
     def dense(self, index: int) -> nn.Module:
         """The same, but gradients reach all of it: what can be pickled, for hooks do not travel."""
@@ -216,14 +227,23 @@ class Ensemble(nn.Module):
         return (self[index] for index in range(len(self)))
 
     def take(self, indices: Iterable[int]) -> "Ensemble":
-        """The models at ``indices`` as an ensemble of their own."""
+        """The models at ``indices`` as an ensemble of their own; at least one."""
         rows = list(indices)
+        if not rows:
+            raise BadSetting(f"expected at least one of the {len(self)} models of the ensemble, got none")
         origin = replace(self.origin, models=tuple(self.origin.models[row] for row in rows))
         state = {key: tensor[rows] for key, tensor in self.state().items()}
         masks = {name: mask[rows] for name, mask in self.masks.items()}
         result = Ensemble.from_state(self.network, state, origin, self.sample_shape, masks)
         result.chance = self.chance.take(rows)
         return result
+
+    def margins(self, data: Data) -> Float[ndarray, "models columns"]:
+        """The margin of every example of ``data``, train then test, of each model in evaluation mode, float32."""
+        from expunge.ensembles.train import measure  # which knows ensembles
+
+        values: ndarray = measure(self, data)[0].numpy()
+        return values
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by their ordinary names, each with a leading model axis."""

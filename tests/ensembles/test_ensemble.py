@@ -1,0 +1,34 @@
+"""An ensemble as a sequence of its models."""
+
+import numpy as np
+import pytest
+import torch
+
+from expunge.ensembles import Ensemble, Plan, read_margins
+from expunge.errors import BadSetting
+from expunge.suites import Suite
+
+
+def test_a_slice_is_an_ensemble_of_these_models(ensemble: Ensemble) -> None:
+    part = ensemble[1:]
+    assert isinstance(part, Ensemble)
+    assert part.origin.models == ensemble.origin.models[1:]
+    assert torch.equal(next(part.parameters()), next(ensemble.parameters())[1:])
+
+
+def test_a_model_is_counted_from_the_end_too(ensemble: Ensemble) -> None:
+    last, same = ensemble[-1].state_dict(), ensemble[np.int64(2)].state_dict()
+    assert all(torch.equal(last[key], same[key]) for key in last)
+
+
+def test_a_model_that_is_not_there_is_an_index_error(ensemble: Ensemble) -> None:
+    with pytest.raises(IndexError):
+        ensemble[3]
+    with pytest.raises(BadSetting, match="expected at least one of the 3 models of the ensemble, got none"):
+        ensemble[3:]
+
+
+def test_its_margins_are_those_of_the_store(ensemble: Ensemble, suite: Suite) -> None:
+    found = ensemble.margins(suite.data)
+    assert found.shape == (3, suite.data.width)
+    np.testing.assert_allclose(found, read_margins(Plan(suite, "pretrained"), 100, 3).values, atol=1e-3)
