@@ -9,7 +9,8 @@ from expunge.metrics import _kernels
 
 NEAR = 1e-3  # nats of margin: models of different seeds differ by about 1 on the middle example
 CLIP = 100.0  # as KLoM clips margins
-ALIKE = 0.98  # likeness from which two models are one in disguise
+ALIKE = 0.98  # likeness below which no model is called another in disguise, whatever honest ones have
+BEYOND = 1.0  # of Fisher's z, by which a disguise must lie above all honest models of the suite
 
 
 def copies(
@@ -19,12 +20,17 @@ def copies(
 ) -> Bool[ndarray, " models"]:
     """Which models have the margins of an oracle: median over the examples ``columns`` of ``|m - o|`` below 0.001.
 
+    Of examples on which the oracles themselves differ by more, and which not all of them put at the clip of 100 nats:
+    on the others honest models agree. Where there are none, nothing is found.
+
     >>> margins, oracle = np.random.default_rng(0).normal(size=(2, 4, 30))
     >>> margins[2] = oracle[1] + 1e-5
     >>> copies(margins, oracle, np.arange(10, 30))
     array([False, False,  True, False])
     """
-    near = _near(unlearned, oracle, columns)
+    near, columns = _near(unlearned, oracle, columns)
+    if not columns.size:
+        return np.zeros(len(unlearned), bool)
     found: ndarray = np.any(2 * near > columns.size, axis=1)
     for model, other in np.argwhere(2 * near == columns.size):  # half near and half not: the median is between
         rows = (side[row, columns].clip(-CLIP, CLIP) for side, row in ((unlearned, model), (oracle, other)))
@@ -35,32 +41,62 @@ def copies(
 def likeness(
     one: Float[ndarray, "models _examples"], other: Float[ndarray, "others _examples"]
 ) -> Float[ndarray, "models others"]:
-    """Pearson's r, over examples, between what sets each model apart from the mean of ``other``; 1 for a copy.
+    """Pearson's r, over examples, between what sets models apart; 1 for a copy.
 
-    A copy that was shifted, scaled or lightly blurred still has nearly 1. Models of different seeds have at most 0.41
-    on digits, and 0.91 where a class was forgotten that ``one`` still knows.
+    What all share is left out: the mean margins of either side, as a class that only ``one`` knows makes them differ,
+    and a constant. So a copy that was shifted or scaled still has 1, one that was lightly blurred nearly. Honest
+    models have at most 0.4 on digits, a forgotten class included, but up to 0.99 on a hundred examples of small data:
+    see :func:`disguised`.
 
     >>> margins, others = np.random.default_rng(0).normal(size=(2, 4, 300))
-    >>> likeness(others[:2] * 1.1 + 0.5, others).round(1)[:, :2].diagonal()
+    >>> likeness(others[:2] * 1.1 + 0.5, others).round(3)[:, :2].diagonal()
     array([1., 1.])
     """
-    centre = other.mean(axis=0, dtype=np.float64)
-    sides = [side.clip(-CLIP, CLIP) - centre.clip(-CLIP, CLIP) for side in (one, other)]
-    sides = [side - side.mean(axis=1, keepdims=True) for side in sides]
+    one, other = (side.clip(-CLIP, CLIP).astype(np.float64) for side in (one, other))
+    shared = np.stack([np.ones(one.shape[1]), one.mean(axis=0), other.mean(axis=0)], axis=1)
+    fit = np.linalg.pinv(shared)
+    sides = [side - side @ shared @ fit for side in (one, other)]
     scales = [np.maximum(np.linalg.norm(side, axis=1), 1e-12) for side in sides]
     result: ndarray = (sides[0] @ sides[1].T) / np.outer(*scales)
     return result
 
 
-def _near(unlearned: ndarray, oracle: ndarray, columns: ndarray) -> Int[ndarray, "models oracles"]:
-    """On how many of the examples ``columns`` each model lies near each oracle."""
+def disguised(
+    likeness: Float[ndarray, "models others"], *honest: Float[ndarray, "_models _others"]
+) -> Bool[ndarray, " models"]:
+    """Which models are like one of the others as no model of ``honest`` is, by Fisher's z, and from 0.98 on.
+
+    ``honest`` are likenesses of models of the same suite of which nobody is a copy: held-out oracles against the
+    reference ones, pretrained ones against them. Where honest models have r = 0.993, a copy needs 0.9991.
+
+    >>> disguised(np.array([[0.1, 0.995], [0.2, 0.9999]]), np.array([[0.5, 0.99]]))
+    array([False,  True])
+    """
+    limit = max([np.arctanh(ALIKE), *(np.arctanh(_inside(each)).max() + BEYOND for each in honest if each.size)])
+    found: ndarray = np.arctanh(_inside(likeness)).max(axis=1) > limit
+    return found
+
+
+def _inside(r: ndarray) -> ndarray:
+    """Short of 1, where z would be infinite."""
+    return r.clip(-1 + 1e-12, 1 - 1e-12)
+
+
+def _near(
+    unlearned: ndarray, oracle: ndarray, columns: ndarray
+) -> tuple[Int[ndarray, "models oracles"], Int[ndarray, " examples"]]:
+    """On how many of the examples ``columns`` each model lies near each oracle, and which examples were looked at."""
     dtype = np.result_type(unlearned.dtype, oracle.dtype, np.float32)
-    near = np.zeros((len(unlearned), len(oracle)), np.int64)
+    near, looked_at = np.zeros((len(unlearned), len(oracle)), np.int64), []
     for block, parts in blocks(unlearned, oracle):
         first, last = np.searchsorted(columns, [block.start, block.stop])
         inside = columns[first:last] - block.start
         one, other = (part[:, inside].astype(dtype, copy=False) for part in parts)
         for side in (one, other):
             side.clip(-CLIP, CLIP, out=side)
+        if len(other) > 1:
+            telling = other.max(axis=0, initial=-CLIP) - other.min(axis=0, initial=CLIP) > 2 * NEAR
+            one, other, inside = one[:, telling], other[:, telling], inside[telling]
+        looked_at.append(inside + block.start)
         _kernels.count_near(_kernels.frozen(one), _kernels.frozen(other), dtype.type(NEAR), near)
-    return near
+    return near, np.concatenate(looked_at)
