@@ -20,7 +20,7 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.cli.printing import print_scores, print_search, say_what_lacks
+from expunge.cli.printing import print_scores, print_search, print_usability, say_what_lacks
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -180,21 +180,21 @@ def report(
     classic: Classic = False,
     as_json: AsJson = False,
 ) -> int:
-    """Write report.html again from the records of a bench or an attack."""
+    """Write report.html again from the records of a bench or an attack, and print their tables."""
     from expunge.records import read_scores
     from expunge.reports import report as write_report
     from expunge.reports.usability import is_usability, report_usability
 
     records = folder / "scores.jsonl"
-    if records.is_file() and is_usability(scores := read_scores(records)):
-        page = report_usability(folder)
-    else:
-        page = write_report(folder)
-        scores = read_scores(records)
-        say_what_lacks(scores)
-        if classic and not as_json:
-            print_scores(scores, as_json, classic=True)
-    print_json({"report": str(page)}) if as_json else print_line(str(page))
+    scores = read_scores(records) if records.is_file() else []
+    of_attack = is_usability(scores)
+    page = report_usability(folder) if of_attack else write_report(folder)
+    say_what_lacks(scores)
+    if as_json:
+        print_json({"report": str(page)})
+        return OK
+    print_usability(scores, as_json) if of_attack else print_scores(scores, as_json, classic=classic)
+    print_line(str(page))
     return OK
 
 
@@ -213,18 +213,17 @@ def leaderboard(
 
     Writes README.md of the folder anew: who stands where, over all forget sets and on each.
     """
-    from expunge.records import read_scores
     from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
     from expunge.reports.leaderboard.records import collect
+    from expunge.store import write_file
 
     text = read_page(readme) if readme else ""
     for out in add or []:
-        collect(out, results)
-        say_what_lacks(read_scores(out / "scores.jsonl"))
+        say_what_lacks(collect(out, results))
     page = results / "README.md"
-    page.write_text(results_page(results))
+    write_file(page, results_page(results))
     if readme:
-        readme.write_text(with_block(text, front_block(results)))
+        write_file(readme, with_block(text, front_block(results)))
     for path in (page, readme):
         if path:
             print_line(str(path))
