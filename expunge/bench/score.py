@@ -19,7 +19,7 @@ from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.oracle_copies import ALIKE, copies, likeness
-from expunge.records import SCHEMA, SPLITS, Score, why_untrue
+from expunge.records import SPLITS, Score, why_untrue
 from expunge.suites import ForgetSet, Suite, find_suite
 
 
@@ -99,12 +99,12 @@ def require_sound(name: str, scores: Sequence[Score]) -> None:
                 f"metric {name!r} gave {score.subject.method!r} no finite number on split {score.split!r}: "
                 f"{', '.join(bad)}; what cannot be told must be left out"
             )
-        if doubt := why_impossible(score):
+        if doubt := why_impossible(score, ("value", "low", "high")):
             raise MetricFailed(f"metric {name!r} gave {score.subject.method!r} what cannot be: {doubt}")
 
 
-def why_impossible(score: Score) -> str:
-    """Why a record cannot be true, by the row of its metric too; "" where it can, and of metrics of no row.
+def why_impossible(score: Score, names: Sequence[str] = ("value",)) -> str:
+    """Why a record cannot be true, its ``names`` by the row of its metric too; "" where it can.
 
     Intervals of older records were not all cut at the ends of a metric's range.
     """
@@ -112,7 +112,6 @@ def why_impossible(score: Score) -> str:
     if (doubt := why_untrue(score)) or metric is None:
         return doubt
     least, most = metric.bounds(score.aggregate)
-    names = ("value", "low", "high") if score.schema == SCHEMA else ("value",)
     numbers = {name: number for name in names if (number := getattr(score, name)) is not None}
     outside = [name for name, each in numbers.items() if not least <= each <= most]
     return f"{outside[0]}: {numbers[outside[0]]} is no {metric.unit}" if outside else ""

@@ -177,14 +177,19 @@ def score(
 @app.command(epilog="Example: expunge report out")
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
-    classic: Classic = False,
+    classic: Annotated[bool, typer.Option("--classic", help="Also print classic scores.")] = False,
+    metric: Annotated[list[str] | None, typer.Option(help="Also print this metric of the records; repeat.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Write report.html again from the records of a bench or an attack, and print their tables."""
+    from expunge.errors import lookup
+    from expunge.metrics import METRICS
     from expunge.records import read_scores
     from expunge.reports import report as write_report
     from expunge.reports.usability import is_usability, report_usability
 
+    for name in metric or ():
+        lookup("metric", name, METRICS)
     records = folder / "scores.jsonl"
     scores = read_scores(records) if records.is_file() else []
     of_attack = is_usability(scores)
@@ -193,7 +198,9 @@ def report(
     if as_json:
         print_json({"report": str(page)})
         return OK
-    print_usability(scores, as_json) if of_attack else print_scores(scores, as_json, classic=classic)
+    print_usability(scores, as_json) if of_attack else print_scores(
+        scores, as_json, classic=classic, metrics=metric or ()
+    )
     print_line(str(page))
     return OK
 

@@ -31,7 +31,7 @@ def planned(suite: Suite, *methods: str, sets: list[str] = SETS[:1], models: int
 
 def values(scores: list[Score]) -> Values:
     """Every number, by what it is of."""
-    found = {
+    found: Values = {
         (each.subject.forget_set, each.subject.method, each.split, each.metric, each.aggregate): each.value
         for each in scores
     }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 Interval = Sequence[float]  # value, low, high
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;"}
-_MARKS = re.compile(r"[\\`|~]|\*(?=\S)|(?<=\S)\*|(?<!\w)_|_(?!\w)|\](?=[(\[:])|&(?=[#\w]+;)|[<>]")
-_NO_CODE = re.compile(r"[`|<>\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MARKS = re.compile(r"[\\`|~]|\*(?=\S)|(?<=\S)\*|(?<!\w)_|_(?!\w)|\](?=[(\[:])|(?<=\])\(|&(?=[#\w]+;)|[<>]")
+_NO_CODE = re.compile(r"[`|<>\[\]\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Markdown(str):
@@ -20,7 +20,7 @@ def escaped(text: str) -> Markdown:
     """``text`` on one line, of which nothing is read as Markdown or HTML.
 
     >>> print(escaped("<b>|a`b*c*\\n[x](y) 0.5 [0.1, 0.9] snake_case *"))
-    &lt;b&gt;\\|a\\`b\\*c\\* [x\\](y) 0.5 [0.1, 0.9] snake_case *
+    &lt;b&gt;\\|a\\`b\\*c\\* [x\\]\\(y) 0.5 [0.1, 0.9] snake_case *
     """
     if isinstance(text, Markdown):
         return text
