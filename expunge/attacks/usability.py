@@ -40,6 +40,7 @@ from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, StoreError, lookup
 from expunge.methods import configure, find_method
 from expunge.methods.method import require_needs
+from expunge.names import require_name
 from expunge.records import Score, Setting, write_scores
 from expunge.store import alone_with
 from expunge.suites import load_suite
@@ -109,6 +110,7 @@ def images_within_budget(suite: Suite) -> int:
 
 def check(suite: Suite, config: Usability) -> None:
     """Refuse what cannot be, before any work."""
+    require_name("suite", suite.name)
     if config.models < 2:
         raise BadSetting(f"expected at least 2 models, since one has no interval, got {config.models}")
     for name in config.defences:

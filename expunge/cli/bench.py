@@ -57,7 +57,7 @@ def bench(
 ) -> int:
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
-    from expunge.bench.run import run_bench
+    from expunge.bench.run import require_place, run_bench
     from expunge.methods.tuned import in_words
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
@@ -75,6 +75,7 @@ def bench(
         metrics=list(dict.fromkeys([*default_metrics(classic=classic), *(metric or [])])),
         keep_weights=keep_weights,
     )
+    require_place(plan, out_)
     tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
     if tuned:  # anchors and methods of one's own have none
         say(in_words(loaded.name, tuned))
