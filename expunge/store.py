@@ -6,10 +6,12 @@ lies at ``EXPUNGE_STORE`` or in the user's cache folder. A folder without a mani
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ from expunge.errors import DamagedArtefact, StoreError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+LOCK = ".lock"  # of a folder of the user's
 SHIPPED = Path(__file__).parent / "data"
 
 _IDENTITY = ".store"  # holds a name that no other store has
@@ -223,6 +226,56 @@ def cannot_write(place: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot write {place}: {reason}; make room or give another place, then run the command again")
 
 
+@contextlib.contextmanager
+def alone_with(folder: Path) -> Iterator[None]:
+    """Alone with a folder of the user's, among all processes that write to it; one that dies leaves no lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    except NotImplementedError:
+        raise StoreError(f"cannot write {folder}: its file system has no locks; give another place") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def unchanging(folder: Path) -> Iterator[None]:
+    """While this lasts nobody who is :func:`alone_with` ``folder`` writes to it; nothing is written to wait for that.
+
+    Who may not open its lock reads all the same: what is read must then tell by itself whether it belongs together.
+    """
+    with contextlib.ExitStack() as stack:
+        if os.access(folder / LOCK, os.R_OK | os.W_OK):
+            stack.enter_context(alone_with(folder))
+        yield
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, which is read again only where it has changed; OSError where it cannot be read."""
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return _sha256(file, found.st_mtime_ns, found.st_size)
+
+
+def read_file(file: Path, most: int) -> bytes:
+    """The bytes of a plain file, ``most`` at the most; StoreError, one line, where it is another or cannot be read."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(f"{file} is no plain file")
+        if status.st_size > most:
+            raise StoreError(f"{file} has {status.st_size} bytes, expected at most {most}")
+        return file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror or error}") from None
+
+
 def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     """Write one file; its name and SHA-256."""
     if isinstance(content, Mapping):
@@ -247,9 +300,12 @@ class Hashed:
         self._stream = stream
         self.sha256 = hashlib.sha256()
 
-    def write(self, data: Any) -> None:
+    def write(self, data: Any) -> int:
         self.sha256.update(data)
-        self._stream.write(data)
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def _replace(file: Path, put: Callable[[Hashed], object]) -> str:

@@ -9,6 +9,7 @@ retraining; batches are honest or dedicated.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -30,13 +31,18 @@ from expunge.attacks.evidence import (
 )
 from expunge.attacks.injection import Batching, Contribution, Injection, inject
 from expunge.attacks.removal import Attacked, serve
+from expunge.bench.folder import SCORES, write_arrays
+from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
+from expunge.bench.run_info import RUN, RunInfo, read_run, write_run
 from expunge.engine import Watch, Workers, silent
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, StoreError, lookup
 from expunge.methods import configure, find_method
 from expunge.methods.method import require_needs
+from expunge.names import require_name
 from expunge.records import Score, Setting, write_scores
+from expunge.store import alone_with
 from expunge.suites import load_suite
 from expunge.suites.suite import ForgetSet, Suite
 
@@ -104,6 +110,7 @@ def images_within_budget(suite: Suite) -> int:
 
 def check(suite: Suite, config: Usability) -> None:
     """Refuse what cannot be, before any work."""
+    require_name("suite", suite.name)
     if config.models < 2:
         raise BadSetting(f"expected at least 2 models, since one has no interval, got {config.models}")
     for name in config.defences:
@@ -169,17 +176,14 @@ def _check_sizes(suite: Suite, config: Usability) -> None:
 def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, watch: Watch = silent) -> list[Score]:
     """Condense, inject, train, remove, compare; what was finished before is taken from the store.
 
-    Files: ``scores.jsonl``, ``condensed-SEED.npz`` of each condensed set and, of pictures, ``pictures.npz``.
+    Files, written at the end: ``scores.jsonl``, ``condensed-SEED.npz`` of each condensed set, of pictures
+    ``pictures.npz``, and ``run.json`` with the SHA-256 of all.
     """
     check(suite, config)
     prepare(out)
     contributions, sets = contributions_of(suite, config.owners, config.condensing, config.seed, watch)
     if config.owners.load:
         config = replace(config, condensing=sets[0].config)
-    for each in sets:
-        each.save(out / f"condensed-{each.seed}.npz")
-    if suite.data.train.x.ndim == 4:
-        _write_pictures(out / PICTURES, suite, sets[0])
     honest = inject(suite, [], {}, network=_victims_network(suite, config), models=config.models).suite
     controls = _controls(suite, config, contributions, workers, watch)
     injections = _injections(suite, config, contributions, controls)
@@ -201,25 +205,44 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
         if config.rounds > 1:
             scores += round_scores(injection, config.methods, config.rounds, config.seed, there, told, workers, watch)
     scores += screening_scores(first, config.defences, config.gate, config.honest, config.seed, place, workers, watch)
-    write_scores(out / "scores.jsonl", scores)
+    _write(out, suite, sets, scores)
     return scores
 
 
 def prepare(out: Path) -> None:
-    """Make the folder, empty of what an earlier attack left; one that holds a bench is refused."""
-    if (out / "run.json").exists():
+    """Make the folder; one that holds a bench, or cannot be written to, is refused."""
+    if (out / RUN).exists() and not _is_of_attack(out):
         raise BadSetting(f"{out} holds the records of a bench, which these would replace; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for file in [*out.glob("condensed-*.npz"), out / PICTURES]:
-            file.unlink(missing_ok=True)
-        (out / "scores.jsonl.part").touch()
-        (out / "scores.jsonl.part").unlink()
+        with TemporaryFile(dir=out) as probe:
+            probe.write(b"is there room for a byte?")
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror}; choose an --out that can be written") from None
 
 
-def _write_pictures(file: Path, suite: Suite, made: Condensed) -> None:
+def _is_of_attack(out: Path) -> bool:
+    try:
+        return read_run(out / RUN).kind == ATTACK_FOLDER
+    except StoreError:  # damaged
+        return any(out.glob("condensed-*.npz"))
+
+
+def _write(out: Path, suite: Suite, sets: Sequence[Condensed], scores: Sequence[Score]) -> None:
+    """Write all files of an attack, in the place of those of an earlier one; ``run.json``, which names them, last."""
+    with alone_with(out):
+        files = {name: each.save(out / name) for each in sets if (name := f"condensed-{each.seed}.npz")}
+        if suite.data.train.x.ndim == 4:
+            files[PICTURES] = _write_pictures(out / PICTURES, suite, sets[0])
+        files[SCORES] = write_scores(out / SCORES, scores)
+        for file in [*out.glob("condensed-*.npz"), out / PICTURES]:
+            if file.name not in files:
+                file.unlink(missing_ok=True)
+        subject = scores[0].subject
+        write_run(out, RunInfo(kind=ATTACK_FOLDER, suite=subject.suite, suite_digest=subject.suite_digest), files)
+
+
+def _write_pictures(file: Path, suite: Suite, made: Condensed) -> str:
     """Condensed records beside those that they began as, stretched to [0, 1] by the range of the training data."""
     low, high = float(suite.data.train.x.min()), float(suite.data.train.x.max())
     source = suite if made.suite_digest == suite.digest else load_suite(made.suite)
@@ -227,7 +250,7 @@ def _write_pictures(file: Path, suite: Suite, made: Condensed) -> None:
         ((each.float() - low) / max(high - low, 1e-12)).clamp(0, 1).movedim(1, -1).squeeze(-1).numpy()
         for each in (made.examples.x, source.data.train.x[torch.as_tensor(made.origin)])
     ]
-    np.savez(file, condensed=shown[0], real=shown[1], labels=made.examples.y.numpy())
+    return write_arrays(file, {"condensed": shown[0], "real": shown[1], "labels": made.examples.y.numpy()})
 
 
 def _controls(

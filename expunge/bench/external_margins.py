@@ -7,16 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from expunge.bench.folder import (
-    arrays_file,
-    prepare,
-    remove_arrays,
-    rows_replaced,
-    write_arrays,
-    write_records,
-    write_reference,
-)
-from expunge.bench.score import floor_row, identity_row, reference_of, require_independent, score_row
+from expunge.bench.contents import Place, contents_of, require_room
+from expunge.bench.folder import REFERENCE, prepare
+from expunge.bench.joining import Addition, NewRow, join
+from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, require_independent, score_row
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
@@ -25,7 +19,9 @@ from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, lookup
 from expunge.methods import METHODS
 from expunge.metrics import METRICS, Row, default_metrics
+from expunge.names import require_name
 from expunge.records import Score
+from expunge.store import unchanging
 from expunge.suites import Suite
 
 
@@ -50,8 +46,9 @@ def score_margins(
     for metric in metrics:
         lookup("metric", metric, METRICS)
     forget = suite.forget_sets[forget_set]
-    if name in METHODS:
-        raise BadSetting(f"--name {name!r} is a method of expunge; choose another name for your margins")
+    if require_name("--name", name) in (*METHODS, REFERENCE):
+        what = "a method of expunge" if name in METHODS else "what rows are compared with"
+        raise BadSetting(f"--name {name!r} is {what}; choose another name for your margins")
     values = margins if isinstance(margins, ndarray) else load_margins(Path(margins))
     check_margins(values, suite.data.width, str(margins) if isinstance(margins, Path) else "margins")
     models, half = len(values), suite.models // 2
@@ -63,21 +60,33 @@ def score_margins(
     yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference.oracle)
+    if out:
+        place = Place(forget.sha256, frozenset({"identity", "oracle", name}), models, half)
+        with unchanging(out):
+            require_room(out, contents_of(out), (suite.name, suite.digest), {forget_set: place})
     measured = tuple(dict.fromkeys([*default_metrics(classic=classic), *metrics]))
     scored = {
         row.method: (row, score_row([row], reference, measured)) for row in (identity, floor_row(reference), yours)
     }
-    scores = [score for _, each in scored.values() for score in each.scores]
-    if out:
-        folder = prepare(Path(out))
-        gone = rows_replaced(folder, [(forget_set, each) for each in scored])
-        for row, each in scored.values():
-            arrays = {"margins": row.margins.values, **each.arrays}
-            write_arrays(arrays_file(folder, forget, row.method), arrays)
-        write_reference(folder, suite, forget, half)
-        write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)
-        remove_arrays(folder, gone, [forget_set])
-    return scores
+    if not out:
+        return [score for _, each in scored.values() for score in each.scores]
+    return join(
+        prepare(out),
+        Addition(
+            suite,
+            forget,
+            {row.method: _new_row(row, each) for row, each in scored.values()},
+            models=models,
+            oracles=half,
+            command=f"score of {margins}",
+            seconds=time.perf_counter() - started,
+        ),
+    )
+
+
+def _new_row(row: Row, scored: ScoredRow) -> NewRow:
+    failed = any(score.status == "failed" for score in scored.scores)
+    return NewRow(scored.scores, arrays=None if failed else lambda: {"margins": row.margins.values, **scored.arrays})
 
 
 def load_margins(place: Path) -> ndarray:

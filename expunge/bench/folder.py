@@ -1,66 +1,35 @@
-"""The folder that a bench leaves behind: records, arrays, and how they came to be; written, and read again.
+"""The folder that a bench leaves behind: records, arrays, and how they came to be; what is in it, and how it is read.
 
-Every file is whole or absent; what is damaged is named, with what to do.
+Every file is whole or absent; what is damaged, or of two runs, is named, with what to do.
 """
 
-import json
-import os
+import tempfile
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
-from expunge.engine import warn
+from expunge.bench.run_info import AGAIN, ATTACK, RUN, RunInfo, read_run, require_files, require_same
+from expunge.bench.score import why_impossible
 from expunge.ensembles.mapped_arrays import release
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import BadSetting, MissingData, StoreError
-from expunge.methods import find_method
-from expunge.records import Score, hardware, read_scores, versions, write_scores
+from expunge.names import as_file_name
+from expunge.records import Score, read_scores
+from expunge.store import Hashed, cannot_write, write_file
 from expunge.suites import Data, ForgetSet, Suite
 
-SCORES, CURVE, RUN, ARRAYS = "scores.jsonl", "curve.jsonl", "run.json", "arrays"
-NAMED = 5  # so many rows are named in one line
+SCORES, CURVE, ARRAYS, REFERENCE = "scores.jsonl", "curve.jsonl", "arrays", "reference"
+OF_ARCHIVES = (1980, 1, 1, 0, 0, 0)  # the date of all that is in one: the same arrays, the same bytes
 
 RowName = tuple[str, str]  # forget set and method
-
-
-class SetInfo(BaseModel):
-    """What ``run.json`` says of a forget set."""
-
-    size: int | None = None
-    description: str = ""
-
-
-class MethodInfo(BaseModel):
-    """What ``run.json`` says of a method."""
-
-    source: str = ""
-    needs: list[str] = []
-    tuning: str = Field("", validation_alias=AliasChoices("tuning", "recipe"))  # which settings were used
-
-
-class RunInfo(BaseModel):
-    """``run.json``: how the scores came to be. A folder written from scores alone has none."""
-
-    suite_digest: str = ""
-    command: str = ""
-    date: str = ""
-    hardware: str = ""
-    seconds: float | None = None
-    notes: dict[str, str] = {}
-    forget_sets: dict[str, SetInfo] = {}
-    methods: dict[str, MethodInfo] = {}
-    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -77,31 +46,36 @@ class Folder:
 def prepare(folder: Path) -> Path:
     """The folder, made, and found writable before any work is done."""
     try:
-        (folder / "arrays").mkdir(parents=True, exist_ok=True)
-        probe = folder / "scores.jsonl.part"
-        probe.write_text("")
-        probe.unlink()
+        (folder / ARRAYS).mkdir(parents=True, exist_ok=True)
+        for place in (folder, folder / ARRAYS):
+            with tempfile.TemporaryFile(dir=place) as probe:
+                probe.write(b"is there room for a byte?")
     except OSError as error:
         raise BadSetting(f"cannot write to {folder}: {error.strerror}; choose an --out that can be written") from None
     return folder
 
 
-def arrays_file(folder: Path, forget: ForgetSet, name: str) -> Path:
-    """Where the arrays of one row lie; a user's method may have a path for a name, which is quoted."""
-    return folder / "arrays" / forget.name / f"{quote(name, safe='')}.npz"
+def arrays_file(folder: Path, forget_set: str, name: str) -> Path:
+    """Where the arrays of one row lie; a name that has what could lead elsewhere is quoted."""
+    return folder / ARRAYS / as_file_name(forget_set) / f"{as_file_name(name)}.npz"
 
 
-def write_arrays(file: Path, arrays: Mapping[str, ndarray]) -> None:
-    """Write an uncompressed ``.npz``; mapped files go into it row by row and are never in memory whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    with zipfile.ZipFile(part, "w") as archive:
-        for name, array in arrays.items():
-            _write_array(archive, f"{name}.npy", array)
-    os.replace(part, file)
+def write_arrays(file: Path, arrays: Mapping[str, ndarray]) -> str:
+    """Write an uncompressed ``.npz``; mapped files go into it row by row and are never in memory whole. Its SHA-256."""
+
+    def put(stream: Hashed) -> None:
+        with zipfile.ZipFile(stream, "w") as archive:  # type: ignore[call-overload]  # it closes no stream
+            for name, array in arrays.items():
+                _write_array(archive, zipfile.ZipInfo(f"{name}.npy", OF_ARCHIVES), array)
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(file.parent, error) from None
+    return write_file(file, put)
 
 
-def _write_array(archive: zipfile.ZipFile, name: str, array: ndarray) -> None:
+def _write_array(archive: zipfile.ZipFile, name: zipfile.ZipInfo, array: ndarray) -> None:
     with archive.open(name, "w", force_zip64=True) as stream:
         if not isinstance(array, np.memmap) or array.ndim < 2 or not array.flags.c_contiguous:
             np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
@@ -112,7 +86,25 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: ndarray) -> None:
             release(array)
 
 
-def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) -> None:
+def mapped(file: Path, name: str) -> ndarray:
+    """One array of what :func:`write_arrays` wrote, mapped: it may be larger than the memory. KeyError if not there."""
+    with zipfile.ZipFile(file) as archive, file.open("rb") as stream:
+        entry = archive.getinfo(f"{name}.npy")
+        stream.seek(entry.header_offset + 26)
+        lengths = np.frombuffer(stream.read(4), "<u2")  # of the entry's name, and of what else stands before the data
+        stream.seek(int(lengths.sum()), 1)
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        return np.memmap(file, dtype, "r", stream.tell(), shape)
+
+
+def names_in(file: Path) -> list[str]:
+    """The names of the arrays in an archive."""
+    with zipfile.ZipFile(file) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) -> str:
     """What the rows of a forget set are compared with: margins of oracles and pretrained, and the examples.
 
     Labels and pictures are left out where nobody has the data: published margins are scored without them.
@@ -124,7 +116,7 @@ def write_reference(folder: Path, suite: Suite, forget: ForgetSet, models: int) 
         **({} if suite.data.width == suite.data.examples else {"owners": suite.data.owners}),
         **_examples(suite),
     }
-    write_arrays(arrays_file(folder, forget, "reference"), arrays)
+    return write_arrays(arrays_file(folder, forget.name, REFERENCE), arrays)
 
 
 def _examples(suite: Suite) -> dict[str, ndarray]:
@@ -148,88 +140,50 @@ def _pictures(data: Data, size: tuple[int, int]) -> UInt8[ndarray, "examples hei
     return pictures
 
 
-def write_records(
-    folder: Path, scores: Sequence[Score], curve: Sequence[Score], suite: Suite, command: str, seconds: float
-) -> None:
-    """``scores.jsonl``, ``curve.jsonl`` and ``run.json``: what a reader wants to know of how the numbers came to be."""
-    tuned = {score.subject.method: score.subject.tuning for score in scores}
-    sets = {name: suite.forget_sets[name] for name in dict.fromkeys(score.subject.forget_set for score in scores)}
-    facts: dict[str, Any] = {
-        "suite": suite.name,
-        "suite_digest": suite.digest,
-        "command": command,
-        "forget_sets": {name: {"size": len(each), "description": each.made} for name, each in sets.items()},
-        "methods": {name: _card(name, tuning) for name, tuning in tuned.items()},
-        "versions": versions(),
-        "hardware": hardware(),
-        "seconds": seconds,
-    }
-    part = folder / "run.json.part"
-    part.write_text(json.dumps(facts, indent=1))
-    os.replace(part, folder / "run.json")
-    write_scores(folder / "curve.jsonl", curve)
-    write_scores(folder / "scores.jsonl", scores)
-
-
-def _card(name: str, tuning: str) -> dict[str, Any]:
-    try:
-        method = find_method(name)
-    except ValueError:  # margins made elsewhere: no row of the table
-        return {"source": "margins made elsewhere", "needs": []}
-    return {"source": method.source, "needs": list(method.needed), "tuning": tuning}
-
-
 def read_folder(path: Path) -> Folder:
-    """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves."""
+    """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves.
+
+    All must be of one run: files that ``run.json`` does not name, and arrays that the records do not stand on, are
+    refused. Arrays that are not there are not missed. Of folders of before only the suites are compared.
+    """
     file = path / SCORES
     if not file.is_file():
         raise StoreError(f"{file} does not exist; run `expunge bench ... --out {path}`, or `expunge attack ...`, first")
     scores = read_scores(file)
     if not scores:
         raise StoreError(f"{file} is empty: the bench has not finished; run it again with --out {path}")
+    run = read_run(path / RUN)
+    if run.kind == ATTACK:
+        raise BadSetting(f"{path} holds the records of an attack, expected those of a bench; see `expunge report`")
     curve = read_scores(path / CURVE) if (path / CURVE).is_file() else []
-    run = _read_run(path / RUN)
-    known = {score.subject.suite_digest for score in scores}
-    for name, digests in ((CURVE, {score.subject.suite_digest for score in curve}), (RUN, {run.suite_digest} - {""})):
-        if digests - known:
-            raise StoreError(f"{path / name} is of another suite than {SCORES}; bench again into a new --out")
+    for name, each in ((SCORES, scores), (CURVE, curve)):
+        require_possible(path / name, each)
+    require_one_run(path, scores, curve, run)
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     return Folder(path, scores, curve, run, run.date or f"{written:%Y-%m-%d %H:%M} UTC")
 
 
-def rows_replaced(folder: Path, rows: Collection[RowName]) -> set[RowName]:
-    """The rows that ``folder`` has records of and that are none of ``rows``, which will stand in their place: said."""
-    try:
-        old = {(score.subject.forget_set, score.subject.method) for score in read_scores(folder / SCORES)}
-    except (StoreError, OSError):  # there are none, or nobody can read them
-        return set()
-    gone = sorted(old.difference(rows))
-    if gone:
-        named = [f"{method} on {forget_set}" for forget_set, method in gone]
-        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-        warn(
-            f"{folder}: replaces rows of before and removes their arrays: {', '.join(named[:NAMED])}"
-            f"{more}; to keep both, give another --out"
-        )
-    return set(gone)
+def require_possible(file: Path, scores: Sequence[Score]) -> None:
+    """Refuse numbers that the row of their metric rules out."""
+    for number, score in enumerate(scores, start=1):
+        if doubt := why_impossible(score):
+            raise StoreError(f"{file}: record {number}, {score.subject.method!r}, cannot be true: {doubt}; bench again")
 
 
-def remove_arrays(folder: Path, gone: Collection[RowName], left: Collection[str]) -> None:
-    """Remove the arrays of rows that are gone, and the reference of sets that are not ``left``; no other file."""
-    stale = {*gone, *((forget_set, "reference") for forget_set, _ in gone if forget_set not in left)}
-    for file in (folder / ARRAYS).glob("*/*.npz"):
-        if (file.parent.name, unquote(file.stem)) in stale:
-            file.unlink()
-
-
-def _read_run(file: Path) -> RunInfo:
-    if not file.is_file():
-        return RunInfo()
-    try:
-        return RunInfo.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "file"
+def require_one_run(path: Path, scores: Sequence[Score], curve: Sequence[Score], run: RunInfo) -> None:
+    """Refuse files of different suites or runs, as far as they tell."""
+    known = {score.subject.suite_digest for score in scores}
+    for name, digests in ((CURVE, {score.subject.suite_digest for score in curve}), (RUN, {run.suite_digest} - {""})):
+        if digests - known:
+            raise StoreError(f"{path / name} is of another suite than {SCORES}; bench again into a new --out")
+    stands = {(each.subject.forget_set, each.subject.method, each.stands_on) for each in [*scores, *curve]}
+    if run.files is not None:
+        require_files(path, {SCORES: "", **run.files}, optional=f"{REFERENCE}.npz")
+    elif any(digest for *_, digest in stands):
         raise StoreError(
-            f"{file} cannot be read: {where}: {problem['msg']}; remove it or run the bench again"
-        ) from None
+            f"{path / RUN} is missing or not of the run of {SCORES}: a bench was ended while it wrote; {AGAIN}"
+        )
+    for forget_set, method, digest in sorted(stands):
+        arrays = arrays_file(path, forget_set, method)
+        if digest and arrays.exists():
+            require_same(arrays, digest)

@@ -2,30 +2,27 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from expunge.bench.breakage import is_broken
-from expunge.bench.folder import (
-    arrays_file,
-    prepare,
-    read_folder,
-    remove_arrays,
-    rows_replaced,
-    write_arrays,
-    write_records,
-    write_reference,
-)
-from expunge.bench.plan import ANCHORS, BenchPlan
+from numpy import ndarray
+
+from expunge.bench.contents import Place, contents_of, in_order, require_room
+from expunge.bench.folder import prepare
+from expunge.bench.joining import Addition, NewRow, join
+from expunge.bench.plan import BenchPlan
+from expunge.bench.ranks import compare, rankable
 from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
-from expunge.bench.score import ScoredRow, compare_rows, failed_scores, reference_of, score_row
+from expunge.bench.score import ScoredRow, failed_scores, reference_of, score_row
 from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
-from expunge.errors import MethodFailed, StoreError
-from expunge.methods import find_method
+from expunge.errors import MethodFailed
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
 from expunge.metrics import METRICS
-from expunge.records import Score, SplitName
+from expunge.names import require_name
+from expunge.records import Score
+from expunge.store import unchanging
 from expunge.suites import ForgetSet, Suite
 
 
@@ -41,12 +38,15 @@ def run_bench(
 
     A method that raises or diverges becomes rows of status "failed"; the others finish. What was computed before, by
     whatever run, is taken from the store. Rows are scored by the workers that also unlearn; as soon as all rows of a
-    forget set are, its records are written. Other rows that ``out`` has records of are replaced, which is said.
+    forget set are, its records are written, beside those that ``out`` has: the same row is replaced, others stay, and
+    ranks are among all of them. A folder of other suites or numbers of models is refused before any work. Returned are
+    the records of the rows of ``plan``.
 
     Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
     ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.
     """
     plan.require()
+    require_place(plan, Path(out))
     bench = _Bench(plan, prepare(Path(out)), command)
     for forget, names in plan.left_out.items():
         warn(
@@ -57,6 +57,17 @@ def run_bench(
     for job, result in run_jobs(first, workers, watch, then=bench.follow, total=bench.total(first)):
         bench.keep(job, result)
     return bench.scores
+
+
+def require_place(plan: BenchPlan, folder: Path) -> None:
+    """Refuse names that cannot stand in records, and a folder in which the rows of ``plan`` cannot stand."""
+    require_name("suite", plan.suite.name)
+    places = {}
+    for forget in plan.forget_sets:
+        methods = frozenset(require_name("method", task.name) for task in plan.of(forget))
+        places[forget.name] = Place(forget.sha256, methods, plan.models, plan.models)
+    with unchanging(folder):
+        require_room(folder, contents_of(folder), (plan.suite.name, plan.suite.digest), places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,20 +99,13 @@ class _Bench:
         self._started = time.perf_counter()
         self._outcomes: dict[int, dict[int, Outcome]] = {id(task): {} for task in plan.tasks}
         self._rows: dict[int, ScoredRow] = {}
-        self._ranks: dict[str, list[Score]] = {}
-        self._before = _records_of(plan, folder)
-        self._gone = rows_replaced(folder, {(task.forget.name, task.name) for task in plan.tasks})
+        self._joined: dict[str, list[Score]] = {}  # by forget set, what was written of it
 
     @property
     def scores(self) -> list[Score]:
-        """The records so far, in the order of the plan: of forget sets that are finished."""
-        done = [forget for forget in self.plan.forget_sets if forget.name in self._ranks]
-        return [
-            score
-            for forget in done
-            for part in (*(self._rows[id(task)].scores for task in self.plan.of(forget)), self._ranks[forget.name])
-            for score in part
-        ]
+        """The records so far, in the order in which the folder has them: of forget sets that are finished."""
+        sets = list(self.plan.suite.forget_sets)
+        return [score for name in sorted(self._joined, key=sets.index) for score in self._joined[name]]
 
     def first_jobs(self) -> list[Job]:
         """What can be done at once: unlearning that is not in the store, and scoring of what is."""
@@ -143,37 +147,34 @@ class _Bench:
                 yield self._compare_job(job.task.forget, tasks)
 
     def keep(self, job: Job, result: object) -> None:
-        """Write what a job brought to the folder."""
+        """Write what a job brought to the folder: arrays and records of a forget set change together."""
         if not (isinstance(job, _Compare) and isinstance(result, list)):
             return
-        self._ranks[job.forget.name] = result
-        for task in self.plan.of(job.forget):  # arrays and records of a set change together
-            self._keep_row(task, self._rows[id(task)])
-        write_reference(self.folder, self.plan.suite, job.forget, self.plan.models)
-        waiting = [set_ for set_ in self.plan.forget_sets if set_.name not in self._ranks]
-        old = [self._before[set_.name] for set_ in waiting if set_.name in self._before]
-        curve = [
-            score for task in self.plan.tasks if task.forget.name in self._ranks for score in self._rows[id(task)].curve
-        ]
-        write_records(
+        self._joined[job.forget.name] = join(
             self.folder,
-            [*self.scores, *(score for scores, _ in old for score in scores)],
-            [*curve, *(score for _, points in old for score in points)],
-            self.plan.suite,
-            self.command,
-            time.perf_counter() - self._started,
+            Addition(
+                self.plan.suite,
+                job.forget,
+                {task.name: self._new_row(task) for task in self.plan.of(job.forget)},
+                models=self.plan.models,
+                oracles=self.plan.models,
+                ranks=result,
+                command=self.command,
+                seconds=time.perf_counter() - self._started,
+                coming={(task.forget.name, task.name) for task in self.plan.tasks},
+            ),
         )
-        remove_arrays(self.folder, self._gone, [forget.name for forget in self.plan.forget_sets])
-        self._gone = set()
 
-    def _keep_row(self, task: Task, row: ScoredRow) -> None:
-        file = arrays_file(self.folder, task.forget, task.name)
-        if not row.arrays:
-            file.unlink(missing_ok=True)
-            return
+    def _new_row(self, task: Task) -> NewRow:
+        row = self._rows[id(task)]
+        failed = any(score.status == "failed" for score in row.scores)
+        return NewRow(row.scores, row.curve, None if failed else partial(self._arrays, task))
+
+    def _arrays(self, task: Task) -> dict[str, ndarray]:
+        """The margins of a row after its last epoch, and what is kept beside them."""
         reference = reference_of(self.plan.suite, task.forget, self.plan.models, self.plan.models)
         margins = rows_of(task, self._found(task), self.plan.models, reference)[-1].margins.values
-        write_arrays(file, {"margins": margins, **row.arrays})
+        return {"margins": margins, **self._rows[id(task)].arrays}
 
     def _found(self, task: Task) -> list[Outcome]:
         return [outcome for _, outcome in sorted(self._outcomes[id(task)].items())]
@@ -220,62 +221,10 @@ def compare_tasks(
     """The ranks of these rows of a forget set. Workers run this."""
     reference = reference_of(suite, forget, models, models)
     last = {task.name: rows_of(task, outcomes, models, reference)[-1] for task, outcomes in found}
-    ranking = "expunge.bench.breakage", "expunge.bench.run"  # which say who is ranked at all
-    rows = {name: replace(row, modules=(*row.modules, *ranking)) for name, row in last.items()}
-    return compare_rows(rows, reference, metrics)
-
-
-def _records_of(plan: BenchPlan, folder: Path) -> dict[str, tuple[list[Score], list[Score]]]:
-    """Records and curve that ``folder`` has of forget sets of the plan, where they are of the very same rows.
-
-    They stay until their set is finished anew; those of other rows, or that cannot be read, are replaced.
-    """
-    try:
-        old = read_folder(folder)
-    except (StoreError, OSError):
-        return {}
-    kept = {}
-    for forget in plan.forget_sets:
-        mine = [score for score in old.scores if score.subject.forget_digest == forget.sha256]
-        wanted = {
-            (plan.suite.digest, task.name, str(task.settings), task.seed, plan.models) for task in plan.of(forget)
-        }
-        found = {
-            (each.subject.suite_digest, each.subject.method, str(each.subject.config), each.subject.seed, each.models)
-            for each in mine
-        }
-        if found == wanted:
-            points = [score for score in old.curve if score.subject.forget_digest == forget.sha256]
-            kept[forget.name] = (mine, points)
-    return kept
+    return compare({name: last[name] for name in in_order(last)}, reference, metrics)
 
 
 def _ranked(tasks: Sequence[Task], scores: Mapping[str, Sequence[Score]]) -> list[Task]:
-    """The tasks whose rows have a rank.
-
-    Upper bounds have none, nor do methods that break the model: a broken method must not win. Where an anchor failed,
-    nothing says who breaks it, and none has a rank.
-    """
-    found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
-    if not found.keys() >= set(ANCHORS):
-        return []
-    anchors = found["oracle"], found["identity"]
-    broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
-    return [task for task in tasks if task.name in found.keys() - broken and find_method(task.name).ranked]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The scores of one row on one forget set, as far as they say whether it breaks the model."""
-
-    scores: Sequence[Score]
-
-    def klom(self, split: SplitName) -> Score | None:
-        return self._one(split, "klom", "p95")
-
-    def strays(self, split: SplitName) -> float:
-        share = self._one(split, "outliers", "share")
-        return (share.value or 0.0) if share else 0.0
-
-    def _one(self, *wanted: str) -> Score | None:
-        return next((each for each in self.scores if (each.split, each.metric, each.aggregate) == wanted), None)
+    """The tasks whose rows have a rank."""
+    names = rankable(scores)
+    return [task for task in tasks if task.name in names]

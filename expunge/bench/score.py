@@ -19,7 +19,7 @@ from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.oracle_copies import ALIKE, copies, likeness
-from expunge.records import SPLITS, Score
+from expunge.records import SPLITS, Score, why_untrue
 from expunge.suites import ForgetSet, Suite, find_suite
 
 
@@ -83,7 +83,7 @@ def require_sound(name: str, scores: Sequence[Score]) -> None:
 
     Raises:
         BadMetric: a record has another metric's name, or an aggregate that the row lacks.
-        MetricFailed: a number is NaN or infinite; JSON has neither, and what cannot be told is no record.
+        MetricFailed: a number is NaN or infinite, which JSON has not, outside of its interval or of the metric's range.
     """
     aggregates = METRICS[name].aggregates
     for score in scores:
@@ -99,6 +99,22 @@ def require_sound(name: str, scores: Sequence[Score]) -> None:
                 f"metric {name!r} gave {score.subject.method!r} no finite number on split {score.split!r}: "
                 f"{', '.join(bad)}; what cannot be told must be left out"
             )
+        if doubt := why_impossible(score, ("value", "low", "high")):
+            raise MetricFailed(f"metric {name!r} gave {score.subject.method!r} what cannot be: {doubt}")
+
+
+def why_impossible(score: Score, names: Sequence[str] = ("value",)) -> str:
+    """Why a record cannot be true, its ``names`` by the row of its metric too; "" where it can.
+
+    Intervals of older records were not all cut at the ends of a metric's range.
+    """
+    metric = METRICS.get(score.metric)
+    if (doubt := why_untrue(score)) or metric is None:
+        return doubt
+    least, most = metric.bounds(score.aggregate)
+    numbers = {name: number for name in names if (number := getattr(score, name)) is not None}
+    outside = [name for name, each in numbers.items() if not least <= each <= most]
+    return f"{outside[0]}: {numbers[outside[0]]} is no {metric.unit}" if outside else ""
 
 
 def require_independent(row: Row, oracle: EnsembleMargins) -> None:
@@ -126,7 +142,7 @@ def failed_scores(row: Row, reference: Reference, models: int, reason: str) -> l
     named = [
         (name, aggregate) for name, metric in METRICS.items() if metric.every_split for aggregate in metric.aggregates
     ]
-    nothing = Estimate(0.0, 0.0, 0.0)
+    nothing, told = Estimate(0.0, 0.0, 0.0), reason.encode(errors="replace").decode()  # half a character is no JSON
     return [
         replace(
             row.score(split, *name, nothing, reference, module=METRICS[name[0]].function.__module__),
@@ -134,7 +150,7 @@ def failed_scores(row: Row, reference: Reference, models: int, reason: str) -> l
             low=None,
             high=None,
             status="failed",
-            reason=reason,
+            reason=told,
             models=models,
         )
         for split in SPLITS

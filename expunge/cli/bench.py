@@ -20,7 +20,7 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.cli.printing import print_scores, print_search, say_what_lacks
+from expunge.cli.printing import print_scores, print_search, print_usability, say_what_lacks
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def bench(
 ) -> int:
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
-    from expunge.bench.run import run_bench
+    from expunge.bench.run import require_place, run_bench
     from expunge.methods.tuned import in_words
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
@@ -79,6 +79,7 @@ def bench(
         keep_weights=keep_weights,
         timeout=timeout,
     )
+    require_place(plan, out_)
     tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
     if tuned:  # anchors and methods of one's own have none
         say(in_words(loaded.name, tuned))
@@ -181,24 +182,31 @@ def score(
 @app.command(epilog="Example: expunge report out")
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
-    classic: Classic = False,
+    classic: Annotated[bool, typer.Option("--classic", help="Also print classic scores.")] = False,
+    metric: Annotated[list[str] | None, typer.Option(help="Also print this metric of the records; repeat.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write report.html again from the records of a bench or an attack."""
+    """Write report.html again from the records of a bench or an attack, and print their tables."""
+    from expunge.errors import lookup
+    from expunge.metrics import METRICS
     from expunge.records import read_scores
     from expunge.reports import report as write_report
     from expunge.reports.usability import is_usability, report_usability
 
+    for name in metric or ():
+        lookup("metric", name, METRICS)
     records = folder / "scores.jsonl"
-    if records.is_file() and is_usability(scores := read_scores(records)):
-        page = report_usability(folder)
-    else:
-        page = write_report(folder)
-        scores = read_scores(records)
-        say_what_lacks(scores)
-        if classic and not as_json:
-            print_scores(scores, as_json, classic=True)
-    print_json({"report": str(page)}) if as_json else print_line(str(page))
+    scores = read_scores(records) if records.is_file() else []
+    of_attack = is_usability(scores)
+    page = report_usability(folder) if of_attack else write_report(folder)
+    say_what_lacks(scores)
+    if as_json:
+        print_json({"report": str(page)})
+        return OK
+    print_usability(scores, as_json) if of_attack else print_scores(
+        scores, as_json, classic=classic, metrics=metric or ()
+    )
+    print_line(str(page))
     return OK
 
 
@@ -217,18 +225,17 @@ def leaderboard(
 
     Writes README.md of the folder anew: who stands where, over all forget sets and on each.
     """
-    from expunge.records import read_scores
     from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
     from expunge.reports.leaderboard.records import collect
+    from expunge.store import write_file
 
     text = read_page(readme) if readme else ""
     for out in add or []:
-        collect(out, results)
-        say_what_lacks(read_scores(out / "scores.jsonl"))
+        say_what_lacks(collect(out, results))
     page = results / "README.md"
-    page.write_text(results_page(results))
+    write_file(page, results_page(results))
     if readme:
-        readme.write_text(with_block(text, front_block(results)))
+        write_file(readme, with_block(text, front_block(results)))
     for path in (page, readme):
         if path:
             print_line(str(path))

@@ -1,5 +1,6 @@
 """What a metric is: a formula, how its numbers come out of a row, and how they are to be read."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,12 @@ class Metric:
     asked: bool = False  # computed only where it is asked for, since it takes long
     classic: bool = False  # asked for by --classic
     kept_as: str = ""  # the name under which its values for each column are kept beside the records
+
+    def bounds(self, aggregate: str) -> tuple[float, float]:
+        """What its numbers cannot leave: shares lie within [0, 1], their gaps to the oracles' within [-1, 1]."""
+        if not self.unit.startswith("share"):
+            return -math.inf, math.inf
+        return (-1.0, 1.0) if aggregate == "gap" else (0.0, 1.0)
 
     def can_read(self, row: Row) -> bool:
         """Whether the row has what the metric reads."""

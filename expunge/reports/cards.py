@@ -12,6 +12,7 @@ from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.tuned import Search, settings_in_words, shipped
 from expunge.metrics import METRICS
 from expunge.reports.leaderboard.results import Result, read_results
+from expunge.reports.studies.markdown import Markdown, code, grid
 from expunge.reports.tables.formats import compute
 
 TITLE = "expunge: knowing whether a machine-learning model has really forgotten"
@@ -96,13 +97,17 @@ def _found(search: Search) -> str:
 
 def methods_page() -> str:
     """``docs/methods.md``: a table of all rows, then a card for each. What was measured is left to the command."""
-    head = "| method | what it does | needs | source |\n| --- | --- | --- | --- |\n"
     lines = [
-        f"| [`{name}`](#{name}) | {_cell(method.summary)} | {_cell(', '.join(method.needed) or '–')} | "
-        f"{_cell(method.source if method.cite else '–')} |\n"
+        [
+            Markdown(f"[{code(name)}](#{name})"),
+            method.summary,
+            ", ".join(method.needed) or "–",
+            method.source if method.cite else "–",
+        ]
         for name, method in METHODS.items()
     ]
-    return PAGE + head + "".join(lines) + "".join(_section(name) for name in METHODS)
+    table = grid(["method", "what it does", "needs", "source"], lines)
+    return f"{PAGE}{table}\n" + "".join(_section(name) for name in METHODS)
 
 
 def _section(name: str) -> str:
@@ -131,10 +136,6 @@ def _cited(entry: Reference) -> str:
     links += [f"[doi:{entry.doi}](https://doi.org/{entry.doi})"] if entry.doi else []
     links += [f"<{entry.url}>"] if entry.url else []
     return f"*{entry.title}*{place} {entry.year}{''.join(f', {link}' for link in links)}."
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def cite(name: str = "") -> str:

@@ -12,8 +12,12 @@ from expunge.attacks.condensing.condensed import Condensing
 from expunge.attacks.contributions import Owners
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import Usability, check, images_within_budget, run
-from expunge.errors import BadSetting, UnknownName
+from expunge.bench.plan import plan_bench
+from expunge.bench.run import run_bench
+from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.records import Score, read_scores
+from expunge.reports import report
+from expunge.reports.usability import report_usability
 from expunge.suites import Suite, load_suite
 from tests.attacks.small import small
 
@@ -97,6 +101,29 @@ def test_condensed_data_of_a_file_is_used_again(scores: list[Score], tmp_path: P
     again = replace(QUICK, owners=Owners(load=str(tmp_path / "condensed-0.npz")))
     found = run(small(), again, tmp_path / "again")
     assert values(found, "accuracy-drop") == values(scores, "accuracy-drop")
+
+
+def test_the_files_of_an_attack_are_of_one_run_or_are_refused(scores: list[Score], tmp_path: Path) -> None:
+    assert report_usability(tmp_path).is_file()
+    for name in ("scores.jsonl", "pictures.npz", "condensed-0.npz"):
+        before = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(before[:-1] if name == "scores.jsonl" else before + b" ")
+        with pytest.raises(StoreError, match=rf"{name} is of another run than what lies beside it"):
+            report_usability(tmp_path)
+        (tmp_path / name).write_bytes(before)
+    (tmp_path / "pictures.npz").unlink()  # which nobody must have
+    assert report_usability(tmp_path).is_file()
+
+
+def test_a_folder_of_another_kind_is_refused(scores: list[Score], tmp_path: Path, suite: Suite) -> None:
+    with pytest.raises(BadSetting, match="holds the records of an attack; give another --out"):
+        run_bench(plan_bench(suite, ["fine-tune"], ["random-10"], models=3), tmp_path)
+    report(scores[:1], tmp_path / "other")
+    with pytest.raises(BadSetting, match="holds the records of a bench"):
+        run(small(), QUICK, tmp_path / "other")
+    (tmp_path / "run.json").write_bytes(b"damaged")
+    run(small(), QUICK, tmp_path)
+    assert report_usability(tmp_path).is_file()
 
 
 def test_what_an_earlier_attack_left_is_gone(scores: list[Score], tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A planned bench: which numbers it computes, what its records prove, and when they are written."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -102,27 +101,6 @@ def test_a_repeated_bench_that_is_stopped_loses_no_record(suite: Suite, tmp_path
     before = run_bench(plan, tmp_path)
     stopped_after(plan, tmp_path, f"ranks on {SETS[1]}")
     assert read_scores(tmp_path / "scores.jsonl") == before
-
-
-def test_records_of_other_rows_do_not_stay_beside_new_ones(suite: Suite, tmp_path: Path) -> None:
-    run_bench(small(suite, metrics=["accuracy"]), tmp_path)
-    other = plan_bench(suite, ["gradient-ascent"], SETS, models=3, seed=1, metrics=["accuracy"])
-    stopped_after(other, tmp_path, f"ranks on {SETS[1]}")
-    assert {score.subject.forget_set for score in read_scores(tmp_path / "scores.jsonl")} == {SETS[0]}
-
-
-def test_a_smaller_bench_says_which_rows_it_replaces_and_leaves_none_of_their_arrays(
-    suite: Suite, tmp_path: Path
-) -> None:
-    run_bench(plan_bench(suite, ["gradient-ascent", "fine-tune"], SETS, models=3, metrics=["klom"]), tmp_path)
-    (tmp_path / f"arrays/{SETS[1]}/mine.npz").write_bytes(b"no array of a bench")
-    told = f"{tmp_path}: replaces rows of before and removes their arrays: fine-tune on {SETS[1]}, "
-    with pytest.warns(UserWarning, match=re.escape(told)) as warned:
-        run_bench(small(suite, metrics=["klom"], sets=SETS[:1]), tmp_path)
-    assert len(warned) == 1
-    left = {str(file.relative_to(tmp_path / "arrays")) for file in (tmp_path / "arrays").rglob("*.npz")}
-    rows = {f"{SETS[0]}/{name}.npz" for name in ("identity", "oracle", "gradient-ascent", "reference")}
-    assert left == rows | {f"{SETS[1]}/mine.npz"}
 
 
 def test_a_rank_is_not_asked_for_without_what_says_who_breaks_the_model(suite: Suite) -> None:

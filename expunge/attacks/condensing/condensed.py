@@ -16,6 +16,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from expunge.attacks.condensing.shared_augmentation import TRANSFORMS
+from expunge.bench.folder import write_arrays
 from expunge.errors import BadData, BadSetting, MismatchedEnsembles
 from expunge.suites.suite import Examples, Suite
 
@@ -124,8 +125,8 @@ class Condensed:
     suite_digest: str
     objective: tuple[float, ...]
 
-    def save(self, path: Path | str) -> None:
-        """Write one ``.npz`` of plain arrays, with the rest as JSON and the SHA-256 of all."""
+    def save(self, path: Path | str) -> str:
+        """Write one ``.npz`` of plain arrays, with the rest as JSON and the SHA-256 of all; that of the file."""
         arrays = {"x": self.examples.x.numpy(), "y": self.examples.y.numpy(), "origin": self.origin}
         facts = {
             "schema": SCHEMA,
@@ -136,8 +137,7 @@ class Condensed:
             "objective": list(self.objective),
         }
         meta = json.dumps({**facts, "sha256": _digest(arrays, facts)}).encode()
-        with Path(path).open("wb") as stream:
-            np.savez(stream, meta=np.frombuffer(meta, np.uint8), x=arrays["x"], y=arrays["y"], origin=arrays["origin"])
+        return write_arrays(Path(path), {"meta": np.frombuffer(meta, np.uint8), **arrays})
 
 
 def load_condensed(path: Path | str, suite: Suite, *, surrogate: bool = False) -> Condensed:

@@ -4,10 +4,10 @@
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from expunge.errors import BadSetting, StoreError, lookup
 from expunge.methods import find_method
 from expunge.records import Setting
+from expunge.store import write_file
 from expunge.suites import Suite, load_suite
 
 SCHEMA = 1
@@ -76,20 +77,17 @@ _SEARCH = TypeAdapter(Search)
 
 def write_search(file: Path, search: Search) -> None:
     """Write the record, whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(asdict(search), indent=1, allow_nan=False) + "\n")
-    os.replace(part, file)
+    write_file(file, json.dumps(asdict(search), indent=1, allow_nan=False) + "\n")
 
 
 def require_writable(file: Path) -> None:
     """Refuse a file that cannot be written, before any work is done."""
-    part = file.with_name(file.name + ".part")
     try:
         if file.is_dir():
             raise BadSetting(f"expected a file to write the record to, got the folder {file}")
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("")
-        part.unlink()
+        with TemporaryFile(dir=file.parent) as probe:
+            probe.write(b"is there room for a byte?")
     except OSError as error:
         raise BadSetting(f"cannot write {file}: {error.strerror}; choose an --out that can be written") from None
 

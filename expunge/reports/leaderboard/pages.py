@@ -15,6 +15,7 @@ from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.leaderboard.records import read_records
 from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES
+from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.summaries import FLOOR, NOTHING, Interval
 from expunge.reports.tables import formats
 
@@ -116,7 +117,7 @@ def results_page(results: Path) -> str:
     parts = [INTRODUCTION]
     for suite, scores in read_records(results).items():
         found = boards(scores)
-        parts += [f"## {suite}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
+        parts += [f"## {escaped(suite)}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
         parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_moves_nothing(found)]
         parts += _from_scratch(found)
         parts += [_board(suite, board) for board in found]
@@ -134,8 +135,8 @@ def front_block(results: Path) -> str:
     shown = (ranked or every)[:TOP]
     counts = f"{first.models} models against {first.oracle_models} oracles"
     title = (
-        f"`{suite}`, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods that "
-        "have a rank on every forget set:"
+        f"{code(suite)}, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods "
+        "that have a rank on every forget set:"
     )
     order = (
         "Ordered by the best mean rank that the data leave open. A rank is by forget, retain and test together, so a "
@@ -148,7 +149,7 @@ def front_block(results: Path) -> str:
 def read_page(file: Path) -> str:
     """The text of a page that has the two markers, once."""
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UserError(f"{file} cannot be read: {reason}") from None
@@ -167,13 +168,13 @@ def with_block(text: str, block: str) -> str:
 def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:
     """A line for each method: mean rank, mean multiple of the floor, and on each forget set the latter and the rank."""
     names = [board.forget_set for board in found]
-    lines = [_row(["method", "mean rank", "mean × floor", *names]), "| --- |" + " --- |" * (2 + len(names))]
+    lines = []
     for each in shown:
         cells = [_on(each.method, board, ranks) for board in found]
         rank = each.note if each.rank is None else f"{each.rank[0]:.1f} to {each.rank[1]:.1f}"
         ratio = "" if each.ratio is None else formats.times(each.ratio)
-        lines.append(_row([f"`{each.method}`", rank, ratio, *cells]))
-    return "\n".join(lines)
+        lines.append([code(each.method), rank, ratio, *cells])
+    return grid(["method", "mean rank", "mean × floor", *names], lines)
 
 
 def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
@@ -187,8 +188,10 @@ def _settings(scores: Sequence[Score]) -> list[str]:
     """Where the settings of the rows come from."""
     tuned = {score.subject.method: score.subject.tuning for score in scores if score.subject.tuning}
     searched = {name for name, how in tuned.items() if how.startswith("tuned")}
-    defaults = [f"`{name}`" for name, how in tuned.items() if how.startswith("default")]
-    by_hand = [f"`{name}` ({each})" for name, how in tuned.items() if (each := how.partition("; set: ")[2])]
+    defaults = [code(name) for name, how in tuned.items() if how.startswith("default")]
+    by_hand = [
+        f"{code(name)} ({escaped(each)})" for name, how in tuned.items() if (each := how.partition("; set: ")[2])
+    ]
     if not searched:
         told = ["Here settings are the defaults of each method, not those of a search."]
     else:
@@ -204,7 +207,7 @@ def _no_better(found: Sequence[Board]) -> str:
     """Which methods surely bring the forget examples nearer to the oracles on no forget set without breaking it."""
     lines = [line for board in found for line in board.lines if line.row.method not in (FLOOR, NOTHING)]
     better = {line.row.method for line in lines if line.reading in NEARER}
-    others = dict.fromkeys(f"`{line.row.method}`" for line in lines if line.row.method not in better)
+    others = dict.fromkeys(code(line.row.method) for line in lines if line.row.method not in better)
     return (
         "On no forget set does the interval of these on forget lie wholly below that of doing nothing, unless they "
         f"break the model there: {', '.join(others) or 'none'}."
@@ -220,7 +223,7 @@ def _moves_nothing(found: Sequence[Board]) -> list[str]:
             pairs = [(rows[name].klom(split), rows[NOTHING].klom(split)) for split in SPLITS]
             if all(one and other and math.isclose(one.value, other.value, rel_tol=1e-5) for one, other in pairs):
                 places[name].append(board.forget_set)
-    told = [f"`{method}` on {', '.join(names)}" for method, names in sorted(places.items())]
+    told = [f"{code(method)} on {', '.join(map(escaped, names))}" for method, names in sorted(places.items())]
     what = f"With their settings these move nothing, and have the scores of `{NOTHING}`"
     return [f"{what}: {'; '.join(told)}."] if told else []
 
@@ -229,7 +232,7 @@ def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
     """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
     benched = {score.subject.method for score in scores if score.subject.tuning.startswith("tuned")} & METHODS.keys()
     searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
-    names = [f"`{each.method}`" for each in searches if each.chosen and each.chosen.objective >= each.untouched]
+    names = [code(each.method) for each in searches if each.chosen and each.chosen.objective >= each.untouched]
     told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"
     return [f"{told} doing nothing: {', '.join(names)}."] if names else []
 
@@ -246,7 +249,7 @@ def _from_scratch(found: Sequence[Board]) -> list[str]:
     for row in (line.row for board in found for line in board.lines):
         if row.method in METHODS and METHODS[row.method].from_scratch and row.cost is not None:
             costs[row.method].append(row.cost)
-    told = [f"`{name}` {sum(each) / len(each):.1%}" for name, each in costs.items()]
+    told = [f"{code(name)} {sum(each) / len(each):.1%}" for name, each in costs.items()]
     what = "Training from scratch, or given retrained models, with the cost in shares of one retraining"
     return [f"{what}: {', '.join(told)}."] if told else []
 
@@ -266,15 +269,16 @@ def _board(suite: str, board: Board) -> str:
     """The tables of one forget set."""
     first = board.lines[0].row
     heads = ["method", "rank", "forget", "retain", "test", "differ", "accuracy on test", "cost"]
-    lines = [f"### {suite}, {board.forget_set} ({first.models} models against {first.oracle_models} oracles)", ""]
-    lines += [_row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_line, board.lines)]
+    place = f"{escaped(suite)}, {escaped(board.forget_set)}"
+    lines = [f"### {place} ({first.models} models against {first.oracle_models} oracles)", ""]
+    lines.append(grid(heads, [_line(line) for line in board.lines]))
     if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
         heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
-        lines += ["", _row(heads), "| --- |" + " --- |" * (len(heads) - 1), *map(_classic, board.lines)]
+        lines += ["", grid(heads, [_classic(line) for line in board.lines])]
     return "\n".join(lines)
 
 
-def _line(line: Line) -> str:
+def _line(line: Line) -> list[str]:
     row = line.row
     klom = [
         "failed" if row.failed else f"{formats.nats(formats.value(each))} {formats.between(each)}"
@@ -285,10 +289,10 @@ def _line(line: Line) -> str:
         f"{formats.percent(each.value)}%" if each else ""
         for each in (row.distinguishable("forget"), row.accuracy("test"))
     ]
-    return _row([f"`{row.method}`", rank, *klom, *share, "" if row.cost is None else f"{row.cost:.1%}"])
+    return [code(row.method), rank, *klom, *share, "" if row.cost is None else f"{row.cost:.1%}"]
 
 
-def _classic(line: Line) -> str:
+def _classic(line: Line) -> list[str]:
     row = line.row
     average, tow, time = (row.classic(name) for name in ("average-gap", "tow", "run-time"))
     cells = [_gap(row.classic(name), row.classic(name, "gap")) for name in CLASSIC]
@@ -300,7 +304,7 @@ def _classic(line: Line) -> str:
             (time, formats.seconds, formats.seconds_between),
         )
     ]
-    return _row([f"`{row.method}`", *cells])
+    return [code(row.method), *cells]
 
 
 def _gap(cell: Interval | None, gap: Interval | None) -> str:
@@ -314,7 +318,3 @@ def _places(rank: Interval | None) -> str:
     if rank is None or rank.high is None:
         return ""
     return f"{rank.value:.0f}" if rank.high == rank.value else f"{rank.value:.0f} to {rank.high:.0f}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

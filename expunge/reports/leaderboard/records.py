@@ -3,15 +3,23 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
 
+from expunge.bench.folder import SCORES, read_folder
+from expunge.bench.score import why_impossible
+from expunge.checksums import NoRecord
 from expunge.errors import StoreError, UserError
-from expunge.records import Score, UnknownSchema, as_score, read_scores
+from expunge.names import as_file_name
+from expunge.records import Score, UnknownSchema, as_record, as_score
+from expunge.reports.usability.findings import is_usability
+from expunge.store import cannot_write, read_file, unchanging, write_file
+
+MOST_BYTES = 64 << 20  # of a file of results
 
 
 @dataclass(frozen=True)
@@ -25,55 +33,77 @@ class Kept:
 _KEPT = TypeAdapter(Kept)
 
 
-def collect(out: Path, results: Path) -> None:
-    """Write the records of a bench to ``results``, a JSON file for each suite, forget set and method.
+def collect(out: Path, results: Path) -> list[Score]:
+    """Write the records of a bench to ``results``, a JSON file for each suite, forget set and method; the records.
 
     What all records of a file have in common stands in it once. A forget set has the rows of one bench alone, for a
     rank is among the methods of its bench: a bench that lacks a row which is there is refused.
     """
-    rows: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
-    for score in _bench(out):
-        rows[score.subject.suite, score.subject.forget_set, score.subject.method].append(score)
-    for suite, forget in {key[:2] for key in rows}:
-        there = {unquote(file.stem) for file in (results / suite / forget).glob("*.json")}
-        if lacking := sorted(there - {method for *place, method in rows if tuple(place) == (suite, forget)}):
+    found = _bench(out)
+    rows: dict[Path, list[Score]] = defaultdict(list)
+    for score in found:
+        subject = score.subject
+        folder = results / as_file_name(subject.suite) / as_file_name(subject.forget_set)
+        rows[folder / f"{as_file_name(subject.method)}.json"].append(score)
+    for folder in {file.parent for file in rows}:
+        if lacking := sorted(unquote(file.stem) for file in set(folder.glob("*.json")) - rows.keys()):
             raise UserError(
-                f"{results / suite / forget} has rows that the bench in {out} lacks ({', '.join(lacking)}), and ranks "
-                "of two benches must not stand in one table; bench all of them together, or remove the folder"
+                f"{folder} has rows that the bench in {out} lacks ({', '.join(lacking)}), and ranks of two benches "
+                "must not stand in one table; bench all of them together, or remove the folder"
             )
-    for (suite, forget, method), scores in rows.items():
-        file = results / suite / forget / f"{quote(method, safe='')}.json"
+    for file, scores in rows.items():
+        _write(file, scores)
+    return found
+
+
+def _write(file: Path, scores: Sequence[Score]) -> None:
+    common, own = apart([as_record(score) for score in scores])
+    lines = map(json.dumps, own)
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        common, own = apart([asdict(score) for score in scores])
-        lines = map(json.dumps, own)
-        file.write_text('{"common": ' + json.dumps(common) + ',\n"scores": [\n' + ",\n".join(lines) + "\n]}\n")
+    except OSError as error:
+        raise cannot_write(file.parent, error) from None
+    write_file(file, '{"common": ' + json.dumps(common) + ',\n"scores": [\n' + ",\n".join(lines) + "\n]}\n")
 
 
 def _bench(out: Path) -> list[Score]:
-    file = out / "scores.jsonl"
-    try:
-        return read_scores(file)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}; give the --out folder of a bench") from None
+    if not (out / SCORES).is_file():
+        raise StoreError(f"{out / SCORES} cannot be read: there is none; give the --out folder of a bench")
+    with unchanging(out):
+        scores = read_folder(out).scores
+    if is_usability(scores):
+        raise UserError(f"{out} holds the records of an attack, which has no rank; give the --out folder of a bench")
+    return scores
 
 
 def read_records(results: Path) -> dict[str, list[Score]]:
     """All records, by suite."""
     found: dict[str, list[Score]] = defaultdict(list)
     for file in sorted(results.glob("*/*/*.json")):
-        try:
-            kept = _KEPT.validate_json(file.read_bytes())
-            found[file.parts[-3]] += [as_score(together(kept.common, each)) for each in kept.scores]
-        except ValidationError as error:
-            raise StoreError(f"{file} has no score records: {error.errors()[0]['msg']}; collect it again") from None
-        except UnknownSchema as error:
-            raise StoreError(f"{file} {error}; collect it again") from None
+        for score in _read(file):
+            found[score.subject.suite].append(score)
     if not found:
-        bench = (results / "scores.jsonl").exists()
+        bench = (results / SCORES).exists()
         what = "is the --out of a bench, and no folder of results" if bench else "has no records"
         add = f"expunge leaderboard RESULTS --add {results if bench else 'OUT'}"
         raise StoreError(f"{results} {what} (SUITE/FORGET_SET/METHOD.json); `{add}` puts those of a bench there")
     return dict(found)
+
+
+def _read(file: Path) -> list[Score]:
+    try:
+        kept = _KEPT.validate_json(read_file(file, MOST_BYTES))
+        scores = [as_score(together(kept.common, each)) for each in kept.scores]
+        doubt = next(filter(None, map(why_impossible, scores)), "")
+    except ValidationError as error:
+        doubt = error.errors()[0]["msg"]
+    except UnknownSchema as error:
+        raise StoreError(f"{file} {error}; collect it again") from None
+    except (NoRecord, RecursionError) as error:
+        doubt = str(error)
+    if doubt:
+        raise StoreError(f"{file} has no score records: {doubt}; collect it again")
+    return scores
 
 
 def apart(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -99,5 +129,6 @@ def _less(record: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 
 def together(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """The record that was taken :func:`apart`."""
-    subject = {**common.get("subject", {}), **own.get("subject", {})}
+    parts = [part for each in (common, own) if isinstance(part := each.get("subject", {}), dict)]
+    subject = {key: value for part in parts for key, value in part.items()}
     return {**common, **own, **({"subject": subject} if subject else {})}

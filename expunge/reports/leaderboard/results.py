@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from expunge.records import SPLITS, Score
 from expunge.reports.summaries import Interval, summaries
 from expunge.reports.tables.formats import between, compute, nats, value
+from expunge.store import write_file
 
 SHIPPED = Path(__file__).with_name("results.json")
 
@@ -69,7 +70,7 @@ def summarise(scores: Sequence[Score]) -> list[Result]:
 def write_results(file: Path, results: Sequence[Result]) -> None:
     """Write them, a line each, in one order."""
     order = sorted(results, key=lambda each: (each.suite, each.forget_set, each.method))
-    file.write_text("[\n" + ",\n".join(json.dumps(asdict(each)) for each in order) + "\n]\n")
+    write_file(file, "[\n" + ",\n".join(json.dumps(asdict(each)) for each in order) + "\n]\n")
 
 
 @cache

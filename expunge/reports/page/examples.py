@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 import numpy as np
 from numpy import ndarray
@@ -14,6 +14,7 @@ from numpy.lib.npyio import NpzFile
 
 from expunge.errors import StoreError
 from expunge.metrics.klom import klom
+from expunge.names import as_file_name
 from expunge.reports.summaries import FLOOR, NOTHING
 
 BINS = 32
@@ -54,7 +55,7 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
     arrays = _load(reference, names, optional=("labels", "images", "owners"))
     _check(reference, arrays)
     only_class = _only_class(arrays)
-    files = {unquote(file.stem): file for file in folder.glob("*.npz")}
+    files = {name: file for name in methods if (file := _file_of(folder, name)) is not None}
     forget = arrays["forget"]
     far = klom(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
     order = np.argsort(-far, kind="stable")[:count]
@@ -66,6 +67,12 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
         for place, (index, value) in enumerate(zip(worst, far[order], strict=True))
     ]
     return Evidence(tuple(examples), only_class)
+
+
+def _file_of(folder: Path, method: str) -> Path | None:
+    """The arrays of a method, by the name of today or of before; None where there are none."""
+    found = (folder / f"{name}.npz" for name in (as_file_name(method), quote(method, safe="")))
+    return next((file for file in found if file.name != "reference.npz" and file.is_file()), None)
 
 
 def _check(file: Path, arrays: Mapping[str, ndarray]) -> None:

@@ -1,9 +1,7 @@
 """``report.html``: one file that explains itself and opens without a network."""
 
-import os
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,11 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from expunge.bench.folder import RUN, SCORES, Folder, read_folder
-from expunge.errors import StoreError, UserError
-from expunge.records import Score, write_scores
+from expunge.bench.contents import Kept, Place, by_row, contents_of, require_room, write_contents
+from expunge.bench.folder import SCORES, Folder, RowName, read_folder
+from expunge.bench.run_info import RUN
+from expunge.bench.score import why_impossible
+from expunge.errors import UserError
+from expunge.records import Score
 from expunge.reports.boards import boards
 from expunge.reports.page.sections import page
+from expunge.store import alone_with, cannot_write, unchanging, write_file
 
 VENDOR = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # versions and licences: NOTICE
 
@@ -27,13 +29,15 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
     Args:
         source: a folder that ``expunge bench`` wrote, or scores as :func:`expunge.evaluate` returns them.
         folder: where the page goes. For a folder of results that folder itself, unless given; for scores it must be
-            given, ``scores.jsonl`` is written beside the page, and a curve or arrays already there are shown.
+            given, and ``scores.jsonl`` is written beside the page: rows are added to those that are there, the same
+            row is replaced, one of a bench never; a curve or arrays already there are shown.
     """
     if not isinstance(source, Path | str):
         source = _keep(source, folder)
-    results = read_folder(Path(source))
     target = Path(source if folder is None else folder) / "report.html"
-    write_page(target, render(results))
+    with unchanging(Path(source)):
+        text = render(read_folder(Path(source)))
+    write_page(target, text)
     return target
 
 
@@ -53,43 +57,51 @@ def render(results: Folder) -> str:
 
 
 def _keep(scores: Sequence[Score], folder: Path | str | None) -> Path:
-    """Write ``scores`` to ``folder``, but never over the scores of a bench."""
+    """Add ``scores`` to those of ``folder``, but never in the place of rows of a bench, which have arrays."""
     if folder is None:
         raise UserError('expected a folder to write to, got none; call report(scores, "report/")')
     boards(scores)  # refuses what cannot be shown before anything is written
     path = Path(folder)
-    file = path / SCORES
-    part = path / (SCORES + ".new")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        write_scores(part, scores)
-    except OSError as error:
-        raise _unwritable(file, error) from None
-    if (path / RUN).exists() and file.exists() and file.read_bytes() != part.read_bytes():
-        part.unlink()
-        raise UserError(f"{path} holds the scores of a bench, which these would replace; choose another folder")
-    os.replace(part, file)
+    for doubt in filter(None, map(why_impossible, scores)):
+        raise UserError(f"these scores cannot be kept: {doubt}")
+    with alone_with(path):
+        found, (rows, ranks) = contents_of(path), by_row(scores)
+        of_before = (path / RUN).exists() and found.run.files is None
+        if not of_before and all(found.has(name, own) for name, own in rows.items()):
+            return path
+        benched = [name for name in rows if name in found.rows and found.rows[name].stands_on]
+        others = {name: found.rows.keys() - rows.keys() for name in ranks if found.ranks.get(name)}
+        if benched or (of_before and (path / SCORES).exists()) or any(others.values()):
+            raise UserError(f"{path} holds the scores of a bench, which these would replace; choose another folder")
+        subject = scores[0].subject
+        require_room(path, found, (subject.suite, subject.suite_digest), _places(rows))
+        curves, _ = by_row(found.loose)
+        for name, own in rows.items():
+            old = found.rows.get(name)
+            found.rows[name] = Kept(own, old.curve if old else curves.get(name, []))
+        found.ranks |= ranks
+        found.run.suite, found.run.suite_digest = subject.suite, subject.suite_digest
+        write_contents(path, found)
     return path
 
 
+def _places(rows: Mapping[RowName, Sequence[Score]]) -> dict[str, Place]:
+    """Of each forget set what its rows share, which those that are there must share too."""
+    places = {}
+    for name in dict.fromkeys(name for name, _ in rows):
+        own = {method: scores[0] for (other, method), scores in rows.items() if other == name}
+        first = next(iter(own.values()))
+        places[name] = Place(first.subject.forget_digest, frozenset(own), first.models, first.oracle_models)
+    return places
+
+
 def write_page(target: Path, text: str) -> None:
+    """Write a page, and the folder that it is to stand in."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".part")
     except OSError as error:
-        raise _unwritable(target, error) from None
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        part.chmod(0o644)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _unwritable(file: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write {file}: {error.strerror}; name a folder that can be written")
+        raise cannot_write(target, error) from None
+    write_file(target, text)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 
 from expunge.bench.breakage import BREAKS
 from expunge.bench.folder import ARRAYS, Folder
+from expunge.names import as_file_name
 from expunge.records import SPLITS, SplitName
 from expunge.reports.boards import Board, Line
 from expunge.reports.page import plots
@@ -91,7 +92,7 @@ def _short_cell(line: Line | None) -> View | None:
 
 def _section(name: str, board: Board, folder: Folder, drawn: Drawn) -> View:
     usable = [line.row.method for line in board.lines if not line.row.failed]
-    evidence = read_evidence(folder.path / ARRAYS / board.forget_set, usable)
+    evidence = read_evidence(folder.path / ARRAYS / as_file_name(board.forget_set), usable)
     info = folder.run.forget_sets.get(board.forget_set)
     undrawn = _draw(name, board, folder, drawn)
     return {

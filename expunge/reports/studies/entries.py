@@ -8,6 +8,7 @@ from typing import Any
 
 from expunge.metrics.calibration import Estimate
 from expunge.records import hardware, versions
+from expunge.store import write_file
 
 Entry = dict[str, Any]
 Records = dict[str, Any]  # what a file holds: ``facts``, and ``rows``, its entries
@@ -18,7 +19,7 @@ def write_entries(file: Path, entries: Sequence[Entry], models: int) -> None:
     facts = {"models": models, "hardware": hardware(), "versions": versions()}
     lines = ",\n".join(json.dumps(entry) for entry in entries)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
+    write_file(file, f'{{"facts": {json.dumps(facts)},\n"rows": [\n{lines}\n]}}\n')
 
 
 def read_entries(file: Path) -> Records | None:

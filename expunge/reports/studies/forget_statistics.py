@@ -17,6 +17,8 @@ from expunge.ensembles.train import measure
 from expunge.methods import METHODS, unlearn
 from expunge.metrics.klom import klom
 from expunge.reports.studies.building import build_lacking
+from expunge.reports.studies.markdown import code, grid
+from expunge.store import write_file
 from expunge.suites import ForgetSet, Suite, load_suite
 from expunge.tuning.tuning_sets import tuning_sets
 
@@ -50,19 +52,16 @@ def study_forget_statistics(file: Path, models: int = MODELS, watch: Watch = sil
     tuned, scored = tuning_sets(suite), [suite.forget_sets[name] for name in SCORED_SETS]
     build_lacking([(Plan(suite, "oracle", forget), suite.models) for forget in (*tuned, *scored)], watch)
     lines = [INTRODUCTION.format(models=models, still=STILL)]
-    lines += [TUNING, *table(suite, suite.models // 2, models, tuned, watch), ""]
-    lines += [SCORED, *table(suite, 0, models, scored, watch)]
+    lines += [TUNING, table(suite, suite.models // 2, models, tuned, watch), ""]
+    lines += [SCORED, table(suite, 0, models, scored, watch)]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(lines) + "\n")
+    write_file(file, "\n".join(lines) + "\n")
 
 
-def table(suite: Suite, first: int, models: int, sets: Sequence[ForgetSet], watch: Watch = silent) -> list[str]:
+def table(suite: Suite, first: int, models: int, sets: Sequence[ForgetSet], watch: Watch = silent) -> str:
     """A row for each method and setting, a column for each forget set, of the pretrained models from ``first`` on."""
     before = pretrain(suite, models=models, first=first)
-    heads = " | ".join(forget.name for forget in sets)
-    nothing = " | ".join(f"{retain_p95(suite, forget, before):.2f}" for forget in sets)
-    lines = [f"| method | `forget_statistics` | {heads} |", "| --- | --- |" + " --- |" * len(sets)]
-    lines.append(f"| doing nothing | | {nothing} |")
+    lines = [["doing nothing", "", *(f"{retain_p95(suite, forget, before):.2f}" for forget in sets)]]
     names = [name for name, method in METHODS.items() if "forget_statistics" in {f.name for f in fields(method.config)}]
     for done, name in enumerate(names, start=1):
         for kept in (True, False):
@@ -70,9 +69,9 @@ def table(suite: Suite, first: int, models: int, sets: Sequence[ForgetSet], watc
             if name == "uam":
                 settings["rho"] = 0.0  # or its step up the forget loss moves weights
             found = [retain_p95(suite, forget, unlearn(before, forget, name, **settings)) for forget in sets]
-            lines.append(f"| `{name}` | {str(kept).lower()} | {' | '.join(f'{each:.2f}' for each in found)} |")
+            lines.append([code(name), str(kept).lower(), *(f"{each:.2f}" for each in found)])
         watch(done, len(names), name)
-    return lines
+    return grid(["method", code("forget_statistics"), *(forget.name for forget in sets)], lines)
 
 
 def retain_p95(suite: Suite, forget: ForgetSet, ensemble: Ensemble) -> float:

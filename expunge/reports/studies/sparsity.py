@@ -34,6 +34,7 @@ from expunge.records import Setting
 from expunge.reports.studies.building import build_lacking
 from expunge.reports.studies.entries import Entry, as_list, read_entries, write_entries
 from expunge.reports.studies.sparsity_page import sparsity_page
+from expunge.store import write_file
 from expunge.suites import Suite, load_suite
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -95,7 +96,7 @@ def study_sparsity(
         write_entries(folder / f"{study.suite}.json", entries, study.models)
     found = {name: kept for name in known if (kept := read_entries(folder / f"{name}.json"))}
     applications = (read_entries(folder / f"{name}.json") for name in ("backdoor", "transfer"))
-    (results / "sparsity.md").write_text(sparsity_page(found, *applications))
+    write_file(results / "sparsity.md", sparsity_page(found, *applications))
 
 
 def entries_at(study: Study, sparsity: float, watch: Watch = silent) -> list[Entry]:

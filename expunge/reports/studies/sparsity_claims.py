@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from expunge.reports.studies.entries import Entry, Records
-from expunge.reports.studies.markdown import Interval, grid, in_brackets
+from expunge.reports.studies.markdown import Interval, Markdown, code, escaped, grid, in_brackets
 
 Found = dict[tuple[float, str, str], Entry]  # of one suite, by sparsity, forget set and row
 Line = list[str]  # a claim, and what is found here
@@ -39,10 +39,10 @@ def gaps_shrink(found: Found, forget_set: str, name: str) -> Line:
         sparse, dense = (number(found, sparsity, forget_set, method, name) for sparsity in (SPARSE, 0.0))
         told[method] = smaller(sparse, dense)
     grouped = [
-        f"{verdict}: {', '.join(f'`{method}`' for method in told if told[method] == verdict)}"
+        f"{verdict}: {', '.join(code(method) for method in told if told[method] == verdict)}"
         for verdict in dict.fromkeys(told.values())
     ]
-    return [f"{GAPS[name]} smaller at {SPARSE:g} than dense, {forget_set}", "; ".join(grouped)]
+    return [f"{GAPS[name]} smaller at {SPARSE:g} than dense, {forget_set}", Markdown("; ".join(grouped))]
 
 
 def most_gained(found: Found, forget_set: str, methods: list[str]) -> Line:
@@ -52,7 +52,7 @@ def most_gained(found: Found, forget_set: str, methods: list[str]) -> Line:
         dense, sparse = (number(found, sparsity, forget_set, method, "average gap") for sparsity in (0.0, SPARSE))
         if dense and sparse:
             gains[method] = dense[0] - sparse[0], dense[1] - sparse[2], dense[2] - sparse[1]
-    claim = f"`{TUNED}` gains most average gap from sparsity, {forget_set}"
+    claim = Markdown(f"{code(TUNED)} gains most average gap from sparsity, {escaped(forget_set)}")
     mine, others = gains.get(TUNED), {name: gain for name, gain in gains.items() if not name.startswith("fine-tune")}
     if mine is None or not others:
         return [claim, "not measured"]
@@ -61,12 +61,10 @@ def most_gained(found: Found, forget_set: str, methods: list[str]) -> Line:
     rival = max(others, key=lambda method: others[method][1 if worse else 2])  # by the end that decides
     mine_in_words, other_in_words = (in_brackets(gain, 100, 1) for gain in (mine, others[rival]))
     if surely:
-        return [claim, f"holds: {mine_in_words} points, the next `{rival}` {other_in_words}"]
+        return [claim, Markdown(f"holds: {mine_in_words} points, the next {code(rival)} {other_in_words}")]
     told = "does not hold" if worse else "open"
-    return [
-        claim,
-        f"{told}: {mine_in_words} points, where `{rival}` {'gains' if worse else 'may gain'} {other_in_words}",
-    ]
+    gains_more = "gains" if worse else "may gain"
+    return [claim, Markdown(f"{told}: {mine_in_words} points, where {code(rival)} {gains_more} {other_in_words}")]
 
 
 def sparse_tuning_is_nearer(found: Found, forget_set: str) -> Line:

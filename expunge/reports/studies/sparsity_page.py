@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from expunge.reports.studies.entries import Entry, Records
-from expunge.reports.studies.markdown import grid, in_brackets
+from expunge.reports.studies.markdown import escaped, grid, in_brackets
 from expunge.reports.studies.sparsity_claims import Found, claims, number, smaller
 
 INTRODUCTION = """\
@@ -77,9 +77,11 @@ def sparsity_page(records: Mapping[str, Records], backdoor: Records | None, tran
 
 def failures(rows: list[Entry]) -> list[str]:
     """What could not be built, or run."""
-    lines = [f"- Sparsity {e['sparsity']:g} could not be built: {e['reason']}." for e in rows if e["row"] == "build"]
+    lines = [
+        f"- Sparsity {e['sparsity']:g} could not be built: {escaped(e['reason'])}." for e in rows if e["row"] == "build"
+    ]
     lines += [
-        f"- {e['method']} on {e['forget_set']} at {e['sparsity']:g} failed: {e['reason']}."
+        f"- {e['method']} on {e['forget_set']} at {e['sparsity']:g} failed: {escaped(e['reason'])}."
         for e in rows
         if e["row"] == "method" and e["status"] == "failed"
     ]

@@ -11,6 +11,7 @@ from expunge.methods import find_method
 from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
 from expunge.reports.leaderboard.records import collect, read_records
 from expunge.reports.leaderboard.results import SHIPPED, summarise, write_results
+from expunge.store import write_file
 from expunge.suites import Suite
 from expunge.suites.suite import with_derived
 
@@ -53,6 +54,6 @@ def publish(outs: Sequence[Path], root: Path, shipped: Path = SHIPPED) -> None:
     results, readme = root / "results", root / "README.md"
     for out in outs:
         collect(out, results)
-    (results / "README.md").write_text(results_page(results))
-    readme.write_text(with_block(read_page(readme), front_block(results)))
+    write_file(results / "README.md", results_page(results))
+    write_file(readme, with_block(read_page(readme), front_block(results)))
     write_results(shipped, [each for scores in read_records(results).values() for each in summarise(scores)])

@@ -12,7 +12,9 @@ from jinja2.utils import htmlsafe_json_dumps
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.attacks.usability import PICTURES
-from expunge.errors import StoreError
+from expunge.bench.folder import SCORES
+from expunge.bench.run_info import RUN, read_run, require_files
+from expunge.errors import ExpungeError, StoreError
 from expunge.records import read_scores
 from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, write_page
@@ -20,10 +22,11 @@ from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 from expunge.reports.usability.tables import LEGEND, lost, lost_between, steps_in_words, whole_percent
+from expunge.store import read_file, unchanging, write_file
 
 Spec = dict[str, Any]
 SHOWN = 5  # pictures of each class
-COMMAND = "command.txt"
+COMMAND, LONGEST_COMMAND = "command.txt", 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,35 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     The ``command`` that made them is kept beside them, and read where it is not given.
     """
     place = Path(folder)
-    file, told = place / "scores.jsonl", place / COMMAND
+    file, told = place / SCORES, place / COMMAND
     if not file.is_file():
         raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
+    with unchanging(place):
+        require_files(place, read_run(place / RUN).files or {}, optional=".npz")
+        found, shown = findings_of(file), pictures(place / PICTURES)
     if command:
-        told.write_text(command + "\n")
+        write_file(told, command + "\n")
     elif told.is_file():
-        command = told.read_text().strip()
-    found = read_findings(read_scores(file))
+        command = read_file(told, LONGEST_COMMAND).decode(errors="replace").strip()
     target = place / "report.html"
-    write_page(target, render(found, pictures(place / PICTURES), command))
+    write_page(target, render(found, shown, command))
     return target
+
+
+def findings_of(file: Path) -> Findings:
+    """What the records in ``file`` say; StoreError where some of an attack's are not there."""
+    scores = read_scores(file)
+    try:
+        found = read_findings(scores)
+        _ = found.answers, found.share, found.records
+    except ExpungeError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it is that lacks
+        raise StoreError(
+            f"{file} lacks records of the attack, or has some that do not belong together ({type(error).__name__}: "
+            f"{error}); run the same attack again: it takes what is in the store"
+        ) from None
+    return found
 
 
 def render(found: Findings, shown: Sequence[Mapping[str, Any]], command: str) -> str:

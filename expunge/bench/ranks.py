@@ -1,0 +1,88 @@
+"""Which rows of a forget set have a rank, and the ranks of all that a folder has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from numpy import ndarray
+
+from expunge.bench.breakage import is_broken
+from expunge.bench.plan import ANCHORS
+from expunge.bench.score import compare_rows
+from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.stored_margins import EnsembleMargins
+from expunge.methods import METHODS
+from expunge.metrics import METRICS, Reference, Row
+from expunge.records import SPLITS, Score, SplitName
+from expunge.suites import ForgetSet, Suite
+
+MODULES = ("expunge.bench.breakage", __name__)  # which say who is ranked at all
+
+
+def is_comparison(score: Score) -> bool:
+    """Whether the number says how a row stands to others."""
+    metric = METRICS.get(score.metric)
+    return metric is not None and metric.compares is not None
+
+
+def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
+    """The methods whose rows have a rank.
+
+    Upper bounds have none, nor have margins made elsewhere, whose models are paired with no others, nor do methods that
+    break the model: a broken method must not win. Where an anchor failed, nothing says who breaks it, and none has a
+    rank; nor has a row without KLoM.
+    """
+    found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
+    if not found.keys() >= set(ANCHORS):
+        return []
+    anchors = found["oracle"], found["identity"]
+    broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
+    told = {name for name, each in found.items() if all(map(each.klom, SPLITS))}
+    return [name for name in scores if name in told - broken and _may_be_ranked(name)]
+
+
+def _may_be_ranked(name: str) -> bool:
+    return METHODS[name].ranked if name in METHODS else ":" in name
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The scores of one row on one forget set, as far as they say whether it breaks the model."""
+
+    scores: Sequence[Score]
+
+    def klom(self, split: SplitName) -> Score | None:
+        return self._one(split, "klom", "p95")
+
+    def strays(self, split: SplitName) -> float:
+        share = self._one(split, "outliers", "share")
+        return (share.value or 0.0) if share else 0.0
+
+    def _one(self, *wanted: str) -> Score | None:
+        return next((each for each in self.scores if (each.split, each.metric, each.aggregate) == wanted), None)
+
+
+def compare(rows: Mapping[str, Row], reference: Reference, metrics: Sequence[str]) -> list[Score]:
+    """The ranks of these rows of a forget set, whose records name the code that says who is ranked."""
+    return compare_rows(
+        {name: replace(row, modules=(*row.modules, *MODULES)) for name, row in rows.items()}, reference, metrics
+    )
+
+
+def kept_row(suite: Suite, forget: ForgetSet, scores: Sequence[Score], margins: ndarray) -> Row:
+    """The row that a folder has records and margins of; what it says of its code is joined to that of comparing."""
+    first, subject = scores[0], scores[0].subject
+    origin = Origin(suite.address, suite.digest, "unlearned", forget.key, tuple(range(len(margins))))
+    return Row(
+        suite,
+        forget,
+        subject.method,
+        EnsembleMargins(margins, None, origin, subject.device),
+        subject.config,
+        epoch=first.epoch,
+        cost=first.cost,
+        seconds=first.seconds,
+        seed=subject.seed,
+        tuning=subject.tuning,
+        modules=(),
+        own_code=subject.code,
+    )
