@@ -59,7 +59,7 @@ def score_margins(
     reference = reference_of(suite, forget, models, half)
     yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
-    require_independent(yours, reference.oracle)
+    require_independent(yours, reference)
     if out:
         place = Place(forget.sha256, frozenset({"identity", "oracle", name}), models, half)
         with unchanging(out):

@@ -1,5 +1,6 @@
 """The one scorer: a row beside its reference, every metric of the table that it can be read by."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,11 @@ from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
-from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles
+from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles, StoreError
 from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
-from expunge.metrics.oracle_copies import ALIKE, copies, likeness
+from expunge.metrics.oracle_copies import copies, differ, disguised, likeness
 from expunge.records import SPLITS, Score, why_untrue
 from expunge.suites import ForgetSet, Suite, find_suite
 
@@ -39,7 +40,7 @@ def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str
     """
     last = epochs[-1]
     try:
-        require_independent(last, reference.oracle)
+        require_independent(last, reference)
     except BadMargins as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
     try:
@@ -117,9 +118,21 @@ def why_impossible(score: Score, names: Sequence[str] = ("value",)) -> str:
     return f"{outside[0]}: {numbers[outside[0]]} is no {metric.unit}" if outside else ""
 
 
-def require_independent(row: Row, oracle: EnsembleMargins) -> None:
-    """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned."""
-    mine, theirs, numbers = row.margins.values, oracle.values, row.margins.origin.models
+def require_independent(row: Row, reference: Reference) -> None:
+    """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned.
+
+    What honest models of the suite have in common is measured on them: held-out oracles and, where a store has them,
+    pretrained models, each against the reference ones. None of these is ever accused.
+    """
+    mine, theirs, numbers = row.margins.values, reference.oracle.values, row.margins.origin.models
+    some = np.linspace(0, mine.shape[1] - 1, min(mine.shape[1], 2000)).round().astype(int)
+    if not differ(theirs[:, some]):
+        raise BadMargins(
+            "the reference oracles are all alike, so nothing can be told from how models spread; an ensemble needs "
+            "models that are trained from different seeds"
+        )
+    if row.margins.origin.kind != "unlearned":
+        return
     for split, columns in row.columns.items():
         found = copies(mine, theirs, columns)
         if found.any():
@@ -127,14 +140,29 @@ def require_independent(row: Row, oracle: EnsembleMargins) -> None:
                 f"model {numbers[int(np.argmax(found))]} has the {split} margins of a reference oracle; a method must "
                 "not be given the oracles that it is compared with"
             )
-    some = np.linspace(0, mine.shape[1] - 1, min(mine.shape[1], 2000)).round().astype(int)
-    alike = likeness(mine[:, some], theirs[:, some]).max(axis=1)
-    if len(theirs) > 2 and alike.max() > ALIKE:
+    if len(theirs) < 3:
+        return
+    alike = likeness(mine[:, some], theirs[:, some])
+    honest = [likeness(each[:, some], theirs[:, some]) for each in _honest(reference)]
+    found = disguised(alike, *honest)
+    if found.any():
+        most = alike[:, found].max()
         raise BadMargins(
-            f"model {numbers[int(alike.argmax())]} differs from the other models as one of the reference oracles does "
-            f"(r = {alike.max():.3f} over examples, 1 for a copy in disguise); a method must not be given the oracles "
+            f"model {numbers[int(np.argmax(found))]} differs from the other models as one of the reference oracles "
+            f"does (r = {most:.4f} over examples, 1 for a copy in disguise, at most "
+            f"{max(each.max() for each in honest):.4f} between honest models); a method must not be given the oracles "
             "that it is compared with"
         )
+
+
+def _honest(reference: Reference) -> list[ndarray]:
+    """Margins of models of the suite that are no copies of its reference oracles."""
+    found = [reference.held_out.values]
+    pretrained = Plan(reference.suite, "pretrained")
+    most = max(2, len(reference.oracle.values))
+    with contextlib.suppress(StoreError):
+        found.append(read_margins(pretrained, 0, min(most, reference.suite.models)).values)
+    return found
 
 
 def failed_scores(row: Row, reference: Reference, models: int, reason: str) -> list[Score]:
@@ -234,9 +262,9 @@ def evaluate(
         )
     if isinstance(after, Ensemble):
         row = replace(row, weights=lambda: after)
-    require_independent(row, truth)
     floor = held_out(suite, forget, len(margins.values), against.models)
     reference = Reference(suite, forget, truth, floor)
+    require_independent(row, reference)
     metrics = default_metrics(classic=classic)
     rows = (floor_row(reference), row)
     return [score for each in rows for score in score_row([each], reference, metrics).scores]

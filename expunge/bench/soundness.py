@@ -10,7 +10,7 @@ from math import comb, factorial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from expunge.ensembles.plan import Plan
@@ -20,7 +20,7 @@ from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import ExpungeError, StoreError
 from expunge.metrics.exchangeable import exchangeable
 from expunge.metrics.klom import klom
-from expunge.metrics.oracle_copies import ALIKE, likeness
+from expunge.metrics.oracle_copies import disguised, likeness
 from expunge.metrics.outliers import outliers
 from expunge.suites import ForgetSet, Suite
 
@@ -159,10 +159,19 @@ def _twins(label: str, margins: Float[ndarray, "models examples"]) -> Finding:
     """Models that are there twice, to the bit or in disguise."""
     part = margins[:, _spaced(margins.shape[1])]
     _, which, count = np.unique(part, axis=0, return_inverse=True, return_counts=True)
-    alike = likeness(part, part) > ALIKE if len(part) > 2 else np.zeros((len(part), len(part)), bool)
-    np.fill_diagonal(alike, False)
-    twins = np.flatnonzero((count[which.ravel()] > 1) | alike.any(axis=1))
+    alike = _pairs_alike(part) if len(part) > 2 else np.zeros(len(part), bool)
+    twins = np.flatnonzero((count[which.ravel()] > 1) | alike)
     return Finding(f"{label} duplicates", not twins.size, f"models {_numbers(twins)}" if twins.size else "none")
+
+
+def _pairs_alike(margins: Float[ndarray, "models examples"]) -> Bool[ndarray, " models"]:
+    """Which models are like another one as no honest pair is: three quarters of all pairs are taken to be honest."""
+    alike = likeness(margins, margins)
+    rows = np.arange(len(margins))
+    alike[:, rows, rows] = -1.0
+    pairs = np.sort(alike[:, *np.triu_indices(len(margins), 1)], axis=1)
+    found: ndarray = disguised(alike, pairs[:, None, : max(1, 3 * pairs.shape[1] // 4)])
+    return found
 
 
 def _strays(suite: Suite, label: str, margins: Float[ndarray, "models examples"], forget: ForgetSet | None) -> Finding:
@@ -256,9 +265,12 @@ def _borrowed(
     name: str, pretrained: Float[ndarray, "models examples"], oracles: Float[ndarray, "oracles examples"]
 ) -> Finding:
     """Oracles that are pretrained models: they saw what they should not."""
+    if len(pretrained) < 3:
+        return Finding(name, True, f"{len(pretrained)} pretrained models are too few to tell")
     some = _spaced(oracles.shape[1])
-    alike = likeness(oracles[:, some], pretrained[:, some]).max(axis=1) > ALIKE
-    found = np.flatnonzero(alike & (len(pretrained) > 2))
+    half = len(pretrained) // 2
+    honest = likeness(pretrained[:half, some], pretrained[half:, some])
+    found = np.flatnonzero(disguised(likeness(oracles[:, some], pretrained[:, some]), honest))
     return Finding(name, not found.size, f"oracles {_numbers(found)} are pretrained models" if found.size else "all")
 
 

@@ -40,20 +40,25 @@ def copies(
 
 def likeness(
     one: Float[ndarray, "models _examples"], other: Float[ndarray, "others _examples"]
-) -> Float[ndarray, "models others"]:
-    """Pearson's r, over examples, between what sets models apart; 1 for a copy.
+) -> Float[ndarray, "2 models others"]:
+    """Pearson's r, over examples, between what sets models apart; 1 for a copy, one that was shifted or scaled too.
 
-    What all share is left out: the mean margins of either side, as a class that only ``one`` knows makes them differ,
-    and a constant. So a copy that was shifted or scaled still has 1, one that was lightly blurred nearly. Honest
-    models have at most 0.4 on digits, a forgotten class included, but up to 0.99 on a hundred examples of small data:
-    see :func:`disguised`.
+    What all share is left out, in two ways: a constant and the mean margins of ``other``; and also those of ``one``,
+    which differ where ``one`` knows a class that the others do not. A few copies among honest models are seen by the
+    second, an ensemble of nothing but copies by the first. Honest models have at most 0.4 on digits, but up to 0.99 on
+    a hundred examples of small data: see :func:`disguised`.
 
     >>> margins, others = np.random.default_rng(0).normal(size=(2, 4, 300))
-    >>> likeness(others[:2] * 1.1 + 0.5, others).round(3)[:, :2].diagonal()
+    >>> likeness(others[:2] * 1.1 + 0.5, others)[0].round(3)[:, :2].diagonal()
     array([1., 1.])
     """
     one, other = (side.clip(-CLIP, CLIP).astype(np.float64) for side in (one, other))
-    shared = np.stack([np.ones(one.shape[1]), one.mean(axis=0), other.mean(axis=0)], axis=1)
+    shared = np.stack([np.ones(one.shape[1]), other.mean(axis=0), one.mean(axis=0)], axis=1)
+    return np.stack([_correlation(one, other, shared[:, :2]), _correlation(one, other, shared)])
+
+
+def _correlation(one: ndarray, other: ndarray, shared: Float[ndarray, "examples shared"]) -> ndarray:
+    """Of what is left of each model when ``shared`` is taken out."""
     fit = np.linalg.pinv(shared)
     sides = [side - side @ shared @ fit for side in (one, other)]
     scales = [np.maximum(np.linalg.norm(side, axis=1), 1e-12) for side in sides]
@@ -62,19 +67,26 @@ def likeness(
 
 
 def disguised(
-    likeness: Float[ndarray, "models others"], *honest: Float[ndarray, "_models _others"]
+    likeness: Float[ndarray, "2 models others"], *honest: Float[ndarray, "2 _models _others"]
 ) -> Bool[ndarray, " models"]:
     """Which models are like one of the others as no model of ``honest`` is, by Fisher's z, and from 0.98 on.
 
     ``honest`` are likenesses of models of the same suite of which nobody is a copy: held-out oracles against the
     reference ones, pretrained ones against them. Where honest models have r = 0.993, a copy needs 0.9991.
 
-    >>> disguised(np.array([[0.1, 0.995], [0.2, 0.9999]]), np.array([[0.5, 0.99]]))
+    >>> disguised(np.array([[[0.1, 0.995], [0.2, 0.9999]]] * 2), np.array([[[0.5, 0.99]]] * 2))
     array([False,  True])
     """
-    limit = max([np.arctanh(ALIKE), *(np.arctanh(_inside(each)).max() + BEYOND for each in honest if each.size)])
-    found: ndarray = np.arctanh(_inside(likeness)).max(axis=1) > limit
+    z, known = np.arctanh(_inside(likeness)), [np.arctanh(_inside(each)) for each in honest if each.size]
+    limits = [max([np.arctanh(ALIKE), *(each[way].max() + BEYOND for each in known)]) for way in (0, 1)]
+    found: ndarray = (z.max(axis=2) > np.array(limits)[:, None]).any(axis=0)
     return found
+
+
+def differ(oracle: Float[ndarray, "oracles examples"]) -> bool:
+    """Whether the oracles have any spread, on any example."""
+    clipped = oracle.clip(-CLIP, CLIP)
+    return len(oracle) < 2 or bool(((clipped.max(axis=0) - clipped.min(axis=0)) > 2 * NEAR).any())
 
 
 def _inside(r: ndarray) -> ndarray:
