@@ -16,6 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from expunge.store import at_store, user_store
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+    from tornado.ioloop import IOLoop
 
 Watch = Callable[[int, int, str], None]  # (jobs done, jobs in all, what was done last)
 Say = Callable[[str], None]  # takes a line for people
@@ -179,6 +181,7 @@ def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
 def _local_workers(count: int) -> "Iterator[Client]":
     import dask
     from distributed import Client, LocalCluster, WorkerPlugin
+    from distributed.utils import sync
 
     class LocalWorker(WorkerPlugin):
         """What is done in each worker, those that replace lost ones included."""
@@ -189,18 +192,32 @@ def _local_workers(count: int) -> "Iterator[Client]":
             if torch.cuda.device_count() > 1:
                 os.environ.setdefault("EXPUNGE_DEVICE", f"cuda:{int(worker.name) % torch.cuda.device_count()}")
 
-    with contextlib.ExitStack() as opened:
-        try:
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
-                cluster = LocalCluster(
+    with _loop() as loop, contextlib.ExitStack() as opened:
+        clusters: list[LocalCluster] = []
+
+        async def start() -> None:
+            clusters.append(
+                LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
                     memory_limit=0,
                     silence_logs=logging.CRITICAL,  # workers that are told to go complain of lost connections
+                    asynchronous=True,
                 )
-            client = opened.enter_context(Client(opened.enter_context(cluster)))
+            )
+            await clusters[0]
+
+        async def stop() -> None:
+            for each in clusters:  # one that is half started, too
+                await each.close()  # type: ignore[misc]  # within the loop it is to be awaited
+
+        opened.callback(sync, loop, stop)
+        try:
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
+                sync(loop, start)
+            client = opened.enter_context(Client(clusters[0].scheduler_address, loop=loop))
             client.register_plugin(LocalWorker())
         except (RuntimeError, OSError) as error:
             raise EngineError(
@@ -208,6 +225,47 @@ def _local_workers(count: int) -> "Iterator[Client]":
                 'script of your own must start its work under `if __name__ == "__main__":`, for workers import it'
             ) from None
         yield client
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Threads and processes that are started here do not hear Ctrl-C, which a terminal sends to all that it runs.
+
+    They cannot turn a deaf ear themselves before Python has started in them, and by then have printed a traceback. This
+    process hears it as before: at the end, if it came meanwhile.
+    """
+    _start_resource_tracker()  # or it is started within, which makes its starter hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_resource_tracker() -> None:
+    """Start Python's process that removes the semaphores of those that were killed; it need not tell of each."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+@contextlib.contextmanager
+def _loop() -> "Iterator[IOLoop]":
+    """Dask's event loop in a thread whose children do not hear Ctrl-C."""
+    from distributed.utils import LoopRunner
+
+    runner = LoopRunner()
+    with deaf_to_interrupts():
+        runner.start()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 @contextlib.contextmanager

@@ -1,32 +1,92 @@
 """What a terminal shows: results on standard output, all else on standard error."""
 
+import contextlib
 import json
+import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from expunge.errors import StoreError
+from expunge.streams import printable, results_apart
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
 
-out = Console()
-err = Console(stderr=True)
+
+class _Console(Console):
+    """A console that obeys nothing in what it is given: no markup, no emoji names, no control character.
+
+    Rich's own styles and movements are put around the text later.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text), **how)  # before its width is measured
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        try:
+            super().print(*objects, **how)
+        except OSError as error:  # a full disk
+            self._be_silent()
+            if not self.stderr:
+                raise StoreError(f"cannot write the result: {error.strerror}; make room and run it again") from None
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read has seen enough: go on in silence, to the exit code that is due."""
+        self._be_silent()
+
+    def _be_silent(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())  # or Python complains when it flushes
+
+
+out = _Console()
+err = _Console(stderr=True)
+
+
+@contextlib.contextmanager
+def results_alone() -> Iterator[None]:
+    """What is printed to standard output past `out`, by whomever, goes to standard error."""
+    if out.is_terminal:
+        out.width = out.width  # which is that of the terminal, and cannot be asked for from another stream
+    with results_apart() as stream:
+        try:
+            out.file = stream  # type: ignore[assignment]  # None: there is no standard output
+            yield
+        finally:
+            out.file = None  # type: ignore[assignment]  # whatever standard output is then
 
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that standard output is the result alone."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
     """A line of the result, as it is."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
     """The result as JSON; NaN and infinity are refused, for they are not JSON."""
-    print_line(json.dumps(value, indent=1, allow_nan=False))
+    print_json_text(json.dumps(value, indent=1, allow_nan=False))
+
+
+def print_json_text(text: str) -> None:
+    """JSON in ASCII, as it is: DEL, which JSON lets stand and a terminal does not, as JSON writes it."""
+    print_line(text.replace("\x7f", "\\u007f"))
 
 
 def duration(seconds: float) -> str:

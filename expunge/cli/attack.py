@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.application import app
+from expunge.cli.application import Command, app
 from expunge.cli.options import AsJson, Cluster, Suite, Workers, exit_code, load, place_of_work, settings_of
 from expunge.cli.printing import print_usability
 from expunge.errors import BadSetting
@@ -23,7 +23,9 @@ attack = typer.Typer(name="attack", no_args_is_help=True, help="Attack a suite t
 app.add_typer(attack, rich_help_panel=None)
 
 
-@attack.command(epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0")
+@attack.command(
+    cls=Command, epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0"
+)
 def usability(
     suite: Suite = "digits",
     images: Annotated[

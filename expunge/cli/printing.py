@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from expunge.records import Score, to_json
-from expunge.terminal import out, print_json, print_line, say
+from expunge.terminal import out, print_json, print_json_text, print_line, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.ensembles.published.porting import Ported
@@ -16,7 +16,7 @@ def print_scores(scores: list[Score], as_json: bool, *, classic: bool = False, m
     from expunge.reports import render_classic, render_metrics, render_tables
 
     if as_json:
-        print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
     for table in [*render_tables(scores), *more]:
@@ -84,7 +84,7 @@ def print_usability(scores: list[Score], as_json: bool) -> None:
     from expunge.reports.usability import render_usability
 
     if as_json:
-        print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     for part in render_usability(scores):
         out.print(part)
