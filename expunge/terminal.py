@@ -32,6 +32,9 @@ class _Console(Console):
         return super().render_str(printable(text), **how)  # before its width is measured
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text):  # before it is wrapped
+            renderable = renderable.copy()
+            renderable.plain = printable(renderable.plain)
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
