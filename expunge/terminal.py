@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.segment import Segment
+from rich.table import Column
 from rich.text import Text
 
 from expunge.errors import StoreError
@@ -103,35 +104,61 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds."""
+    """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    A command of which one list of jobs is not the ``whole`` tells the time left of the list that it is at.
+    """
+
+    def __init__(self, what: str, *, whole: bool = False) -> None:
+        self._what, self._of = what, "" if whole else " of this part"
         self._started = self._printed = self._seen = time.monotonic()
-        self._total = 0
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True)
+        self._done = self._total = 0
+        self._expected: Callable[[], float | None] | None = None
+        spinner = SpinnerColumn("dots" if err.encoding.startswith("utf") else "line")
+        description = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis"))
+        columns = (spinner, description, BarColumn(20), MofNCompleteColumn(), _TimeLeft(self._left))
+        self._bar = Progress(*columns, console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)
 
     def __enter__(self) -> "Watch":
         if err.is_terminal:
             self._bar.start()
-        return self._see
+        return self
 
     def __exit__(self, *_: object) -> None:
         if err.is_terminal:
             self._bar.stop()
 
-    def _see(self, done: int, total: int, label: str) -> None:
-        if err.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=label)
-            return
+    def expect(self, left: Callable[[], float | None] | None) -> None:
+        """Ask ``left`` how long it takes on, or nobody: then it is as fast as it was."""
+        self._expected = left
+
+    def __call__(self, done: int, total: int, label: str) -> None:
         now = time.monotonic()
         if total != self._total:  # another list of jobs began when the last one ended
             self._started, self._total = self._seen, total
-        self._seen = now
-        if done < total and now - self._printed < 5:
-            return
-        self._printed = now
-        left = (now - self._started) / done * (total - done)
-        say(f"{self._what}: {done}/{total} done, {duration(left)} left ({label})")
+        self._seen, self._done = now, done
+        if err.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, description=label)
+        elif done == total or now - self._printed >= 5:
+            self._printed = now
+            say(f"{self._what}: {done}/{total} done, {self._left()} ({label})")
+
+    def _left(self) -> str:
+        seconds = self._expected() if self._expected else None
+        if seconds is None and self._done:
+            seconds = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        return "" if seconds is None else f"{duration(seconds)} left{self._of}"
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left, told anew a few times a second."""
+
+    max_refresh = 0.5
+
+    def __init__(self, left: Callable[[], str]) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        return Text(self._left(), style="progress.remaining")

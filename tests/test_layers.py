@@ -23,7 +23,19 @@ STAGES = [  # in the order of the data; those that are still to be built are loo
     "gate",
     "reports",
 ]
-KNOWN_TO_ALL = ["records", "errors", "store", "engine", "fingerprint", "user_files", "hub", "streams", "terminal"]
+KNOWN_TO_ALL = [
+    "records",
+    "errors",
+    "store",
+    "engine",
+    "fingerprint",
+    "user_files",
+    "hub",
+    "streams",
+    "terminal",
+    "timing",
+    "clusters",
+]
 REFUSED = {"utils", "common", "helpers", "misc", "core", "manager", "handler"}
 
 

@@ -83,7 +83,7 @@ def bench(
     if plan.models <= FEW:
         say(f"with {plan.models} models the floor lies near 4 nats or above, where little can be told; take 50 or 100")
     say(_estimate(plan, plan.seconds(where)))
-    with ProgressLine("bench") as watch:
+    with ProgressLine("bench", whole=True) as watch:
         scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
     page = write_report(out_)
     print_scores(scores, as_json, classic=classic, metrics=metric or ())
