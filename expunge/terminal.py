@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.segment import Segment
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from expunge.errors import StoreError
@@ -56,6 +58,8 @@ class _Console(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())  # or Python complains when it flushes
 
 
+_NAME = 15  # columns that a name may be folded to
+
 out = _Console()
 err = _Console(stderr=True)
 
@@ -81,6 +85,42 @@ def say(text: str) -> None:
 def print_line(text: str) -> None:
     """A line of the result, as it is."""
     out.print(text, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """A table of the result; row by row, one number a line, where the terminal is too narrow for its columns."""
+    needed = _width_of(table)
+    if needed <= out.width:
+        out.print(table)
+        return
+    out.print(table.title or "")
+    out.print(f"(row by row: as a table it takes {needed} columns)")
+    names = [_in_one_line(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        name, *others = map(_in_one_line, cells)
+        out.print(name, style="bold")
+        for label, value in zip(names[1:], others, strict=True):
+            if value:
+                out.print(Padding(f"{label}: {value}", (0, 0, 0, 2)))
+    if table.caption:
+        out.print(table.caption)
+
+
+def _width_of(table: Table) -> int:
+    """The columns of the terminal that a table needs, so that no name and no number is cut."""
+    _, right, _, left = table.padding
+    spaces = len(table.columns) * (left + right + 1) - 1
+    return spaces + sum(_width_of_column(column) for column in table.columns)
+
+
+def _width_of_column(column: Column) -> int:
+    endless = out.options.update(width=10_000)
+    widest = max(Measurement.get(out, endless, cell).maximum for cell in [column.header, *column.cells])
+    return widest if column.no_wrap else min(widest, column.min_width or _NAME)
+
+
+def _in_one_line(cell: RenderableType) -> str:
+    return " ".join(str(cell).split())
 
 
 def print_json(value: object) -> None:

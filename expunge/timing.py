@@ -98,7 +98,7 @@ class Clock:
         if work.seconds is None:
             return pace.took / pace.jobs if pace.jobs else None
         known = [each for each in list(self._paces.values()) if each.said]
-        said, took = (sum(getattr(each, name) / each.jobs for each in known) for name in ("said", "took"))
+        said, took = sum(each.said / each.jobs for each in known), sum(each.took / each.jobs for each in known)
         all_kinds = (took + _TRUST) / (said + _TRUST)
         trust = _OWN_TRUST * pace.said / pace.jobs if pace.jobs else 1.0
         return work.seconds * (pace.took + trust * all_kinds) / (pace.said + trust)
