@@ -1,12 +1,13 @@
 """How long the rest of a list of jobs will take: what they were expected to take, corrected by what the first took."""
 
 import heapq
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-_TRUST = 5.0  # seconds of work that the expectation counts for against what is measured of other kinds
+_TRUST = 1.0  # seconds of work that the expectation counts for against what is measured of other kinds
 _OWN_TRUST = 0.3  # jobs that all other kinds count for against what is measured of a kind
 _OLDER = 0.7  # what a job counts for against the next of its kind: the first ones compile, and find no cache
 _LEAST = 0.25  # share of what a job has taken that it takes on, at least: one that is late is seldom at its end
@@ -74,14 +75,15 @@ class Clock:
 
     def left(self) -> float | None:
         """Seconds until all is done; None while there is a job of which nothing is known."""
-        now = time.monotonic()
+        now, late = time.monotonic(), dict[str, float]()
         ahead: list[float] = []
         for work, since in [*self._held.values(), *((each, None) for each in [*self._waiting, *self._to_come])]:
             expected = self._expected(work)
             if expected is None:
                 return None
             passed = 0.0 if since is None else now - since
-            ahead.append(max(expected - passed, _LEAST * passed))
+            late[work.kind] = max(late.get(work.kind, 1.0), passed / max(expected, 1e-3))  # so will be the others
+            ahead.append(max(expected * late[work.kind] - passed, _LEAST * passed))
         passed = now - self._made
         startup = max(self._startup - passed, _LEAST * passed) if self._startup else 0.0
         return startup + makespan(ahead, self.side)
@@ -98,24 +100,32 @@ class Clock:
         if work.seconds is None:
             return pace.took / pace.jobs if pace.jobs else None
         known = [each for each in list(self._paces.values()) if each.said]
-        said, took = sum(each.said / each.jobs for each in known), sum(each.took / each.jobs for each in known)
-        all_kinds = (took + _TRUST) / (said + _TRUST)
-        trust = _OWN_TRUST * pace.said / pace.jobs if pace.jobs else 1.0
-        return work.seconds * (pace.took + trust * all_kinds) / (pace.said + trust)
+        weights = [each.said / each.jobs for each in known]
+        all_kinds = sum(w * each.off / each.jobs for w, each in zip(weights, known, strict=True))
+        all_kinds /= sum(weights) + _TRUST
+        return work.seconds * math.exp((pace.off + _OWN_TRUST * all_kinds) / (pace.jobs + _OWN_TRUST))
 
 
 class _Pace(NamedTuple):
-    """Of the jobs of a kind, the later the more: how many, what was said of them, and what they took."""
+    """Of the jobs of a kind, the later the more: how many, what was said of them, what they took, how far that is off.
+
+    ``off`` is in logarithms, so that one that compiled and took ten times as long does not speak for the others.
+    """
 
     jobs: float = 0.0
     said: float = 0.0
     took: float = 0.0
+    off: float = 0.0
 
     def then(self, work: Work, seconds: float) -> "_Pace":
-        one = (1.0, work.seconds or 0.0, seconds)
+        off = math.log(max(seconds, 1e-3) / max(work.seconds, 1e-3)) if work.seconds is not None else 0.0
+        one = (1.0, work.seconds or 0.0, seconds, off)
         return _Pace(*(_OLDER * before + now for before, now in zip(self, one, strict=True)))
 
 
 def crowd() -> float:
-    """How many processes share a core of this machine, 1 to 4: what starts takes so many times as long."""
-    return min(4.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    """What work takes on this machine now over what it takes on an idle one, as far as its load tells: 1 to 2.
+
+    The root of how many processes want a core: those of low priority are counted, and give way.
+    """
+    return math.sqrt(min(4.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))))
