@@ -75,10 +75,11 @@ def seconds_per_pass(suite: Suite) -> float:
     ensemble = pretrain(suite, 8).train()
     batch = suite.data.train.take(np.arange(suite.recipe.batch_size))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
+    clock = time.thread_time if ensemble.device.type == "cpu" else time.perf_counter  # not what others take meanwhile
     best = np.inf
     with one_thread():
-        for _ in range(8):  # the first one warms up; the best one nothing came between
-            started = time.perf_counter()
+        for _ in range(8):  # the first one warms up
+            started = clock()
             suite.target.loss(ensemble(batch.x[rows]), batch.y[rows]).sum().backward()
-            best = min(best, time.perf_counter() - started)
+            best = min(best, clock() - started)
     return best / rows.numel() * crowd()
