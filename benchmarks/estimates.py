@@ -30,10 +30,12 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[tuple[float, float | None]] = []
         self._left: Callable[[], float | None] | None = None
+        self.ended = 0.0
         self._over = threading.Event()
 
     def __call__(self, done: int, total: int, label: str) -> None:
-        """What is done says nothing here."""
+        """The time left is that until the last job is done."""
+        self.ended = time.monotonic()
 
     def expect(self, left: Callable[[], float | None] | None) -> None:
         self._left = left
@@ -57,11 +59,11 @@ def trial(methods: Sequence[str], models: int, workers: int, forget: Sequence[st
         thread.start()
         started = time.monotonic()
         run_bench(plan, Path(folder) / "out", workers=workers, watch=listener)
-        ended = time.monotonic()
+        ended = listener.ended
         listener.stop()
         thread.join()
     took = ended - started
-    after = [(at, left) for at, left in listener.said if at - started > took / 10]
+    after = [(at, left) for at, left in listener.said if started + took / 10 < at < ended]
     known = [(at, factor(left, ended - at)) for at, left in after if left is not None]
     worst = max((abs_factor(each) for _, each in known), default=float("nan"))
     course = " ".join(f"{each:.2f}" for _, each in known[:: max(1, len(known) // 8)])
