@@ -55,7 +55,7 @@ class BenchPlan:
         side = default_workers() if isinstance(workers, str) else min(workers, default_workers())
         works = [
             *(unlearning(task, part) for task in self.tasks if not self._is_done(task) for part in self._chunks(task)),
-            *(scoring(task, self.models) for task in self.tasks),
+            *(scoring(task, self.models, self.metrics) for task in self.tasks),
             *(comparing(self.of(forget), self.models) for forget in self.forget_sets),
         ]
         expected = [work.seconds for work in works if work.seconds is not None]

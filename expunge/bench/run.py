@@ -129,7 +129,9 @@ class _Bench:
     def to_come(self, first: Sequence[Job]) -> list[Work]:
         """The jobs that will follow."""
         begun = {id(job.task) for job in first if isinstance(job, _Score)}
-        scored = [scoring(task, self.plan.models) for task in self.plan.tasks if id(task) not in begun]
+        scored = [
+            scoring(task, self.plan.models, self.plan.metrics) for task in self.plan.tasks if id(task) not in begun
+        ]
         return [*scored, *(comparing(self.plan.of(each), self.plan.models) for each in self.plan.forget_sets)]
 
     def follow(self, job: Job, result: object) -> Iterable[Job]:
@@ -188,7 +190,9 @@ class _Bench:
             seconds = retraining_seconds(task.suite, task.forget)
         label = f"scores of {task.name} on {task.forget.name}"
         arguments = (task, self._found(task), self.plan.models, self.plan.metrics, seconds)
-        return _Score(label, score_task, arguments, (task.suite,), scoring(task, self.plan.models), task=task)
+        return _Score(
+            label, score_task, arguments, (task.suite,), scoring(task, self.plan.models, self.plan.metrics), task=task
+        )
 
     def _compare_job(self, forget: ForgetSet, tasks: Sequence[Task]) -> Job:
         ranked = _ranked(tasks, {task.name: self._rows[id(task)].scores for task in tasks})

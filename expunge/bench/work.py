@@ -40,6 +40,7 @@ EFFORT = {
     "unsir": 1.4,
 }
 _ROW, _CELL = 0.15, 1.2e-6  # seconds of scoring a row, and on top of it one margin of a model
+_ATTACK = 0.013  # seconds of MIA-efficacy for a model
 _RANKS, _RANK = 0.3, 0.01  # seconds of comparing the rows of a forget set, and on top of it one row
 
 
@@ -51,9 +52,10 @@ def unlearning(task: Task, models: Sequence[int]) -> Work:
     return Work(passes * len(models) * seconds_per_pass(task.suite), task.name)
 
 
-def scoring(task: Task, models: int) -> Work:
+def scoring(task: Task, models: int, metrics: Sequence[str]) -> Work:
     """Every number of a row."""
-    return Work(_ROW + _CELL * models * task.suite.data.width, "scores")
+    attacks = _ATTACK * models if "mia-efficacy" in metrics else 0.0
+    return Work(_ROW + _CELL * models * task.suite.data.width + attacks, "scores")
 
 
 def comparing(tasks: Sequence[Task], models: int) -> Work:
