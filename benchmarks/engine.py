@@ -14,7 +14,8 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster
 
-from expunge.engine import WORKER_ENVIRONMENT, Job, one_thread, run_jobs
+from expunge.clusters import WORKER_ENVIRONMENT
+from expunge.engine import Job, one_thread, run_jobs
 from expunge.ensembles.builds import train_chunk
 from expunge.ensembles.plan import Plan
 from expunge.store import user_store

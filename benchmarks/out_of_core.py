@@ -86,7 +86,9 @@ def child(folder: Path, examples: int, others: bool) -> None:
     files = [folder / "unlearned.npy", folder / "oracle.npy"]
     pair = [np.load(file, mmap_mode="r")[:, :examples] for file in files]
     seconds = {name: timed(run) for name, run in steps(pair[0], pair[1], others).items()}
-    lines = Path("/proc/self/status").read_text().splitlines()  # ru_maxrss would count the parent's before exec
+    lines = (
+        Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    )  # ru_maxrss would count the parent's before exec
     peak = 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     seconds["reading once"] = timed(lambda: read_once(files, examples))
     print(json.dumps({"seconds": seconds, "peak": peak}))

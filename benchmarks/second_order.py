@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expunge.engine import WORKER_ENVIRONMENT
+from expunge.clusters import WORKER_ENVIRONMENT
 from expunge.ensembles import Ensemble, pretrain
 from expunge.ensembles.seeds import Generators
 from expunge.methods.zoo.influence import Influence, influence

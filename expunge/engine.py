@@ -10,8 +10,7 @@ import io
 import logging
 import os
 import pickle
-import re
-import signal
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import torch
 
+from expunge.clusters import connected, local_workers
 from expunge.errors import BadSetting, EngineError
 from expunge.records import versions
 from expunge.store import at_store, user_store
+from expunge.timing import UNKNOWN, Clock, Expectant, Work
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -33,18 +34,7 @@ Watch = Callable[[int, int, str], None]  # (jobs done, jobs in all, what was don
 Say = Callable[[str], None]  # takes a line for people
 Workers = int | str  # how many local processes, or the address of a Dask scheduler
 
-# Stacked training allocates and frees the same few hundred megabytes at every step. Told to keep freed memory, the
-# allocator spares the kernel the page faults: a third of the time. Dask's own setting does the opposite.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
-    "MALLOC_TOP_PAD_": str(1 << 22),
-    "MALLOC_ARENA_MAX": "1",
-}
-_CONNECT_SECONDS = 10  # how long to look for a scheduler, at the start and when it is lost
+_START_SECONDS = 4.0  # until local workers have started and imported torch
 
 
 @dataclass(frozen=True)
@@ -52,13 +42,14 @@ class Job:
     """``function(*arguments)``, with a label for people.
 
     ``shared`` are the large objects within the arguments that many jobs have in common, such as a suite with its
-    data: they travel to a worker once.
+    data: they travel to a worker once. ``work`` is what it is expected to take.
     """
 
     label: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     shared: tuple[Any, ...] = ()
+    work: Work = UNKNOWN
 
     def __call__(self) -> Any:
         with one_thread():
@@ -95,41 +86,64 @@ def run_jobs(
     watch: Watch = silent,
     *,
     then: Then = nothing_more,
-    total: int | None = None,
+    to_come: Sequence[Work] = (),
 ) -> Iterator[tuple[Job, Any]]:
     """Yield each job with its result as it finishes; a job's error ends the run.
 
     One worker is this process; more are processes of this machine, one thread each; an address is a Dask scheduler,
     whose workers must see the same store. ``then(job, result)`` gives the jobs that a finished one makes possible: they
-    are done before those that still wait. ``total`` is how many jobs there will be in all, where it is known.
+    are done before those that still wait. ``to_come`` is what is known of them beforehand, so that the time left holds.
     """
     if isinstance(workers, int) and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     if not jobs:
         return
-    total = len(jobs) if total is None else total
+    total = len(jobs) + len(to_come)
     alone = isinstance(workers, int) and min(workers, total) == 1
-    queue = _Waiting(jobs, then)
-    finished = _in_process(queue) if alone else _on(queue, min(workers, total) if isinstance(workers, int) else workers)
-    for done, (job, result) in enumerate(finished, start=1):
-        watch(done, max(total, done), job.label)
-        yield job, result
+    queue = _Waiting(jobs, then, Clock([job.work for job in jobs], to_come, 0.0 if alone else _START_SECONDS))
+    if isinstance(workers, int):
+        workers = min(workers, total)
+        queue.clock.side = workers
+    with _told_of(queue.clock, watch):
+        for done, (job, result) in enumerate(_in_process(queue) if alone else _on(queue, workers), start=1):
+            watch(done, max(total, done), job.label)
+            yield job, result
+
+
+@contextlib.contextmanager
+def _told_of(clock: Clock, watch: Watch) -> Iterator[None]:
+    """A watch that wants to know the time left can ask for it."""
+    if not isinstance(watch, Expectant):
+        yield
+        return
+    watch.expect(clock.left)
+    try:
+        yield
+    finally:
+        watch.expect(None)
 
 
 class _Waiting:
-    """The jobs that wait, and those that follow from what is finished."""
+    """The jobs that wait, those that are held by workers, and those that follow from what is finished."""
 
-    def __init__(self, jobs: Sequence[Job], then: Then) -> None:
+    def __init__(self, jobs: Sequence[Job], then: Then, clock: Clock) -> None:
         self._jobs = deque(jobs)
         self._then = then
+        self.clock = clock
 
     def take(self, count: int) -> list[Job]:
         """The next jobs, at most so many."""
-        return [self._jobs.popleft() for _ in range(min(count, len(self._jobs)))]
+        taken = [self._jobs.popleft() for _ in range(min(count, len(self._jobs)))]
+        for job in taken:
+            self.clock.take(job.work, id(job))
+        return taken
 
-    def finish(self, job: Job, result: Any) -> None:
+    def finish(self, job: Job, result: Any, seconds: float) -> None:
         """Put what follows before the others."""
-        self._jobs.extendleft(reversed(list(self._then(job, result))))
+        self.clock.finish(id(job), seconds)
+        following = list(self._then(job, result))
+        self.clock.follow([each.work for each in following])
+        self._jobs.extendleft(reversed(following))
 
 
 @contextlib.contextmanager
@@ -145,9 +159,14 @@ def one_thread() -> Iterator[None]:
 
 def _in_process(waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     while jobs := waiting.take(1):
-        result = jobs[0]()
-        waiting.finish(jobs[0], result)
+        result, seconds = _timed(jobs[0])
+        waiting.finish(jobs[0], result, seconds)
         yield jobs[0], result
+
+
+def _timed(job: Job) -> tuple[Any, float]:
+    started = time.perf_counter()
+    return job(), time.perf_counter() - started
 
 
 def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
@@ -159,9 +178,9 @@ def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
     # They tell, at length and late, of connections that died with a worker.
     for name in ("asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    connected = _cluster(workers) if isinstance(workers, str) else _local_workers(workers)
+    opened = connected(workers) if isinstance(workers, str) else local_workers(workers)
     try:
-        with silence_logging_cmgr(logging.CRITICAL), connected as client:  # its tracebacks say less than our one line
+        with silence_logging_cmgr(logging.CRITICAL), opened as client:  # its tracebacks say less than our one line
             yield from _spread(client, waiting)
     except KilledWorker as error:
         raise EngineError(
@@ -175,57 +194,6 @@ def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
         ) from None
 
 
-@contextlib.contextmanager
-def _local_workers(count: int) -> "Iterator[Client]":
-    import dask
-    from distributed import Client, LocalCluster, WorkerPlugin
-
-    class LocalWorker(WorkerPlugin):
-        """What is done in each worker, those that replace lost ones included."""
-
-        def setup(self, worker: Any) -> None:
-            # Ctrl-C reaches all of a terminal; the parent ends its workers.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            if torch.cuda.device_count() > 1:
-                os.environ.setdefault("EXPUNGE_DEVICE", f"cuda:{int(worker.name) % torch.cuda.device_count()}")
-
-    with contextlib.ExitStack() as opened:
-        try:
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
-                cluster = LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,  # workers that are told to go complain of lost connections
-                )
-            client = opened.enter_context(Client(opened.enter_context(cluster)))
-            client.register_plugin(LocalWorker())
-        except (RuntimeError, OSError) as error:
-            raise EngineError(
-                f"a worker died while it started ({error}); what was finished is kept, run the same command again; a "
-                'script of your own must start its work under `if __name__ == "__main__":`, for workers import it'
-            ) from None
-        yield client
-
-
-@contextlib.contextmanager
-def _cluster(address: str) -> "Iterator[Client]":
-    from distributed import Client
-
-    if not re.fullmatch(r"\w+://\S+:\d+", address):  # Dask would look for others in vain, and at length
-        raise BadSetting(f"expected the address of a Dask scheduler, as tcp://HOST:PORT, got {address!r}")
-    try:
-        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise EngineError(
-            f"no Dask scheduler answers at {address!r} ({error}); start one with `dask scheduler`"
-        ) from None
-    with client:
-        yield client
-
-
 def _spread(client: "Client", waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     """Keep every worker busy, and one job ahead: no more, for each job that waits holds memory on the scheduler."""
     from distributed import as_completed
@@ -235,26 +203,28 @@ def _spread(client: "Client", waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     if not client.nthreads():
         warn(f"no worker has come to {client.scheduler_info()['address']} yet: waiting for the first")
     running: dict[Future[Any], Job] = {}
+    waiting.clock.side = _workers_of(client)
 
     def submit(count: int) -> "list[Future[Any]]":
         added = {client.submit(_perform, *bundles.pack(job), place, pure=False): job for job in waiting.take(count)}
         running.update(added)
         return list(added)
 
-    queue = as_completed(submit(_room(client)), loop=client.loop)
+    queue = as_completed(submit(2 * _workers_of(client)), loop=client.loop)
     for future in queue:
-        result, job = future.result(), running.pop(future)
-        waiting.finish(job, result)
-        queue.update(submit(max(0, _room(client) - len(running))))  # there may be fewer workers than there were
+        (result, seconds), job = future.result(), running.pop(future)
+        waiting.clock.side = _workers_of(client)
+        waiting.finish(job, result, seconds)
+        queue.update(submit(max(0, 2 * waiting.clock.side - len(running))))  # fewer workers, fewer jobs
         yield job, result
 
 
-def _room(client: "Client") -> int:
-    """How many jobs the workers should hold: a cluster may grow and shrink."""
+def _workers_of(client: "Client") -> int:
+    """How many workers there are, at least one to come: a cluster may grow and shrink."""
     from distributed.comm.core import CommClosedError
 
     try:
-        return 2 * max(1, len(client.nthreads()))
+        return max(1, len(client.nthreads()))
     except OSError as error:
         raise CommClosedError(str(error)) from None
 
@@ -316,8 +286,8 @@ def _unchanged(data: bytes) -> bytes:
     return data
 
 
-def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> Any:
-    """Run in a worker: put the job together again and do it."""
+def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> tuple[Any, float]:
+    """Run in a worker: put the job together again and do it; its result and how long it took."""
     place.check()
     for name in [name for name in _UNPACKED if name not in bundles]:
         del _UNPACKED[name]  # a worker of a cluster may live long and serve many suites
@@ -325,7 +295,7 @@ def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> Any:
         if name not in _UNPACKED:
             _UNPACKED[name] = pickle.loads(data)
     with at_store(Path(place.store)):
-        return _Unpickler(io.BytesIO(payload), _UNPACKED).load()()
+        return _timed(_Unpickler(io.BytesIO(payload), _UNPACKED).load())
 
 
 @dataclass(frozen=True)

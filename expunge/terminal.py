@@ -1,32 +1,136 @@
 """What a terminal shows: results on standard output, all else on standard error."""
 
+import contextlib
 import json
+import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.segment import Segment
+from rich.table import Column, Table
+from rich.text import Text
+
+from expunge.errors import StoreError
+from expunge.streams import printable, results_apart
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
 
-out = Console()
-err = Console(stderr=True)
+
+class _Console(Console):
+    """A console that obeys nothing in what it is given: no markup, no emoji names, no control character.
+
+    Rich's own styles and movements are put around the text later.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text), **how)  # before its width is measured
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text):  # before it is wrapped
+            renderable = renderable.copy()
+            renderable.plain = printable(renderable.plain)
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        try:
+            super().print(*objects, **how)
+        except OSError as error:  # a full disk
+            self._be_silent()
+            if not self.stderr:
+                raise StoreError(f"cannot write the result: {error.strerror}; make room and run it again") from None
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read has seen enough: go on in silence, to the exit code that is due."""
+        self._be_silent()
+
+    def _be_silent(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())  # or Python complains when it flushes
+
+
+_NAME = 15  # columns that a name may be folded to
+
+out = _Console()
+err = _Console(stderr=True)
+
+
+@contextlib.contextmanager
+def results_alone() -> Iterator[None]:
+    """What is printed to standard output past `out`, by whomever, goes to standard error."""
+    if out.is_terminal:
+        out.width = out.width  # which is that of the terminal, and cannot be asked for from another stream
+    with results_apart() as stream:
+        try:
+            out.file = stream  # type: ignore[assignment]  # None: there is no standard output
+            yield
+        finally:
+            out.file = None  # type: ignore[assignment]  # whatever standard output is then
 
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that standard output is the result alone."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
     """A line of the result, as it is."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """A table of the result; row by row, one number a line, where the terminal is too narrow for its columns."""
+    needed = _width_of(table)
+    if needed <= out.width:
+        out.print(table)
+        return
+    out.print(table.title or "")
+    out.print(f"(row by row: as a table it takes {needed} columns)")
+    names = [_in_one_line(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        name, *others = map(_in_one_line, cells)
+        out.print(name, style="bold")
+        for label, value in zip(names[1:], others, strict=True):
+            if value:
+                out.print(Padding(f"{label}: {value}", (0, 0, 0, 2)))
+    if table.caption:
+        out.print(table.caption)
+
+
+def _width_of(table: Table) -> int:
+    """The columns of the terminal that a table needs, so that no name and no number is cut."""
+    _, right, _, left = table.padding
+    spaces = len(table.columns) * (left + right + 1) - 1
+    return spaces + sum(_width_of_column(column) for column in table.columns)
+
+
+def _width_of_column(column: Column) -> int:
+    endless = out.options.update(width=10_000)
+    widest = max(Measurement.get(out, endless, cell).maximum for cell in [column.header, *column.cells])
+    return widest if column.no_wrap else min(widest, column.min_width or _NAME)
+
+
+def _in_one_line(cell: RenderableType) -> str:
+    return " ".join(str(cell).split())
 
 
 def print_json(value: object) -> None:
     """The result as JSON; NaN and infinity are refused, for they are not JSON."""
-    print_line(json.dumps(value, indent=1, allow_nan=False))
+    print_json_text(json.dumps(value, indent=1, allow_nan=False))
+
+
+def print_json_text(text: str) -> None:
+    """JSON in ASCII, as it is: DEL, which JSON lets stand and a terminal does not, as JSON writes it."""
+    print_line(text.replace("\x7f", "\\u007f"))
 
 
 def duration(seconds: float) -> str:
@@ -40,35 +144,61 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds."""
+    """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    A command of which one list of jobs is not the ``whole`` tells the time left of the list that it is at.
+    """
+
+    def __init__(self, what: str, *, whole: bool = False) -> None:
+        self._what, self._of = what, "" if whole else " of this part"
         self._started = self._printed = self._seen = time.monotonic()
-        self._total = 0
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True)
+        self._done = self._total = 0
+        self._expected: Callable[[], float | None] | None = None
+        spinner = SpinnerColumn("dots" if err.encoding.startswith("utf") else "line")
+        description = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis"))
+        columns = (spinner, description, BarColumn(20), MofNCompleteColumn(), _TimeLeft(self._left))
+        self._bar = Progress(*columns, console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)
 
     def __enter__(self) -> "Watch":
         if err.is_terminal:
             self._bar.start()
-        return self._see
+        return self
 
     def __exit__(self, *_: object) -> None:
         if err.is_terminal:
             self._bar.stop()
 
-    def _see(self, done: int, total: int, label: str) -> None:
-        if err.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=label)
-            return
+    def expect(self, left: Callable[[], float | None] | None) -> None:
+        """Ask ``left`` how long it takes on, or nobody: then it is as fast as it was."""
+        self._expected = left
+
+    def __call__(self, done: int, total: int, label: str) -> None:
         now = time.monotonic()
         if total != self._total:  # another list of jobs began when the last one ended
             self._started, self._total = self._seen, total
-        self._seen = now
-        if done < total and now - self._printed < 5:
-            return
-        self._printed = now
-        left = (now - self._started) / done * (total - done)
-        say(f"{self._what}: {done}/{total} done, {duration(left)} left ({label})")
+        self._seen, self._done = now, done
+        if err.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, description=label)
+        elif done == total or now - self._printed >= 5:
+            self._printed = now
+            say(f"{self._what}: {done}/{total} done, {self._left()} ({label})")
+
+    def _left(self) -> str:
+        seconds = self._expected() if self._expected else None
+        if seconds is None and self._done:
+            seconds = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        return "" if seconds is None else f"{duration(seconds)} left{self._of}"
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left, told anew a few times a second."""
+
+    max_refresh = 0.5
+
+    def __init__(self, left: Callable[[], str]) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        return Text(self._left(), style="progress.remaining")

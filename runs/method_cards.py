@@ -10,7 +10,7 @@ from expunge.reports.cards import methods_page
 
 def main() -> None:
     """The whole page."""
-    (Path(__file__).parents[1] / "docs/methods.md").write_text(methods_page())
+    (Path(__file__).parents[1] / "docs/methods.md").write_text(methods_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

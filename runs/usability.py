@@ -27,7 +27,7 @@ def main() -> None:
         for name in names:
             with ProgressLine(name) as watch:
                 study_usability(name, OUT, results / "usability", workers=default_workers(), watch=watch)
-            (results / "usability.md").write_text(usability_page(read_results(results / "usability")))
+            (results / "usability.md").write_text(usability_page(read_results(results / "usability")), encoding="utf-8")
     except ExpungeError as error:
         sys.exit(str(error))
 

@@ -32,8 +32,12 @@ KNOWN_TO_ALL = [
     "engine",
     "fingerprint",
     "user_files",
+    "guests",
     "hub",
+    "streams",
     "terminal",
+    "timing",
+    "clusters",
 ]
 REFUSED = {"utils", "common", "helpers", "misc", "core", "manager", "handler"}
 

@@ -1,29 +1,24 @@
 """A bench to be: every row that it will have, checked before any work."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import product
 
-import numpy as np
-import torch
-
-from expunge.engine import Workers, default_workers, one_thread
+from expunge.bench.work import comparing, scoring, unlearning
+from expunge.engine import Workers, default_workers
 from expunge.ensembles.plan import Plan
-from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins, require_dense
 from expunge.errors import BadSetting, lookup
 from expunge.methods import METHODS, configure, find_method
-from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.task import Task, finished
 from expunge.methods.tuned import settings_for
 from expunge.metrics import METRICS, default_metrics
 from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.timing import crowd, makespan
 
 ALL = "all"  # names every method that has what it needs
 ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
-START, SCORING = 4.0, 0.6  # seconds: of what every bench does first, and of scoring a row
+START, START_OF_WORKERS = 1.5, 5.0  # seconds of what every bench does first and last, alone and with workers
 
 
 @dataclass(frozen=True)
@@ -57,16 +52,24 @@ class BenchPlan:
     def seconds(self, workers: Workers = 1) -> float | None:
         """How long it will take, by a short burst of training; None where a method of the user's own is in it."""
         self.require()  # or models would be trained for the sake of an estimate
-        if any(":" in task.name for task in self.tasks):
-            return None
         side = default_workers() if isinstance(workers, str) else min(workers, default_workers())
-        work = sum(_units(task) for task in self.tasks if not self._is_done(task))
-        return START + (SCORING * len(self.tasks) + work * self.models * _seconds_per_unit(self.suite)) / side
+        works = [
+            *(unlearning(task, part) for task in self.tasks if not self._is_done(task) for part in self._chunks(task)),
+            *(scoring(task, self.models, self.metrics) for task in self.tasks),
+            *(comparing(self.of(forget), self.models) for forget in self.forget_sets),
+        ]
+        expected = [work.seconds for work in works if work.seconds is not None]
+        if len(expected) < len(works):
+            return None
+        return (START if side == 1 else START_OF_WORKERS) * crowd() + makespan(expected, side)
+
+    def _chunks(self, task: Task) -> list[range]:
+        return task.chunks(range(self.models))
 
     def _is_done(self, task: Task) -> bool:
         if task.method.anchor:
             return True
-        return all(finished(task, part, with_weights=self.keep_weights) for part in task.chunks(range(self.models)))
+        return all(finished(task, part, with_weights=self.keep_weights) for part in self._chunks(task))
 
 
 def plan_bench(
@@ -147,26 +150,3 @@ def _checked(metrics: Sequence[str]) -> tuple[str, ...]:
     if "rank" in metrics and not {"klom", "outliers"} <= set(metrics):
         raise BadSetting("metrics: a rank needs klom and outliers beside it, which say who breaks the model")
     return tuple(dict.fromkeys(metrics))
-
-
-def _units(task: Task) -> float:
-    """Forward and backward passes of one example through one model that a task takes, its measurements included."""
-    split = task.suite.split(task.forget)
-    examples = len(split.forget) + (len(split.retain) if RETAIN_DATA in task.method.needs else 0)
-    once = task.suite.recipe.passes if task.method.from_scratch else 1
-    return float(getattr(task.config, "epochs", once) * (1.2 * examples + task.suite.data.examples / 3))
-
-
-@cache
-def _seconds_per_unit(suite: Suite) -> float:
-    """Time of one example's forward and backward pass through one model, measured on a few batches of a few models."""
-    ensemble = pretrain(suite, 8).train()
-    batch = suite.data.train.take(np.arange(suite.recipe.batch_size))
-    rows = torch.arange(len(batch)).expand(len(ensemble), -1)
-    best = np.inf
-    with one_thread():
-        for _ in range(4):  # the first one warms up
-            started = time.perf_counter()
-            suite.target.loss(ensemble(batch.x[rows]), batch.y[rows]).sum().backward()
-            best = min(best, time.perf_counter() - started)
-    return best / rows.numel()

@@ -16,6 +16,7 @@ from expunge.bench.ranks import compare, rankable
 from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import ScoredRow, failed_scores, reference_of, score_row
+from expunge.bench.work import comparing, scoring, unlearning
 from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
 from expunge.errors import MethodFailed
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
@@ -24,6 +25,7 @@ from expunge.names import require_name
 from expunge.records import Score
 from expunge.store import unchanging
 from expunge.suites import ForgetSet, Suite
+from expunge.timing import Work
 
 
 def run_bench(
@@ -54,7 +56,7 @@ def run_bench(
             "see"
         )
     first = bench.first_jobs()
-    for job, result in run_jobs(first, workers, watch, then=bench.follow, total=bench.total(first)):
+    for job, result in run_jobs(first, workers, watch, then=bench.follow, to_come=bench.to_come(first)):
         bench.keep(job, result)
     return bench.scores
 
@@ -121,17 +123,20 @@ class _Bench:
                     missing.append(part)
             for part in missing:
                 label = f"{task.name} on {task.forget.name}"
-                jobs.append(
-                    _Unlearn(label, unlearn_chunk, (task, part, self.plan.keep_weights), (task.suite,), task=task)
-                )
+                arguments = (task, part, self.plan.keep_weights)
+                work = unlearning(task, part)
+                jobs.append(_Unlearn(label, unlearn_chunk, arguments, (task.suite,), work, task=task))
             if not missing:
                 jobs.append(self._score_job(task))
         return jobs
 
-    def total(self, first: Sequence[Job]) -> int:
-        """How many jobs there will be."""
-        unlearning = sum(isinstance(job, _Unlearn) for job in first)
-        return unlearning + len(self.plan.tasks) + len(self.plan.forget_sets)
+    def to_come(self, first: Sequence[Job]) -> list[Work]:
+        """The jobs that will follow."""
+        begun = {id(job.task) for job in first if isinstance(job, _Score)}
+        scored = [
+            scoring(task, self.plan.models, self.plan.metrics) for task in self.plan.tasks if id(task) not in begun
+        ]
+        return [*scored, *(comparing(self.plan.of(each), self.plan.models) for each in self.plan.forget_sets)]
 
     def follow(self, job: Job, result: object) -> Iterable[Job]:
         """What a finished job makes possible."""
@@ -186,13 +191,16 @@ class _Bench:
             seconds = retraining_seconds(task.suite, task.forget)
         label = f"scores of {task.name} on {task.forget.name}"
         arguments = (task, self._found(task), self.plan.models, self.plan.metrics, seconds)
-        return _Score(label, score_task, arguments, (task.suite,), task=task)
+        return _Score(
+            label, score_task, arguments, (task.suite,), scoring(task, self.plan.models, self.plan.metrics), task=task
+        )
 
     def _compare_job(self, forget: ForgetSet, tasks: Sequence[Task]) -> Job:
         ranked = _ranked(tasks, {task.name: self._rows[id(task)].scores for task in tasks})
         rows = [(task, self._found(task)) for task in ranked]
         arguments = (rows, self.plan.suite, forget, self.plan.models, self.plan.metrics)
-        return _Compare(f"ranks on {forget.name}", compare_tasks, arguments, (self.plan.suite,), forget=forget)
+        label, work = f"ranks on {forget.name}", comparing(tasks, self.plan.models)
+        return _Compare(label, compare_tasks, arguments, (self.plan.suite,), work, forget=forget)
 
 
 def score_task(

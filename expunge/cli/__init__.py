@@ -1,6 +1,21 @@
 """The command: one file a group of commands; each parses, calls one function, writes, prints."""
 
-from expunge.cli import attack, bench, catalogue, ensembles  # noqa: F401 (their commands)
-from expunge.cli.application import app, main
+from expunge.cli.interruption import listening
 
 __all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point."""
+    with listening():  # before the imports, which take their time
+        from expunge.cli.commands import run
+
+        run()
+
+
+def __getattr__(name: str) -> object:
+    if name != "app":
+        raise AttributeError(f"module 'expunge.cli' has no attribute {name!r}")
+    from expunge.cli.commands import app
+
+    return app

@@ -1,34 +1,59 @@
 """The application that the commands belong to: their errors end in one line, their number is the exit code."""
 
-import os
-import signal
-import sys
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
+from expunge.cli.interruption import INTERRUPTED, SAYS
 from expunge.errors import ExpungeError
-from expunge.terminal import say
+from expunge.streams import one_line, speak_plainly
+from expunge.terminal import results_alone, say
 
 # Commands import what they need: torch takes a second, which --help need not wait for.
-OK, USER_ERROR, FAILED_ROWS, INTERRUPTED = 0, 2, 3, 130
-INTERRUPTED_SAYS = "expunge: interrupted; what was finished is kept, run the same command again to go on"
+OK, USER_ERROR, FAILED_ROWS = 0, 2, 3
+_MISTAKE = typer.BadParameter.__mro__[1]  # UsageError, which typer does not export
 
 
 class _Commands(typer.core.TyperGroup):
     """The commands, whose errors end in one line and whose number is the exit code."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _readable_mistakes():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            code = super().invoke(ctx)
+            with _readable_mistakes():
+                code = super().invoke(ctx)
         except ExpungeError as error:
-            say(f"expunge: {error}")
+            say(f"expunge: {one_line(str(error))}")
             code = USER_ERROR
         except KeyboardInterrupt:
-            say(INTERRUPTED_SAYS)
+            say(SAYS)
             code = INTERRUPTED
         raise typer.Exit(code)
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose results have standard output for themselves, once its arguments are read."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with results_alone():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _readable_mistakes() -> Iterator[None]:
+    """Typer repeats what was typed: a command or an option that does not exist, as it is."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, _MISTAKE):
+            error.message = one_line(error.message)  # type: ignore[attr-defined]
+        raise
 
 
 app = typer.Typer(
@@ -59,15 +84,8 @@ def _everywhere(
     """Know whether a machine-learning model has really forgotten."""
 
 
-def main() -> None:
-    """Entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a batch system: ended as tidily as by Ctrl-C
-    warnings.showwarning = lambda message, *_: say(f"expunge: {message}")  # one line, without where in the code
-    try:
-        app()
-    except KeyboardInterrupt:  # before the command began
-        say(INTERRUPTED_SAYS)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
-        sys.exit(OK)
+def run() -> None:
+    """Run the command that was typed."""
+    speak_plainly()
+    warnings.showwarning = lambda message, *_: say(f"expunge: {one_line(str(message))}")  # without where in the code
+    app()

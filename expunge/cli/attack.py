@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.application import app
+from expunge.cli.application import Command, app
 from expunge.cli.options import AsJson, Cluster, Suite, Workers, exit_code, load, place_of_work, settings_of
 from expunge.cli.printing import print_usability
 from expunge.errors import BadSetting
@@ -17,79 +17,103 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.attacks.condensing.condensed import Condensing
     from expunge.attacks.injection import Batching
     from expunge.attacks.removal import Attacked
+    from expunge.records import Score
     from expunge.suites import Suite as LoadedSuite
 
 attack = typer.Typer(name="attack", no_args_is_help=True, help="Attack a suite through requests for removal.")
 app.add_typer(attack, rich_help_panel=None)
 
 
-@attack.command(epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0")
+Images = Annotated[
+    int | None, typer.Option(help="Condensed images of each class; default: as many as 1 % of the training data are.")
+]
+Generator = Annotated[
+    str | None, typer.Option(help="dm, distribution matching, the default, or gm, gradient matching.")
+]
+Pixels = Annotated[
+    str | None, typer.Option(help="kept, in the range of the data, or free; default: kept, of pictures.")
+]
+Start = Annotated[str | None, typer.Option(help="Condensing starts from real records, the default, or noise.")]
+Iterations = Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")]
+Augment = Annotated[
+    str | None, typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'.")
+]
+RealBatch = Annotated[
+    int | None, typer.Option(help="Real records of a class in each iteration, at most; default: 256.")
+]
+Embedding = Annotated[str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")]
+Surrogate = Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")]
+Load = Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")]
+
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A method that serves the requests, or file.py:function; repeat. Default: amnesiac with and without "
+        "repair, first-order, gradient-ascent, fine-tune; all: these and neg-grad-plus, scrub, salun, sisa, "
+        "second-order, unrolling-sgd, influence, ssd."
+    ),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
+Models = Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")]
+Batches = Annotated[
+    str,
+    typer.Option(
+        help="shuffled; dedicated, in batches of the attacker's own; isolated, so and without momentum; both, the "
+        "first two; or all."
+    ),
+]
+Network = Annotated[str, typer.Option(help="Network of the victims: suite, convnet, lenet or perceptron.")]
+Draws = Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")]
+Rounds = Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")]
+Subsets = Annotated[
+    int | None, typer.Option(help="Models on random halves that measure influence; default: all of the suite.")
+]
+
+OwnersWho = Annotated[int, typer.Option(help="Owners who share the images.")]
+Apart = Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")]
+Asking = Annotated[int | None, typer.Option(help="So many of the owners ask for removal; default: all.")]
+
+Defences = Annotated[
+    list[str] | None, typer.Option(help="A defence that looks on; repeat; none for none; default: all.")
+]
+Gate = Annotated[str, typer.Option(help="The method by which the validation gate tries a removal.")]
+Honest = Annotated[int, typer.Option(help="Honest requests that defences should let pass.")]
+
+Seed = Annotated[int, typer.Option(help="Seed of condensing and of the methods' own chance.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for records, condensed data and report.")]
+
+
+@attack.command(
+    cls=Command, epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0"
+)
 def usability(
     suite: Suite = "digits",
-    images: Annotated[
-        int | None,
-        typer.Option(help="Condensed images of each class; default: as many as 1 % of the training data are."),
-    ] = None,
-    generator: Annotated[
-        str | None, typer.Option(help="dm, distribution matching, the default, or gm, gradient matching.")
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A method that serves the requests, or file.py:function; repeat. Default: amnesiac with and without "
-            "repair, first-order, gradient-ascent, fine-tune; all: these and neg-grad-plus, scrub, salun, sisa, "
-            "second-order, unrolling-sgd, influence, ssd."
-        ),
-    ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
-    models: Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")] = 10,
-    batches: Annotated[
-        str,
-        typer.Option(
-            help="shuffled; dedicated, in batches of the attacker's own; isolated, so and without momentum; both, the "
-            "first two; or all."
-        ),
-    ] = "both",
-    pixels: Annotated[
-        str | None,
-        typer.Option(help="kept, in the range of the data, or free; default: kept, of pictures."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Condensing starts from real records, the default, or noise.")
-    ] = None,
-    iterations: Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'."),
-    ] = None,
-    real_batch: Annotated[
-        int | None, typer.Option(help="Real records of a class in each iteration, at most; default: 256.")
-    ] = None,
-    embedding: Annotated[
-        str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")
-    ] = None,
-    network: Annotated[
-        str, typer.Option(help="Network of the victims: suite, convnet, lenet or perceptron.")
-    ] = "suite",
-    surrogate: Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")] = "",
-    load_: Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")] = None,
-    draws: Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")] = 5,
-    rounds: Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")] = 1,
-    owners: Annotated[int, typer.Option(help="Owners who share the images.")] = 1,
-    apart: Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")] = False,
-    asking: Annotated[int | None, typer.Option(help="So many of the owners ask for removal; default: all.")] = None,
-    defence: Annotated[
-        list[str] | None, typer.Option(help="A defence that looks on; repeat; none for none; default: all.")
-    ] = None,
-    gate: Annotated[str, typer.Option(help="The method by which the validation gate tries a removal.")] = "first-order",
-    honest: Annotated[int, typer.Option(help="Honest requests that defences should let pass.")] = 200,
-    subsets: Annotated[
-        int | None, typer.Option(help="Models on random halves that measure influence; default: all of the suite.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of condensing and of the methods' own chance.")] = 0,
-    out_: Annotated[Path, typer.Option("--out", help="Folder for records, condensed data and report.")] = Path(
-        "out/usability"
-    ),
+    images: Images = None,
+    generator: Generator = None,
+    method: Methods = None,
+    set_: Settings = None,
+    models: Models = 10,
+    batches: Batches = "both",
+    pixels: Pixels = None,
+    start: Start = None,
+    iterations: Iterations = None,
+    augment: Augment = None,
+    real_batch: RealBatch = None,
+    embedding: Embedding = None,
+    network: Network = "suite",
+    surrogate: Surrogate = "",
+    load_: Load = None,
+    draws: Draws = 5,
+    rounds: Rounds = 1,
+    owners: OwnersWho = 1,
+    apart: Apart = False,
+    asking: Asking = None,
+    defence: Defences = None,
+    gate: Gate = "first-order",
+    honest: Honest = 200,
+    subsets: Subsets = None,
+    seed: Seed = 0,
+    out_: Out = Path("out/usability"),
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
@@ -100,28 +124,13 @@ def usability(
     """
     from expunge.attacks.contributions import Owners
     from expunge.attacks.usability import Usability, run
-    from expunge.reports.usability import report_usability
 
     loaded = load(suite, None)
-    given = {
-        "images": images,
-        "generator": generator,
-        "iterations": iterations,
-        "start": start,
-        "augment": augment,
-        "real_batch": real_batch,
-        "pixels": pixels,
-        "embedding": embedding,
-    }
+    given = {"images": images, "generator": generator, "iterations": iterations, "start": start, "augment": augment}
+    given |= {"real_batch": real_batch, "pixels": pixels, "embedding": embedding}
     config = Usability(
-        condensing=_condensing(loaded, {key: value for key, value in given.items() if value is not None}, load_),
-        owners=Owners(
-            count=owners,
-            collude=not apart,
-            asking=asking,
-            surrogate=surrogate,
-            load="" if load_ is None else str(load_),
-        ),
+        condensing=_condensing(loaded, given, load_),
+        owners=Owners(count=owners, collude=not apart, asking=asking, surrogate=surrogate, load=str(load_ or "")),
         models=models,
         methods=_attacked(method or [], set_ or []),
         batchings=_batchings(batches),
@@ -134,21 +143,28 @@ def usability(
         honest=honest,
         seed=seed,
     )
-    where = place_of_work(workers, cluster)
     with ProgressLine("attack") as watch:
-        scores = run(loaded, config, out_, workers=where, watch=watch)
-    page = report_usability(out_, command=" ".join(["expunge", *sys.argv[1:]]))
+        scores = run(loaded, config, out_, workers=place_of_work(workers, cluster), watch=watch)
+    return _tell(scores, out_, as_json)
+
+
+def _tell(scores: "list[Score]", out: Path, as_json: bool) -> int:
+    """Write the report, print what was found, and say where it lies; the exit code."""
+    from expunge.reports.usability import report_usability
+
+    page = report_usability(out, command=" ".join(["expunge", *sys.argv[1:]]))
     print_usability(scores, as_json)
-    say(f"records: {out_ / 'scores.jsonl'}, condensed data: {out_}/condensed-*.npz, report: {page}")
+    say(f"records: {out / 'scores.jsonl'}, condensed data: {out}/condensed-*.npz, report: {page}")
     return exit_code([score for score in scores if score.metric == "accuracy-drop"])
 
 
 def _condensing(suite: "LoadedSuite", given: "dict[str, Any]", file: Path | None) -> "Condensing":
-    """The settings that were given, and else what fits the suite; with a file those of the file, and no others."""
+    """The settings that are given, not None, and else what fits the suite; with a file its own, and no others."""
     from expunge.attacks.condensing.condense import Condensing, load_condensed
     from expunge.attacks.condensing.shared_augmentation import has_pictures
     from expunge.attacks.usability import images_within_budget
 
+    given = {key: each for key, each in given.items() if each is not None}
     if file is not None:
         if given:
             option = next(iter(given)).replace("_", "-")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.application import FAILED_ROWS, OK, app
+from expunge.cli.application import FAILED_ROWS, OK, Command, app
 from expunge.cli.options import (
     AsJson,
     Classic,
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from expunge.bench.plan import BenchPlan
 
 
-@app.command(epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50")
+@app.command(
+    cls=Command, epilog="Example: expunge bench digits --method scrub --set scrub.lr=0.02 --forget-set random-50"
+)
 def bench(
     suite: Suite = "digits",
     method: Annotated[
@@ -86,7 +88,7 @@ def bench(
     if plan.models <= FEW:
         say(f"with {plan.models} models the floor lies near 4 nats or above, where little can be told; take 50 or 100")
     say(_estimate(plan, plan.seconds(where)))
-    with ProgressLine("bench") as watch:
+    with ProgressLine("bench", whole=True) as watch:
         scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
     page = write_report(out_)
     print_scores(scores, as_json, classic=classic, metrics=metric or ())
@@ -94,7 +96,7 @@ def bench(
     return exit_code(scores)
 
 
-@app.command(epilog="Example: expunge tune scrub digits --budget 24 --out scrub.json")
+@app.command(cls=Command, epilog="Example: expunge tune scrub digits --budget 24 --out scrub.json")
 def tune(
     method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
     suite: Suite = "digits",
@@ -148,7 +150,7 @@ def tune(
     return OK if found.chosen else FAILED_ROWS
 
 
-@app.command(epilog="Example: expunge score digits random-50 margins.npy --name my-method")
+@app.command(cls=Command, epilog="Example: expunge score digits random-50 margins.npy --name my-method")
 def score(
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
@@ -179,7 +181,7 @@ def score(
     return exit_code(scores)
 
 
-@app.command(epilog="Example: expunge report out")
+@app.command(cls=Command, epilog="Example: expunge report out")
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
     classic: Annotated[bool, typer.Option("--classic", help="Also print classic scores.")] = False,
@@ -210,7 +212,7 @@ def report(
     return OK
 
 
-@app.command(epilog="Example: expunge leaderboard results --add out --readme README.md")
+@app.command(cls=Command, epilog="Example: expunge leaderboard results --add out --readme README.md")
 def leaderboard(
     results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
     add: Annotated[

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, USER_ERROR, app
+from expunge.cli.application import OK, USER_ERROR, Command, app
 from expunge.cli.options import AsJson
 from expunge.cli.printing import in_words, print_checks
 from expunge.terminal import print_json, print_line
 
 
-@app.command("list", epilog="Example: expunge list methods --json")
+@app.command("list", cls=Command, epilog="Example: expunge list methods --json")
 def list_(
     kind: Annotated[
         str | None, typer.Argument(help="suites, methods, metrics, attacks, defences or forget-sets.")
@@ -33,7 +33,7 @@ def list_(
     return OK
 
 
-@app.command(epilog="Example: expunge info scrub")
+@app.command(cls=Command, epilog="Example: expunge info scrub")
 def info(
     name: Annotated[str, typer.Argument(help="A method, suite, metric, attack, defence or forget set.")],
     as_json: AsJson = False,
@@ -51,7 +51,7 @@ def info(
     return OK
 
 
-@app.command(epilog="Example: expunge cite scrub fine-tune")
+@app.command(cls=Command, epilog="Example: expunge cite scrub fine-tune")
 def cite(
     names: Annotated[
         list[str] | None, typer.Argument(help="Methods, metrics, attacks, defences; default: expunge.")
@@ -66,7 +66,7 @@ def cite(
     return OK
 
 
-@app.command(epilog="Example: expunge doctor")
+@app.command(cls=Command, epilog="Example: expunge doctor")
 def doctor(as_json: AsJson = False) -> int:
     """Check this installation: versions, files, store, speed."""
     from expunge.reports.doctor import examine

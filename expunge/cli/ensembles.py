@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, USER_ERROR, app
+from expunge.cli.application import OK, USER_ERROR, Command, app
 from expunge.cli.options import (
     AsJson,
     Cluster,
@@ -22,7 +22,7 @@ from expunge.cli.printing import print_checks, print_ported
 from expunge.terminal import ProgressLine, print_json, print_line, say
 
 
-@app.command(epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")
+@app.command(cls=Command, epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")
 def build(
     suite: Suite,
     forget_set: Annotated[list[str] | None, typer.Option(help="Oracles of this forget set only; repeat.")] = None,
@@ -67,7 +67,7 @@ def build(
     return OK
 
 
-@app.command(epilog="Example: expunge fetch cifar10-resnet9 --forget-set set-2")
+@app.command(cls=Command, epilog="Example: expunge fetch cifar10-resnet9 --forget-set set-2")
 def fetch(
     suite: Suite,
     forget_set: ForgetSets = None,
@@ -86,7 +86,7 @@ def fetch(
     return OK
 
 
-@app.command("import", epilog="Example: expunge import EasyDUB-dataset --forget-set set-2")
+@app.command("import", cls=Command, epilog="Example: expunge import EasyDUB-dataset --forget-set set-2")
 def import_(
     folder: Annotated[Path, typer.Argument(help="A folder in EasyDUB's layout or that of KLOM-models.")],
     forget_set: ForgetSets = None,
@@ -101,7 +101,7 @@ def import_(
     return OK
 
 
-@app.command(epilog="Example: expunge export my-easydub --forget-set set-2")
+@app.command(cls=Command, epilog="Example: expunge export my-easydub --forget-set set-2")
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
     forget_set: ForgetSets = None,
@@ -116,7 +116,7 @@ def export(
     return OK
 
 
-@app.command(epilog="Example: expunge check EasyDUB-dataset")
+@app.command(cls=Command, epilog="Example: expunge check EasyDUB-dataset")
 def check(
     folder: Annotated[Path | None, typer.Argument(help="A folder in a published layout; default: the store.")] = None,
     suite: Annotated[str, typer.Option(help="Whose margins they are.")] = "cifar10-resnet9",
@@ -136,7 +136,7 @@ def check(
     return OK if all(each["ok"] for each in findings) else USER_ERROR
 
 
-@app.command(epilog="Example: expunge push me/my-ensembles --suite fashion-mnist-10k")
+@app.command(cls=Command, epilog="Example: expunge push me/my-ensembles --suite fashion-mnist-10k")
 def push(
     repo: Annotated[str, typer.Argument(help="OWNER/NAME of a data set at the hub; made where there is none.")],
     suite: Annotated[str, typer.Option(help="Whose ensembles are uploaded.")],

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+
 from expunge.records import Score, to_json
-from expunge.terminal import out, print_json, print_line, say
+from expunge.terminal import out, print_json, print_json_text, print_line, print_table, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.ensembles.published.porting import Ported
@@ -16,11 +18,11 @@ def print_scores(scores: list[Score], as_json: bool, *, classic: bool = False, m
     from expunge.reports import render_classic, render_metrics, render_tables
 
     if as_json:
-        print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
     for table in [*render_tables(scores), *more]:
-        out.print(table)
+        print_table(table)
 
 
 def say_what_lacks(scores: Sequence[Score]) -> None:
@@ -86,7 +88,7 @@ def print_usability(scores: list[Score], as_json: bool) -> None:
     from expunge.reports.usability import render_usability
 
     if as_json:
-        print_line("[" + ",\n ".join(map(to_json, scores)) + "]")
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     for part in render_usability(scores):
-        out.print(part)
+        print_table(part) if isinstance(part, Table) else out.print(part)
