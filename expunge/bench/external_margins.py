@@ -25,6 +25,7 @@ from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, lookup
 from expunge.methods import METHODS
 from expunge.metrics import METRICS, Row, default_metrics
+from expunge.number_files import read_array
 from expunge.records import Score
 from expunge.suites import Suite
 
@@ -52,7 +53,7 @@ def score_margins(
     forget = suite.forget_sets[forget_set]
     if name in METHODS:
         raise BadSetting(f"--name {name!r} is a method of expunge; choose another name for your margins")
-    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins))
+    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins), suite.models)
     check_margins(values, suite.data.width, str(margins) if isinstance(margins, Path) else "margins")
     models, half = len(values), suite.models // 2
     if models > half:
@@ -80,12 +81,17 @@ def score_margins(
     return scores
 
 
-def load_margins(place: Path) -> ndarray:
-    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder in the order of their names."""
+def load_margins(place: Path, most: int = 10_000) -> ndarray:
+    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder, at most so many, in the order of their names.
+
+    Files are mapped, so that none is in memory before its shape was looked at.
+    """
     if place.is_dir():
         files = sorted(place.glob("*.npy"))
         if not files:
             raise BadMargins(f"{place} holds no .npy; expected one for each model")
+        if len(files) > most:
+            raise BadMargins(f"{place}: expected at most {most} files, one a model, got {len(files)}")
         parts = [_load(file) for file in files]
         shapes = {part.shape for part in parts}
         if len(shapes) > 1 or parts[0].ndim != 1:
@@ -110,12 +116,6 @@ def _rows(values: ndarray) -> Iterator[ndarray]:
 
 
 def _load(file: Path) -> ndarray:
-    try:
-        array: ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise BadMargins(f"there is no file {file}; expected a .npy of margins") from None
-    except Exception as error:  # a damaged file makes numpy raise anything, and advise what must not be done
-        raise BadMargins(f"{file} is no .npy of numbers ({type(error).__name__})") from None
-    if not isinstance(array, ndarray):
-        raise BadMargins(f"{file} is an .npz; expected a .npy of margins")
-    return array
+    if not file.exists():
+        raise BadMargins(f"there is no file {file}; expected a .npy of margins")
+    return read_array(file, BadMargins, kinds="biufc", mapped=True)

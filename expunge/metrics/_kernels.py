@@ -210,7 +210,7 @@ def left_out_block(
         kept = 0
         for k in range(models):
             place[kept] = k
-            kept += np.int64(stays[order[example, k]])
+            kept += int(stays[order[example, k]])
         total, count, first = np.float32(0), np.float32(0), 0
         while first < kept:
             tied, step = 1, np.float32(order[example, place[first]] < unlearned)

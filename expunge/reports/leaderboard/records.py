@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.errors import StoreError, UserError
+from expunge.outside import read_bytes
 from expunge.records import Score, UnknownSchema, as_score, read_scores
 
 
@@ -62,7 +63,7 @@ def read_records(results: Path) -> dict[str, list[Score]]:
     found: dict[str, list[Score]] = defaultdict(list)
     for file in sorted(results.glob("*/*/*.json")):
         try:
-            kept = _KEPT.validate_json(file.read_bytes())
+            kept = _KEPT.validate_json(read_bytes(file, StoreError))
             found[file.parts[-3]] += [as_score(together(kept.common, each)) for each in kept.scores]
         except ValidationError as error:
             raise StoreError(f"{file} has no score records: {error.errors()[0]['msg']}; collect it again") from None

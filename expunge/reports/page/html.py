@@ -5,7 +5,6 @@ import re
 import tempfile
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,6 +16,7 @@ from expunge.errors import StoreError, UserError
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
 from expunge.reports.page.sections import page
+from expunge.shipped import read_shipped
 
 VENDOR = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # versions and licences: NOTICE
 
@@ -95,8 +95,8 @@ def _unwritable(file: Path, error: OSError) -> StoreError:
 @cache
 def libraries() -> list[Markup]:
     """The vendored scripts, made safe to stand inside a script element."""
-    folder = resources.files("expunge.reports.page") / "vendor"
-    return [inline_script((folder / name).read_text(encoding="utf-8")) for name in VENDOR]
+    folder = Path(__file__).with_name("vendor")
+    return [inline_script(read_shipped(folder / name).decode()) for name in VENDOR]
 
 
 def inline_script(text: str) -> Markup:

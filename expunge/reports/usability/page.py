@@ -13,6 +13,8 @@ from expunge.attacks.defences import DEFENCES
 from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.attacks.usability import PICTURES
 from expunge.errors import StoreError
+from expunge.number_files import read_arrays
+from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, write_page
@@ -46,7 +48,7 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     if command:
         told.write_text(command + "\n")
     elif told.is_file():
-        command = told.read_text().strip()
+        command = read_text(told, StoreError).strip()
     found = read_findings(read_scores(file))
     target = place / "report.html"
     write_page(target, render(found, pictures(place / PICTURES), command))
@@ -85,11 +87,14 @@ def pictures(file: Path) -> list[dict[str, Any]]:
     """Of each class some condensed records and those that they began as, as data addresses; none of a table."""
     if not file.is_file():
         return []
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            condensed, real, labels = arrays["condensed"], arrays["real"], arrays["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{file} cannot be read: {error}; run the attack again") from None
+
+    def refuse(why: str) -> StoreError:
+        return StoreError(f"{file} cannot be read: {why}; run the attack again")
+
+    arrays = read_arrays(file, ("condensed", "real", "labels"), refuse)
+    condensed, real, labels = arrays["condensed"], arrays["real"], arrays["labels"]
+    if condensed.ndim < 2 or len(condensed) != len(real) or labels.shape != condensed.shape[:1]:
+        raise StoreError(f"{file}: its arrays are not of one length; run the attack again")
     return [
         {
             "label": int(label),
