@@ -27,7 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expunge.errors import DamagedArtefact, StoreError
+from expunge.errors import CannotRead, DamagedArtefact, StoreError
 from expunge.number_files import NAMES, read_array, readable, tensor_shapes
 from expunge.outside import cannot_read, opened, read_bytes, read_text
 
@@ -98,7 +98,7 @@ class Store:
             except (FileNotFoundError, NotADirectoryError):
                 raise self._damaged(file, "is missing") from None
             except OSError as error:
-                raise cannot_read(file, error, StoreError) from None
+                raise cannot_read(file, error, CannotRead) from None
             if found != digest:
                 raise self._damaged(file, "does not have the SHA-256 of its manifest")
         return Artefact(folder, manifest["meta"])
@@ -113,8 +113,8 @@ class Store:
         except NotADirectoryError:
             raise StoreError(f"{self.root} is no folder; set EXPUNGE_STORE to a folder that can be written") from None
         except OSError as error:
-            raise cannot_read(file, error, StoreError) from None
-        return self._parse(file, read_bytes(file, StoreError))
+            raise cannot_read(file, error, CannotRead) from None
+        return self._parse(file, read_bytes(file, CannotRead))
 
     def write(self, key: str, contents: Mapping[str, Content], meta: Mapping[str, Any]) -> Artefact:
         """Write an artefact; it exists once its manifest does. Writing the same content again changes nothing."""
@@ -299,5 +299,5 @@ def _own_digest(body: Mapping[str, Any]) -> str:
 @cache
 def _sha256(file: Path, changed_ns: int, size: int) -> str:
     """Hash of a file; time and size of its last change are part of the key, so a changed file is hashed again."""
-    with opened(file, StoreError) as stream:
+    with opened(file, CannotRead) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,6 +4,7 @@ A column in the wrong place, a model that is there twice, oracles that saw what 
 taken without complaint and mean nothing.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import comb, factorial
@@ -71,9 +72,8 @@ def check(suite: Suite, folder: Path | None = None, *, publication: Publication 
     else:
         there = _in_folder(open_layout(publication or find_publication(suite.name), folder))
     if there.pretrained is None and not there.oracles:
-        raise StoreError(
-            f"there are no margins of suite {suite.name!r} to check; run `expunge fetch {suite.name}` first"
-        )
+        command = f"expunge {'fetch' if suite.published else 'build'} {shlex.quote(suite.address)}"
+        raise StoreError(f"there are no margins of suite {suite.name!r} to check; run `{command}` first")
     pretrained: ndarray | None = None
     findings = []
     if there.pretrained is not None:

@@ -15,9 +15,9 @@ from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published import EasyDub, KlomModels, Layout, Publication, write_easydub
 from expunge.ensembles.published.publication import order_of
-from expunge.ensembles.stored_margins import read_margins
+from expunge.ensembles.stored_margins import number_of_models, read_ensemble, read_margins
 from expunge.errors import BadSetting, StoreError, lookup
-from expunge.store import find, user_store
+from expunge.store import SHIPPED, Store, user_store
 from expunge.suites import load_suite
 
 LAYOUTS: dict[str, type[EasyDub] | type[KlomModels]] = {"EasyDUB": EasyDub, "KLOM-models": KlomModels}
@@ -124,8 +124,9 @@ def export_easydub(
 
 def held(plan: Plan) -> int:
     """How many models' margins of ``plan`` a store has; 0 where there are none."""
-    found = [find(each.key) for each in (plan, replace(plan, weights=True))]
-    return max((int(each.meta["models"]) for each in found if each), default=0)
+    plans = (plan, replace(plan, weights=True))
+    found = [read_ensemble(store, each) for each in plans for store in (Store(SHIPPED), user_store())]
+    return max((number_of_models(each, str(each.folder)) for each in found if each), default=0)
 
 
 def disagreement(layout: Layout, number: int, pretrained: Float[ndarray, "models examples"]) -> str:
@@ -172,8 +173,8 @@ def _require_copies_agree(layout: Layout, numbers: Sequence[int]) -> None:
 
 def _require_not_trained_here(plan: Plan) -> None:
     store = user_store()
-    there = store.read(plan.key)
-    if there is not None and "imported" not in there.meta:
+    there = store.manifest(plan.key)  # damaged or not: what was imported may be imported again
+    if there is not None and "imported" not in there["meta"]:
         raise StoreError(
             f"{store.root / plan.key} holds an ensemble that was trained here, which an import would replace; "
             "set EXPUNGE_STORE to another folder"
