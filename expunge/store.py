@@ -188,7 +188,7 @@ class Store:
             raise self._damaged(file, "is no manifest")
         for name, digest in files.items():
             if not _PLAIN.fullmatch(name) or not isinstance(digest, str):
-                raise StoreError(f"{file} names {name[:80]!r}, which is no file beside it; refused, and not opened")
+                raise StoreError(f"{file} names {name[:80]!r}, which is no file beside it; refused, and not read")
         return manifest
 
     def _damaged(self, file: Path, what: str) -> DamagedArtefact:

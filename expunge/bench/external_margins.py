@@ -16,7 +16,15 @@ from expunge.bench.folder import (
     write_records,
     write_reference,
 )
-from expunge.bench.score import floor_row, identity_row, reference_of, require_independent, score_row
+from expunge.bench.score import (
+    ScoredRow,
+    floor_row,
+    identity_row,
+    reference_of,
+    require_independent,
+    score_row,
+)
+from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
@@ -24,7 +32,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, lookup
 from expunge.methods import METHODS
-from expunge.metrics import METRICS, Row, default_metrics
+from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.number_files import read_array
 from expunge.records import Score
 from expunge.suites import Suite
@@ -39,6 +47,7 @@ def score_margins(
     out: Path | None = None,
     classic: bool = False,
     metrics: Sequence[str] = (),
+    watch: Watch = silent,
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
@@ -65,9 +74,7 @@ def score_margins(
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference.oracle)
     measured = tuple(dict.fromkeys([*default_metrics(classic=classic), *metrics]))
-    scored = {
-        row.method: (row, score_row([row], reference, measured)) for row in (identity, floor_row(reference), yours)
-    }
+    scored = _scored((identity, floor_row(reference), yours), reference, measured, watch)
     scores = [score for _, each in scored.values() for score in each.scores]
     if out:
         folder = prepare(Path(out))
@@ -79,6 +86,17 @@ def score_margins(
         write_records(folder, scores, [], suite, f"score of {margins}", time.perf_counter() - started)
         remove_arrays(folder, gone, [forget_set])
     return scores
+
+
+def _scored(
+    rows: Sequence[Row], reference: Reference, metrics: Sequence[str], watch: Watch
+) -> dict[str, tuple[Row, ScoredRow]]:
+    """Each row beside its numbers; ``watch`` sees every metric of every row but the last, after which all is done."""
+    steps, found = Steps(watch, len(rows) * len(metrics)), {}
+    for row in rows:
+        scored = score_row([row], reference, metrics, lambda name, row=row: steps.done(f"{row.method}, {name}"))  # type: ignore[misc]
+        found[row.method] = (row, scored)
+    return found
 
 
 def load_margins(place: Path, most: int = 10_000) -> ndarray:

@@ -343,8 +343,12 @@ def with_derived(suite: Suite) -> Suite:
     if artefact is None:
         hint = f"; `expunge build {suite.address}` makes more"
         return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
+    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(derived_sets(suite, artefact)))
+
+
+def derived_sets(suite: Suite, artefact: store.Artefact) -> ForgetSets:
+    """The derived forget sets that an artefact holds; :class:`StoreError` where they are none of the suite."""
     told = artefact.meta.get("made")
     if not isinstance(told, dict) or not all(isinstance(each, str) for pair in told.items() for each in pair):
         raise StoreError(f"{artefact.folder} does not say how its forget sets were made; remove it and build anew")
-    derived = [ForgetSet(name, _indices(suite, artefact, name), made) for name, made in told.items()]
-    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(ForgetSets.of(*derived)))
+    return ForgetSets.of(*(ForgetSet(name, _indices(suite, artefact, name), made) for name, made in told.items()))

@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published import EasyDub, KlomModels, Layout, Publication, write_easydub
@@ -68,6 +69,7 @@ def import_published(
     *,
     models: int | None = None,
     source: str = "",
+    watch: Watch = silent,
 ) -> list[Ported]:
     """Bring published margins from ``folder`` into the user's store: the pretrained models' and the oracles'.
 
@@ -79,14 +81,17 @@ def import_published(
         forget_sets: whose oracles are wanted; default: all that the folder has.
         models: the first so many of each; default: all.
         source: where the folder came from, which is written down; default: its name.
+        watch: sees each ensemble that was checked, and each that was written.
     """
     _require_some(models)
     layout = open_layout(publication, folder)
     numbers = layout.numbers() if forget_sets is None else publication.numbers(list(forget_sets))
     parts = _parts(layout, numbers)
+    steps = Steps(watch, 2 * len(parts))
     for plan, read in parts:
         _require_not_trained_here(plan)
         check_margins(read(models), publication.suite.data.width, f"{folder}, {plan.label}")
+        steps.done(f"{plan.label} checked")
     _require_copies_agree(layout, numbers)
     done = []
     for plan, read in parts:
@@ -95,6 +100,7 @@ def import_published(
         meta = {"suite": publication.suite.name, "models": len(margins), "imported": imported}
         user_store().write(plan.key, {"margins": margins}, meta)
         done.append(Ported(plan.label, len(margins)))
+        steps.done(f"{plan.label} written")
     return done
 
 
