@@ -9,6 +9,7 @@ import json
 import math
 import os
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -204,7 +205,12 @@ def _header(stream: IO[bytes] | zipfile.ZipExtFile, size: int) -> Header:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"its format is {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(head, HEADER)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            shape, fortran, dtype = read(head, HEADER)
+    except Exception as error:  # numpy lets Python's own parser and tokenizer read it, which raise anything
+        raise ValueError(f"its header cannot be read: {first_line(error)}") from None
     header = Header(dtype, shape, fortran, head.tell())
     if dtype.hasobject or dtype.fields or dtype.subdtype:
         raise ValueError(f"it holds {dtype}")

@@ -23,7 +23,10 @@ STAGES = [  # in the order of the data; those that are still to be built are loo
     "gate",
     "reports",
 ]
-KNOWN_TO_ALL = ["records", "errors", "store", "engine", "fingerprint", "user_files", "hub", "terminal"]
+KNOWN_TO_ALL = [
+    *("records", "errors", "store", "engine", "fingerprint", "user_files", "hub", "hub_limits", "terminal"),
+    *("outside", "number_files", "torch_files", "shipped"),  # what reads files
+]
 REFUSED = {"utils", "common", "helpers", "misc", "core", "manager", "handler"}
 
 

@@ -40,7 +40,8 @@ def score_row(
 ) -> ScoredRow:
     """All numbers of one method on one forget set; ``epochs`` is its row after each epoch.
 
-    ``finished`` is told the name of each metric that was computed. One whose models are the oracles in disguise fails, and so does one that a metric has no finite number for.
+    ``finished`` is told the name of each metric that was computed. A row whose models are the oracles in disguise
+    fails, and so does one that a metric has no finite number for.
     """
     last = epochs[-1]
     try:
