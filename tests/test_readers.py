@@ -239,7 +239,8 @@ def test_small_files_do_not_become_gigabytes(tmp_path: Path) -> None:
 def test_the_json_of_a_manifest_that_is_no_map_is_one_line(tmp_path: Path) -> None:
     manifest(tmp_path)
     file = tmp_path / "a" / "manifest.json"
-    for held in ([1], "x", {"meta": [], "files": {}}, {"meta": {}, "files": []}):
+    every: list[object] = [[1], "x", {"meta": [], "files": {}}, {"meta": {}, "files": []}]
+    for held in every:
         file.write_text(json.dumps(held))
         with pytest.raises(ExpungeError):
             of_store(file)

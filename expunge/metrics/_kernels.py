@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import spans
 
-F = TypeVar("F", bound=Callable[..., None])
+F = TypeVar("F", bound=Callable[..., object])
 
 BLOCK = 512  # examples or more per call: 100 + 100 models of float32 are 400 kB and fit the second-level cache
 LARGE = 1 << 19  # array elements from which on threads pay
@@ -194,6 +194,25 @@ def anderson_darling_block(
 
 
 @compiled
+def _left_out_with_ties(
+    order: ndarray, margins: ndarray, place: ndarray, unlearned: int, weight: ndarray, expected: ndarray
+) -> np.float32:
+    """The statistic of one example of which some margins are equal, of the models at these places."""
+    total, count, first = np.float32(0), np.float32(0), 0
+    while first < place.size:
+        tied, step = 1, np.float32(order[place[first]] < unlearned)
+        while first + tied < place.size and margins[place[first + tied]] == margins[place[first]]:
+            step += np.float32(order[place[first + tied]] < unlearned)
+            tied += 1
+        part = np.float32(1 / tied)
+        for k in range(first, first + tied):
+            count = np.float32(count + step * part)
+            total = np.float32(total + weight[k] * (count - expected[k]) ** 2)
+        first += tied
+    return total
+
+
+@compiled
 def left_out_block(
     order: ndarray,  # (examples, models): as above, of all models, the unlearned numbered first
     margins: ndarray,  # (examples, models): their margins in that order
@@ -206,23 +225,24 @@ def left_out_block(
     """The same statistic of the models that stay, under their true labels: bit for bit as if no others were there."""
     models = order.shape[1]
     place = np.empty(models, np.int64)  # of the models that stay, in order
+    expected = np.empty(weight.size, np.float32)
+    for k in range(weight.size):
+        expected[k] = np.float32((k + 1) * share)
     for example in range(order.shape[0]):
-        kept = 0
+        kept, ties = 0, False
         for k in range(models):
             place[kept] = k
             kept += int(stays[order[example, k]])
-        total, count, first = np.float32(0), np.float32(0), 0
-        while first < kept:
-            tied, step = 1, np.float32(order[example, place[first]] < unlearned)
-            while first + tied < kept and margins[example, place[first + tied]] == margins[example, place[first]]:
-                step += np.float32(order[example, place[first + tied]] < unlearned)
-                tied += 1
-            part = np.float32(1 / tied)
-            for k in range(first, first + tied):
-                count = np.float32(count + step * part)
-                total = np.float32(total + weight[k] * (count - np.float32((k + 1) * share)) ** 2)
-            first += tied
+            ties |= k > 0 and margins[example, k] == margins[example, k - 1]
+        total, count = np.float32(0), np.float32(0)
+        for k in range(0 if ties else kept):  # nearly always: no two margins are equal
+            count = np.float32(count + np.float32(order[example, place[k]] < unlearned))
+            total = np.float32(total + weight[k] * (count - expected[k]) ** 2)
         out[example] = total
+        if ties:
+            out[example] = _left_out_with_ties(
+                order[example], margins[example], place[:kept], unlearned, weight, expected
+            )
 
 
 @compiled
