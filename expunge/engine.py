@@ -68,6 +68,18 @@ def silent(done: int, total: int, label: str) -> None:
     """A watch that says nothing."""
 
 
+class Steps:
+    """Counts the steps of work that is no list of jobs, for a watch; the last is not told, for with it all is done."""
+
+    def __init__(self, watch: Watch, total: int) -> None:
+        self._watch, self._total, self._done = watch, total, 0
+
+    def done(self, label: str) -> None:
+        self._done += 1
+        if self._done < self._total:
+            self._watch(self._done, self._total, label)
+
+
 def warn(line: str) -> None:
     """Say a line as a warning."""
     warnings.warn(line, stacklevel=2)

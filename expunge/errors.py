@@ -11,7 +11,8 @@ ExpungeError
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
 │   └── MismatchedEnsembles   two ensembles that do not belong together
 ├── StoreError                an artefact on disk is missing, damaged or half written: exit code 2
-│   └── DamagedArtefact       ... and what is wrong is in its bytes: it can be removed and made anew
+│   ├── DamagedArtefact       ... and what is wrong is in its bytes: it can be removed and made anew
+│   └── CannotRead            ... or a file of it cannot be read for now: nothing is lost, nothing is removed
 ├── HubError                  the hub cannot be reached, refuses, or answers nonsense: exit code 2
 ├── EngineError               workers or their scheduler are lost or unfit: exit code 2
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
@@ -71,6 +72,14 @@ class StoreError(ExpungeError):
 
 class DamagedArtefact(StoreError):
     """A file of an artefact is missing or has other bytes than its manifest says: it can be made anew."""
+
+    def advising(self, advice: str) -> "DamagedArtefact":
+        """The same damage, with what to do about it by those who know what the artefact is."""
+        return DamagedArtefact(f"{str(self).partition('; ')[0]}; {advice}")
+
+
+class CannotRead(StoreError):
+    """A file cannot be read for now: rights, too many open files, a disk in trouble; nothing of it is lost."""
 
 
 class HubError(ExpungeError):

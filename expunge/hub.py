@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -31,6 +32,7 @@ from huggingface_hub.hf_api import RepoFile, RepoFolder
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from expunge.errors import BadSetting, HubError
+from expunge.hub_limits import BYTES, LISTED, limited, most_bytes
 
 # The bases of the library's own error are those of all errors of its transport, whichever that is.
 _BASES = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
@@ -83,7 +85,7 @@ class Repository:
 
     def commit(self, revision: str = "main") -> str:
         """The commit that ``revision`` (branch, tag, commit) stands for now."""
-        with self._one_line("find"):
+        with limited(self._title), self._one_line("find"):
             told = self._api.repo_info(self.name, repo_type="dataset", revision=revision).sha
         if not isinstance(told, str) or not re.fullmatch(r"[0-9a-f]{40}", told):
             raise HubError(f"{self._title} cannot be used: {told!r} is no commit")
@@ -101,16 +103,33 @@ class Repository:
             if isinstance(each, RepoFile) and fnmatchcase(each.path, pattern):
                 self._require_inside(each.path)
                 sha256 = each.lfs.sha256 if each.lfs else None
-                found.append(Listed(each.path, each.lfs.size if each.lfs else each.size, sha256, each.blob_id))
+                size = each.lfs.size if each.lfs else each.size
+                if type(size) is not int or size < 0:
+                    raise HubError(f"{self._title} cannot be used: it lists {each.path[:80]!r} with no size")
+                found.append(Listed(each.path, size, sha256, each.blob_id))
         return found
 
     def download(self, commit: str, patterns: Sequence[str]) -> Path:
         """The folder of ``commit`` with all files that match; those already there are not downloaded again.
 
-        Every file is checked against what the hub tells of it; one that differs is deleted.
+        No more is taken of a file than was listed. Every file is checked against what the hub tells of it; one that
+        differs is deleted.
         """
         listed = [file for pattern in patterns for file in self.listing(commit, pattern)]
-        with self._one_line("download"), _quiet():
+        sizes = {file.path: file.size for file in listed}
+        total, most = sum(sizes.values()), most_bytes()
+        if total > most:
+            raise HubError(
+                f"{self._title} lists {total:,} bytes to download, expected at most {most:,}; ask for fewer forget "
+                f"sets, or allow more with {BYTES}=..."
+            )
+        with (
+            self._tidied(),
+            limited(self._title, sizes, f"/resolve/{commit}/"),
+            self._one_line("download"),
+            _quiet(),
+            _plain(),
+        ):
             folder = Path(
                 snapshot_download(
                     self.name,
@@ -155,14 +174,31 @@ class Repository:
 
     def _tree(self, commit: str, folder: str, *, recursive: bool) -> list[RepoFile | RepoFolder]:
         try:
-            with self._one_line("list"):
-                found = self._api.list_repo_tree(
-                    self.name, folder or None, recursive=recursive, revision=commit, repo_type="dataset"
-                )
-                return list(found)
+            with limited(self._title), self._one_line("list"):
+                found = list(islice(self._listed(commit, folder, recursive), LISTED + 1))
         except HubError as error:
             if isinstance(error.__cause__, EntryNotFoundError):  # no such folder
                 return []
+            raise
+        if len(found) > LISTED:
+            raise HubError(f"{self._title} cannot be used: it lists more than {LISTED:,} files")
+        return found
+
+    def _listed(self, commit: str, folder: str, recursive: bool) -> Iterator[RepoFile | RepoFolder]:
+        yield from self._api.list_repo_tree(
+            self.name, folder or None, recursive=recursive, revision=commit, repo_type="dataset"
+        )
+
+    @contextmanager
+    def _tidied(self) -> Iterator[None]:
+        """Leave no part of a file that the hub sent too much of."""
+        try:
+            yield
+        except HubError as error:
+            if error.__cause__ is None:  # it was refused, not cut off
+                place = Path(self.cache or constants.HF_HUB_CACHE) / f"datasets--{self.name.replace('/', '--')}"
+                for part in place.glob("blobs/*.incomplete"):
+                    part.unlink(missing_ok=True)
             raise
 
     def _require_inside(self, path: str) -> None:
@@ -211,6 +247,17 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextmanager
+def _plain() -> Iterator[None]:
+    """No transfers by xet, whose connections are its own and know no limits."""
+    before = constants.HF_HUB_DISABLE_XET
+    constants.HF_HUB_DISABLE_XET = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = before
+
+
 def _as_told(file: Path, told: Listed) -> bool:
     """Whether a file has the size and the hash that the hub tells; one that has not is deleted."""
     if file.is_file() and file.stat().st_size == told.size and _hash(file, told) == (told.sha256 or told.git_sha1):
@@ -225,4 +272,4 @@ def _hash(file: Path, told: Listed) -> str:
     with file.open("rb") as stream:
         if told.sha256:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-        return hashlib.sha1(b"blob %d\0" % told.size + stream.read()).hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.sha1(b"blob %d\0" % told.size)).hexdigest()

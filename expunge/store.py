@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -28,13 +29,16 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expunge.errors import DamagedArtefact, StoreError
+from expunge.errors import CannotRead, DamagedArtefact, StoreError
+from expunge.number_files import NAMES, read_array, readable, tensor_shapes
+from expunge.outside import cannot_read, opened, read_bytes, read_text
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 LOCK = ".lock"  # of a folder of the user's
 SHIPPED = Path(__file__).parent / "data"
 
+_PLAIN = re.compile(r"[\w.+-]+\.(npy|safetensors)")  # what a file of an artefact is called: a name, never a path
 _IDENTITY = ".store"  # holds a name that no other store has
 _PLACE: ContextVar[Path | None] = ContextVar("the store that jobs of this context write to", default=None)
 
@@ -63,12 +67,13 @@ class Artefact:
 
     def array(self, name: str) -> ndarray:
         """The array ``name``, memory-mapped and read-only."""
-        result: ndarray = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        return result
+        return read_array(self.folder / f"{name}.npy", StoreError, kinds=NAMES, mapped=True)
 
     def tensors(self, name: str, rows: slice = slice(None)) -> dict[str, Tensor]:
         """The named tensors of ``name``, these rows of each; no others are read."""
-        with safe_open(self.folder / f"{name}.safetensors", framework="pt") as file:
+        place = self.folder / f"{name}.safetensors"
+        tensor_shapes(place, StoreError)
+        with readable(place, "a .safetensors", StoreError), safe_open(place, framework="pt") as file:
             return {key: file.get_slice(key)[rows] for key in file.keys()}  # noqa: SIM118 (no mapping)
 
 
@@ -79,27 +84,40 @@ class Store:
     root: Path
 
     def read(self, key: str) -> Artefact | None:
-        """The artefact at ``key``; None where none was finished; :class:`StoreError` where it is damaged."""
-        folder = self.root / key
-        try:
-            text = (folder / MANIFEST).read_text()
-        except FileNotFoundError:
+        """The artefact at ``key``; None where none was finished.
+
+        :class:`DamagedArtefact` where bytes are missing or are not those that were written; what says nothing of the
+        bytes, such as a want of rights, is a plain :class:`StoreError`.
+        """
+        manifest = self.manifest(key)
+        if manifest is None:
             return None
-        except NotADirectoryError:
-            raise StoreError(f"{self.root} is no folder; set EXPUNGE_STORE to a folder that can be written") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._damaged(folder / MANIFEST, f"cannot be read ({error})") from None
-        manifest = self._parse(folder / MANIFEST, text)
+        folder = self.root / key
         for name, digest in manifest["files"].items():
             file = folder / name
             try:
                 stat = file.stat()
                 found = _sha256(file, stat.st_mtime_ns, stat.st_size)
-            except OSError:
-                raise self._damaged(file, "is missing or cannot be read") from None
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._damaged(file, "is missing") from None
+            except OSError as error:
+                raise cannot_read(file, error, CannotRead) from None
             if found != digest:
                 raise self._damaged(file, "does not have the SHA-256 of its manifest")
         return Artefact(folder, manifest["meta"])
+
+    def manifest(self, key: str) -> dict[str, Any] | None:
+        """What the manifest at ``key`` says, its own hash found right: ``meta``, and SHA-256 by name of ``files``."""
+        file = self.root / key / MANIFEST
+        try:
+            file.stat()
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            raise StoreError(f"{self.root} is no folder; set EXPUNGE_STORE to a folder that can be written") from None
+        except OSError as error:
+            raise cannot_read(file, error, CannotRead) from None
+        return self._parse(file, read_bytes(file, CannotRead))
 
     def write(self, key: str, contents: Mapping[str, Content], meta: Mapping[str, Any]) -> Artefact:
         """Write an artefact; it exists once its manifest does. Writing the same content again changes nothing."""
@@ -146,7 +164,7 @@ class Store:
                 with self.locked("making"):
                     if not file.exists():
                         _replace(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
-            return file.read_text() if make or file.exists() else ""
+            return read_text(file, StoreError, most=1000) if make or file.exists() else ""
         except OSError as error:
             raise self._unwritable(self.root, error) from None
 
@@ -157,17 +175,23 @@ class Store:
             "another folder, and run the same command again"
         )
 
-    def _parse(self, file: Path, text: str) -> dict[str, Any]:
+    def _parse(self, file: Path, content: bytes) -> dict[str, Any]:
         try:
-            manifest: dict[str, Any] = json.loads(text)
+            manifest: dict[str, Any] = json.loads(content.decode())
             told = manifest.pop("sha256")
             schema = manifest["schema"]
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise self._damaged(file, "is no manifest") from None
         if told != _own_digest(manifest):
             raise self._damaged(file, "does not have the SHA-256 that it states")
         if schema != SCHEMA:
             raise StoreError(f"{file} has schema {schema}, this expunge reads {SCHEMA}; use another EXPUNGE_STORE")
+        files = manifest.get("files")
+        if not isinstance(manifest.get("meta"), dict) or not isinstance(files, dict):
+            raise self._damaged(file, "is no manifest")
+        for name, digest in files.items():
+            if not _PLAIN.fullmatch(name) or not isinstance(digest, str):
+                raise StoreError(f"{file} names {name[:80]!r}, which is no file beside it; refused, and not read")
         return manifest
 
     def _damaged(self, file: Path, what: str) -> DamagedArtefact:
@@ -263,19 +287,6 @@ def sha256_of(file: Path) -> str:
     return _sha256(file, found.st_mtime_ns, found.st_size)
 
 
-def read_file(file: Path, most: int) -> bytes:
-    """The bytes of a plain file, ``most`` at the most; StoreError, one line, where it is another or cannot be read."""
-    try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise StoreError(f"{file} is no plain file")
-        if status.st_size > most:
-            raise StoreError(f"{file} has {status.st_size} bytes, expected at most {most}")
-        return file.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror or error}") from None
-
-
 def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     """Write one file; its name and SHA-256."""
     if isinstance(content, Mapping):
@@ -331,5 +342,5 @@ def _own_digest(body: Mapping[str, Any]) -> str:
 @cache
 def _sha256(file: Path, changed_ns: int, size: int) -> str:
     """Hash of a file; time and size of its last change are part of the key, so a changed file is hashed again."""
-    with file.open("rb") as stream:
+    with opened(file, CannotRead) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +23,7 @@ LARGE = (".npy", ".npz", ".pt", ".safetensors", ".parquet")
 PAGE = 7  # entries of a listing in one answer: small, so that every test turns pages
 BRANCH = "main"
 
-Kind = Literal["status", "html", "json", "cut", "swap"]
+Kind = Literal["status", "html", "json", "cut", "swap", "endless", "more", "drip"]
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Fault:
     """What happens to requests whose "METHOD /path" matches ``match``, ``times`` times.
 
     "status": that status and nothing else. "html": a page, as a proxy's, with status 200. "json": JSON of no use.
-    "cut": the connection ends ``after`` bytes of the body. "swap": other bytes of the same length.
+    "cut": the connection ends ``after`` bytes of the body. "swap": other bytes of the same length. "endless": each page
+    of a listing tells of another. "more": ``after`` bytes more than were listed. "drip": byte after byte, ten a second.
     """
 
     match: str
@@ -162,13 +164,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.broken and self.broken.kind == "cut":
+        if self.broken and self.broken.kind == "drip":
+            self._drip(body)
+        elif self.broken and self.broken.kind == "cut":
             self.wfile.write(body[: self.broken.after])
             self.close_connection = True
         elif self.broken and self.broken.kind == "swap":
             self.wfile.write(bytes(byte ^ 255 for byte in body))
         else:
             self.wfile.write(body)
+
+    def _drip(self, body: bytes) -> None:
+        for place in range(len(body)):
+            self.wfile.write(body[place : place + 1])
+            self.wfile.flush()
+            time.sleep(0.1)
 
     def _json(self, value: Any, headers: dict[str, str] | None = None, status: int = 200) -> None:
         self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
@@ -202,6 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
         entries = [_entry(each, state[0]) for each in found]
         start = int(query.get("cursor", 0))
         headers = {}
+        if self.broken and self.broken.kind == "endless":
+            entries, start = entries * (start + 2), start
         if start + PAGE < len(entries):
             again = "&".join(f"{key}={value}" for key, value in {**query, "cursor": start + PAGE}.items())
             headers["Link"] = f'<{self.hub.url}{urlsplit(self.path).path}?{again}>; rel="next"'
@@ -227,6 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
     def storage(self, place: str) -> None:
         """A large file, or the end of it: what storage behind the hub answers."""
         data = (self.hub.folder / place).read_bytes()
+        if self.broken and self.broken.kind == "more":
+            self._send(200, data + bytes(self.broken.after))
+            return
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if asked is None:
             self._send(200, data)

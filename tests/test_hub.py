@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,6 +201,47 @@ def test_an_upload_that_may_not_be_is_told(
     with pytest.raises(HubError, match=said) as caught:
         repository.upload(tmp_path, ["x.json"], "place")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little patience, and few files of a listing."""
+    monkeypatch.setenv("EXPUNGE_HUB_SECONDS", "1.5")
+    monkeypatch.setattr("expunge.hub.LISTED", 50)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (Fault("/tree/", "endless"), r"lists more than 50 files"),
+        (Fault("/tree/", "drip"), r"took longer than 2 s .* give it more time with EXPUNGE_HUB_SECONDS=\.\.\."),
+        (Fault("storage/.*a/0", "drip"), r"took longer than 2 s"),
+        (Fault("storage/.*a/0", "more", after=50 << 20), r"sends more than the 2,528 bytes that were to come"),
+    ],
+)
+def test_a_hub_that_does_not_end_is_ended(
+    fault: Fault, line: str, hub: HubServer, repository: Repository, tmp_path: Path
+) -> None:
+    hub.faults.append(fault)
+    started = time.monotonic()
+    with pytest.raises(HubError, match=line) as caught:
+        repository.download(repository.commit(), ["margins/*"])
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 60
+    assert sum(file.stat().st_size for file in (tmp_path / "cache").rglob("*") if file.is_file()) < 100_000
+
+
+def test_more_bytes_than_are_allowed_are_not_asked_for(
+    hub: HubServer, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPUNGE_HUB_BYTES", "5000")
+    with pytest.raises(HubError, match=r"lists 7,589 bytes to download, expected at most 5,000; .*EXPUNGE_HUB_BYTES"):
+        repository.download(repository.commit(), ["margins/*"])
+    assert hub.count("resolve|storage") == 0
+    monkeypatch.setenv("EXPUNGE_HUB_BYTES", "many")
+    with pytest.raises(BadSetting, match="EXPUNGE_HUB_BYTES='many': expected a number above 0"):
+        repository.download(repository.commit(), ["margins/*"])
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

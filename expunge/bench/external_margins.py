@@ -11,6 +11,7 @@ from expunge.bench.contents import Place, contents_of, require_room
 from expunge.bench.folder import REFERENCE, prepare
 from expunge.bench.joining import Addition, NewRow, join
 from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, require_independent, score_row
+from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
@@ -18,8 +19,9 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, lookup
 from expunge.methods import METHODS
-from expunge.metrics import METRICS, Row, default_metrics
+from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.names import require_name
+from expunge.number_files import read_array
 from expunge.records import Score
 from expunge.store import unchanging
 from expunge.suites import Suite
@@ -34,6 +36,7 @@ def score_margins(
     out: Path | None = None,
     classic: bool = False,
     metrics: Sequence[str] = (),
+    watch: Watch = silent,
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
@@ -49,7 +52,7 @@ def score_margins(
     if require_name("--name", name) in (*METHODS, REFERENCE):
         what = "a method of expunge" if name in METHODS else "what rows are compared with"
         raise BadSetting(f"--name {name!r} is {what}; choose another name for your margins")
-    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins))
+    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins), suite.models)
     check_margins(values, suite.data.width, str(margins) if isinstance(margins, Path) else "margins")
     models, half = len(values), suite.models // 2
     if models > half:
@@ -65,9 +68,7 @@ def score_margins(
         with unchanging(out):
             require_room(out, contents_of(out), (suite.name, suite.digest), {forget_set: place})
     measured = tuple(dict.fromkeys([*default_metrics(classic=classic), *metrics]))
-    scored = {
-        row.method: (row, score_row([row], reference, measured)) for row in (identity, floor_row(reference), yours)
-    }
+    scored = _scored((identity, floor_row(reference), yours), reference, measured, watch)
     if not out:
         return [score for _, each in scored.values() for score in each.scores]
     return join(
@@ -89,12 +90,28 @@ def _new_row(row: Row, scored: ScoredRow) -> NewRow:
     return NewRow(scored.scores, arrays=None if failed else lambda: {"margins": row.margins.values, **scored.arrays})
 
 
-def load_margins(place: Path) -> ndarray:
-    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder in the order of their names."""
+def _scored(
+    rows: Sequence[Row], reference: Reference, metrics: Sequence[str], watch: Watch
+) -> dict[str, tuple[Row, ScoredRow]]:
+    """Each row beside its numbers; ``watch`` sees every metric of every row but the last, after which all is done."""
+    steps, found = Steps(watch, len(rows) * len(metrics)), {}
+    for row in rows:
+        scored = score_row([row], reference, metrics, lambda name, row=row: steps.done(f"{row.method}, {name}"))  # type: ignore[misc]
+        found[row.method] = (row, scored)
+    return found
+
+
+def load_margins(place: Path, most: int = 10_000) -> ndarray:
+    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder, at most so many, in the order of their names.
+
+    Files are mapped, so that none is in memory before its shape was looked at.
+    """
     if place.is_dir():
         files = sorted(place.glob("*.npy"))
         if not files:
             raise BadMargins(f"{place} holds no .npy; expected one for each model")
+        if len(files) > most:
+            raise BadMargins(f"{place}: expected at most {most} files, one a model, got {len(files)}")
         parts = [_load(file) for file in files]
         shapes = {part.shape for part in parts}
         if len(shapes) > 1 or parts[0].ndim != 1:
@@ -119,12 +136,6 @@ def _rows(values: ndarray) -> Iterator[ndarray]:
 
 
 def _load(file: Path) -> ndarray:
-    try:
-        array: ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise BadMargins(f"there is no file {file}; expected a .npy of margins") from None
-    except Exception as error:  # a damaged file makes numpy raise anything, and advise what must not be done
-        raise BadMargins(f"{file} is no .npy of numbers ({type(error).__name__})") from None
-    if not isinstance(array, ndarray):
-        raise BadMargins(f"{file} is an .npz; expected a .npy of margins")
-    return array
+    if not file.exists():
+        raise BadMargins(f"there is no file {file}; expected a .npy of margins")
+    return read_array(file, BadMargins, kinds="biufc", mapped=True)

@@ -13,8 +13,9 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
+from expunge.errors import DamagedArtefact
 from expunge.records import hardware, versions
-from expunge.store import user_store
+from expunge.store import Store, user_store
 from expunge.suites import ForgetSet, Suite
 
 BATCHES = 8  # that are timed
@@ -25,9 +26,26 @@ def retraining_seconds(suite: Suite, forget: ForgetSet) -> float:
     facts = f"{hardware()} {chosen_device()} {versions()['torch']} {suite.chunk}"
     key = f"{suite.digest}/timing/{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
     store = user_store()
-    kept = store.read(key) or store.write(key, {"seconds": np.array([_seconds_per_example(suite)])}, {"on": facts})
+    seconds = _kept_seconds(store, key)
+    if seconds is None:
+        seconds = _seconds_per_example(suite)
+        store.write(key, {"seconds": np.array([seconds])}, {"on": facts})
     examples = suite.data.sizes[0] - len(forget)
-    return float(kept.array("seconds")[0]) * suite.recipe.passes * examples
+    return seconds * suite.recipe.passes * examples
+
+
+def _kept_seconds(store: Store, key: str) -> float | None:
+    """What was timed before; None where nothing was, or where it is damaged: it is quickly timed anew."""
+    try:
+        kept = store.read(key)
+    except DamagedArtefact:
+        store.disown(key)
+        return None
+    if kept is None or "seconds" not in kept:
+        return None
+    found = kept.array("seconds")
+    sound = found.shape == (1,) and found.dtype.kind == "f" and 0 < found[0] < np.inf
+    return float(found[0]) if sound else None
 
 
 def _seconds_per_example(suite: Suite) -> float:

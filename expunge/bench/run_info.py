@@ -9,7 +9,8 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import StoreError
-from expunge.store import read_file, sha256_of, write_file
+from expunge.outside import read_bytes
+from expunge.store import sha256_of, write_file
 
 RUN = "run.json"
 MOST_BYTES = 16 << 20
@@ -61,7 +62,7 @@ def read_run(file: Path) -> RunInfo:
     if not file.exists():
         return RunInfo()
     try:
-        found = opened(read_file(file, MOST_BYTES), INDENT)
+        found = opened(read_bytes(file, StoreError, most=MOST_BYTES), INDENT)
         if isinstance(found, dict) and found.keys() & {"files", "seconds_of"} and CHECKSUM not in found:
             raise NoRecord("it does not have the checksum of its own")
         return RunInfo.model_validate(found)

@@ -33,10 +33,16 @@ class ScoredRow:
     arrays: Mapping[str, ndarray] = field(default_factory=dict)
 
 
-def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]) -> ScoredRow:
+def score_row(
+    epochs: Sequence[Row],
+    reference: Reference,
+    metrics: Sequence[str],
+    finished: Callable[[str], None] = lambda _: None,
+) -> ScoredRow:
     """All numbers of one method on one forget set; ``epochs`` is its row after each epoch.
 
-    One whose models are the oracles in disguise fails, and so does one that a metric has no finite number for.
+    ``finished`` is told the name of each metric that was computed. A row whose models are the oracles in disguise
+    fails, and so does one that a metric has no finite number for.
     """
     last = epochs[-1]
     try:
@@ -44,12 +50,14 @@ def score_row(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str
     except BadMargins as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
     try:
-        return _numbers(epochs, reference, metrics)
+        return _numbers(epochs, reference, metrics, finished)
     except MetricFailed as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
 
 
-def _numbers(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]) -> ScoredRow:
+def _numbers(
+    epochs: Sequence[Row], reference: Reference, metrics: Sequence[str], finished: Callable[[str], None]
+) -> ScoredRow:
     last, scores, curve, arrays = epochs[-1], [], [], {}
     for name in metrics:
         metric = METRICS[name]
@@ -65,6 +73,7 @@ def _numbers(epochs: Sequence[Row], reference: Reference, metrics: Sequence[str]
                 scores += found.scores
                 if metric.kept_as and found.columns is not None:
                     arrays[metric.kept_as] = found.columns
+        finished(name)
     return ScoredRow(scores, curve, arrays)
 
 

@@ -4,6 +4,7 @@ A column in the wrong place, a model that is there twice, oracles that saw what 
 taken without complaint and mean nothing.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import comb, factorial
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published import Layout, Publication
 from expunge.ensembles.published.porting import disagreement, find_publication, held, open_layout
@@ -52,7 +54,9 @@ class _Held:
     order: Callable[[str, ndarray | None], Iterator[Finding]]
 
 
-def check(suite: Suite, folder: Path | None = None, *, publication: Publication | None = None) -> list[Finding]:
+def check(
+    suite: Suite, folder: Path | None = None, *, publication: Publication | None = None, watch: Watch = silent
+) -> list[Finding]:
     """Check the margins of ``suite`` in ``folder``, in a published layout, or, without one, in the stores.
 
     Of each ensemble: its number of models, finite values, models that are there twice, models far from the others, and
@@ -65,20 +69,22 @@ def check(suite: Suite, folder: Path | None = None, *, publication: Publication 
         suite: whose margins.
         folder: default: the shipped store and the user's.
         publication: what was published for a suite that is in no table.
+        watch: sees each ensemble that was checked.
     """
     if folder is None:
         there = _in_stores(suite)
     else:
         there = _in_folder(open_layout(publication or find_publication(suite.name), folder))
     if there.pretrained is None and not there.oracles:
-        raise StoreError(
-            f"there are no margins of suite {suite.name!r} to check; run `expunge fetch {suite.name}` first"
-        )
+        command = f"expunge {'fetch' if suite.published else 'build'} {shlex.quote(suite.address)}"
+        raise StoreError(f"there are no margins of suite {suite.name!r} to check; run `{command}` first")
     pretrained: ndarray | None = None
     findings = []
+    steps = Steps(watch, len(there.oracles) + (there.pretrained is not None))
     if there.pretrained is not None:
         pretrained, told = _ensemble(suite, "pretrained", there.pretrained, None)
         findings += told
+        steps.done("pretrained")
     for name, reader in there.oracles.items():
         forget = suite.forget_sets[name]
         findings += there.order(name, pretrained)
@@ -86,6 +92,7 @@ def check(suite: Suite, folder: Path | None = None, *, publication: Publication 
         findings += told
         if oracles is not None and pretrained is not None:
             findings += _pair(suite, forget, pretrained, oracles)
+        steps.done(f"oracle {name}")
     return findings
 
 

@@ -170,9 +170,11 @@ def score(
     """
     from expunge.bench.external_margins import score_margins
 
-    scores = score_margins(
-        load(suite, prune), forget_set, margins, name=name, out=out_, classic=classic, metrics=metric or ()
-    )
+    loaded, wanted = load(suite, prune), metric or ()
+    with ProgressLine("score") as watch:
+        scores = score_margins(
+            loaded, forget_set, margins, name=name, out=out_, classic=classic, metrics=wanted, watch=watch
+        )
     if out_:
         from expunge.reports import report as write_report
 

@@ -97,7 +97,9 @@ def import_(
     """Bring published margins from a folder into the store."""
     from expunge.ensembles.published.porting import find_publication, import_published
 
-    print_ported(import_published(find_publication(suite), folder, forget_set, models=models), as_json)
+    with ProgressLine("import") as watch:
+        done = import_published(find_publication(suite), folder, forget_set, models=models, watch=watch)
+    print_ported(done, as_json)
     return OK
 
 
@@ -131,7 +133,8 @@ def check(
     from expunge.bench.soundness import check as run
     from expunge.suites import load_suite
 
-    findings = [asdict(each) for each in run(load_suite(suite), folder)]
+    with ProgressLine("check") as watch:
+        findings = [asdict(each) for each in run(load_suite(suite), folder, watch=watch)]
     print_checks(findings, as_json)
     return OK if all(each["ok"] for each in findings) else USER_ERROR
 

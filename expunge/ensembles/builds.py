@@ -17,7 +17,7 @@ from expunge.ensembles.stored_margins import holds
 from expunge.ensembles.train import measure
 from expunge.ensembles.update_log import logged_state, logged_training
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
-from expunge.store import Artefact, Content, Stacked, user_store
+from expunge.store import MANIFEST, Artefact, Content, Stacked, user_store
 from expunge.suites.suite import DERIVED, Suite
 
 
@@ -48,16 +48,31 @@ def build_all(
     lacking = [
         (plan, models, artefact)
         for (plan, models), artefact in zip(wanted, joined, strict=True)
-        if not holds(artefact, models)
+        if not holds(artefact, models) or _lacks_chunks(plan, models)
     ]
     for suite in {id(plan.suite): plan.suite for plan, _, _ in lacking}.values():
         suite.check()
-    jobs = [job for plan, models, part in lacking for job in chunk_jobs(plan, plan.chunks(range(models)), part, say)]
+    jobs = [
+        job
+        for plan, models, part in lacking
+        for job in chunk_jobs(plan, plan.chunks(range(models)), None if _lives_in_chunks(plan) else part, say)
+    ]
     run_chunks(jobs, workers, watch, say)
     return [
         artefact if artefact and holds(artefact, models) else _join(plan, plan.chunks(range(models)), say)
         for (plan, models), artefact in zip(wanted, joined, strict=True)
     ]
+
+
+def _lives_in_chunks(plan: Plan) -> bool:
+    """Whether methods read its chunks alone, as those of shards and logs; of others the joined margins will do."""
+    return plan.kind_row.keeps_weights and not plan.kind_row.benched
+
+
+def _lacks_chunks(plan: Plan, models: int) -> bool:
+    store = user_store()
+    keys = [plan.chunk_key(chunk) for chunk in plan.chunks(range(models))]
+    return _lives_in_chunks(plan) and not all((store.root / key / MANIFEST).exists() for key in keys)
 
 
 def build_some(plans: Sequence[Plan], models: range, *, workers: Workers = 1, watch: Watch = silent) -> None:

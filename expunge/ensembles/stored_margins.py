@@ -1,5 +1,6 @@
 """Margins of ensembles, read out of a store; nothing is trained here."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,9 +10,12 @@ from numpy import ndarray
 
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.plan import Plan
-from expunge.errors import StoreError
-from expunge.store import SHIPPED, Artefact, Store, user_store
+from expunge.errors import DamagedArtefact, StoreError
+from expunge.number_files import require_array
+from expunge.store import MANIFEST, SHIPPED, Artefact, Store, user_store
 from expunge.suites.suite import Suite
+
+MOST = 1_000_000  # models of an ensemble that anybody will have
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +60,67 @@ def read_subsets(suite: Suite) -> tuple[ndarray, ndarray]:
 def find_ensemble(plan: Plan, models: int) -> Artefact | None:
     """The artefact with the margins of so many models at least: shipped, else in the user's store, else None."""
     for store in (Store(SHIPPED), user_store()):
-        artefact = store.read(plan.key)
-        if artefact and holds(artefact, models):
-            return artefact
+        artefact = read_ensemble(store, plan)
+        if artefact is not None:
+            require_fit(plan.suite, artefact, str(artefact.folder))
+            if holds(artefact, models):
+                return artefact
     return None
+
+
+def read_ensemble(store: Store, plan: Plan) -> Artefact | None:
+    """The artefact of ``plan`` in ``store``; None where there is none.
+
+    Of a damaged one the error says which command makes or brings it anew.
+    """
+    try:
+        return store.read(plan.key)
+    except DamagedArtefact as error:
+        raise error if store.root == SHIPPED else error.advising(_again(store, plan)) from None
+
+
+def number_of_models(artefact: Artefact, what: str) -> int:
+    """How many models an ensemble has, by its manifest."""
+    models = artefact.meta.get("models")
+    if type(models) is not int or not 1 <= models <= MOST:
+        raise StoreError(f"{what}: expected a number of models, got {str(models)[:40]!r}")
+    return models
+
+
+def require_fit(suite: Suite, artefact: Artefact, what: str) -> None:
+    """Refuse an ensemble whose manifest or arrays are not of the suite: whoever wrote them, it was for another one."""
+    models = number_of_models(artefact, what)
+    train, width = suite.data.sizes[0], suite.data.width
+    axes = {"margins": ("f", width), "correct": ("u", -(-width // 8)), "masks": ("u", -(-train // 8))}
+    for name, (kinds, columns) in axes.items():
+        if name in artefact:
+            require_array(artefact.array(name), f"{what}, {name}", kinds, (models, columns), StoreError)
+
+
+def _again(store: Store, plan: Plan) -> str:
+    """What makes a damaged ensemble anew, as a command."""
+    try:
+        manifest = store.manifest(plan.key)
+    except DamagedArtefact:
+        manifest = None
+    meta = manifest["meta"] if manifest else {}
+    if isinstance(imported := meta.get("imported"), dict):
+        repository, at, _ = str(imported.get("from")).partition("@")
+        if at:
+            return f"run `expunge fetch {_address(plan)}{_of(plan)} --repo {repository}`, which brings it anew"
+        return f"run `expunge import` with the folder {repository} again, which brings it anew"
+    models = meta.get("models")
+    count = _enough(plan, models) if type(models) is int else ""
+    before = "" if manifest else f"delete {store.root / plan.key / MANIFEST} and "
+    return f"{before}run `expunge build {_address(plan)}{_of(plan)}{count}`, which makes it anew"
+
+
+def _address(plan: Plan) -> str:
+    return shlex.quote(plan.suite.address)
+
+
+def _of(plan: Plan) -> str:
+    return f" --forget-set {plan.forget.name}" if plan.forget else ""
 
 
 def require_dense(suite: Suite, method: str) -> None:
@@ -71,21 +132,26 @@ def require_dense(suite: Suite, method: str) -> None:
 def require_built(plan: Plan, models: Sequence[int], method: str) -> None:
     """Raise StoreError, which names the command, where the store lacks the chunks of some of these models."""
     require_dense(plan.suite, method)
-    chunks = plan.chunks(range(min(models), max(models) + 1))
-    if any(user_store().read(plan.chunk_key(chunk)) is None for chunk in chunks):
-        option = f" --forget-set {plan.forget.name}" if plan.forget else ""
-        option += _enough(plan, max(models) + 1)
-        option += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
-        raise StoreError(
-            f"{method} needs {max(models) + 1} {plan.label} models of suite {plan.suite.name!r}, which no store has; "
-            f"run `expunge build {plan.suite.address} --for {method}{option}` first"
-        )
+    store, command = user_store(), f"expunge build {_address(plan)} --for {method}{_of(plan)}"
+    command += _enough(plan, max(models) + 1)
+    command += "".join(f" --set {method}.{key}={value}" for key, value in plan.settings)
+    for chunk in plan.chunks(range(min(models), max(models) + 1)):
+        try:
+            found = store.read(plan.chunk_key(chunk))
+        except DamagedArtefact as error:
+            manifest = store.root / plan.chunk_key(chunk) / MANIFEST
+            raise error.advising(f"delete {manifest} and run `{command}`, which makes it anew") from None
+        if found is None:
+            raise StoreError(
+                f"{method} needs {max(models) + 1} {plan.label} models of suite {plan.suite.name!r}, which no store "
+                f"has; run `{command}` first"
+            )
 
 
 def _enough(plan: Plan, models: int) -> str:
     """The option of a build that makes these and no more; whole groups train together."""
     groups = -(-models // plan.suite.chunk) * plan.suite.chunk
-    return f" --models {groups}" if models < plan.suite.models else ""
+    return f" --models {groups}" if groups < plan.suite.models else ""
 
 
 def _missing(plan: Plan, models: int) -> StoreError:
@@ -93,15 +159,15 @@ def _missing(plan: Plan, models: int) -> StoreError:
     suite, root = plan.suite, user_store().root
     held = [file.parent.parent.name for file in root.glob("*/pretrained/manifest.json")]
     others = f"; {root} holds other suites, or this one as it was" if held and suite.digest not in held else ""
-    option = f" --forget-set {plan.forget.name}" if plan.forget else ""
-    if not suite.published and plan.kind_row.benched:
-        option += _enough(plan, models)
+    option, half = _of(plan), suite.models // 2
+    if not suite.published and plan.kind_row.benched:  # as many as the floor needs too: held-out oracles from half on
+        option += _enough(plan, models if models > half else half + models)
     return StoreError(
         f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}; "
-        f"run `expunge {'fetch' if suite.published else 'build'} {suite.address}{option}` first"
+        f"run `expunge {'fetch' if suite.published else 'build'} {_address(plan)}{option}` first"
     )
 
 
 def holds(artefact: Artefact | None, models: int) -> bool:
     """Whether it has so many models at least."""
-    return artefact is not None and artefact.meta["models"] >= models
+    return artefact is not None and number_of_models(artefact, str(artefact.folder)) >= models

@@ -5,6 +5,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge.shipped import read_shipped
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
@@ -58,7 +60,7 @@ def _escaped(text: str) -> str:
 
 
 def _read() -> dict[str, Reference]:
-    entries = tomllib.loads(Path(__file__).with_name("references.toml").read_text())
+    entries = tomllib.loads(read_shipped(Path(__file__).with_name("references.toml")).decode())
     return {key: Reference(**entry) for key, entry in entries.items()}
 
 

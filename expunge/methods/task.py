@@ -21,7 +21,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
-from expunge.errors import BadSetting, DamagedArtefact, MethodFailed, StoreError
+from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest, files_digest
 from expunge.methods import METHODS, Method, find_method, run_method
 from expunge.records import Setting, versions
@@ -74,13 +74,16 @@ class Task:
             require_built(prepare.plan(*place), models, self.name)
 
     def lacking(self, models: range) -> str:
-        """What suite or store lack of what the method needs, in a line; "" where nothing is. Damage is no lack."""
+        """What suite or store lack of what the method needs, in a line; "" where nothing is.
+
+        Neither damage nor a file that cannot be read for now is a lack.
+        """
         unmet = [line for need in self.method.needs if (line := need.lacking(self.suite, self.forget))]
         if unmet:
             return f"{self.name} {unmet[0]}"
         try:
             self.require(models)
-        except DamagedArtefact:
+        except (DamagedArtefact, CannotRead):
             raise
         except StoreError as error:
             return str(error)

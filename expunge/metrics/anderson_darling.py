@@ -81,13 +81,10 @@ def _left_out_block(parts: tuple[ndarray, ...], kept: Sequence[tuple[ndarray, in
 
     def run(start: int, stop: int) -> None:
         order, margins = _ranked(*(part[:, start:stop] for part in parts))
-        for (stays, first), (weight, share), row in zip(kept, weights, out, strict=True):
-            remain, piece = stays[order], np.empty((stop - start, 1), np.float32)
-            size = (stop - start, weight.size)
-            renumbered = (np.cumsum(stays) - 1)[order[remain]].reshape(size)
-            labels = _kernels.frozen((np.arange(weight.size) < first)[:, None].astype(np.float32))
-            _kernels.anderson_darling_block(renumbered, margins[remain].reshape(size), labels, weight, share, piece)
-            row[start:stop] = piece[:, 0]
+        for (stays, _), (weight, share), row in zip(kept, weights, out, strict=True):
+            piece = np.empty(stop - start, np.float32)
+            _kernels.left_out_block(order, margins, stays, len(parts[0]), weight, share, piece)
+            row[start:stop] = piece
 
     _kernels.over_blocks(run, out.shape[1], out.size * sum(map(len, parts)))
 

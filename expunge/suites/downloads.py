@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from expunge.errors import BadData, HubError
+from expunge.outside import opened
 
 
 def fetch(repo: str, revision: str, files: Sequence[str]) -> list[Path]:
@@ -40,7 +41,7 @@ def inside(path: str, what: str) -> str:
 def require_hash(file: Path, expected: str) -> None:
     """Refuse a file whose hash is not ``algorithm:digest``."""
     algorithm, _, digest = expected.partition(":")
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         found = hashlib.file_digest(stream, algorithm).hexdigest()
     if found != digest:
         raise BadData(

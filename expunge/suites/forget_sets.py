@@ -8,6 +8,10 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from expunge.errors import BadSetting
+from expunge.number_files import read_array
+from expunge.outside import read_text
+
+WORD = 64  # bytes that a file of text has at most for each training example
 
 Indices = Int[ndarray, " forget"]
 
@@ -85,9 +89,11 @@ def by_metadata(values: ndarray, wanted: object) -> Indices:
 def from_file(path: Path | str, train: int) -> Indices:
     """The indices in a file, sorted: ``.npy``, or ``.txt`` or ``.csv`` of whole numbers, out of ``train`` examples."""
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
-    return checked(_read_npy(path) if path.suffix == ".npy" else _read_text(path), train, str(path))
+    if path.suffix == ".npy":
+        return checked(_read_npy(path, train), train, str(path))
+    return checked(_read_text(path, train), train, str(path))
 
 
 def checked(indices: ndarray, train: int, what: str) -> Indices:
@@ -190,21 +196,14 @@ def _distances(features: ndarray, centres: ndarray, which: ndarray) -> ndarray:
     return np.concatenate([np.linalg.norm(features[rows] - centres[which[rows]], axis=1) for rows in blocks])
 
 
-def _read_npy(path: Path) -> ndarray:
-    try:
-        indices = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
-        indices = None
-    if not isinstance(indices, ndarray):
-        raise BadSetting(f"{path} is no .npy of numbers")
-    return indices
+def _read_npy(path: Path, train: int) -> ndarray:
+    indices = read_array(path, BadSetting, mapped=True)  # nothing of it is in memory before its length is checked
+    _require(indices.size, train - 1, str(path))
+    return np.array(indices)
 
 
-def _read_text(path: Path) -> ndarray:
-    try:
-        words = path.read_text().replace(",", " ").split()
-    except UnicodeDecodeError:
-        raise BadSetting(f"{path} is no text; expected a .npy, .txt or .csv of training indices") from None
+def _read_text(path: Path, train: int) -> ndarray:
+    words = read_text(path, BadSetting, most=4096 + WORD * train).replace(",", " ").split()
     odd = next((word for word in words if not re.fullmatch(r"-?[0-9]{1,18}", word)), None)
     if odd is not None:
         raise BadSetting(f"{path}: expected whole numbers, separated by commas, spaces or lines, got {odd[:40]!r}")

@@ -6,16 +6,30 @@ No reader runs what a file says: CIFAR's batches are pickles, and are read by an
 import gzip
 import hashlib
 import io
+import math
 import pickle
 import struct
+import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from expunge.errors import BadData
+from expunge.number_files import PACKED, SMALL, require_room
+from expunge.outside import UNREADABLE, first_line, opened, read_bytes, size_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+BATCH = 512 << 20  # bytes of the largest file of pictures in Python's or Matlab's own format
+PIXELS = 1 << 24  # of one picture
+PICTURES = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the formats that are read
+PACKED_PICTURES = 64  # how many times their own size pictures may unpack to
+ROWS, OBJECT = 256, 8  # rows of a parquet file at once; bytes that a value takes as a Python object, at least
 
 
 class Raw(NamedTuple):
@@ -59,10 +73,14 @@ def read_svhn(files: Sequence[Path]) -> Raw:
     parts: list[ndarray] = []
     for file in files:
         try:
-            content = loadmat(file, variable_names=("X", "y"))
+            _require_plain_matlab(file)
+            with opened(file, most=BATCH) as stream:
+                content = loadmat(stream, variable_names=("X", "y"))
             pixels, labels = content["X"], content["y"].ravel()
-        except (MatReadError, ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
-            raise BadData(f"{file} is no Matlab file of X and y: {_first_line(error)}") from None
+        except BadData:
+            raise
+        except (MatReadError, *UNREADABLE) as error:
+            raise BadData(f"{file} is no Matlab file of X and y: {first_line(error)}") from None
         parts += [np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), (labels % 10).astype(np.uint8)]
     return Raw(*parts)
 
@@ -72,20 +90,63 @@ def read_parquet(files: Sequence[Path], image: str, label: str) -> Raw:
     return Raw(*(array for file in files for array in _parquet_pictures(file, image, label)))
 
 
+def _require_plain_matlab(file: Path) -> None:
+    """Refuse a Matlab file whose packed parts unpack to far more than it has."""
+    with opened(file, most=BATCH) as stream:
+        size, unpacked, at = size_of(stream), 0, 128
+        while at + 8 <= size:
+            stream.seek(at)
+            kind, length = struct.unpack("<II", stream.read(8))
+            if kind == 15:  # deflated
+                unpacked += _inflated(stream, length, max(SMALL, PACKED * size))
+                require_room(file, unpacked, size)
+            at += 8 + length
+
+
+def _inflated(stream: IO[bytes], length: int, most: int) -> int:
+    """To how many bytes the next ``length`` unpack, which are not kept; beyond ``most`` nobody counts."""
+    unpacking, total = zlib.decompressobj(), 0
+    while length > 0 and total <= most and (packed := stream.read(min(length, 1 << 14))):
+        length -= len(packed)
+        while packed and total <= most:
+            total += len(unpacking.decompress(packed, 1 << 20))
+            packed = unpacking.unconsumed_tail
+    return total
+
+
 def parquet_columns(file: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
     """The named columns of a parquet file as Python values."""
     import pyarrow as pa  # 0.1 s, which only those who read parquet pay
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as table:
+        with opened(file) as stream, pq.ParquetFile(stream) as table:
             absent = [name for name in columns if name not in table.schema_arrow.names]
             if absent:
                 names = ", ".join(table.schema_arrow.names)
                 raise BadData(f"{file} has no column {absent[0]!r}; its columns are {names}")
-            found: dict[str, list[Any]] = table.read(columns=list(columns)).to_pydict()
-    except (pa.ArrowException, OSError) as error:
-        raise BadData(f"{file} is no parquet file: {_first_line(error)}; delete it and run again") from None
+            return _columns(file, table, columns)
+    except BadData:
+        raise
+    except (pa.ArrowException, *UNREADABLE) as error:
+        raise BadData(f"{file} is no parquet file: {first_line(error)}; delete it and run again") from None
+
+
+def _columns(file: Path, table: "pq.ParquetFile", columns: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns in batches of rows, refused as soon as they are more than a file of this size may hold."""
+    facts, size = table.metadata, file.stat().st_size
+    groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    wanted = [each for each in chunks if each.path_in_schema.partition(".")[0] in columns]
+    require_room(file, sum(each.total_uncompressed_size for each in wanted), size)
+    require_room(file, OBJECT * max(facts.num_rows * len(columns), sum(each.num_values for each in wanted)), size)
+    found: dict[str, list[Any]] = {name: [] for name in columns}
+    taken = 0
+    for batch in table.iter_batches(ROWS, columns=list(columns)):
+        taken += batch.nbytes
+        require_room(file, taken, size)
+        for name, values in batch.to_pydict().items():
+            found[name] += values
     return found
 
 
@@ -93,38 +154,62 @@ def picture(content: bytes | Path, what: str, mode: str = "") -> ndarray:
     """One encoded picture as bytes (channels, height, width): grey or RGB, by ``mode`` "L" or "RGB", else as it is."""
     from PIL import Image
 
+    data = content if isinstance(content, bytes) else read_bytes(content)
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
-            wanted = mode or ("L" if opened.mode in ("1", "L") else "RGB")
-            pixels = np.asarray(opened.convert(wanted))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadData(f"{what} is no picture that can be read: {_first_line(error)}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pictures that are large, which are refused
+            with Image.open(io.BytesIO(data), formats=PICTURES) as found:  # of others some run programs
+                if found.width * found.height > PIXELS:
+                    raise BadData(f"{what} has {found.width} x {found.height} pixels, expected at most {PIXELS:,}")
+                wanted = mode or ("L" if found.mode in ("1", "L") else "RGB")
+                pixels = np.asarray(found.convert(wanted))
+    except BadData:
+        raise
+    except (Image.DecompressionBombError, *UNREADABLE) as error:
+        raise BadData(f"{what} is no picture that can be read: {first_line(error)}") from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def stacked(pictures: Sequence[ndarray], what: Sequence[str]) -> ndarray:
-    """Pictures of one size as one array; the first of another size is named."""
-    for each, name in zip(pictures, what, strict=True):
-        if each.shape != pictures[0].shape:
+def pictures(contents: Sequence[bytes | Path], what: Sequence[str], mode: str = "") -> ndarray:
+    """Encoded pictures of one size as one array; the first of another size is named.
+
+    Refused where they would unpack to far more than their files have: a large one may be a few bytes, packed.
+    """
+    first = picture(contents[0], what[0], mode)
+    packed = sum(len(each) if isinstance(each, bytes) else each.stat().st_size for each in contents)
+    most = max(SMALL, PACKED_PICTURES * packed)
+    if len(contents) * first.nbytes > most:
+        raise BadData(
+            f"{what[0]} and {len(contents) - 1:,} others have {packed:,} bytes and would unpack to "
+            f"{len(contents) * first.nbytes:,}, expected at most {most:,}"
+        )
+    result = np.empty((len(contents), *first.shape), np.uint8)
+    for row, content, name in zip(result, contents, what, strict=True):
+        pixels = picture(content, name, mode)
+        if pixels.shape != first.shape:
             raise BadData(
-                f"expected pictures of one size (channels, height, width), got {pictures[0].shape} in {what[0]} "
-                f"and {each.shape} in {name}"
+                f"expected pictures of one size (channels, height, width), got {first.shape} in {what[0]} "
+                f"and {pixels.shape} in {name}"
             )
-    return np.stack(pictures)
+        row[:] = pixels
+    return result
 
 
 def _idx(file: Path) -> ndarray:
-    opened = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opened(file, "rb") as stream:
-            content = stream.read()
-        zero, kind, axes = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{axes}I", content, 4)
-        if (zero, kind) != (0, 8):
-            raise ValueError("it does not begin as one")
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (ValueError, struct.error, OSError, EOFError) as error:
-        raise BadData(f"{file} is no idx file of bytes: {_first_line(error)}") from None
+    with opened(file) as plain:
+        try:
+            with gzip.GzipFile(fileobj=plain) if file.suffix == ".gz" else plain as stream:
+                zero, kind, axes = struct.unpack(">HBB", stream.read(4))
+                shape = struct.unpack(f">{axes}I", stream.read(4 * axes))
+                if (zero, kind) != (0, 8):
+                    raise ValueError("it does not begin as one")
+                require_room(file, math.prod(shape), file.stat().st_size)
+                content = stream.read(math.prod(shape) + 1)  # one more, where its checksum is compared
+            return np.frombuffer(content, np.uint8).reshape(shape)
+        except BadData:
+            raise
+        except UNREADABLE as error:
+            raise BadData(f"{file} is no idx file of bytes: {first_line(error)}") from None
 
 
 def _idx_header(array: ndarray) -> bytes:
@@ -134,17 +219,17 @@ def _idx_header(array: ndarray) -> bytes:
 def _cifar_batch(file: Path, key: str) -> tuple[ndarray, ndarray]:
     """Pictures (n, 3, 32, 32) and labels (n,) of one batch."""
     try:
-        with file.open("rb") as stream:
+        with opened(file, most=BATCH) as stream:
             batch = _OnlyArrays(stream, encoding="bytes").load()
         pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[key.encode()])
         return pixels.reshape(-1, 3, 32, 32).astype(np.uint8), labels.astype(np.uint8)
     except BadData:
         raise
     except Exception as error:  # a broken pickle may raise anything
-        raise BadData(f"{file} is no batch of CIFAR with data and {key}: {_first_line(error)}") from None
+        raise BadData(f"{file} is no batch of CIFAR with data and {key}: {first_line(error)}") from None
 
 
-class _OnlyArrays(pickle.Unpickler):
+class _OnlyArrays(pickle._Unpickler):  # in Python: a few bytes can make the one in C fill the memory
     """An unpickler of dictionaries, lists, numbers and arrays, that refuses whatever else a pickle asks for."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -158,9 +243,9 @@ class _OnlyArrays(pickle.Unpickler):
 
 
 def _new_array(kind: type, shape: tuple[int, ...], code: bytes) -> ndarray:
-    if kind is not np.ndarray:
+    if kind is not np.ndarray or shape != (0,):  # as numpy writes it, before the state that replaces it
         raise BadData("a pickle of something that is no array was refused")
-    return np.ndarray(shape, np.uint8)  # what the state that follows in the pickle replaces
+    return np.ndarray(shape, np.uint8)
 
 
 def _encoded(text: str, encoding: str) -> bytes:
@@ -171,20 +256,16 @@ def _parquet_pictures(file: Path, image: str, label: str) -> tuple[ndarray, ndar
     columns = parquet_columns(file, [image, label])
     names = [f"row {row} of {file}" for row in range(len(columns[image]))]
     try:
-        pictures = [picture(each["bytes"], name) for each, name in zip(columns[image], names, strict=True)]
+        encoded = [each["bytes"] for each in columns[image]]
         labels = np.array(columns[label])
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, ValueError):
         raise BadData(f"{file}: expected encoded pictures in column {image!r}, got other values") from None
     if not np.issubdtype(labels.dtype, np.integer):
         raise BadData(f"{file}: expected whole numbers in column {label!r}, got {labels.dtype}")
-    return stacked(pictures, names), _bytes(labels, file)
+    return pictures(encoded, names), _bytes(labels, file)
 
 
 def _bytes(labels: ndarray, file: Path) -> ndarray:
     if labels.min() < 0 or labels.max() > 255:
         raise BadData(f"{file}: expected labels 0 to 255, got {labels.min()} to {labels.max()}")
     return labels.astype(np.uint8)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__

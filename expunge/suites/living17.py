@@ -8,7 +8,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from expunge.errors import BadData, MissingData
@@ -18,8 +17,10 @@ from expunge.suites.pictures import derived_forget_sets, shipped_indices
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import folders_of
 from expunge.suites.suite import ForgetSet, ForgetSets, Suite, with_derived
+from expunge.torch_files import read_tensors
 
 TRAIN, TEST, CLASSES = 44_200, 3_400, 17
+LARGEST = 3 * 1024 * 1024  # numbers of a picture
 FILES = ("raw_tensors_tr_new.pt", "raw_tensors_val_new.pt")
 INDICES = "living17_forget_sets.npz"
 MADE = {  # what the published files are: their numbers differ from those in the README beside them
@@ -56,14 +57,12 @@ def load_folder(sizes: tuple[int, int]) -> tuple[Examples, Examples]:
 
 
 def _tensors(file: Path, size: int) -> Examples:
-    try:
-        content = torch.load(file, weights_only=True, mmap=True)
-    except Exception as error:  # a file that is no archive of tensors, or asks for more, may raise anything
-        reason = str(error).partition("\n")[0]
-        raise BadData(f"{file} is no file of tensors alone and was not loaded: {reason}") from None
+    content = read_tensors(file, checksums=False)  # of 13 GB, which are mapped and read when they are needed
     if not (isinstance(content, tuple | list) and len(content) == 2 and all(isinstance(x, Tensor) for x in content)):
         raise BadData(f"{file}: expected two tensors, pictures and labels, got {type(content).__name__}")
     x, y = content
+    if not x.is_contiguous() or x.shape[1:].numel() > LARGEST:
+        raise BadData(f"{file}: expected pictures one after the other, at most {LARGEST:,} numbers each")
     if x.ndim != 4 or x.shape[1] != 3 or len(x) not in (size, 2 * size) or y.shape != x.shape[:1]:
         raise BadData(
             f"{file}: expected {size:,} pictures (n, 3, height, width) and as many labels, got {tuple(x.shape)} "

@@ -4,7 +4,6 @@ Each function returns :class:`Data` for a :class:`Suite`. Labels are numbers fro
 alphabetical order. Pictures become float32 in [0, 1], channels first; other inputs become float32 as they are.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +13,14 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadData, MissingData
+from expunge.number_files import NAMES, read_arrays
 from expunge.suites.data import Data, Examples
 from expunge.suites.downloads import fetch, listing
-from expunge.suites.formats import parquet_columns, picture, stacked
+from expunge.suites.formats import parquet_columns, picture, pictures
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 CHANNELS = (1, 3, 4)
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 Array = ndarray | Tensor
 
@@ -44,13 +45,9 @@ def data_from_arrays(
 def data_from_npz(path: Path | str, *, classes: int | None = None) -> Data:
     """Data from an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``; see data_from_arrays."""
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise MissingData(f"there is no file {path}; expected an .npz of x_train, y_train, x_test, y_test")
-    names, arrays = _named_arrays(path)
-    absent = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
-    if absent:
-        raise BadData(f"{path} lacks {', '.join(absent)}; it has {', '.join(names) or 'no named arrays'}")
-    return data_from_arrays(**arrays, classes=classes)
+    return data_from_arrays(**read_arrays(path, ARRAYS, kinds=NAMES), classes=classes)
 
 
 def data_from_folder(folder: Path | str) -> Data:
@@ -64,7 +61,7 @@ def data_from_folder(folder: Path | str) -> Data:
     arrays = []
     for part in (train, test):
         names = [str(file) for _, file in part]
-        pixels = stacked([picture(file, str(file), mode) for _, file in part], names)
+        pixels = pictures([file for _, file in part], names, mode)
         arrays += [pixels, np.array([label for label, _ in part])]
     return data_from_arrays(arrays[0], arrays[1], arrays[2], arrays[3])
 
@@ -100,20 +97,6 @@ def data_from_hub(
     return data_from_arrays(arrays[0], arrays[1], arrays[2], arrays[3])
 
 
-def _named_arrays(path: Path) -> tuple[list[str], dict[str, ndarray]]:
-    """The names of all arrays of an ``.npz``, and those of them that make data."""
-    try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, ndarray):
-            return [], {}
-        with file:
-            wanted = [name for name in ("x_train", "y_train", "x_test", "y_test") if name in file.files]
-            return list(file.files), {name: file[name] for name in wanted}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadData(f"{path} is no .npz of plain arrays: {reason}") from None
-
-
 def _belongs(path: str, split: str, folder: str) -> bool:
     parts = Path(path).parts
     inside = path.startswith(f"{folder.rstrip('/')}/") if folder else True
@@ -127,7 +110,7 @@ def _column_inputs(file: Path, table: dict[str, list[object]], columns: list[str
         names = [f"row {row} of {file}" for row in range(len(first))]
         mode = "L" if len(picture(first[0]["bytes"], names[0])) == 1 else "RGB"
         contents = [each["bytes"] if isinstance(each, dict) else b"" for each in first]
-        return stacked([picture(each, name, mode) for each, name in zip(contents, names, strict=True)], names)
+        return pictures(contents, names, mode)
     try:
         parts = [np.array(table[column], dtype=np.float64) for column in columns]
         return np.column_stack(parts) if len(parts) > 1 or parts[0].ndim == 1 else parts[0]

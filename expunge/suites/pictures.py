@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.errors import StoreError
+from expunge.number_files import read_arrays
+from expunge.shipped import read_shipped
 from expunge.suites.data import Data, Examples, flat_features
 from expunge.suites.forget_sets import influential, memorised, neighbours, random_examples, subclass, whole_class
 from expunge.suites.formats import Raw
@@ -90,9 +93,11 @@ def shipped_sets(sets: Sequence[Unmade], file: str, suite: str) -> list[ForgetSe
 def shipped_indices(file: str) -> Callable[[str], ndarray]:
     """A function that reads one array of indices out of ``file``, an ``.npz`` of this package."""
 
+    place = Path(__file__).with_name(file)
+
     def read(name: str) -> ndarray:
-        with (files("expunge.suites") / file).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            indices: ndarray = arrays[name].astype(np.int64)
+        read_shipped(place)
+        indices: ndarray = read_arrays(place, [name], StoreError, kinds="iu")[name].astype(np.int64)
         return indices
 
     return read

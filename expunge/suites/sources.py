@@ -130,15 +130,20 @@ def _decoded(source: Source, layout: FileSet, files: list[Path]) -> Raw:
                 require_hash(file, digest)
     raw = layout.read(files)
     where = files[0].parent
+    _require_shapes(source, raw, str(where))
+    if source.idx and idx_sha256(raw) != source.idx:
+        raise BadData(f"{where} has not the examples of {source.name}, only their shapes; put {source.advice}")
+    return raw
+
+
+def _require_shapes(source: Source, raw: Raw, where: str) -> None:
+    """Refuse what has not as many examples, of the size and classes, as the data set."""
     for x, y, size in ((raw.train_x, raw.train_y, source.sizes[0]), (raw.test_x, raw.test_y, source.sizes[1])):
         if x.shape != (size, *source.shape) or y.shape != (size,) or y.max() >= source.classes:
             raise BadData(
                 f"{where} is not {source.name}: expected {(size, *source.shape)} with {source.classes} classes, "
-                f"got {x.shape} with labels to {y.max()}"
+                f"got {x.shape} with labels to {y.max() if y.size else 'none'}"
             )
-    if source.idx and idx_sha256(raw) != source.idx:
-        raise BadData(f"{where} has not the examples of {source.name}, only their shapes; put {source.advice}")
-    return raw
 
 
 def _key(source: Source) -> str:
@@ -147,9 +152,11 @@ def _key(source: Source) -> str:
 
 def _kept(source: Source) -> Raw | None:
     artefact = user_store().read(_key(source))
-    if artefact is None:
+    if artefact is None or not all(name in artefact for name in Raw._fields):
         return None
-    return Raw(*(artefact.array(name) for name in Raw._fields))
+    raw = Raw(*(artefact.array(name) for name in Raw._fields))
+    _require_shapes(source, raw, str(artefact.folder))
+    return raw
 
 
 def _keep(source: Source, raw: Raw) -> Raw:

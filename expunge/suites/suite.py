@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge import store
-from expunge.errors import BadSetting, UnknownName, suggestion
+from expunge.errors import BadSetting, DamagedArtefact, StoreError, UnknownName, suggestion
 from expunge.fingerprint import source_of
 from expunge.records import SplitName
 from expunge.suites.data import Data, Examples
@@ -313,11 +314,41 @@ class Suite:
         )
 
 
+def _derived(suite: Suite) -> store.Artefact | None:
+    key = f"{suite.digest}/{DERIVED}"
+    try:
+        return store.find(key)
+    except DamagedArtefact as error:
+        manifest = store.user_store().root / key / store.MANIFEST
+        if not manifest.exists():  # it is the shipped one
+            raise
+        command = f"expunge build {shlex.quote(suite.address)}"
+        raise error.advising(f"delete {manifest} and run `{command}`, which makes it anew") from None
+
+
+def _indices(suite: Suite, artefact: store.Artefact, name: str) -> ndarray:
+    """The indices of a derived forget set, which fit the suite."""
+    if name not in artefact:
+        raise StoreError(f"{artefact.folder} has no forget set {name!r}, which it tells of; remove it and build anew")
+    indices = artefact.array(name)
+    train = suite.data.sizes[0]
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not 0 < indices.size < train or indices.max() >= train:
+        raise StoreError(f"{artefact.folder}: forget set {name!r} does not fit the suite; remove it and build anew")
+    return np.array(indices, np.int64)
+
+
 def with_derived(suite: Suite) -> Suite:
     """``suite`` with the derived forget sets that its store holds; without, where they were not built yet."""
-    artefact = store.find(f"{suite.digest}/{DERIVED}")
+    artefact = _derived(suite)
     if artefact is None:
         hint = f"; `expunge build {suite.address}` makes more"
         return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
-    derived = (ForgetSet(name, np.array(artefact.array(name)), made) for name, made in artefact.meta["made"].items())
-    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(ForgetSets.of(*derived)))
+    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(derived_sets(suite, artefact)))
+
+
+def derived_sets(suite: Suite, artefact: store.Artefact) -> ForgetSets:
+    """The derived forget sets that an artefact holds; :class:`StoreError` where they are none of the suite."""
+    told = artefact.meta.get("made")
+    if not isinstance(told, dict) or not all(isinstance(each, str) for pair in told.items() for each in pair):
+        raise StoreError(f"{artefact.folder} does not say how its forget sets were made; remove it and build anew")
+    return ForgetSets.of(*(ForgetSet(name, _indices(suite, artefact, name), made) for name, made in told.items()))

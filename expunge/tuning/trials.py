@@ -21,7 +21,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins
 from expunge.ensembles.train import measure
-from expunge.errors import BadSetting, MethodFailed, StoreError
+from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
 from expunge.methods import configure, find_method, run_method
 from expunge.methods.method import require_needs
@@ -97,6 +97,8 @@ def run_trials(field: Field, first: int, proposed: Sequence[Settings], workers: 
     for number, settings in enumerate(proposed):
         try:
             tasks = [_task(field, forget, settings) for forget in field.sets]
+        except (DamagedArtefact, CannotRead):
+            raise
         except (BadSetting, StoreError) as error:  # settings that do not go together, or need what nobody has made
             found[number]["refused"] = {"reason": str(error)}
             continue

@@ -152,7 +152,7 @@ def test_too_few_models_are_told(publication: Publication, margins: Margins, tmp
 def test_a_store_of_other_columns_is_a_finding(publication: Publication) -> None:
     plan = Plan(publication.suite, "pretrained")
     user_store().write(plan.key, {"margins": np.ones((5, 7), np.float32)}, {"models": 5})
-    assert "shape (5, 7), expected 2 models" in failed(publication, None)["pretrained shape"]
+    assert "expected shape (5, 60), got (5, 7)" in failed(publication, None)["pretrained files"]
 
 
 def test_nothing_to_check_is_told(publication: Publication, suite: Suite, tmp_path: Path) -> None:

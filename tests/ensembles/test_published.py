@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from expunge.ensembles import Plan, read_margins
 from expunge.ensembles.published import Publication, write_easydub
-from expunge.ensembles.published.files import read_indices, read_stack
+from expunge.ensembles.published.files import read_indices, read_matrix
 from expunge.ensembles.published.porting import Ported, export_easydub, find_publication, import_published, open_layout
 from expunge.errors import BadMargins, BadSetting, StoreError, UnknownName
 from expunge.metrics.klom import klom
@@ -261,7 +261,7 @@ def test_margins_that_no_ensemble_has_are_refused(
         ([25, 4, 39, 12], "4 of which 3 are among its 4; these margins belong to another forget set"),
         ([25, 4, 39, 11, 11], "5 of which 4 are among its 4"),
         ([25, 4], "2 of which 2"),
-        ([0.5], "expected a list of indices, got float64"),
+        ([0.5], "expected a list of indices, 40 at most, got float64"),
     ],
 )
 def test_an_index_file_of_another_set_is_refused(
@@ -466,8 +466,7 @@ def test_no_models_are_refused(
 def test_a_file_that_is_something_else_is_told_so(tmp_path: Path, content: bytes, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    reader = read_indices if name.endswith(".npy") else read_stack
     with pytest.raises(StoreError, match="is no ") as caught:
-        reader(file)
+        read_indices(file, 40) if name.endswith(".npy") else read_matrix(file, 40, 8)
     assert "\n" not in str(caught.value)
     assert "pickle" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Ensembles through the hub: published ones in, a store out and in again, against a server on 127.0.0.1."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy import ndarray
+from safetensors.torch import save
 
 from expunge.ensembles import Plan, read_margins
 from expunge.ensembles.published import Publication
@@ -221,7 +223,7 @@ def test_a_manifest_that_climbs_out_of_its_folder_is_refused(
 ) -> None:
     forge(pushed / "pretrained" / MANIFEST, files={name: "0" * 64})
     with at_store(tmp_path / "other"):
-        with pytest.raises(StoreError, match="which is no file beside it; refused, and nothing was imported"):
+        with pytest.raises(StoreError, match=r"which is no file beside it; refused.*; nothing was imported"):
             get(publication, hub, repository="me/store")
         assert nothing_is_stored()
 
@@ -264,6 +266,85 @@ def test_what_was_made_here_is_not_replaced(
         user_store().write(plan.key, {"margins": np.ones((2, 60), np.float32)}, {"models": 2})
         with pytest.raises(StoreError, match="was made here, and fetching would replace it"):
             get(publication, hub, repository="me/store")
+
+
+def rewritten(folder: Path, name: str, content: bytes, **meta: object) -> None:
+    """Another file in a pushed artefact, and a manifest that agrees with it."""
+    (folder / name).write_bytes(content)
+    body = json.loads((folder / MANIFEST).read_text())
+    forge(
+        folder / MANIFEST,
+        files={**body["files"], name: hashlib.sha256(content).hexdigest()},
+        meta={**body["meta"], **meta},
+    )
+
+
+def objects() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{}]), allow_pickle=True)
+    return stream.getvalue()
+
+
+def narrow() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.ones((8, 7), np.float32))
+    return stream.getvalue()
+
+
+@pushes
+@pytest.mark.parametrize(
+    ("name", "content", "meta", "said"),
+    [
+        ("margins.npy", objects(), {}, r"margins\.npy is no \.npy of numbers"),
+        ("margins.npy", narrow(), {}, r"expected shape \(8, 60\), got \(8, 7\)"),
+        ("margins.npy", None, {"models": -1}, "expected a number of models, got '-1'"),
+        ("margins.npy", None, {"models": [8]}, "expected a number of models"),
+        ("margins.npy", None, {"models": 10**30}, "expected a number of models"),
+        ("weights.safetensors", b"\xff" * 90, {}, r"weights\.safetensors is no \.safetensors"),
+        ("weights.safetensors", save({"weight": torch.ones(8, 9)}), {}, r"weight has shape \(9,\), expected \(3, 4\)"),
+        ("weights.safetensors", save({"weight": torch.ones(2, 3, 4)}), {}, "expected tensors of 8 models"),
+    ],
+)
+def test_a_hostile_store_is_one_line_and_nothing_of_it_is_written(
+    publication: Publication,
+    hub: HubServer,
+    pushed: Path,
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    meta: dict[str, object],
+    said: str,
+) -> None:
+    """What is wrong comes last in the order of names: all others are sound."""
+    place = pushed / "pretrained"
+    rewritten(place, name, (place / name).read_bytes() if content is None else content, **meta)
+    with at_store(tmp_path / "other"):
+        with pytest.raises(StoreError, match=f"{said}.*nothing was imported$") as caught:
+            get(publication, hub, repository="me/store")
+        assert "\n" not in str(caught.value)
+        assert nothing_is_stored()
+
+
+@pushes
+@pytest.mark.parametrize("changes", [{"meta": []}, {"files": ["margins.npy"]}, {"meta": "x", "files": None}])
+def test_a_manifest_of_lists_for_maps_is_one_line(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    forge(pushed / "pretrained" / MANIFEST, **changes)
+    with at_store(tmp_path / "other"):
+        with pytest.raises(StoreError, match=r"is no manifest; .*nothing was imported"):
+            get(publication, hub, repository="me/store")
+        assert nothing_is_stored()
+
+
+@pushes
+def test_a_file_that_no_manifest_tells_of_is_left_where_it_is(
+    publication: Publication, hub: HubServer, pushed: Path, tmp_path: Path
+) -> None:
+    (pushed / "pretrained" / "more.npy").write_bytes(objects())
+    with at_store(tmp_path / "other"):
+        get(publication, hub, repository="me/store")
+        assert not list(user_store().root.rglob("more.npy"))
 
 
 def test_nothing_to_push_is_told(publication: Publication, hub: HubServer) -> None:

@@ -134,7 +134,7 @@ def test_a_file_that_is_no_record_is_refused(
     file.write_text(json.dumps(spoil(json.loads(file.read_text()))))
     with pytest.raises(StoreError, match=message):
         settings_for(suite, ["scrub"], {})
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="there is no file"):
         read_search(folder / "nothing.json")
 
 

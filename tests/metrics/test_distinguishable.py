@@ -9,7 +9,8 @@ from numpy import ndarray
 from scipy.stats import binom
 
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
-from expunge.metrics.anderson_darling import deal_labels, statistics_of
+from expunge.metrics.anderson_darling import deal_labels, left_out_statistics, statistics_of
+from expunge.metrics.calibration import group_models, left_out
 from expunge.metrics.distinguishable import distinguishable, distinguishable_share
 from expunge.metrics.flagging import flag_rule
 from tests.metrics.simulated import draw, halves
@@ -217,3 +218,39 @@ def test_the_interval_of_a_share_covers(part: float, shift: float) -> None:
     covered = ((low <= value.mean(axis=0)) & (value.mean(axis=0) <= high)).mean(axis=0)
     print(f"{part:.0%} shifted by {shift}: share {value.mean(axis=0)}, coverage {covered}")
     assert covered.min() >= binom.ppf(0.001, runs, 0.95) / runs
+
+
+def with_ties(models: int, examples: int) -> ndarray:
+    margins = draw(np.random.default_rng(models), models, examples, shared=0.05)
+    margins[:, : examples // 2] = margins[:, : examples // 2].round()
+    return margins
+
+
+def test_the_statistic_is_its_formula_in_single_precision_with_ties_and_without() -> None:
+    """To the last bit: a count of the unlearned that rises in a straight line over equal margins."""
+    unlearned, oracle = with_ties(9, 12), with_ties(7, 12)
+    labels = deal_labels(9, 7, 20, 0)
+    pooled = np.concatenate([unlearned, oracle]).astype(np.float64)
+    share, gaps = 9 / 16, np.arange(1, 16)
+    weight = np.append(1 / (gaps * (16 - gaps) * share * (1 - share)), 0).astype(np.float32)
+    expected = np.zeros((12, 21), np.float32)
+    for example, column in np.ndindex(expected.shape):
+        values, count, k = pooled[:, example], np.float32(0), 0
+        for value in np.unique(values):
+            same = values == value
+            for _ in range(same.sum()):
+                count += labels[same, column].sum() * np.float32(1 / same.sum())
+                expected[example, column] += weight[k] * (count - np.float32((k + 1) * share)) ** 2
+                k += 1
+    np.testing.assert_array_equal(statistics_of(unlearned, oracle, labels), expected)
+
+
+def test_leaving_models_out_is_as_if_they_were_not_there() -> None:
+    unlearned, oracle = with_ties(30, 40), with_ties(25, 40)
+    versions = left_out(group_models(unlearned, oracle, 6))
+    found = list(left_out_statistics(unlearned, oracle, versions))
+    assert len(found) == 13
+    for statistics, (kept, others) in zip(found, versions, strict=True):
+        part = unlearned[kept], oracle[others]
+        labels = deal_labels(len(part[0]), len(part[1]), 0, 0)
+        np.testing.assert_array_equal(statistics, statistics_of(*part, labels)[:, 0])

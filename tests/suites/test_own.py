@@ -105,7 +105,7 @@ def test_an_npz_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
     file.write_bytes(b"PK nothing")
     one_line("is no .npz of plain arrays", data_from_npz, file)
     np.save(tmp_path / "one.npy", np.zeros(3))
-    one_line("lacks x_train, y_train, x_test, y_test; it has no named arrays", data_from_npz, tmp_path / "one.npy")
+    one_line("is no .npz of plain arrays", data_from_npz, tmp_path / "one.npy")
 
 
 @pytest.fixture

@@ -3,12 +3,9 @@
 import hashlib
 import json
 import math
-import struct
-import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,15 +15,11 @@ from numpy import ndarray
 from expunge.attacks.condensing.shared_augmentation import TRANSFORMS
 from expunge.bench.folder import write_arrays
 from expunge.errors import BadData, BadSetting, MismatchedEnsembles
+from expunge.number_files import read_arrays
 from expunge.suites.suite import Examples, Suite
 
 SCHEMA = 1
 ARRAYS = ("x", "y", "origin")
-# What zipfile, numpy and json raise where bytes are not what they should be.
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, RuntimeError, MemoryError),
-    *(BadZipFile, struct.error, zlib.error),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,17 +163,15 @@ def load_condensed(path: Path | str, suite: Suite, *, surrogate: bool = False) -
 
 def _read(path: Path) -> tuple[dict[str, ndarray], dict[str, Any]]:
     """The arrays and facts of a file, once their SHA-256 is found to be what it states."""
+    if not path.exists():
+        raise BadData(f"{path}: no such file; condense first, or name another")
+    damaged = "expected a file of condensed examples, got one that is damaged; condense anew"
+    arrays = read_arrays(path, [*ARRAYS, "meta"], lambda why: BadData(f"{why}: {damaged}"))
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ARRAYS}
-            facts: dict[str, Any] = json.loads(file["meta"].tobytes())
+        facts: dict[str, Any] = json.loads(arrays.pop("meta").tobytes())
         told = facts.pop("sha256")
-    except FileNotFoundError:
-        raise BadData(f"{path}: no such file; condense first, or name another") from None
-    except UNREADABLE:
-        raise BadData(
-            f"{path}: expected a file of condensed examples, got one that is damaged; condense anew"
-        ) from None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise BadData(f"{path}: {damaged}") from None
     if told != _digest(arrays, facts):
         raise BadData(f"{path}: its content does not have the SHA-256 that it states; condense anew")
     if facts["schema"] != SCHEMA:

@@ -24,11 +24,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.ensembles.published.files import numbered, read_vector
+from expunge.ensembles.published.files import NUMBER, numbered, read_vector
 from expunge.ensembles.published.publication import Layout, Publication, known_numbers, order_of
 from expunge.errors import BadSetting, StoreError
 
-_FILE = r"id_(?P<model>\d+)_epoch_(?P<epoch>\d+)\.npy"
+_FILE = rf"id_(?P<model>{NUMBER})_epoch_(?P<epoch>{NUMBER})\.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class EasyDub(Layout):
         place = self.margins / "pretrain" / f"forget_{number}" / self.publication.network
         if not place.is_dir():
             return None
-        files = numbered(place, _FILE, self.publication.epoch)
+        files = numbered(place, _FILE, self.publication.epoch, self.publication.most)
         return np.stack([read_vector(file, len(self.publication.forget(number))) for file in files])
 
     def _assemble(
@@ -74,7 +74,8 @@ class EasyDub(Layout):
         """Every split's margins, put into its columns, model by model."""
         publication = self.publication
         files = {
-            split: numbered(place / split / publication.network, _FILE, publication.epoch, models) for split in columns
+            split: numbered(place / split / publication.network, _FILE, publication.epoch, publication.most, models)
+            for split in columns
         }
         counts = {split: len(each) for split, each in files.items()}
         if len(set(counts.values())) > 1:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.ensembles.published.files import numbered, read_matrix, read_vector
+from expunge.ensembles.published.files import NUMBER, numbered, read_matrix, read_vector
 from expunge.ensembles.published.publication import Layout, known_numbers
 from expunge.errors import StoreError
 
@@ -82,10 +82,10 @@ class KlomModels(Layout):
     def _split(self, place: Path, split: str, width: int, models: int | None) -> Float[ndarray, "models width"]:
         stack = place / f"{split}_margins_all.pt"
         if not stack.exists():
-            pattern = rf"(?P<model>\d+)__{split}_margins_(?P<epoch>\d+)\.(npy|pt)"
-            files = numbered(place, pattern, self.publication.epoch, models)
+            pattern = rf"(?P<model>{NUMBER})__{split}_margins_(?P<epoch>{NUMBER})\.(npy|pt)"
+            files = numbered(place, pattern, self.publication.epoch, self.publication.most, models)
             return np.stack([read_vector(file, width) for file in files])
-        margins = read_matrix(stack, width)
+        margins = read_matrix(stack, width, self.publication.most)
         if models and len(margins) < models:
             raise StoreError(f"{stack}: expected {models} models, got {len(margins)}")
         return margins[:models]

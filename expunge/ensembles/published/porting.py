@@ -11,13 +11,14 @@ from pathlib import Path
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published import EasyDub, KlomModels, Layout, Publication, write_easydub
 from expunge.ensembles.published.publication import order_of
-from expunge.ensembles.stored_margins import read_margins
+from expunge.ensembles.stored_margins import number_of_models, read_ensemble, read_margins
 from expunge.errors import BadSetting, StoreError, lookup
-from expunge.store import find, user_store
+from expunge.store import SHIPPED, Store, user_store
 from expunge.suites import load_suite
 
 LAYOUTS: dict[str, type[EasyDub] | type[KlomModels]] = {"EasyDUB": EasyDub, "KLOM-models": KlomModels}
@@ -68,6 +69,7 @@ def import_published(
     *,
     models: int | None = None,
     source: str = "",
+    watch: Watch = silent,
 ) -> list[Ported]:
     """Bring published margins from ``folder`` into the user's store: the pretrained models' and the oracles'.
 
@@ -79,14 +81,17 @@ def import_published(
         forget_sets: whose oracles are wanted; default: all that the folder has.
         models: the first so many of each; default: all.
         source: where the folder came from, which is written down; default: its name.
+        watch: sees each ensemble that was checked, and each that was written.
     """
     _require_some(models)
     layout = open_layout(publication, folder)
     numbers = layout.numbers() if forget_sets is None else publication.numbers(list(forget_sets))
     parts = _parts(layout, numbers)
+    steps = Steps(watch, 2 * len(parts))
     for plan, read in parts:
         _require_not_trained_here(plan)
         check_margins(read(models), publication.suite.data.width, f"{folder}, {plan.label}")
+        steps.done(f"{plan.label} checked")
     _require_copies_agree(layout, numbers)
     done = []
     for plan, read in parts:
@@ -95,6 +100,7 @@ def import_published(
         meta = {"suite": publication.suite.name, "models": len(margins), "imported": imported}
         user_store().write(plan.key, {"margins": margins}, meta)
         done.append(Ported(plan.label, len(margins)))
+        steps.done(f"{plan.label} written")
     return done
 
 
@@ -124,8 +130,9 @@ def export_easydub(
 
 def held(plan: Plan) -> int:
     """How many models' margins of ``plan`` a store has; 0 where there are none."""
-    found = [find(each.key) for each in (plan, replace(plan, weights=True))]
-    return max((int(each.meta["models"]) for each in found if each), default=0)
+    plans = (plan, replace(plan, weights=True))
+    found = [read_ensemble(store, each) for each in plans for store in (Store(SHIPPED), user_store())]
+    return max((number_of_models(each, str(each.folder)) for each in found if each), default=0)
 
 
 def disagreement(layout: Layout, number: int, pretrained: Float[ndarray, "models examples"]) -> str:
@@ -172,8 +179,8 @@ def _require_copies_agree(layout: Layout, numbers: Sequence[int]) -> None:
 
 def _require_not_trained_here(plan: Plan) -> None:
     store = user_store()
-    there = store.read(plan.key)
-    if there is not None and "imported" not in there.meta:
+    there = store.manifest(plan.key)  # damaged or not: what was imported may be imported again
+    if there is not None and "imported" not in there["meta"]:
         raise StoreError(
             f"{store.root / plan.key} holds an ensemble that was trained here, which an import would replace; "
             "set EXPUNGE_STORE to another folder"

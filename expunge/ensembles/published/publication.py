@@ -36,6 +36,11 @@ class Publication:
             if not np.array_equal(np.sort(order), self.forget(number).indices):
                 raise BadSetting(f"published forget set {number} has other indices than set-{number} of the suite")
 
+    @property
+    def most(self) -> int:
+        """How many models of an ensemble a folder may hold: more than were published is no mistake, millions are."""
+        return max(10_000, 10 * self.suite.models)
+
     def forget(self, number: int) -> ForgetSet:
         """Published forget set ``number``."""
         return self.suite.forget_sets[f"set-{number}"]
@@ -50,7 +55,7 @@ class Publication:
 
     def order_in(self, file: Path, number: int) -> Int[ndarray, " forget"]:
         """The indices that ``file`` lists for forget set ``number``, in its order; they must be the published ones."""
-        found = read_indices(file)
+        found = read_indices(file, self.suite.data.sizes[0])
         wanted = self.forget(number).indices
         if not np.array_equal(np.sort(found), wanted):
             common = np.intersect1d(found, wanted).size
@@ -102,5 +107,5 @@ def order_of(layout: Layout, number: int) -> Int[ndarray, " forget"]:
 
 def known_numbers(publication: Publication, folder: Path, name: str) -> list[int]:
     """Published forget sets among the subfolders ``nameK`` of ``folder``, rising."""
-    found = (re.fullmatch(rf"{name}(\d+)", each.name) for each in folder.iterdir()) if folder.is_dir() else ()
+    found = (re.fullmatch(rf"{name}(\d{{1,7}})", each.name) for each in folder.iterdir()) if folder.is_dir() else ()
     return sorted({int(each.group(1)) for each in found if each} & set(publication.orders))

@@ -1,23 +1,27 @@
 """Ensembles between the user's store and the hub: published margins in, a store of expunge out and in again."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from expunge.ensembles.margins import check_margins
+import torch
+from numpy import ndarray
+
+from expunge.ensembles.margins import check_margins, require_finite
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published.klom_models import INDICES, ORACLES
 from expunge.ensembles.published.porting import PUBLICATIONS, Ported, find_publication, import_published
 from expunge.ensembles.published.publication import Publication
-from expunge.errors import BadSetting, StoreError
+from expunge.ensembles.stored_margins import require_fit
+from expunge.errors import BadSetting, DamagedArtefact, ExpungeError, StoreError
 from expunge.hub import Repository
+from expunge.number_files import tensor_shapes
 from expunge.store import MANIFEST, Artefact, Content, Store, user_store
 from expunge.suites import Suite
-from expunge.suites.suite import DERIVED
+from expunge.suites.suite import DERIVED, derived_sets
 
 UNLEARNED = "unlearned"  # where results of methods lie
-_PLAIN = re.compile(r"[\w-]+\.(npy|safetensors)")  # what a file of an artefact is called
+_NAME = re.compile(r"\w[\w.+-]*")  # what a folder of an artefact is called
 _DIGEST = re.compile(r"[0-9a-f]{16}")  # what the folder of a suite is called
 
 
@@ -82,10 +86,7 @@ def push(repository: str, suite: Suite, *, private: bool = False, endpoint: str 
         if manifest.relative_to(root).parts[0] == UNLEARNED:
             continue
         artefact = _read(store, manifest.parent)
-        files += [
-            str((artefact.folder / name).relative_to(root))
-            for name in [*json.loads(manifest.read_text())["files"], MANIFEST]
-        ]
+        files += [str((artefact.folder / name).relative_to(root)) for name in [*_files(store, artefact), MANIFEST]]
     if not files:
         raise StoreError(
             f"{store.root} holds nothing of suite {suite.name!r} ({suite.digest}); build or fetch it first"
@@ -141,60 +142,87 @@ def _patterns(
 def _import_store(suite: Suite, folder: Path, wanted: Sequence[str], source: str) -> list[Ported]:
     """Copy the artefacts of ``suite`` below ``folder`` into the user's store; all are checked before any is."""
     there, here = Store(folder), user_store()
-    manifests = sorted((folder / suite.digest).rglob(MANIFEST))
-    for manifest in manifests:
-        _require_plain(manifest, source)
-    artefacts = [_read(there, manifest.parent) for manifest in manifests]
-    for artefact in artefacts:
-        _require_sound(suite, artefact, source)
+    artefacts = [
+        _checked(suite, there, each.parent, source) for each in sorted((folder / suite.digest).rglob(MANIFEST))
+    ]
     keys = [artefact.folder.relative_to(folder).as_posix() for artefact in artefacts]
     missing = [key for key in wanted if key not in keys]
     if missing or not keys:
         raise StoreError(f"{source} does not hold {', '.join(missing) or f'anything of {suite.digest}'}; leave it out")
     for key in keys:
-        mine = here.read(key)
-        if mine is not None and "imported" not in mine.meta:
+        mine = here.manifest(key)  # damaged or not: what was imported may be imported again
+        if mine is not None and "imported" not in mine["meta"]:
             raise StoreError(
                 f"{here.root / key} was made here, and fetching would replace it; set EXPUNGE_STORE to another folder"
             )
     done = []
     for key, artefact in zip(keys, artefacts, strict=True):
         imported = {"from": source, "layout": "expunge"}
-        here.write(key, _contents(artefact), {**artefact.meta, "imported": imported})
-        done.append(Ported(key.partition("/")[2], int(artefact.meta.get("models", 0))))
+        here.write(key, _contents(there, artefact), {**artefact.meta, "imported": imported})
+        done.append(Ported(key.partition("/")[2], artefact.meta.get("models", 0)))
     return [each for each in done if "/chunks/" not in each.ensemble]
 
 
-def _require_sound(suite: Suite, artefact: Artefact, source: str) -> None:
-    """Refuse margins that are not what their manifest and their suite say."""
-    if "margins" not in artefact:
-        return
-    what = f"{source}, {artefact.folder.name}"
+def _checked(suite: Suite, store: Store, folder: Path, source: str) -> Artefact:
+    """A fetched artefact, all of it sound: its hashes, its names, and every array and tensor of it."""
+    key = folder.relative_to(store.root)
     try:
+        if any(not _NAME.fullmatch(part) for part in key.parts):
+            raise StoreError(f"{source} has a folder {str(key)[:80]!r}, which is no name of an ensemble")
+        artefact = _read(store, folder)
+        _require_sound(suite, store, artefact, f"{source}, {key.as_posix()}")
+    except DamagedArtefact as error:
+        raise error.advising(f"so it is at {source}, whose owner can mend it; nothing was imported") from None
+    except ExpungeError as error:
+        raise StoreError(f"{error}; nothing was imported") from None
+    return artefact
+
+
+def _require_sound(suite: Suite, store: Store, artefact: Artefact, what: str) -> None:
+    """Refuse arrays and tensors that are not what their manifest and their suite say."""
+    for name in _files(store, artefact):
+        stem, _, kind = name.rpartition(".")
+        if kind == "npy":
+            artefact.array(stem)  # its header agrees with its size
+        else:
+            _require_weights(suite, artefact, stem, what)
+    models = artefact.meta.get("models", 0)
+    if type(models) is not int:
+        raise StoreError(f"{what}: expected a number of models, got {str(models)[:40]!r}")
+    if artefact.folder.name == DERIVED:
+        derived_sets(suite, artefact)
+    if "margins" in artefact and artefact.folder.relative_to(store.root).parts[1:2] != (UNLEARNED,):
+        require_fit(suite, artefact, what)
         margins = artefact.array("margins")
-    except (ValueError, OSError) as error:
-        raise StoreError(f"{what}: margins.npy is no array of numbers ({type(error).__name__})") from None
-    if len(margins) != artefact.meta.get("models"):
-        raise StoreError(f"{what}: the manifest says {artefact.meta.get('models')} models, there are {len(margins)}")
-    check_margins(margins, suite.data.width, what)
+        (check_margins if models > 1 else _require_finite)(margins, suite.data.width, what)
 
 
-def _contents(artefact: Artefact) -> dict[str, Content]:
-    contents: dict[str, Content] = {file.stem: artefact.array(file.stem) for file in artefact.folder.glob("*.npy")}
-    contents |= {file.stem: artefact.tensors(file.stem) for file in artefact.folder.glob("*.safetensors")}
+def _require_finite(margins: ndarray, _: int, what: str) -> None:
+    require_finite(margins, what)
+
+
+def _require_weights(suite: Suite, artefact: Artefact, name: str, what: str) -> None:
+    """Refuse tensors that lie where those of the suite's network do, and are of another shape."""
+    shapes = tensor_shapes(artefact.folder / f"{name}.safetensors", StoreError)
+    models = artefact.meta.get("models")
+    with torch.random.fork_rng(devices=[]):
+        state = suite.network().state_dict()
+    if not shapes or any(shape[:1] != (models,) for shape in shapes.values()):
+        raise StoreError(f"{what}, {name}: expected tensors of {str(models)[:40]} models")
+    for key in shapes.keys() & state.keys():
+        if shapes[key][1:] != tuple(state[key].shape):
+            raise StoreError(f"{what}, {name}: {key} has shape {shapes[key][1:]}, expected {tuple(state[key].shape)}")
+
+
+def _files(store: Store, artefact: Artefact) -> list[str]:
+    """Names of the files that the manifest of an artefact tells of: what else lies there is no part of it."""
+    manifest = store.manifest(artefact.folder.relative_to(store.root).as_posix())
+    return sorted(manifest["files"]) if manifest else []
+
+
+def _contents(store: Store, artefact: Artefact) -> dict[str, Content]:
+    contents: dict[str, Content] = {}
+    for name in _files(store, artefact):
+        stem, _, kind = name.rpartition(".")
+        contents[stem] = artefact.array(stem) if kind == "npy" else artefact.tensors(stem)
     return contents
-
-
-def _require_plain(manifest: Path, source: str) -> None:
-    """Refuse a manifest whose files lie anywhere but beside it, before any of them is opened."""
-    try:
-        files = json.loads(manifest.read_text())["files"]
-        names = [str(name) for name in files]
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{source}: {manifest.parent.name}/{MANIFEST} is no manifest; nothing was imported") from None
-    for name in names:
-        if not _PLAIN.fullmatch(name):
-            raise StoreError(
-                f"{source}: {manifest.parent.name}/{MANIFEST} names {name!r}, which is no file beside it; refused, and "
-                "nothing was imported"
-            )

@@ -14,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from expunge.errors import BadSetting, StoreError, lookup
 from expunge.methods import find_method
+from expunge.outside import read_bytes
 from expunge.records import Setting
+from expunge.shipped import read_shipped
 from expunge.store import write_file
 from expunge.suites import Suite, load_suite
 
@@ -95,9 +97,8 @@ def require_writable(file: Path) -> None:
 def read_search(file: Path) -> Search:
     """The record in ``file``; one that is no such record is refused."""
     try:
-        search = _SEARCH.validate_json(file.read_bytes(), strict=True)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}; make it with `expunge tune`") from None
+        own = SHIPPED in file.parents
+        search = _SEARCH.validate_json(read_shipped(file) if own else read_bytes(file, StoreError), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "file"

@@ -11,6 +11,7 @@ from expunge.bench.breakage import has_strays
 from expunge.errors import UserError
 from expunge.methods import METHODS
 from expunge.methods.tuned import shipped
+from expunge.outside import read_text
 from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.leaderboard.records import read_records
@@ -148,11 +149,7 @@ def front_block(results: Path) -> str:
 
 def read_page(file: Path) -> str:
     """The text of a page that has the two markers, once."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"{file} cannot be read: {reason}") from None
+    text = read_text(file, UserError)
     if len(_BLOCK.findall(text)) != 1:
         raise UserError(
             f"{file}: expected the markers {BEGIN!r} and {END!r} once, in this order, to write between them"

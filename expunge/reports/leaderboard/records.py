@@ -15,11 +15,10 @@ from expunge.bench.score import why_impossible
 from expunge.checksums import NoRecord
 from expunge.errors import StoreError, UserError
 from expunge.names import as_file_name
+from expunge.outside import read_bytes
 from expunge.records import Score, UnknownSchema, as_record, as_score
 from expunge.reports.usability.findings import is_usability
-from expunge.store import cannot_write, read_file, unchanging, write_file
-
-MOST_BYTES = 64 << 20  # of a file of results
+from expunge.store import cannot_write, unchanging, write_file
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def read_records(results: Path) -> dict[str, list[Score]]:
 
 def _read(file: Path) -> list[Score]:
     try:
-        kept = _KEPT.validate_json(read_file(file, MOST_BYTES))
+        kept = _KEPT.validate_json(read_bytes(file, StoreError))
         scores = [as_score(together(kept.common, each)) for each in kept.scores]
         doubt = next(filter(None, map(why_impossible, scores)), "")
     except ValidationError as error:

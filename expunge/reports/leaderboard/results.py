@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from expunge.records import SPLITS, Score
 from expunge.reports.summaries import Interval, summaries
 from expunge.reports.tables.formats import between, compute, nats, value
+from expunge.shipped import read_shipped
 from expunge.store import write_file
 
 SHIPPED = Path(__file__).with_name("results.json")
@@ -76,4 +77,4 @@ def write_results(file: Path, results: Sequence[Result]) -> None:
 @cache
 def read_results() -> tuple[Result, ...]:
     """All results that are shipped."""
-    return tuple(_RESULTS.validate_json(SHIPPED.read_bytes()))
+    return tuple(_RESULTS.validate_json(read_shipped(SHIPPED)))

@@ -1,24 +1,32 @@
 """The margins of the examples that tell most: those on which the untouched models are furthest from the oracles."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy import ndarray
-from numpy.lib.npyio import NpzFile
 
 from expunge.errors import StoreError
 from expunge.metrics.klom import klom
 from expunge.names import as_file_name
+from expunge.number_files import read_arrays, require_array
 from expunge.reports.summaries import FLOOR, NOTHING
 
 BINS = 32
 CLIP = 100.0  # as KLoM clips
+AXES = {  # of each array the kinds of its numbers, and what its axes are
+    "oracle": ("f", "models", "examples"),
+    "pretrained": ("f", "models", "examples"),
+    "forget": ("iu", "indices"),
+    "retain": ("iu", "indices"),
+    "labels": ("iu", "examples"),
+    "owners": ("iu", "examples"),
+    "images": ("u", "examples", "height", "width"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,20 +84,21 @@ def _file_of(folder: Path, method: str) -> Path | None:
 
 
 def _check(file: Path, arrays: Mapping[str, ndarray]) -> None:
-    examples = arrays["oracle"].shape[-1]
-    if "labels" in arrays and arrays["labels"].shape != (examples,):
-        raise _damaged(file, f"labels has shape {arrays['labels'].shape}, expected ({examples},)")
+    """Refuse arrays that are not of one number of examples, and indices that are of none of them."""
+    refuse = partial(_damaged, file)
+    for name, (kinds, *axes) in AXES.items():
+        if name in arrays:
+            shape = tuple(arrays["oracle"].shape[-1] if axis == "examples" else None for axis in axes)
+            require_array(arrays[name], name, kinds, shape, refuse)
+    examples = arrays["oracle"].shape[1]
+    for name in ("forget", "retain"):
+        if arrays[name].size and not 0 <= arrays[name].min() <= arrays[name].max() < examples:
+            raise _damaged(file, f"{name} holds an index that is not below {examples}")
+    if not arrays["forget"].size:
+        raise _damaged(file, f"forget holds no index below {examples}")
     for name in ("oracle", "pretrained"):
-        if arrays[name].ndim != 2 or arrays[name].shape[1] != examples:
-            raise _damaged(file, f"{name} has shape {arrays[name].shape}, expected (models, {examples})")
-        if len(arrays["forget"]) == 0 or arrays["forget"].max() >= examples:
-            raise _damaged(file, f"forget holds no index below {examples}")
-        if not np.isfinite(arrays[name][:, arrays["forget"]]).all():
-            raise _damaged(file, f"{name} holds values that are not finite")
-    images = arrays.get("images")
-    if images is not None and (images.dtype != np.uint8 or images.ndim != 3 or len(images) != examples):
-        found = f"{images.dtype} {images.shape}"
-        raise _damaged(file, f"images are {found}, expected uint8 ({examples}, height, width)")
+        if not len(arrays[name]) or not np.isfinite(arrays[name][:, arrays["forget"]]).all():
+            raise _damaged(file, f"{name} holds no model, or values that are not finite")
 
 
 def _example(index: int, value: float, arrays: Mapping[str, ndarray], unlearned: Mapping[str, ndarray]) -> Example:
@@ -142,18 +151,9 @@ def _columns(file: Path, worst: ndarray, examples: int) -> ndarray:
 
 
 def _load(file: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, ndarray]:
-    try:
-        with file.open("rb") as raw:
-            arrays = np.load(raw, allow_pickle=False)
-            if not isinstance(arrays, NpzFile):
-                raise _damaged(file, "it is no npz archive")
-            present = [*names, *(name for name in optional if name in arrays)]
-            return {name: arrays[name] for name in present}
-    except KeyError as error:
-        raise _damaged(file, str(error.args[0])) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(file, str(error)) from None
+    return read_arrays(file, names, partial(_damaged, file), optional=optional)
 
 
 def _damaged(file: Path, why: str) -> StoreError:
-    return StoreError(f"{file} is damaged: {why}; run the bench again, or remove the file to report without it")
+    said = why.removeprefix(f"{file} ").removeprefix(f"{file}, ")
+    return StoreError(f"{file} is damaged: {said}; run the bench again, or remove the file to report without it")

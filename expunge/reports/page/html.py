@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,6 +17,7 @@ from expunge.errors import UserError
 from expunge.records import Score
 from expunge.reports.boards import boards
 from expunge.reports.page.sections import page
+from expunge.shipped import read_shipped
 from expunge.store import alone_with, cannot_write, unchanging, write_file
 
 VENDOR = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # versions and licences: NOTICE
@@ -107,8 +107,8 @@ def write_page(target: Path, text: str) -> None:
 @cache
 def libraries() -> list[Markup]:
     """The vendored scripts, made safe to stand inside a script element."""
-    folder = resources.files("expunge.reports.page") / "vendor"
-    return [inline_script((folder / name).read_text(encoding="utf-8")) for name in VENDOR]
+    folder = Path(__file__).with_name("vendor")
+    return [inline_script(read_shipped(folder / name).decode()) for name in VENDOR]
 
 
 def inline_script(text: str) -> Markup:

@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from expunge.errors import StoreError
 from expunge.metrics.calibration import Estimate
+from expunge.outside import read_json
 from expunge.records import hardware, versions
 from expunge.store import write_file
 
@@ -26,7 +28,7 @@ def read_entries(file: Path) -> Records | None:
     """What :func:`write_entries` wrote; None where there is no file yet."""
     if not file.exists():
         return None
-    found: Records = json.loads(file.read_text())
+    found: Records = read_json(file, StoreError)
     return found
 
 

@@ -15,6 +15,8 @@ from expunge.attacks.injection import BATCHINGS
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import EVERY, Usability, run
 from expunge.engine import Watch, Workers, silent
+from expunge.errors import StoreError
+from expunge.outside import read_bytes
 from expunge.reports.usability.findings import Findings, read_findings
 from expunge.reports.usability.page import report_usability
 from expunge.suites import load_suite
@@ -141,7 +143,7 @@ def study_usability(name: str, out: Path, results: Path, *, workers: Workers = 1
 def read_results(results: Path) -> dict[str, Findings]:
     """The findings of the runs that were made."""
     return {
-        name: _FINDINGS.validate_json(file.read_bytes())
+        name: _FINDINGS.validate_json(read_bytes(file, StoreError))
         for name in RUNS
         if (file := results / f"{name}.json").is_file()
     }

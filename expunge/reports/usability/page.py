@@ -15,6 +15,8 @@ from expunge.attacks.usability import PICTURES
 from expunge.bench.folder import SCORES
 from expunge.bench.run_info import RUN, read_run, require_files
 from expunge.errors import ExpungeError, StoreError
+from expunge.number_files import read_arrays
+from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, write_page
@@ -22,7 +24,7 @@ from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 from expunge.reports.usability.tables import LEGEND, lost, lost_between, steps_in_words, whole_percent
-from expunge.store import read_file, unchanging, write_file
+from expunge.store import unchanging, write_file
 
 Spec = dict[str, Any]
 SHOWN = 5  # pictures of each class
@@ -52,7 +54,7 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     if command:
         write_file(told, command + "\n")
     elif told.is_file():
-        command = read_file(told, LONGEST_COMMAND).decode(errors="replace").strip()
+        command = read_text(told, StoreError).strip()
     target = place / "report.html"
     write_page(target, render(found, shown, command))
     return target
@@ -106,11 +108,14 @@ def pictures(file: Path) -> list[dict[str, Any]]:
     """Of each class some condensed records and those that they began as, as data addresses; none of a table."""
     if not file.is_file():
         return []
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            condensed, real, labels = arrays["condensed"], arrays["real"], arrays["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{file} cannot be read: {error}; run the attack again") from None
+
+    def refuse(why: str) -> StoreError:
+        return StoreError(f"{file} cannot be read: {why}; run the attack again")
+
+    arrays = read_arrays(file, ("condensed", "real", "labels"), refuse)
+    condensed, real, labels = arrays["condensed"], arrays["real"], arrays["labels"]
+    if condensed.ndim < 2 or len(condensed) != len(real) or labels.shape != condensed.shape[:1]:
+        raise StoreError(f"{file}: its arrays are not of one length; run the attack again")
     return [
         {
             "label": int(label),

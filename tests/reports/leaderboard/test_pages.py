@@ -169,9 +169,9 @@ def test_a_page_without_the_markers_or_that_is_none_is_refused_before_anything_i
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
     for name, message in (
         ("page.md", "expected the markers"),
-        ("binary", "it is no text"),
+        ("binary", "is no text"),
         ("absent.md", "No such file"),
-        ("out", "Is a directory"),
+        ("out", "is a folder"),
     ):
         with pytest.raises(UserError, match=message):
             read_page(tmp_path / name)
