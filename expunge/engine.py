@@ -22,7 +22,7 @@ import cloudpickle
 import torch
 
 from expunge.clusters import connected, local_workers
-from expunge.errors import BadSetting, EngineError
+from expunge.errors import BadSetting, EngineError, in_a_line
 from expunge.records import versions
 from expunge.store import at_store, user_store
 from expunge.timing import UNKNOWN, Clock, Expectant, Work
@@ -306,8 +306,14 @@ def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> tupl
     for name, data in bundles.items():
         if name not in _UNPACKED:
             _UNPACKED[name] = pickle.loads(data)
-    with at_store(Path(place.store)):
-        return _timed(_Unpickler(io.BytesIO(payload), _UNPACKED).load())
+    job = _Unpickler(io.BytesIO(payload), _UNPACKED).load()
+    try:
+        with at_store(Path(place.store)):
+            return _timed(job)
+    except Exception:
+        raise
+    except BaseException as error:  # a worker that raises such a one is never heard of again
+        raise EngineError(f"{job.label}: raised {in_a_line(error)}") from error
 
 
 @dataclass(frozen=True)

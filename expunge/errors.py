@@ -18,10 +18,11 @@ ExpungeError
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
+
+from expunge.streams import one_line
 
 T = TypeVar("T")
 
@@ -103,7 +104,6 @@ class CostsTooMuch(MethodFailed):
 
 
 LONGEST = 300  # characters of what a stranger's code says that are passed on
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def in_a_line(said: object) -> str:
@@ -113,14 +113,13 @@ def in_a_line(said: object) -> str:
     'ValueError: no\\\\x1b[2J idea at all'
     """
     try:
-        text = str(said)
+        text = str(said)[: 4 * LONGEST]
     except Exception:  # an error may fail to say what it is
         text = ""
     if isinstance(said, BaseException):
         notes = [str(note) for note in getattr(said, "__notes__", ())]
         text = ": ".join(filter(None, [type(said).__name__, text])) + "".join(f" ({note})" for note in notes)
-    line = " ".join(text[: 4 * LONGEST].split())
-    line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+    line = one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 

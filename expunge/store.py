@@ -235,8 +235,12 @@ def write_file(file: Path, content: str | bytes | Callable[["Hashed"], object]) 
     """Write ``file`` whole or not at all, also when several processes write it at once; its SHA-256.
 
     ``content`` is text, which is written as UTF-8, bytes, or a function that writes to a stream. Raises StoreError, one
-    line, where it cannot be written: a full disk, a folder that may not be written to.
+    line, where it cannot be written: a full disk, a folder that may not be written to, a device in its place. Of a
+    symbolic link, what it points to is written.
     """
+    file = Path(os.path.realpath(file))
+    if file.exists() and not file.is_file():  # /dev/null would become a file, for everybody
+        raise StoreError(f"cannot write {file}: it is there and is no regular file; give another place")
     data = content.encode() if isinstance(content, str) else content
     try:
         return _replace(file, data if callable(data) else lambda stream: stream.write(data))

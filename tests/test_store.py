@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,14 @@ def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path
     with pytest.raises(StoreError, match="No space left on device"):
         write_file(tmp_path / "page.md", stops)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_device_or_a_pipe_is_not_replaced_and_a_link_is_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(StoreError, match="is no regular file; give another place"):
+            write_file(place, "text")
+    (tmp_path / "link").symlink_to(tmp_path / "page.md")
+    write_file(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page.md").read_text() == "text"

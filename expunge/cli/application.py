@@ -1,6 +1,7 @@
 """The application that the commands belong to: their errors end in one line, their number is the exit code."""
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -34,7 +35,19 @@ class _Commands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             say(SAYS)
             code = INTERRUPTED
+        except BaseException as error:
+            if not (told := _of_a_users_file(error)):
+                raise
+            say(f"expunge: {told}")
+            code = USER_ERROR
         raise typer.Exit(code)
+
+
+def _of_a_users_file(error: BaseException) -> str:
+    """What code of a file of the user's own raised, as the network of a suite may, in a line; "" where it did not."""
+    loaded = sys.modules.get("expunge.user_files")
+    told: str = loaded.raised_by(error) if loaded else ""
+    return told
 
 
 class Command(typer.core.TyperCommand):
