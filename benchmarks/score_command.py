@@ -55,7 +55,7 @@ def prepare(folder: Path, examples: int) -> list[str]:
     train = examples * 5 // 6
     file, margins = folder / "large.py", folder / "mine.npy"
     values = {"forget": examples // 50, "train": train, "test": examples - train, "models": 2 * MODELS}
-    file.write_text(textwrap.dedent(SUITE).format(**values))
+    file.write_text(textwrap.dedent(SUITE).format(**values), encoding="utf-8")
     suite = load_suite(f"{file}:large")
     plans = {Plan(suite, "pretrained"): 1.0, Plan(suite, "oracle", suite.forget_sets["first"]): 0.0}
     for seed, (plan, shift) in enumerate(plans.items()):
@@ -88,7 +88,7 @@ def time_of_children() -> float:
 def resident(process: int) -> float:
     """The most bytes that a process had in memory so far, by Linux; mapped files count."""
     try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return max((1024.0 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), default=0.0)

@@ -173,7 +173,7 @@ def _exactly(stream: socket.socket, size: int) -> bytes:
 def main(module: str) -> None:
     """What a host does: fork a guest whenever it is asked to, until who asks is gone."""
     control = socket.socket(fileno=os.dup(0))
-    with open(os.devnull) as nothing:
+    with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a method that asks for input gets the end of it
     serve = importlib.import_module(module).serve
     if sys.platform == "linux":  # children of children come to the host when their parents die, and are ended
@@ -257,7 +257,7 @@ def _end_all(process: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process, signal.SIGKILL)
     children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while left := children.read_text().split() if children.is_file() else []:
+    while left := children.read_bytes().split() if children.is_file() else []:
         for each in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(each), signal.SIGKILL)

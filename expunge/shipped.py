@@ -60,7 +60,7 @@ def listed() -> str:
 
 
 def main() -> None:
-    LIST.write_text(listed())
+    LIST.write_text(listed(), encoding="utf-8")
 
 
 if __name__ == "__main__":
