@@ -1,6 +1,11 @@
 """The command: one file a group of commands; each parses, calls one function, writes, prints."""
 
+from typing import TYPE_CHECKING
+
 from expunge.cli.interruption import listening
+
+if TYPE_CHECKING:
+    from expunge.cli.commands import app
 
 __all__ = ["app", "main"]
 
