@@ -234,6 +234,21 @@ def test_a_wrong_file_is_named_and_nothing_is_imported(
 
 
 @pytest.mark.parametrize(
+    ("number", "said"),
+    [(9_999_999, "expected models 0 to 9999 at most, got id_9999999"), ("9" * 20, "expected one file a model")],
+)
+def test_an_empty_file_of_a_number_beyond_all_is_one_line(
+    publication: Publication, tmp_path: Path, number: int | str, said: str
+) -> None:
+    """It took gigabytes to list every number that was missing before it."""
+    file = tmp_path / f"margins/cifar10/pretrain/retain/resnet9/id_{number}_epoch_23.npy"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.raises(StoreError, match=said):
+        import_published(publication, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda values: values * np.where(np.arange(8) == 4, np.nan, 1)[:, None], "NaN or infinity in model 4"),
