@@ -143,6 +143,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+_FIRST, _PAUSE = 2.0, 5.0  # seconds until a plain line of progress is printed, and between two of them
+
+
 class ProgressLine:
     """A watch that draws a bar on a terminal, and elsewhere prints a plain line every few seconds.
 
@@ -153,6 +156,7 @@ class ProgressLine:
         self._what, self._of = what, "" if whole else " of this part"
         self._started = self._printed = self._seen = time.monotonic()
         self._done = self._total = 0
+        self._pause = _FIRST
         self._expected: Callable[[], float | None] | None = None
         spinner = SpinnerColumn("dots" if err.encoding.startswith("utf") else "line")
         description = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis"))
@@ -180,8 +184,8 @@ class ProgressLine:
         self._seen, self._done = now, done
         if err.is_terminal:
             self._bar.update(self._task, completed=done, total=total, description=label)
-        elif done == total or now - self._printed >= 5:
-            self._printed = now
+        elif done == total or now - self._printed >= self._pause:
+            self._printed, self._pause = now, _PAUSE
             say(f"{self._what}: {done}/{total} done, {self._left()} ({label})")
 
     def _left(self) -> str:
