@@ -215,7 +215,9 @@ class Ensemble(nn.Module):
         No gradient reaches what is masked in it. A slice is an ensemble of its own.
         """
         if isinstance(index, slice):
-            return self.take(range(len(self))[index])
+            if not (rows := range(len(self))[index]):
+                raise BadSetting(f"expected at least one of the {len(self)} models of the ensemble, got none")
+            return self.take(rows)
         row = range(len(self))[index]
         return keep_sparse(self.dense(row), {name: mask[row] for name, mask in self.masks.items()})
 
@@ -227,10 +229,8 @@ class Ensemble(nn.Module):
         return (self[index] for index in range(len(self)))
 
     def take(self, indices: Iterable[int]) -> "Ensemble":
-        """The models at ``indices`` as an ensemble of their own; at least one."""
+        """The models at ``indices`` as an ensemble of their own."""
         rows = list(indices)
-        if not rows:
-            raise BadSetting(f"expected at least one of the {len(self)} models of the ensemble, got none")
         origin = replace(self.origin, models=tuple(self.origin.models[row] for row in rows))
         state = {key: tensor[rows] for key, tensor in self.state().items()}
         masks = {name: mask[rows] for name, mask in self.masks.items()}

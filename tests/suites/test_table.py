@@ -218,8 +218,8 @@ class Boom:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"garbage", "is no file of tensors alone"),
-        ("boom", "is no file of tensors alone"),
+        (b"garbage", "is no .pt, by its first bytes"),
+        ("boom", "holds more than numbers: reading it would run code"),
         ([torch.zeros(2)], "expected two tensors, pictures and labels, got list"),
         (tensors(7), r"expected 20 pictures .* got \(7, 3, 8, 8\) and \(7,\)"),
     ],
