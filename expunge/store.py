@@ -38,7 +38,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"  # of a folder of the user's
 SHIPPED = Path(__file__).parent / "data"
 
-_PLAIN = re.compile(r"[\w.+-]+\.(npy|safetensors)")  # what a file of an artefact is called: a name, never a path
+_PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")  # the name of a file in this folder, and of no hidden one
 _IDENTITY = ".store"  # holds a name that no other store has
 _PLACE: ContextVar[Path | None] = ContextVar("the store that jobs of this context write to", default=None)
 

@@ -26,6 +26,13 @@ def test_what_was_written_is_read(store: Store) -> None:
     assert torch.equal(artefact.tensors("w")["k"], torch.ones(2))
 
 
+def test_names_of_what_is_kept_may_be_words(own_store: Path) -> None:
+    Store(own_store).write("key", {"condensed data, suite": np.zeros(3)}, {})
+    found = Store(own_store).read("key")
+    assert found
+    assert "condensed data, suite" in found
+
+
 def test_what_is_not_there_is_none(store: Store) -> None:
     assert store.read("a/c") is None
 
