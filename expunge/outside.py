@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
+from pickle import PickleError
 from typing import IO, Any
 from zipfile import BadZipFile
 
@@ -26,7 +27,7 @@ TEXT = 64 << 20  # bytes that a file of text has at most, where nothing smaller 
 # What zipfile, numpy, json and pickle raise where bytes are not what they should be.
 UNREADABLE = (
     *(OSError, ValueError, LookupError, EOFError, AttributeError, TypeError, RuntimeError, MemoryError),
-    *(SyntaxError, ArithmeticError, BadZipFile, struct.error, zlib.error),
+    *(SyntaxError, ArithmeticError, BadZipFile, struct.error, zlib.error, PickleError),
 )
 _PASSING = {  # what says nothing of the bytes of a file, and what to do
     errno.EMFILE: "close files, or raise the limit of open files (ulimit -n)",

@@ -38,7 +38,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"  # of a folder of the user's
 SHIPPED = Path(__file__).parent / "data"
 
-_PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")  # the name of a file in this folder, and of no hidden one
+_PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.(npy|safetensors)")  # of an artefact: a name, never a path
 _IDENTITY = ".store"  # holds a name that no other store has
 _PLACE: ContextVar[Path | None] = ContextVar("the store that jobs of this context write to", default=None)
 
