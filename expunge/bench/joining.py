@@ -19,7 +19,7 @@ from expunge.bench.run_info import MethodInfo, SetInfo
 from expunge.bench.score import reference_of
 from expunge.engine import one_thread, warn
 from expunge.errors import ExpungeError
-from expunge.methods import find_method
+from expunge.methods import row_of
 from expunge.metrics import METRICS
 from expunge.records import Score, hardware, versions
 from expunge.store import alone_with
@@ -194,7 +194,7 @@ def _tell(found: Contents, new: Addition) -> None:
 
 def _card(name: str, tuning: str) -> MethodInfo:
     try:
-        method = find_method(name)
+        method = row_of(name)
     except ValueError:  # margins made elsewhere: no row of the table
         return MethodInfo(source="margins made elsewhere", tuning=tuning)
     return MethodInfo(source=method.source, needs=list(method.needed), tuning=tuning)

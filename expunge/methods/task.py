@@ -23,7 +23,7 @@ from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest, files_digest
-from expunge.methods import METHODS, Method, find_method, run_method
+from expunge.methods import METHODS, Method, row_of, run_method
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
@@ -44,7 +44,7 @@ class Task:
 
     @property
     def method(self) -> Method:
-        return find_method(self.name)
+        return row_of(self.name)
 
     @property
     def settings(self) -> dict[str, Setting]:
@@ -113,7 +113,7 @@ def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
     """
     inner = sorted(METHODS.keys() & {value for value in settings.values() if isinstance(value, str)})
     known = [each for each in (name, *inner) if ":" in each or each in METHODS]
-    rows = [find_method(each).module for each in known]  # those that a setting names are its code too
+    rows = [row_of(each).module for each in known]  # those that a setting names are its code too
     return (*(rows or ["expunge.methods.own.method"]), "expunge.methods.method", "expunge.methods.task")
 
 

@@ -46,6 +46,11 @@ def user_method(name: str) -> Method:
             f"method {name!r}: expected a function (model, retain, forget, seed), got {told['name']}"
             f"{told['signature']}; write one around it that calls it"
         )
+    return known_method(name)
+
+
+def known_method(name: str) -> Method:
+    """The same of a name that was checked before, without a look at its file, which may be gone by now."""
     return _row(functools.partial(_as_guest, name), name)
 
 

@@ -61,13 +61,15 @@ def serve(connection: Connection) -> None:
     sys.path.insert(0, str(Path(sys.argv[0]).expanduser().resolve().parent))  # for what it imports when it is called
     if not order.examples:
         return
-    device, left = torch.device(order.device), order.most
+    device, left, own = torch.device(order.device), order.most, os.getpid()
     examples = {key: each.to(device) for key, each in load_file(order.examples).items()}
     with contextlib.suppress(EOFError):
         while True:
             model, masks, seed = pickle.loads(connection.recv_bytes())
             model = keep_sparse(model.to(device), {name: mask.to(device) for name, mask in masks.items()})
             state, told = answer(function, model, examples, seed, Meter(most=left))
+            if os.getpid() != own:  # a child that the function forked, and let return
+                os._exit(0)
             left -= told["units"]
             connection.send_bytes(json.dumps(told).encode())
             connection.send_bytes(save(state))

@@ -75,6 +75,7 @@ MISDEEDS = {
     "standard output closed": "def f(model, *_):\n    os.closerange(1, 2)\n    return shrunk(model)",
     "a thread that goes on": "def f(model, *_):\n    threading.Thread(target=time.sleep, args=(1000,)).start()\n"
     "    return shrunk(model)",
+    "a fork that returns twice": "def f(model, *_):\n    os.fork()\n    return shrunk(model)",
     "an exit hook": "import atexit\natexit.register(time.sleep, 1000)\ndef f(model, *_): return shrunk(model)",
 }
 
@@ -274,3 +275,12 @@ def test_the_time_of_starting_a_process_is_no_time_of_the_method(tiny_suite: Sui
     found = outcome(tmp_path, "time.sleep(0.7)\ndef f(model, *_): return shrunk(model)", tiny_suite)
     assert found.artefact
     assert found.artefact.meta["seconds"][0] < 0.7 / len(MODELS)
+
+
+def test_a_file_that_is_gone_fails_its_own_row(tiny_suite: Suite, tmp_path: Path) -> None:
+    """As one that removes itself does, after its first models."""
+    code = "def f(model, *_):\n    os.path.exists(__file__) and os.unlink(__file__)\n    return shrunk(model)"
+    assert not outcome(tmp_path, code, tiny_suite).reason
+    name = f"{tmp_path}/mine.py:f"
+    again = unlearn_chunk(Task(tiny_suite, tiny_suite.forget_sets["first"], name, NoSettings(), 0), MODELS)
+    assert "there is no file" in again.reason
