@@ -60,7 +60,6 @@ from expunge.methods.zoo import (
     unrolling_sgd,
     unsir,
 )
-from expunge.records import Setting
 from expunge.suites import Suite, find_suite
 
 __all__ = ["METHODS", "Method", "Step", "configure", "find_method", "run_method", "unlearn"]
@@ -148,7 +147,7 @@ def unlearn(
     *,
     suite: Suite | None = None,
     seed: int = 0,
-    **settings: Setting,
+    **settings: object,
 ) -> Ensemble:
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray
 from torch import Tensor
 
@@ -23,10 +24,14 @@ def as_array(given: object, what: str, refuse: Refuse = BadData) -> ndarray:
     """
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise refuse(f"{what}: expected values everywhere, got a masked array; fill what is masked, or leave it out")
+    if isinstance(given, Tensor) and given.layout != torch.strided:
+        raise refuse(f"{what}: expected a dense tensor, got a sparse one; give its to_dense()")
     try:
         array = _dense(given) if isinstance(given, Tensor) else np.asarray(given)
     except Exception as error:  # a stranger's class may raise anything when it is to be an array
-        raise refuse(f"{what}: expected an array, with rows of one length, got {in_a_line(error)}") from None
+        found = f"{type(given).__name__} that makes none"
+        found += "" if isinstance(error, ValueError) else f" ({in_a_line(error)})"
+        raise refuse(f"{what}: expected an array, with rows of one length, got {found}") from None
     if array.dtype == object:
         array = _without_objects(array, what, refuse)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -54,6 +59,7 @@ def odd_one(array: ndarray) -> int | None:
     if array.dtype.kind == "u":
         odd = array > np.iinfo(np.int64).max
     else:
+        array = array.astype(np.float64) if array.itemsize < 8 else array
         odd = ~(np.abs(array) < EXACT) | (array != np.trunc(array))  # NaN is below nothing
     return int(odd.argmax()) if odd.any() else None
 
@@ -82,9 +88,10 @@ def _without_objects(array: ndarray, what: str, refuse: Refuse) -> ndarray:
     )
     if type(odd).__name__ in _MISSING or (isinstance(odd, float) and odd != odd):
         raise refuse(f"{what}: nothing is in row {row} ({odd!r}); fill it, or leave the row out")
-    told = f"{type(odd).__name__} in row {row}"
     mixed = ", numbers beside names" if _is_plain(odd) else ""
-    raise refuse(f"{what}: expected an array of numbers or names, got Python objects{mixed}: {told}")
+    told = f"{odd!r:.40} in row {row}" if mixed else f"{type(odd).__name__} in row {row}"
+    advice = "; leave columns of text out, or make numbers of them" if mixed and array.ndim > 1 else ""
+    raise refuse(f"{what}: expected an array of numbers or names, got Python objects{mixed}: {told}{advice}")
 
 
 def _is_plain(each: object) -> bool:

@@ -132,7 +132,7 @@ def _kind(found: "Image", what: str) -> Kind:
             "[0, 1] and give them to data_from_arrays"
         )
     deep = found.mode in (*_DEEP, "I")  # older versions of Pillow open a grey PNG of 16 bits as "I"
-    if not deep and ";16" in str(getattr(found, "tile", "")):
+    if not deep and ";16" in _coded(found):
         raise BadData(
             f"{what} has colours of 16 bits, of which 8 would be lost; save it as grey or with 8 bits, or give arrays "
             "of uint16 to data_from_arrays"
@@ -144,12 +144,17 @@ def _kind(found: "Image", what: str) -> Kind:
 
 def _levels(found: "Image") -> ndarray:
     """The levels of a grey picture of 16 bits, 65,535 as white."""
-    twelve = ";12" in str(getattr(found, "tile", ""))
+    twelve = ";12" in _coded(found)
     levels = np.asarray(_upright(found)).astype(np.uint16)
     levels = np.round(levels * (65535 / 4095)).astype(np.uint16) if twelve else levels
     tag, zero = _WHITE_IS_ZERO
     inverted = found.format == "TIFF" and getattr(found, "tag_v2", {}).get(tag) == zero
     return np.uint16(65535) - levels if inverted else levels
+
+
+def _coded(found: "Image") -> str:
+    """How its pixels are written, in Pillow's words."""
+    return str(getattr(found, "tile", ""))
 
 
 def _laid_on_white(found: "Image") -> "tuple[Image, bool]":
@@ -160,7 +165,7 @@ def _laid_on_white(found: "Image") -> "tuple[Image, bool]":
     if upright.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in upright.info:
         return upright, False
     whole = upright.convert("RGBA")
-    if whole.getextrema()[3] == (255, 255):
+    if whole.getchannel("A").getextrema() == (255, 255):
         return whole, False
     return Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole), True
 

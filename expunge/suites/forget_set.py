@@ -18,7 +18,7 @@ GIVEN = "indices given by the user"
 SHOWN = 8  # so many forget sets are told in a line
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class ForgetSet:
     """Sorted, unique indices into the training examples, and how they were chosen.
 
@@ -28,23 +28,22 @@ class ForgetSet:
     name: str
     indices: Int[ndarray, " forget"]
     made: str
-    masked: int | None = field(default=None, init=False)  # how long the mask was that it was given as
+    masked: int | None = field(init=False)  # how long the mask was that it was given as
 
-    def __post_init__(self) -> None:
-        # it becomes the name of a folder
-        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", self.name):
-            raise BadSetting(f"forget set {self.name!r}: expected a name of letters, digits, '.', '_', '+' and '-'")
-        what = f"forget set {self.name!r}"
-        indices, masked = as_indices(self.indices, what)
-        if not indices.size:
+    def __init__(self, name: str, indices: object, made: str = GIVEN) -> None:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", name):  # that of a folder
+            raise BadSetting(f"forget set {name!r}: expected a name of letters, digits, '.', '_', '+' and '-'")
+        what = f"forget set {name!r}"
+        found, masked = as_indices(indices, what)
+        if not found.size:
             raise BadSetting(f"{what}: expected at least 1 training example, got none")
-        if indices.min() < 0:
-            raise BadSetting(f"{what}: expected indices from 0 on, got {indices.min()}")
-        require_once(indices, what)
-        if (np.diff(indices) <= 0).any():
+        if found.min() < 0:
+            raise BadSetting(f"{what}: expected indices from 0 on, got {found.min()}")
+        require_once(found, what)
+        if (np.diff(found) <= 0).any():
             raise BadSetting(f"{what}: expected indices in rising order; sort them: np.sort(indices)")
-        object.__setattr__(self, "indices", indices)
-        object.__setattr__(self, "masked", masked)
+        for key, value in {"name": name, "indices": found, "made": made, "masked": masked}.items():
+            object.__setattr__(self, key, value)
 
     def __len__(self) -> int:
         return len(self.indices)

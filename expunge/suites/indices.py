@@ -1,12 +1,14 @@
 """Which training examples a forget set has, however somebody says so: indices, masks, lists, sets, ranges, columns."""
 
 import re
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from expunge.engine import warn
 from expunge.errors import BadSetting
 from expunge.number_files import read_array
 from expunge.outside import read_text
@@ -38,8 +40,8 @@ def as_indices(given: object, what: str) -> tuple[Indices, int | None]:
     """
     if isinstance(given, str | bytes | Path | dict):
         raise BadSetting(f"{what}: expected indices or a boolean mask, got {given!r:.100}; from_file reads a file")
-    if isinstance(given, set | frozenset):
-        given = sorted(given, key=lambda each: (str(type(each)), each)) if _comparable(given) else list(given)
+    if isinstance(given, Set):
+        given = sorted(given) if len({type(each) for each in given}) == 1 else list(given)
     if isinstance(given, tuple) and len(given) == 1 and isinstance(given[0], ndarray):  # what np.nonzero returns
         given = given[0]
     array = as_array(given, what, BadSetting)
@@ -90,10 +92,6 @@ def from_file(path: Path | str, train: int) -> Indices:
     return checked(_read_text(path, train), train, str(path))
 
 
-def _comparable(given: set[object] | frozenset[object]) -> bool:
-    return len({type(each) for each in given}) == 1
-
-
 def _read_npy(path: Path, train: int) -> ndarray:
     indices = read_array(path, BadSetting, mapped=True)  # nothing of it is in memory before its length is checked
     if indices.dtype != bool:
@@ -106,7 +104,9 @@ def _read_text(path: Path, train: int) -> ndarray:
     text = read_text(path, BadSetting, most=4096 + WORD * train)
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     rows = [re.split(r"[,;\t]", line) if re.search(r"[,;\t]", line.strip()) else line.split() for line in lines]
-    cells = [[cell.strip() for cell in row] for row in rows]
+    cells = [_without_last([cell.strip() for cell in row]) for row in rows]
+    if path.suffix.lower() == ".csv" and len(cells) > 2 and cells[0] == ["0"] and cells[1] != ["1"]:
+        warn(f"{path}: the first line, 0, is taken for an index; if pandas wrote it as a header, write header=False")
     words = [cell for row in _without_row_numbers(cells, path) for cell in row if cell]
     if words and all(word.lower() in _TRUTHS for word in words):
         return np.array([_TRUTHS[word.lower()] for word in words])
@@ -118,6 +118,11 @@ def _read_text(path: Path, train: int) -> ndarray:
     return np.array([int(float(word)) if "." in word or "e" in word.lower() else int(word) for word in words], np.int64)
 
 
+def _without_last(cells: list[str]) -> list[str]:
+    """Cells without an empty one at the end, after the last separator."""
+    return cells[:-1] if len(cells) > 1 and not cells[-1] else cells
+
+
 def _is_whole(word: str) -> bool:
     return bool(_NUMBER.fullmatch(word)) and float(word).is_integer() and abs(float(word)) < 1e18
 
@@ -127,6 +132,8 @@ def _without_row_numbers(rows: list[list[str]], path: Path) -> list[list[str]]:
     headed = len(rows) > 1 and all(len(row) == 2 for row in rows) and not rows[0][0]
     body = rows[1:] if headed else rows
     widths = {len(row) for row in body}
+    if rows and not headed and len(rows) == 1 and len(rows[0]) == 2 and rows[0][0] == "0":
+        raise BadSetting(f"{path}: one line of 0 and an index may be a row number and its index; give an index a line")
     if widths != {2} or (len(body) == 1 and not headed):
         if len(body) > 1 and len(widths) == 1 and widths != {1}:
             raise BadSetting(f"{path}: expected one index a line, or all in one line, got {widths.pop()} a line")

@@ -12,9 +12,11 @@ SHARE, SEED = 0.2, 0  # of each class to test, and of the chance that chooses
 
 
 def split(
-    labels: ndarray, share: float = SHARE, what: str = "data"
+    labels: ndarray, share: float = SHARE, what: str = "data", names: Sequence[str] = ()
 ) -> tuple[Int[ndarray, " train"], Int[ndarray, " test"]]:
     """Rows to train on and rows to test on, rising: a ``share`` of each class is drawn to test, at least one of it.
+
+    ``names`` are those of the classes, where labels are their numbers.
 
     >>> [rows.tolist() for rows in split(np.array(["a", "a", "b", "b", "b"]), 0.4)]
     [[0, 2, 4], [1, 3]]
@@ -26,8 +28,8 @@ def split(
         members = np.flatnonzero(labels == each)
         if len(members) < 2:
             raise BadData(
-                f"{what}: class {str(each)!r} has 1 example, expected at least 2, one to train and one to test on; add "
-                "some, leave the class out, or give the test examples by themselves"
+                f"{what}: class {str(names[each] if names else each)!r:.100} has 1 example, expected at least 2, one "
+                "to train and one to test on; add some, leave the class out, or give the test examples by themselves"
             )
         size = min(max(1, round(share * len(members))), len(members) - 1)
         test.append(rng.choice(members, size, replace=False))

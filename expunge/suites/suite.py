@@ -64,7 +64,7 @@ class Suite:
     data: Data
     network: Callable[[], nn.Module]
     recipe: Recipe
-    forget_sets: Mapping[str, ForgetSet]
+    forget_sets: ForgetSets | Mapping[str, Any]  # what it is made of; it becomes ForgetSets
     derive: Callable[[ndarray, ndarray], ForgetSets] | None = None  # further forget sets, from `subsets`
     models: int  # how many pretrained models, and oracles of each forget set, the suite has
     subsets: int = 0  # how many models trained on random halves

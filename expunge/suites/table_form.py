@@ -2,9 +2,9 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 from expunge.errors import BadData
 
@@ -14,10 +14,8 @@ LOOKED_AT = 50  # rows, by which separators and a header are known, and columns 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 TRUTHS = {"true": 1.0, "false": 0.0}
 
-Column = str | int  # the name of a column, or its number
 
-
-def form_of(path: Path, text: IO[str], wanted: Sequence[Column]) -> tuple[str, list[str], bool]:
+def form_of(path: Path, text: TextIOWrapper, wanted: Sequence[object]) -> tuple[str, list[str], bool]:
     """The separator, the cells of the first row, and whether it is a header: it holds what is ``wanted`` by name."""
     lines: list[str] = []
     for line in islice(lines_of(path, text), LOOKED_AT):
@@ -65,7 +63,7 @@ def numbers_of(cells: Sequence[str]) -> list[str]:
     return [str(number) for number in range(len(cells))]
 
 
-def lines_of(path: Path, text: IO[str]) -> Iterator[str]:
+def lines_of(path: Path, text: TextIOWrapper) -> Iterator[str]:
     """Lines of a length that can be."""
     while line := text.readline(LINE):
         if len(line) == LINE:

@@ -3,7 +3,7 @@
 import csv
 import io
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,13 @@ from expunge.suites.arrays import plain
 from expunge.suites.data import Data
 from expunge.suites.own import EXACT, data_from_arrays
 from expunge.suites.splitting import SHARE, said, split
-from expunge.suites.table_form import LOOKED_AT, MISSING, TRUTHS, Column, form_of, is_number, lines_of, numbers_of
+from expunge.suites.table_form import LOOKED_AT, MISSING, TRUTHS, form_of, is_number, lines_of, numbers_of
 
 TABLE = 1 << 30  # bytes of a file
 WRITTEN_BY_PANDAS = ("", "Unnamed: 0")  # what stands above its row numbers
 
 
-def data_from_csv(
-    path: Path | str, *, label: Column, drop: Sequence[Column] | Column = (), test: Path | str | float = SHARE
-) -> Data:
+def data_from_csv(path: Path | str, *, label: object, drop: object = (), test: object = SHARE) -> Data:
     """Data from a table of text in UTF-8, its columns separated by commas, semicolons or tabs, with a header or none.
 
     Args:
@@ -39,7 +37,7 @@ def data_from_csv(
     columns, and what is missing with its line. Row numbers that pandas wrote before each row are left out.
     """
     path = Path(path).expanduser()
-    dropped = [drop] if isinstance(drop, str | int | np.integer) else list(drop)
+    dropped = list(drop) if isinstance(drop, Iterable) and not isinstance(drop, str) else [drop]
     table = _read(path, _Wanted(label, dropped))
     if isinstance(test, str | Path):
         other = _read(Path(test).expanduser(), _Wanted(label, dropped, table.names))
@@ -51,7 +49,7 @@ def data_from_csv(
         raise BadSetting(f"test: expected a table to test on, or a share such as 0.2, got {test!r}")
     labels, names = _labels([table])
     y = labels[0]
-    train, chosen = split(np.array(names)[y] if names else y, share, str(path))
+    train, chosen = split(y, share, str(path), names)
     made = f"rows of {path}, label {table.label!r}: {said((len(train), len(chosen)), share)}"
     warn(made)
     x = table.values
@@ -62,8 +60,8 @@ def data_from_csv(
 class _Wanted:
     """Which columns are wanted: ``names``, where another table gave them, are those of the inputs, in order."""
 
-    label: Column
-    drop: Sequence[Column]
+    label: object
+    drop: Sequence[object]
     names: tuple[str, ...] = ()
 
 
@@ -158,7 +156,7 @@ class _Cells:
                 f"{self._path}, row {row + 1}, column {self._names[column]!r}: expected a finite number that float32 "
                 f"holds, got {values[row, column]}; mend it, or leave the row out"
             )
-        beyond = np.abs(values).max(axis=0) > EXACT
+        beyond = np.abs(values).max(axis=0) >= EXACT
         if beyond.any():
             name = self._names[int(beyond.argmax())]
             warn(f"{self._path}: numbers beyond {EXACT:,}, as in column {name!r}, lose their last digits in float32")
@@ -205,7 +203,7 @@ def _places(path: Path, names: list[str], headed: bool, wanted: _Wanted) -> tupl
     return label, inputs
 
 
-def _place(path: Path, names: list[str], headed: bool, column: Column) -> int:
+def _place(path: Path, names: list[str], headed: bool, column: object) -> int:
     column = plain(column)
     if isinstance(column, str):
         if not headed and column not in names:

@@ -64,7 +64,10 @@ def test_names_are_numbered_by_the_alphabet_and_more_classes_can_be_told() -> No
         ({"y_test": np.array([0, -1, 1])}, "y_test: expected labels 0 to 2, got -1 in row 1"),
         ({"y_test": np.array([0, 1, 7])}, "y_test: expected labels 0 to 2, got 7"),
         ({"classes": 2}, "y_train: expected labels 0 to 1, got 2"),
-        ({"y_train": np.array([0.0, 0.5, 2.0])}, "y_train: expected whole numbers or names as labels, got 0.5 in row 1"),
+        (
+            {"y_train": np.array([0.0, 0.5, 2.0])},
+            "y_train: expected whole numbers or names as labels, got 0.5 in row 1",
+        ),
         ({"y_test": np.array([0, 1, np.nan])}, "y_test: expected whole numbers or names as labels, got nan in row 2"),
         ({"y_train": np.eye(3, dtype=int)}, r"one label for each example, got shape \(3, 3\)"),
         ({"y_train": NAMES}, "y_test: expected names as in y_train, got whole numbers"),
