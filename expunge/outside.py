@@ -23,6 +23,7 @@ from expunge.errors import BadData, ExpungeError
 
 Refuse = Callable[[str], ExpungeError]  # makes the error of a line that says what is wrong
 
+LEFT_BEHIND = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx")  # by Windows and macOS, unasked
 TEXT = 64 << 20  # bytes that a file of text has at most, where nothing smaller is expected
 # What zipfile, numpy, json and pickle raise where bytes are not what they should be.
 UNREADABLE = (
@@ -66,6 +67,14 @@ def opened(file: Path, refuse: Refuse = BadData, *, most: int | None = None) -> 
         yield stream
 
 
+def visible(folder: Path, refuse: Refuse = BadData) -> list[Path]:
+    """What people put into a folder, sorted by name: without hidden files, and those that systems leave there."""
+    try:
+        return sorted(each for each in folder.iterdir() if each.name[0] != "." and each.name.lower() not in LEFT_BEHIND)
+    except OSError as error:
+        raise cannot_read(folder, error, refuse) from None
+
+
 def size_of(stream: IO[bytes]) -> int:
     """Bytes of an open file."""
     return os.fstat(stream.fileno()).st_size
@@ -98,9 +107,9 @@ def read_bytes(file: Path, refuse: Refuse = BadData, *, most: int = TEXT) -> byt
 
 
 def read_text(file: Path, refuse: Refuse = BadData, *, most: int = TEXT) -> str:
-    """The text of a regular file, which is UTF-8."""
+    """The text of a regular file, which is UTF-8, without the mark that some programs put before it."""
     try:
-        return read_bytes(file, refuse, most=most).decode()
+        return read_bytes(file, refuse, most=most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise refuse(f"{file} is no text: expected UTF-8, got byte 0x{byte:02x} at {error.start}") from None

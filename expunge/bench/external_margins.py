@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.bench.contents import Place, contents_of, require_room
 from expunge.bench.folder import REFERENCE, prepare
@@ -22,15 +23,20 @@ from expunge.methods import METHODS
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.names import require_name
 from expunge.number_files import read_array
+from expunge.outside import visible
 from expunge.records import Score
 from expunge.store import unchanging
 from expunge.suites import Suite
+from expunge.suites.arrays import as_array
+from expunge.torch_files import read_tensors
+
+ARRAYS, TENSORS = ".npy", (".pt", ".pth")
 
 
 def score_margins(
     suite: Suite,
     forget_set: str,
-    margins: Path | ndarray,
+    margins: object,
     *,
     name: str = "yours",
     out: Path | None = None,
@@ -40,8 +46,9 @@ def score_margins(
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
-    ``margins`` is an array, a ``.npy``, or a folder with one ``.npy`` a model; files are mapped, not read, so they may
-    be larger than the memory. With ``out``, records and arrays are written there as a bench writes them.
+    ``margins`` is an array, a tensor or a list of rows, a ``.npy`` or ``.pt``, or a folder with one such file a model;
+    files are mapped, not read, so they may be larger than the memory. With ``out``, records and arrays are written
+    there as a bench writes them.
     ``classic`` adds MIA-efficacy, which takes some seconds; ``metrics`` are names of METRICS to compute as well, each
     for the rows that have what it reads.
     """
@@ -52,8 +59,9 @@ def score_margins(
     if require_name("--name", name) in (*METHODS, REFERENCE):
         what = "a method of expunge" if name in METHODS else "what rows are compared with"
         raise BadSetting(f"--name {name!r} is {what}; choose another name for your margins")
-    values = margins if isinstance(margins, ndarray) else load_margins(Path(margins), suite.models)
-    check_margins(values, suite.data.width, str(margins) if isinstance(margins, Path) else "margins")
+    of_file = isinstance(margins, str | Path)
+    values = load_margins(Path(str(margins)), suite.models) if of_file else as_array(margins, "margins", BadMargins)
+    check_margins(values, suite.data.width, str(margins) if of_file else "margins")
     models, half = len(values), suite.models // 2
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
@@ -79,7 +87,7 @@ def score_margins(
             {row.method: _new_row(row, each) for row, each in scored.values()},
             models=models,
             oracles=half,
-            command=f"score of {margins}",
+            command=f"score of {margins if of_file else 'margins in memory'}",
             seconds=time.perf_counter() - started,
         ),
     )
@@ -102,23 +110,30 @@ def _scored(
 
 
 def load_margins(place: Path, most: int = 10_000) -> ndarray:
-    """The array of a ``.npy``, or the stack of all ``.npy`` of a folder, at most so many, in the order of their names.
+    """The array of a ``.npy`` or ``.pt``, or the stack of those of a folder, at most so many, in the order of names.
 
     Files are mapped, so that none is in memory before its shape was looked at.
     """
-    if place.is_dir():
-        files = sorted(place.glob("*.npy"))
-        if not files:
-            raise BadMargins(f"{place} holds no .npy; expected one for each model")
-        if len(files) > most:
-            raise BadMargins(f"{place}: expected at most {most} files, one a model, got {len(files)}")
-        parts = [_load(file) for file in files]
-        shapes = {part.shape for part in parts}
-        if len(shapes) > 1 or parts[0].ndim != 1:
-            raise BadMargins(f"{place}: expected files of one shape (examples,), got {sorted(shapes)}")
-        rows = (row for part in parts for row in _rows(part[None]))
-        return stacked(rows, (len(parts), parts[0].size), np.result_type(*parts))
-    return _load(place)
+    place = place.expanduser()
+    if not place.is_dir():
+        return _load(place)
+    files = [file for file in visible(place, BadMargins) if file.suffix.lower() in (ARRAYS, *TENSORS)]
+    if not files:
+        raise BadMargins(f"{place} holds no .npy and no .pt; expected one for each model")
+    if len({file.suffix.lower() == ARRAYS for file in files}) > 1:
+        raise BadMargins(f"{place}: expected files of one kind, got .npy and .pt; leave one of them there")
+    if len(files) > most:
+        raise BadMargins(f"{place}: expected at most {most} files, one a model, got {len(files)}")
+    return _stack([_load(file) for file in files], str(place))
+
+
+def _stack(parts: Sequence[ndarray], what: str) -> ndarray:
+    """One row of each part, of which all have one shape."""
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1 or parts[0].ndim != 1:
+        raise BadMargins(f"{what}: expected margins of one shape (examples,) for each model, got {sorted(shapes)}")
+    rows = (row for part in parts for row in _rows(part[None]))
+    return stacked(rows, (len(parts), parts[0].size), np.result_type(*parts))
 
 
 def _as_float32(values: ndarray) -> ndarray:
@@ -137,5 +152,12 @@ def _rows(values: ndarray) -> Iterator[ndarray]:
 
 def _load(file: Path) -> ndarray:
     if not file.exists():
-        raise BadMargins(f"there is no file {file}; expected a .npy of margins")
-    return read_array(file, BadMargins, kinds="biufc", mapped=True)
+        raise BadMargins(f"there is no file {file}; expected a .npy or .pt of margins")
+    if file.suffix.lower() not in TENSORS:
+        return read_array(file, BadMargins, kinds="biufc", mapped=True)
+    held = read_tensors(file, BadMargins)
+    parts = list(held) if isinstance(held, list | tuple) else [held]
+    if not parts or not all(isinstance(each, Tensor) for each in parts):
+        raise BadMargins(f"{file}: expected a tensor (models, examples), or one for each model, got other things")
+    arrays = [as_array(each, str(file), BadMargins) for each in parts]
+    return _stack(arrays, str(file)) if isinstance(held, list | tuple) else arrays[0]

@@ -125,6 +125,10 @@ def plan_bench(
     used = settings_for(suite, names, settings, tuning)
     configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
     chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
+    if not chosen:
+        raise BadSetting(
+            f"suite {suite.name!r} has no forget set to bench on; give it some: forget_sets=ForgetSets(...)"
+        )
     for name in named:
         prepare = find_method(name).prepare
         if prepare and prepare.plan:

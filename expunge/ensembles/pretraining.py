@@ -16,7 +16,7 @@ from expunge.ensembles.prune import masks_of_zeros
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting, StoreError
 from expunge.store import Artefact
-from expunge.suites.suite import ForgetSet, Suite
+from expunge.suites.suite import Suite
 
 
 def pretrain(
@@ -28,16 +28,18 @@ def pretrain(
 
 def retrain(
     suite: Suite,
-    forget: ForgetSet | str,
+    forget: object,
     models: int = 100,
     *,
     first: int = 0,
     workers: Workers = 1,
     watch: Watch = silent,
 ) -> Ensemble:
-    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept."""
-    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
-    return _weights(Plan(suite, "oracle", forget, weights=True), first, models, workers, watch)
+    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept.
+
+    ``forget`` is a forget set of the suite, or its name, or training examples: indices, or a boolean mask.
+    """
+    return _weights(Plan(suite, "oracle", suite.forget_set(forget), weights=True), first, models, workers, watch)
 
 
 def read_weights(plan: Plan, models: Sequence[int]) -> dict[str, Tensor]:

@@ -60,8 +60,7 @@ from expunge.methods.zoo import (
     unrolling_sgd,
     unsir,
 )
-from expunge.records import Setting
-from expunge.suites import ForgetSet, Suite, find_suite
+from expunge.suites import Suite, find_suite
 
 __all__ = ["METHODS", "Method", "Step", "configure", "find_method", "row_of", "run_method", "unlearn"]
 
@@ -148,25 +147,26 @@ def row_of(name: str) -> Method:
 
 def unlearn(
     ensemble: Ensemble,
-    forget: ForgetSet | str,
+    forget: object,
     method: str | Callable[..., nn.Module],
     *,
     suite: Suite | None = None,
     seed: int = 0,
-    **settings: Setting,
+    **settings: object,
 ) -> Ensemble:
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
-    ``forget`` is a forget set of the suite, or its name; ``method`` a name of :data:`METHODS`, ``file.py:function``, or
-    a function ``(model, retain, forget, seed) -> model``, which runs in this process, not in one of its own as the
-    function of a file does. ``suite`` is needed only for an ensemble of a suite that is in no table and no file.
+    ``forget`` is a forget set of the suite, its name, or training examples (indices, a mask); ``method`` a name of
+    :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) -> model``, which runs in this
+    process, not in one of its own as the function of a file does. ``suite`` is needed only for an ensemble of a suite
+    that is in no table and no file.
     """
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
-    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
+    chosen = suite.forget_set(forget)
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
     row = find_method(method) if isinstance(method, str) else from_function(method, name)
     last = None
-    for step in run_method(name, row, configure(name, row, settings), ensemble, suite, forget, seed):
+    for step in run_method(name, row, configure(name, row, settings), ensemble, suite, chosen, seed):
         last = step.ensemble
     if last is None:
         raise MethodFailed(f"{name} yielded no ensemble")

@@ -27,6 +27,7 @@ from expunge.methods.needs import Need
 from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.spaces import Space
 from expunge.records import Setting
+from expunge.suites.arrays import plain
 from expunge.suites.suite import ForgetSet, Split, Suite
 from expunge.user_files import without_folder
 
@@ -125,6 +126,7 @@ class Step:
 def configure(name: str, method: Method, settings: Mapping[str, object]) -> Any:
     """The config of ``method`` with ``settings`` in place of its defaults; a wrong one is refused by name."""
     types = typing.get_type_hints(method.config)
+    settings = {key: plain(value) for key, value in settings.items()}  # a number of numpy's is as good as Python's
     for key, value in settings.items():
         if key not in types:
             choices = suggestion(key, types) if types else "it has no settings"

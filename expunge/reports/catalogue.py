@@ -69,8 +69,17 @@ def _suite(suite: Suite, *, full: bool = False) -> Entry:
     if full:
         recipe = dataclasses.asdict(suite.recipe)
         entry |= {"digest": suite.digest, "recipe": recipe, "network": repr(suite.network())}
-        entry |= {"forget sets": {name: _held(suite, name).made for name in suite.forget_sets}}
+        entry |= {"data": suite.data.made} if suite.data.made else {}
+        entry |= {"classes": list(suite.data.names) or suite.data.classes_in_words}
+        entry |= {"forget sets": {name: _sized(suite, name) for name in suite.forget_sets}}
     return entry
+
+
+def _sized(suite: Suite, name: str) -> str:
+    """How large a forget set is, where it is made, and what it holds."""
+    held = _held(suite, name)
+    size = f"{len(held):,} of {suite.data.sizes[0]:,}" if isinstance(held, ForgetSet) else "made when asked for"
+    return f"{size}: {held.made}"
 
 
 def _methods() -> list[Entry]:

@@ -1,7 +1,7 @@
 """Examples of one task: inputs and labels, train and test, read at once or when first asked for."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.errors import BadData
+from expunge.errors import BadData, UnknownName, suggestion
 from expunge.suites.target import CLASSIFICATION, Target
+
+SHOWN = 10  # so many classes are named in a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +24,19 @@ class Examples:
     y: Tensor
 
     def __post_init__(self) -> None:
+        if not isinstance(self.x, Tensor) or not isinstance(self.y, Tensor):
+            found = f"{type(self.x).__name__} and {type(self.y).__name__}"
+            raise BadData(f"expected tensors of inputs and labels, got {found}; data_from_arrays takes other arrays")
         if self.y.shape[:1] != self.x.shape[:1]:
             wanted = "one label" if self.y.ndim == 1 else "labels"
             raise BadData(f"expected {wanted} for each of {len(self.x)} inputs, got labels {tuple(self.y.shape)}")
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __repr__(self) -> str:
+        found = f"{len(self.y.unique()):,} different labels of {_told(self.y)}"
+        return f"Examples({_told(self.x)}, {found}, sha256 {content_sha256(self)[:12]})"
 
     def take(self, indices: ndarray) -> "Examples":
         rows = torch.as_tensor(indices)
@@ -38,13 +47,23 @@ class Data:
     """Train and test examples of one task, and the target, which says what their labels are.
 
     Columns of margins are those of train, then of test; each example has as many as the target gives it. Train and test
-    inputs may differ in size, as pictures of convolutional networks do.
+    inputs may differ in size, as pictures of convolutional networks do. ``names`` are those of the classes, in the
+    order of their numbers, where they have some; ``made`` says where the examples come from. Neither is in the digest.
     """
 
-    def __init__(self, train: Examples, test: Examples, classes: int, target: Target = CLASSIFICATION) -> None:
+    def __init__(
+        self,
+        train: Examples,
+        test: Examples,
+        classes: int,
+        target: Target = CLASSIFICATION,
+        *,
+        names: Sequence[str] = (),
+        made: str = "",
+    ) -> None:
         self.sizes = (len(train), len(test))
-        self.classes = classes
-        self.target = target
+        self.classes, self.target, self.made = int(classes), target, made
+        self.names = _checked_names(names, self.classes)
         self._load: Load | None = None
         self._carried = True
         self._pair = self._checked((train, test))
@@ -59,6 +78,8 @@ class Data:
         *,
         carried: bool = False,
         target: Target = CLASSIFICATION,
+        names: Sequence[str] = (),
+        made: str = "",
     ) -> "Data":
         """Data that ``load()`` reads when an example is first asked for.
 
@@ -68,7 +89,7 @@ class Data:
         """
         data = cls.__new__(cls)
         data.sizes, data.classes, data._load, data._carried = sizes, classes, load, carried
-        data.target = target
+        data.target, data.made, data.names = target, made, _checked_names(names, classes)
         data.__dict__["sha256"] = sha256
         return data
 
@@ -81,10 +102,40 @@ class Data:
 
     def __getstate__(self) -> dict[str, object]:
         """Pickled without what can be read or computed again: jobs carry the data to the workers."""
-        kept = {"sizes", "classes", "target", "sha256", "_carried", "_pair" if self._carried else "_load"}
+        kept = {"sizes", "classes", "target", "names", "made", "sha256", "_carried"}
+        kept.add("_pair" if self._carried else "_load")
         if self._carried:
             return {"_load": None, "_pair": self._pair, **{k: v for k, v in self.__dict__.items() if k in kept}}
         return {key: value for key, value in self.__dict__.items() if key in kept}
+
+    def __repr__(self) -> str:
+        """In a line; nothing is read for it."""
+        known = "_pair" in self.__dict__
+        shape = f" of {_told(self.train.x[0])}" if known else ", not read yet"
+        return (
+            f"Data({self.sizes[0]:,} train and {self.sizes[1]:,} test examples{shape}, {self.classes:,} classes: "
+            f"{self.classes_in_words}, sha256 {self.sha256[:12]})"
+        )
+
+    @property
+    def classes_in_words(self) -> str:
+        """The names of the classes, of which the first ten are told; else their numbers."""
+        if not self.names:
+            return f"0 to {self.classes - 1:,}"
+        more = f" and {self.classes - SHOWN:,} more" if self.classes > SHOWN else ""
+        return ", ".join(self.names[:SHOWN]) + more
+
+    def label(self, name: object) -> int:
+        """The number of the class that was given as ``name``; of a class without a name, its number is it.
+
+        >>> examples = Examples(torch.zeros(2, 1), torch.tensor([0, 1]))
+        >>> Data(examples, examples, 2, names=("cat", "dog")).label("dog")
+        1
+        """
+        names = self.names or tuple(map(str, range(self.classes)))
+        if str(name) not in names:
+            raise UnknownName(f"unknown class {name!r}; {suggestion(str(name), names, self.classes_in_words)}")
+        return names.index(str(name))
 
     @property
     def train(self) -> Examples:
@@ -132,11 +183,7 @@ class Data:
 
     @cached_property
     def sha256(self) -> str:
-        content = hashlib.sha256()
-        for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
-            content.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            content.update(tensor.contiguous().numpy().tobytes())
-        return content.hexdigest()
+        return content_sha256(self.train, self.test)
 
     def _checked(self, pair: tuple[Examples, Examples]) -> tuple[Examples, Examples]:
         found = (len(pair[0]), len(pair[1]))
@@ -145,6 +192,32 @@ class Data:
         for part in pair:
             self.target.check_labels(part.y, self.classes)
         return pair
+
+
+def content_sha256(*parts: Examples) -> str:
+    """SHA-256 of the inputs and labels of these examples, with their types and shapes."""
+    content = hashlib.sha256()
+    for tensor in (tensor for part in parts for tensor in (part.x, part.y)):
+        content.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        content.update(tensor.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+def require_finite(x: Tensor, what: str) -> None:
+    """Refuse inputs that are NaN or infinite, and name the first example that has one."""
+    if x.is_floating_point() and not x.isfinite().all():
+        row = int((~x.flatten(1).isfinite().all(1)).nonzero()[0])
+        raise BadData(f"{what}: expected finite numbers, got NaN or infinity in example {row}; mend or leave it out")
+
+
+def _checked_names(names: Sequence[str], classes: int) -> tuple[str, ...]:
+    if names and (len(names) != classes or len(set(names)) < classes):
+        raise BadData(f"expected {classes} different names of classes, got {len(names)}: {', '.join(names)[:100]}")
+    return tuple(names)
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 Load = Callable[[], tuple[Examples, Examples]]  # reads the train and test examples

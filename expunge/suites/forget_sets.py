@@ -1,19 +1,30 @@
 """Builders of forget sets: pure, seeded functions of arrays that return sorted, unique training indices."""
 
-import re
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.errors import BadSetting
-from expunge.number_files import read_array
-from expunge.outside import read_text
+from expunge.suites.arrays import as_array
+from expunge.suites.data import Data
+from expunge.suites.indices import Indices, checked, from_file, require_size
 
-WORD = 64  # bytes that a file of text has at most for each training example
-
-Indices = Int[ndarray, " forget"]
+__all__ = [
+    "by_metadata",
+    "checked",
+    "from_file",
+    "influence_on_others",
+    "influential",
+    "memorisation",
+    "memorised",
+    "neighbours",
+    "random_examples",
+    "subclass",
+    "whole_class",
+]
 
 
 def random_examples(examples: int, size: int, seed: int) -> Indices:
@@ -22,15 +33,21 @@ def random_examples(examples: int, size: int, seed: int) -> Indices:
     >>> random_examples(10, 3, seed=0)
     array([5, 6, 9])
     """
-    _require(size, examples - 1)  # something must remain
+    require_size(size, examples - 1)  # something must remain
     return np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
 
 
-def whole_class(labels: Int[ndarray, " examples"], label: int) -> Indices:
-    """All examples of one class."""
-    labels = np.asarray(labels)
-    chosen = np.flatnonzero(labels == label)
-    if not 0 < len(chosen) < len(labels):
+def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: object) -> Indices:
+    """All training examples of one class: by their labels, or of data by the name of the class, as it was given.
+
+    >>> whole_class(["cat", "dog", "cat"], "cat")
+    array([0, 2])
+    """
+    if isinstance(labels, Data):
+        return whole_class(labels.train.y, labels.label(label))
+    known = as_array(labels, "labels", BadSetting)
+    chosen = np.flatnonzero(known == label)
+    if not 0 < len(chosen) < len(known):
         raise BadSetting(f"expected a class that some of the examples have, got {label!r}, that of {len(chosen)}")
     return chosen
 
@@ -45,7 +62,7 @@ def subclass(
     from sklearn.cluster import KMeans  # 60 MB that only this function needs
 
     members = whole_class(labels, label)
-    _require(size, len(members))
+    require_size(size, len(members))
     own = np.asarray(features)[members].astype(np.float64).reshape(len(members), -1)
     clusters = KMeans(n_clusters=2, n_init=10, random_state=seed).fit(own)
     counts = np.bincount(clusters.labels_)
@@ -60,7 +77,7 @@ def subclass(
 def neighbours(features: Float[ndarray, "examples features"], labels: Int[ndarray, " examples"], size: int) -> Indices:
     """One odd example, the farthest from the mean of its own class, and those nearest to it, ``size`` in all."""
     features, labels = np.asarray(features).reshape(len(features), -1), np.asarray(labels)
-    _require(size, len(features) - 1)
+    require_size(size, len(features) - 1)
     classes, labels = np.unique(labels, return_inverse=True)
     means = np.stack([features[labels == each].mean(axis=0, dtype=np.float64) for each in range(len(classes))])
     odd = _distances(features, means, labels).argmax()
@@ -68,46 +85,25 @@ def neighbours(features: Float[ndarray, "examples features"], labels: Int[ndarra
     return np.sort(np.argsort(distance, kind="stable")[:size])
 
 
-def by_metadata(values: ndarray, wanted: object) -> Indices:
+def by_metadata(values: object, wanted: object) -> Indices:
     """The training examples whose entry of ``values``, one for each, is ``wanted`` or one of the list ``wanted``.
 
     >>> by_metadata(np.array(["Rome", "Oslo", "Rome", "Bern"]), "Rome")
     array([0, 2])
     """
-    values = np.asarray(values)
+    values = as_array(values, "by_metadata", BadSetting)
     if values.ndim != 1:
         raise BadSetting(f"expected one value for each training example, got an array of shape {values.shape}")
-    choices = list(wanted) if isinstance(wanted, list | tuple | set | frozenset | ndarray) else [wanted]
+    if isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) and getattr(wanted, "ndim", 1) > 0:
+        choices = list(wanted)
+    else:
+        choices = [wanted]
     absent = [choice for choice in choices if not (values == choice).any()]
     if absent or not choices:
         some = ", ".join(map(repr, list(dict.fromkeys(values.tolist()))[:5]))
         raise BadSetting(f"no training example has the value {absent[0] if absent else None!r}; there are {some}, ...")
     chosen = np.logical_or.reduce([values == choice for choice in choices])
     return checked(np.flatnonzero(chosen), len(values), "by_metadata")
-
-
-def from_file(path: Path | str, train: int) -> Indices:
-    """The indices in a file, sorted: ``.npy``, or ``.txt`` or ``.csv`` of whole numbers, out of ``train`` examples."""
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
-    if path.suffix == ".npy":
-        return checked(_read_npy(path, train), train, str(path))
-    return checked(_read_text(path, train), train, str(path))
-
-
-def checked(indices: ndarray, train: int, what: str) -> Indices:
-    """``indices`` sorted; refused where they are no forget set of ``train`` training examples."""
-    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
-        raise BadSetting(f"{what}: expected a list of whole numbers, got {indices.dtype} of shape {indices.shape}")
-    _require(indices.size, train - 1, what)  # something must remain
-    if indices.min() < 0 or indices.max() >= train:
-        wrong = indices[(indices < 0) | (indices >= train)][0]
-        raise BadSetting(f"{what}: expected indices 0 to {train - 1}, got {wrong}")
-    found, counts = np.unique(indices, return_counts=True)
-    if (counts > 1).any():
-        raise BadSetting(f"{what}: expected each index once, got {found[counts > 1][0]} {counts.max()} times")
-    return found.astype(np.int64)
 
 
 def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
@@ -119,7 +115,7 @@ def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "m
     al. 2024, arXiv:2410.23232, are made of such directions. ``masks`` says which model was trained on which example.
     """
     weights, values = _contrast(margins, masks)
-    _require(size, masks.shape[1])
+    require_size(size, masks.shape[1])
     direction = _first_left_direction(weights, values)
     direction = direction * np.sign(direction[np.abs(direction).argmax()])
     return np.sort(np.argsort(-direction, kind="stable")[:size])
@@ -128,7 +124,7 @@ def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "m
 def memorised(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
     """The ``size`` examples that are memorised most, see :func:`memorisation`."""
     own = memorisation(margins, masks)
-    _require(size, masks.shape[1])
+    require_size(size, masks.shape[1])
     return np.sort(np.argsort(-own, kind="stable")[:size])
 
 
@@ -194,23 +190,3 @@ def _distances(features: ndarray, centres: ndarray, which: ndarray) -> ndarray:
     """Distance of every row to its own centre, in blocks: there are data sets of 100,000 pictures."""
     blocks = [slice(first, first + 4096) for first in range(0, len(features), 4096)]
     return np.concatenate([np.linalg.norm(features[rows] - centres[which[rows]], axis=1) for rows in blocks])
-
-
-def _read_npy(path: Path, train: int) -> ndarray:
-    indices = read_array(path, BadSetting, mapped=True)  # nothing of it is in memory before its length is checked
-    _require(indices.size, train - 1, str(path))
-    return np.array(indices)
-
-
-def _read_text(path: Path, train: int) -> ndarray:
-    words = read_text(path, BadSetting, most=4096 + WORD * train).replace(",", " ").split()
-    odd = next((word for word in words if not re.fullmatch(r"-?[0-9]{1,18}", word)), None)
-    if odd is not None:
-        raise BadSetting(f"{path}: expected whole numbers, separated by commas, spaces or lines, got {odd[:40]!r}")
-    return np.array([int(word) for word in words], dtype=np.int64)
-
-
-def _require(size: int, available: int, what: str = "") -> None:
-    if not 1 <= size <= available:
-        named = f"{what}: " if what else ""
-        raise BadSetting(f"{named}expected a forget set of 1 to {available} examples, got {size}")

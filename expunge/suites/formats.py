@@ -5,11 +5,9 @@ No reader runs what a file says: CIFAR's batches are pickles, and are read by an
 
 import gzip
 import hashlib
-import io
 import math
 import pickle
 import struct
-import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,15 +18,13 @@ from numpy import ndarray
 
 from expunge.errors import BadData
 from expunge.number_files import PACKED, SMALL, require_room
-from expunge.outside import UNREADABLE, first_line, opened, read_bytes, size_of
+from expunge.outside import UNREADABLE, first_line, opened, size_of
+from expunge.suites.encoded import pictures
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH = 512 << 20  # bytes of the largest file of pictures in Python's or Matlab's own format
-PIXELS = 1 << 24  # of one picture
-PICTURES = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the formats that are read
-PACKED_PICTURES = 64  # how many times their own size pictures may unpack to
 ROWS, OBJECT = 256, 8  # rows of a parquet file at once; bytes that a value takes as a Python object, at least
 
 
@@ -148,51 +144,6 @@ def _columns(file: Path, table: "pq.ParquetFile", columns: Sequence[str]) -> dic
         for name, values in batch.to_pydict().items():
             found[name] += values
     return found
-
-
-def picture(content: bytes | Path, what: str, mode: str = "") -> ndarray:
-    """One encoded picture as bytes (channels, height, width): grey or RGB, by ``mode`` "L" or "RGB", else as it is."""
-    from PIL import Image
-
-    data = content if isinstance(content, bytes) else read_bytes(content)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pictures that are large, which are refused
-            with Image.open(io.BytesIO(data), formats=PICTURES) as found:  # of others some run programs
-                if found.width * found.height > PIXELS:
-                    raise BadData(f"{what} has {found.width} x {found.height} pixels, expected at most {PIXELS:,}")
-                wanted = mode or ("L" if found.mode in ("1", "L") else "RGB")
-                pixels = np.asarray(found.convert(wanted))
-    except BadData:
-        raise
-    except (Image.DecompressionBombError, *UNREADABLE) as error:
-        raise BadData(f"{what} is no picture that can be read: {first_line(error)}") from None
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def pictures(contents: Sequence[bytes | Path], what: Sequence[str], mode: str = "") -> ndarray:
-    """Encoded pictures of one size as one array; the first of another size is named.
-
-    Refused where they would unpack to far more than their files have: a large one may be a few bytes, packed.
-    """
-    first = picture(contents[0], what[0], mode)
-    packed = sum(len(each) if isinstance(each, bytes) else each.stat().st_size for each in contents)
-    most = max(SMALL, PACKED_PICTURES * packed)
-    if len(contents) * first.nbytes > most:
-        raise BadData(
-            f"{what[0]} and {len(contents) - 1:,} others have {packed:,} bytes and would unpack to "
-            f"{len(contents) * first.nbytes:,}, expected at most {most:,}"
-        )
-    result = np.empty((len(contents), *first.shape), np.uint8)
-    for row, content, name in zip(result, contents, what, strict=True):
-        pixels = picture(content, name, mode)
-        if pixels.shape != first.shape:
-            raise BadData(
-                f"expected pictures of one size (channels, height, width), got {first.shape} in {what[0]} "
-                f"and {pixels.shape} in {name}"
-            )
-        row[:] = pixels
-    return result
 
 
 def _idx(file: Path) -> ndarray:

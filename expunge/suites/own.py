@@ -1,7 +1,7 @@
-"""Bring your own examples: from arrays, an ``.npz``, a folder of pictures, or a data set at the hub.
+"""Bring your own examples: from arrays, an ``.npz``, or a data set at the hub; see ``folders`` and ``tables`` too.
 
-Each function returns :class:`Data` for a :class:`Suite`. Labels are numbers from 0, or names, which are numbered in
-alphabetical order. Pictures become float32 in [0, 1], channels first; other inputs become float32 as they are.
+Each function returns :class:`Data` for a :class:`Suite`. Labels become numbers from 0, see ``labels``. Pictures become
+float32 in [0, 1], channels first; other inputs become float32 as they are.
 """
 
 from collections.abc import Sequence
@@ -12,34 +12,53 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.engine import warn
 from expunge.errors import BadData, MissingData
 from expunge.number_files import NAMES, read_arrays
-from expunge.suites.data import Data, Examples
+from expunge.suites.arrays import as_array, plain
+from expunge.suites.data import Data, Examples, require_finite
 from expunge.suites.downloads import fetch, listing
-from expunge.suites.formats import parquet_columns, picture, pictures
+from expunge.suites.encoded import one_kind, pictures
+from expunge.suites.formats import parquet_columns
+from expunge.suites.labels import numbered
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 CHANNELS = (1, 3, 4)
+LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}  # of pictures, by their type: white
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-
-Array = ndarray | Tensor
+EXACT = 1 << 24  # whole numbers up to it are float32 of their own
 
 
 def data_from_arrays(
-    x_train: Array, y_train: Array, x_test: Array, y_test: Array, *, classes: int | None = None
+    x_train: object,
+    y_train: object,
+    x_test: object,
+    y_test: object,
+    *,
+    classes: int | None = None,
+    names: Sequence[str] = (),
+    made: str = "arrays given by the user",
 ) -> Data:
-    """Data from numpy arrays or tensors; ``classes`` is how many there are, by default as many as labels name.
+    """Data from numpy arrays, tensors, lists, or tables and columns of pandas.
 
-    Inputs of dtype uint8 with shape ``(n, height, width)``, ``(n, channels, height, width)`` or ``(n, height, width,
-    channels)`` are pictures.
+    Inputs of dtype uint8 or uint16 with shape ``(n, height, width)``, ``(n, channels, height, width)`` or ``(n, height,
+    width, channels)`` are pictures. Labels are whole numbers or names, see ``labels``. ``classes`` is how many there
+    are, by default as many as labels name; ``names`` are those of the classes 0, 1, ... where labels are numbers;
+    ``made`` says where the examples come from.
     """
-    train, test = _numpy(x_train, "x_train"), _numpy(x_test, "x_test")
-    x = [_inputs(each, name) for each, name in ((train, "x_train"), (test, "x_test"))]
-    if (train.dtype == np.uint8) != (test.dtype == np.uint8) or x[0].ndim != x[1].ndim:
-        found = " and ".join(f"{each.dtype} of shape {each.shape}" for each in (train, test))
-        raise BadData(f"expected x_train and x_test of one kind, for uint8 stands for pictures; got {found}")
-    y, count = _labels(_numpy(y_train, "y_train"), _numpy(y_test, "y_test"), classes)
-    return Data(Examples(x[0], y[0]), Examples(x[1], y[1]), count)
+    arrays = as_array(x_train, "x_train"), as_array(x_test, "x_test")
+    x = [_inputs(each, name) for each, name in zip(arrays, ("x_train", "x_test"), strict=True)]
+    _require_one_kind(*arrays)
+    _require_one_width(*x)
+    count = plain(classes)
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise BadData(f"expected classes to be how many there are, a whole number, got {classes!r}")
+    y = numbered(y_train, y_test, count)
+    if names and y.names != tuple(map(str, range(y.classes))):
+        raise BadData(
+            "names: expected none, for the labels themselves name the classes; give names beside labels from 0"
+        )
+    train, test = Examples(x[0], y.train), Examples(x[1], y.test)
+    return Data(train, test, y.classes, names=names or y.names, made=made)
 
 
 def data_from_npz(path: Path | str, *, classes: int | None = None) -> Data:
@@ -47,23 +66,8 @@ def data_from_npz(path: Path | str, *, classes: int | None = None) -> Data:
     path = Path(path).expanduser()
     if not path.exists():
         raise MissingData(f"there is no file {path}; expected an .npz of x_train, y_train, x_test, y_test")
-    return data_from_arrays(**read_arrays(path, ARRAYS, kinds=NAMES), classes=classes)
-
-
-def data_from_folder(folder: Path | str) -> Data:
-    """Data from pictures at ``train/CLASS/*.png`` and ``test/CLASS/*.png``, or of other formats, all of one size.
-
-    Classes are the folders below ``train``; their numbers follow the alphabet. Pictures are grey if the first one is.
-    """
-    root = Path(folder).expanduser()
-    train, test = (_pictures_by_class(root / part) for part in ("train", "test"))
-    mode = "L" if len(picture(train[0][1], str(train[0][1]))) == 1 else "RGB"
-    arrays = []
-    for part in (train, test):
-        names = [str(file) for _, file in part]
-        pixels = pictures([file for _, file in part], names, mode)
-        arrays += [pixels, np.array([label for label, _ in part])]
-    return data_from_arrays(arrays[0], arrays[1], arrays[2], arrays[3])
+    x_train, y_train, x_test, y_test = read_arrays(path, ARRAYS, kinds=NAMES).values()
+    return data_from_arrays(x_train, y_train, x_test, y_test, classes=classes, made=f"arrays of {path}")
 
 
 def data_from_hub(
@@ -85,16 +89,16 @@ def data_from_hub(
     """
     commit, paths = listing(name, revision)
     columns = [inputs] if isinstance(inputs, str) else list(inputs)
-    arrays = []
+    parts = []
     for split in (train, test):
         chosen = [path for path in sorted(paths) if _belongs(path, split, folder)]
         if not chosen:
             some = ", ".join(sorted(path for path in paths if path.endswith(".parquet"))[:5]) or "none"
             raise MissingData(f"data set {name} has no parquet file of split {split!r}; its parquet files: {some}")
-        tables = [(file, parquet_columns(file, [*columns, label])) for file in fetch(name, commit, chosen)]
-        arrays.append(np.concatenate([_column_inputs(file, table, columns) for file, table in tables]))
-        arrays.append(np.array([value for _, table in tables for value in table[label]]))
-    return data_from_arrays(arrays[0], arrays[1], arrays[2], arrays[3])
+        parts.append([(file, parquet_columns(file, [*columns, label])) for file in fetch(name, commit, chosen)])
+    x = _hub_inputs(parts, columns)
+    y = [[value for _, table in tables for value in table[label]] for tables in parts]
+    return data_from_arrays(x[0], y[0], x[1], y[1], made=f"data set {name} of the hub, commit {commit}")
 
 
 def _belongs(path: str, split: str, folder: str) -> bool:
@@ -104,13 +108,32 @@ def _belongs(path: str, split: str, folder: str) -> bool:
     return inside and named and path.endswith(".parquet")
 
 
-def _column_inputs(file: Path, table: dict[str, list[object]], columns: list[str]) -> ndarray:
-    first = table[columns[0]]
-    if len(columns) == 1 and first and isinstance(first[0], dict) and isinstance(first[0].get("bytes"), bytes):
-        names = [f"row {row} of {file}" for row in range(len(first))]
-        mode = "L" if len(picture(first[0]["bytes"], names[0])) == 1 else "RGB"
-        contents = [each["bytes"] if isinstance(each, dict) else b"" for each in first]
-        return pictures(contents, names, mode)
+_Tables = list[tuple[Path, dict[str, list[object]]]]  # the files of a split, and their columns
+
+
+def _hub_inputs(parts: Sequence[_Tables], columns: list[str]) -> list[ndarray]:
+    """The inputs of each split: pictures, all of one kind, or numbers."""
+    if len(columns) > 1 or not all(_is_encoded(table[columns[0]]) for tables in parts for _, table in tables):
+        return [np.concatenate([_numbers(file, table, columns) for file, table in tables]) for tables in parts]
+    contents, names = [], []
+    for tables in parts:
+        contents.append([_bytes_of(each) for _, table in tables for each in table[columns[0]]])
+        names.append([f"row {row} of {file}" for file, table in tables for row in range(len(table[columns[0]]))])
+    kind = one_kind([*contents[0], *contents[1]], [*names[0], *names[1]])
+    return [pictures(each, name, kind) for each, name in zip(contents, names, strict=True)]
+
+
+def _is_encoded(column: list[object]) -> bool:
+    return bool(column) and bool(_bytes_of(column[0]))
+
+
+def _bytes_of(value: object) -> bytes:
+    """The bytes of an encoded picture; none of another value."""
+    held = value.get("bytes") if isinstance(value, dict) else None
+    return held if isinstance(held, bytes) else b""
+
+
+def _numbers(file: Path, table: dict[str, list[object]], columns: list[str]) -> ndarray:
     try:
         parts = [np.array(table[column], dtype=np.float64) for column in columns]
         return np.column_stack(parts) if len(parts) > 1 or parts[0].ndim == 1 else parts[0]
@@ -118,39 +141,44 @@ def _column_inputs(file: Path, table: dict[str, list[object]], columns: list[str
         raise BadData(f"{file}: expected pictures or numbers in {', '.join(columns)}, got other values") from None
 
 
-def _pictures_by_class(folder: Path) -> list[tuple[str, Path]]:
-    """Class and file of every picture, in the order of classes and names."""
-    if not folder.is_dir():
-        raise MissingData(f"there is no folder {folder}; expected train/CLASS/*.png and test/CLASS/*.png")
-    classes = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
-    found = [
-        (each.name, file)
-        for each in classes
-        for file in sorted(each.iterdir())
-        if file.suffix.lower() in PICTURES and not file.name.startswith(".")
-    ]
-    if not found:
-        raise MissingData(f"{folder} holds no pictures; expected {folder.name}/CLASS/*.png")
-    return found
+def _require_one_kind(train: ndarray, test: ndarray) -> None:
+    pictures = [each.ndim >= 3 and each.dtype in LEVELS for each in (train, test)]
+    if train.ndim != test.ndim or pictures[0] != pictures[1] or (pictures[0] and train.dtype != test.dtype):
+        found = " and ".join(f"{each.dtype} of shape {each.shape}" for each in (train, test))
+        raise BadData(f"expected x_train and x_test of one kind, for uint8 and uint16 stand for pictures; got {found}")
 
 
-def _numpy(array: object, name: str) -> ndarray:
-    result: ndarray = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
-    if result.dtype == object:
-        raise BadData(f"{name}: expected an array of numbers or names, got Python objects")
-    return result
+def _require_one_width(train: Tensor, test: Tensor) -> None:
+    if train.ndim in (2, 4) and train.shape[1] != test.shape[1]:
+        what = "columns" if train.ndim == 2 else "channels"
+        raise BadData(f"expected as many {what} in x_test as in x_train, {train.shape[1]}, got {test.shape[1]}")
 
 
-def _inputs(array: object, name: str) -> Tensor:
-    x = _numpy(array, name)
-    if x.ndim < 2 or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
-        raise BadData(f"{name}: expected numbers of shape (examples, ...), got {x.dtype} of shape {x.shape}")
-    if x.dtype == np.uint8 and x.ndim >= 3:
-        x = _channels_first(x, name) / np.float32(255)
-    result = torch.tensor(np.asarray(x, dtype=np.float32))
-    if not result.isfinite().all():
-        row = int((~result.flatten(1).isfinite().all(1)).nonzero()[0])
-        raise BadData(f"{name}: expected finite numbers, got NaN or infinity in example {row}")
+def _inputs(x: ndarray, name: str) -> Tensor:
+    if x.ndim < 2 or x.dtype.kind not in "biuf" or (len(x) and not x.size):
+        odd = f": {x.flat[0].item()!r} in row 0; drop such columns, or make numbers of them" if x.size else ""
+        odd = odd if x.dtype.kind == "U" and x.ndim == 2 else ""
+        raise BadData(f"{name}: expected numbers of shape (examples, ...), got {x.dtype} of shape {x.shape}{odd}")
+    if x.ndim >= 3 and x.dtype in LEVELS:
+        x = _channels_first(x, name) / np.float32(LEVELS[x.dtype])
+    whole = torch.from_numpy(_as_float32(x, name))
+    require_finite(whole, name)
+    return whole
+
+
+def _as_float32(x: ndarray, name: str) -> ndarray:
+    with np.errstate(over="ignore"):
+        result = np.array(x, np.float32, order="C")
+    lost = np.isinf(result) & np.isfinite(x) if x.dtype.kind == "f" and x.itemsize > 4 else np.empty(0, bool)
+    if lost.any():
+        row = int(np.argwhere(lost)[0, 0])
+        raise BadData(f"{name}: example {row} has a number that is too large for float32; scale the inputs")
+    if x.dtype.kind in "iu" and x.itemsize > 2 and x.size and (x.max() > EXACT or x.min() < -EXACT):
+        row = int(np.argwhere((x > EXACT) | (x < -EXACT))[0, 0])
+        warn(
+            f"{name}: whole numbers beyond {EXACT:,} lose their last digits in float32 (the first in example {row}); "
+            "leave such columns out, or take something off them, if these digits matter"
+        )
     return result
 
 
@@ -163,35 +191,5 @@ def _channels_first(x: ndarray, name: str) -> ndarray:
         return x.transpose(0, 3, 1, 2)
     raise BadData(
         f"{name}: expected pictures (n, height, width), (n, channels, height, width) or (n, height, width, channels) "
-        f"of 1, 3 or 4 channels, got {x.shape}"
+        f"of 1, 3 or 4 channels, got {x.shape}; give inputs that are no pictures as float32"
     )
-
-
-def _labels(train: ndarray, test: ndarray, classes: int | None) -> tuple[list[Tensor], int]:
-    """Labels as int64, and the number of classes."""
-    for labels, name in ((train, "y_train"), (test, "y_test")):
-        if labels.ndim != 1 or not labels.size:
-            raise BadData(f"{name}: expected one label for each example, got shape {labels.shape}")
-        if np.issubdtype(labels.dtype, np.inexact) or (labels.dtype.kind not in "iubUS"):
-            raise BadData(f"{name}: expected whole numbers or names as labels, got {labels.dtype}")
-    if train.dtype.kind in "US":
-        return _named_labels(train, test, classes)
-    if test.dtype.kind in "US":
-        raise BadData("y_test: expected whole numbers as in y_train, got names")
-    count = classes if classes is not None else int(train.max()) + 1
-    for labels, name in ((train, "y_train"), (test, "y_test")):
-        if labels.min() < 0 or labels.max() >= count:
-            wrong = labels[(labels < 0) | (labels >= count)][0]
-            raise BadData(f"{name}: expected labels 0 to {count - 1}, got {wrong}")
-    return [torch.tensor(labels.astype(np.int64)) for labels in (train, test)], count
-
-
-def _named_labels(train: ndarray, test: ndarray, classes: int | None) -> tuple[list[Tensor], int]:
-    names = np.unique(train)
-    shown = ", ".join(map(str, names[:10]))
-    strange = np.setdiff1d(test, names)
-    if strange.size:
-        raise BadData(f"y_test: {str(strange[0])!r} is no class of y_train, whose classes are {shown}")
-    if classes is not None and classes != len(names):
-        raise BadData(f"y_train: expected {classes} classes, got {len(names)}: {shown}")
-    return [torch.tensor(np.searchsorted(names, labels)) for labels in (train, test)], len(names)

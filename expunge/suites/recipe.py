@@ -6,6 +6,7 @@ from itertools import count, takewhile
 from typing import Literal, get_args
 
 from expunge.errors import BadSetting
+from expunge.suites.arrays import plain
 from expunge.suites.pruning import Pruning
 
 Augment = Literal["none", "flip", "flip-crop"]
@@ -33,6 +34,11 @@ class Recipe:
     batches: Batches = "shuffled"  # fixed: neighbours in the data share a batch in every epoch; its place is drawn
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, plain(getattr(self, each.name)))  # a number of numpy's is no JSON
+        for name in ("lr", "momentum", "weight_decay", "warmup", "label_smoothing"):
+            if not isinstance(getattr(self, name), int | float):
+                raise BadSetting(f"recipe: expected {name} to be a number, got {getattr(self, name)!r}")
         rules = {
             "epochs": (isinstance(self.epochs, int) and self.epochs >= 1, "a whole number of at least 1"),
             "batch_size": (isinstance(self.batch_size, int) and self.batch_size >= 1, "a whole number of at least 1"),

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,10 +16,13 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge import store
-from expunge.errors import BadSetting, DamagedArtefact, StoreError, UnknownName, suggestion
+from expunge.errors import BadSetting, DamagedArtefact, StoreError
 from expunge.fingerprint import source_of
 from expunge.records import SplitName
-from expunge.suites.data import Data, Examples
+from expunge.suites.arrays import plain
+from expunge.suites.data import Data, Examples, require_finite
+from expunge.suites.forget_set import GIVEN, ForgetSet, ForgetSets, Unmade
+from expunge.suites.indices import checked
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
@@ -29,42 +31,6 @@ from expunge.suites.target import CLASSIFICATION, Target
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
 
 DERIVED = "forget_sets"  # the artefact of a suite that holds the forget sets made from `subsets`
-
-
-@dataclass(frozen=True, eq=False)
-class ForgetSet:
-    """Sorted, unique indices into the training examples, and how they were chosen."""
-
-    name: str
-    indices: Int[ndarray, " forget"]
-    made: str
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", self.name):  # it becomes the name of a folder
-            raise BadSetting(f"forget set {self.name!r}: expected a name of letters, digits, '.', '_', '+' and '-'")
-        if self.indices.ndim != 1 or not self.indices.size or not np.issubdtype(self.indices.dtype, np.integer):
-            found = f"{self.indices.dtype} of shape {self.indices.shape}"
-            raise BadSetting(f"forget set {self.name!r}: expected a list of training indices, got {found}")
-        if (np.diff(self.indices) <= 0).any() or self.indices[0] < 0:
-            raise BadSetting(f"forget set {self.name!r}: indices must be non-negative, sorted and unique")
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @cached_property
-    def digest(self) -> str:
-        """First 12 hexadecimal digits of :attr:`sha256`: enough for the name of a folder, too few for a proof."""
-        return self.sha256[:12]
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the indices as little-endian int64, which proves which set it is."""
-        return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()
-
-    @property
-    def key(self) -> str:
-        """Name and digest: what artefacts of this very set are filed under."""
-        return f"{self.name}-{self.digest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,65 +55,6 @@ class Split:
         return self.recipe.passes * len(self.retain)
 
 
-@dataclass(frozen=True, eq=False)
-class Unmade:
-    """A forget set to be, of which all is known but the indices: those need the data, or time."""
-
-    name: str
-    make: Callable[[], ndarray]
-    made: str
-
-    def __call__(self) -> ForgetSet:
-        return ForgetSet(self.name, self.make(), self.made)
-
-
-class ForgetSets(Mapping[str, ForgetSet]):
-    """Forget sets by name, each made when it is first asked for; an unknown name is answered with the nearest.
-
-    A value is a :class:`ForgetSet`, an array of indices, or a function that returns a :class:`ForgetSet`, such as
-    :class:`Unmade`. The answer ends with ``hint``.
-    """
-
-    def __init__(self, sets: "Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]]", hint: str = "") -> None:
-        # The values of another ForgetSets are taken as they are, so that none is made before its time.
-        held: Mapping[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = (
-            sets._sets if isinstance(sets, ForgetSets) else sets
-        )
-        self._sets: dict[str, ForgetSet | ndarray | Callable[[], ForgetSet]] = dict(held)
-        self._hint: str = hint or (sets._hint if isinstance(sets, ForgetSets) else "")
-
-    @classmethod
-    def of(cls, *sets: "ForgetSet | Unmade") -> "ForgetSets":
-        return cls({each.name: each for each in sets})
-
-    def joined(self, others: "ForgetSets") -> "ForgetSets":
-        """These and the others."""
-        return ForgetSets({**self._sets, **others._sets})
-
-    def __getitem__(self, name: str) -> ForgetSet:
-        if name not in self._sets:
-            raise UnknownName(f"unknown forget set {name!r}; {suggestion(name, self._sets)}{self._hint}")
-        held = self._sets[name]
-        if isinstance(held, ForgetSet):
-            return held
-        made = held() if callable(held) else ForgetSet(name, np.asarray(held), "indices given by the user")
-        self._sets[name] = made
-        return made
-
-    def held(self, name: str) -> "ForgetSet | ndarray | Callable[[], ForgetSet]":
-        """What is held of a set now: itself, or what will make it."""
-        return self._sets[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._sets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._sets)
-
-    def __len__(self) -> int:
-        return len(self._sets)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Suite:
     """A task on which methods are scored. Raise ``version`` when ``network`` changes what it computes."""
@@ -157,7 +64,7 @@ class Suite:
     data: Data
     network: Callable[[], nn.Module]
     recipe: Recipe
-    forget_sets: Mapping[str, ForgetSet]
+    forget_sets: ForgetSets | Mapping[str, Any]  # what it is made of; it becomes ForgetSets
     derive: Callable[[ndarray, ndarray], ForgetSets] | None = None  # further forget sets, from `subsets`
     models: int  # how many pretrained models, and oracles of each forget set, the suite has
     subsets: int = 0  # how many models trained on random halves
@@ -168,6 +75,8 @@ class Suite:
     place: str = ""  # the file.py:function it was loaded from, where it is the user's own
 
     def __post_init__(self) -> None:
+        for each in ("version", "models", "subsets", "chunk"):
+            object.__setattr__(self, each, plain(getattr(self, each)))  # a number of numpy's is no JSON
         if self.models < 1 or self.subsets < 0 or self.chunk < 1:
             raise BadSetting(
                 f"suite {self.name!r}: expected at least 1 model in all and in a chunk, got models={self.models}, "
@@ -225,7 +134,8 @@ class Suite:
             raise BadSetting(f"suite {self.name!r}: expected network() to make a new module at each call, got the same")
         if self.recipe.prune:
             prunable(network)
-        for part in (self.data.train, self.data.test):
+        for part, name in ((self.data.train, "train"), (self.data.test, "test")):
+            require_finite(part.x, f"suite {self.name!r}, inputs to {name}")
             self._check_output(network.eval(), part.take(np.arange(min(2, len(part)))))
 
     def _new_network(self) -> nn.Module:
@@ -274,11 +184,18 @@ class Suite:
             facts.append(source_of(self.network))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
+    def forget_set(self, given: object) -> ForgetSet:
+        """A forget set as it is, by its name, or of whatever one can be made: indices or a boolean mask."""
+        if isinstance(given, ForgetSet):
+            return given
+        if isinstance(given, str):
+            return self.forget_sets[given]
+        return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), GIVEN)
+
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:
         """Indices of the training examples outside ``forget``."""
         train, _ = self.data.sizes
-        if forget.indices[-1] >= train or len(forget) >= train:
-            raise BadSetting(f"forget set {forget.name!r} does not fit the {train} training examples of {self.name!r}")
+        forget.require_fit(train, self.name)
         return np.setdiff1d(np.arange(train), forget.indices)
 
     def columns(self, forget: ForgetSet) -> dict[SplitName, Int[ndarray, " columns"]]:

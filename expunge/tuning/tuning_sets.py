@@ -41,7 +41,8 @@ def tuning_sets(suite: Suite) -> list[ForgetSet]:
     labels = suite.target.shown(suite.data)
     if labels is not None and suite.data.width == suite.data.examples:  # one class an example
         label, part = _part_of_a_class(labels, free, largest)
-        sets.append(ForgetSet("tuning-class", part, f"{len(part)} examples of class {label} that are in no forget set"))
+        name = suite.data.names[label] if suite.data.names else label
+        sets.append(ForgetSet("tuning-class", part, f"{len(part)} examples of class {name} that are in no forget set"))
     if suite.subsets:
         margins, masks = read_subsets(suite)
         hard = free[memorised(_by_example(suite, margins, free), masks[:, free], size)]

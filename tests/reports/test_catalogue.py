@@ -44,7 +44,9 @@ def test_a_suite_is_described_without_its_examples(name: str) -> None:
 def test_a_suite_of_ones_own_is_described() -> None:
     entry = describe(f"{EXAMPLE}:flowers")
     assert entry["name"] == "flowers"
-    assert entry["forget sets"]["long"] == "indices given by the user"
+    assert entry["forget sets"]["long"] == "3 of 75: indices given by the user"
+    assert entry["forget sets"]["random-5"].startswith("5 of 75: ")
+    assert (entry["classes"], entry["data"]) == (["0", "1", "2"], "arrays given by the user")
 
 
 def test_a_method_of_ones_own_is_no_suite(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def one_line(message: str, function: Callable[..., object], *arguments: Any, **s
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_numbers_come_as_they_are(kind: Callable[[ndarray], object]) -> None:
     x, y = np.linspace(-2, 2, 12).reshape(4, 3), np.array([0, 2, 1, 0])
-    data = data_from_arrays(kind(x), kind(y), kind(x[:2]), kind(y[:2]))  # type: ignore[arg-type]
+    data = data_from_arrays(kind(x), kind(y), kind(x[:2]), kind(y[:2]))
     assert data.train.x.dtype == torch.float32
     np.testing.assert_allclose(data.train.x, x, rtol=1e-6)
     assert (data.sizes, data.classes, data.train.y.tolist()) == ((4, 2), 3, [0, 2, 1, 0])
@@ -60,12 +60,17 @@ def test_names_are_numbered_by_the_alphabet_and_more_classes_can_be_told() -> No
     ("change", "message"),
     [
         ({"y_test": np.array([0, 1])}, "expected one label for each of 3 inputs, got labels"),
-        ({"y_train": np.array([0, -1, 1])}, "y_train: expected labels 0 to 1, got -1"),
+        ({"y_train": np.array([0, -1, 1])}, "y_test: 2 is no class of y_train, whose classes are -1 to 1"),
+        ({"y_test": np.array([0, -1, 1])}, "y_test: expected labels 0 to 2, got -1 in row 1"),
         ({"y_test": np.array([0, 1, 7])}, "y_test: expected labels 0 to 2, got 7"),
         ({"classes": 2}, "y_train: expected labels 0 to 1, got 2"),
-        ({"y_train": np.array([0.0, 1.0, 2.0])}, "whole numbers or names as labels, got float64"),
+        (
+            {"y_train": np.array([0.0, 0.5, 2.0])},
+            "y_train: expected whole numbers or names as labels, got 0.5 in row 1",
+        ),
+        ({"y_test": np.array([0, 1, np.nan])}, "y_test: expected whole numbers or names as labels, got nan in row 2"),
         ({"y_train": np.eye(3, dtype=int)}, r"one label for each example, got shape \(3, 3\)"),
-        ({"y_train": NAMES}, "y_test: '0' is no class of y_train|names"),
+        ({"y_train": NAMES}, "y_test: expected names as in y_train, got whole numbers"),
         ({"y_test": NAMES}, "y_test: expected whole numbers as in y_train, got names"),
         ({"x_train": np.full((3, 2), np.nan)}, "x_train: expected finite numbers, got NaN or infinity in example 0"),
         ({"x_train": np.array(["a", "b", "c"])}, r"x_train: expected numbers of shape \(examples, ...\), got <U1"),
