@@ -1,13 +1,15 @@
 """Ensembles with their weights: shipped, out of the user's store, or trained on first use and kept."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.engine import Watch, Workers, silent, warn
+from expunge.engine import Watch, Workers, warn
 from expunge.ensembles.builds import build, chunk_jobs, finished_chunk, run_chunks
 from expunge.ensembles.device import chosen_device
 from expunge.ensembles.ensemble import Ensemble
@@ -16,28 +18,55 @@ from expunge.ensembles.prune import masks_of_zeros
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting, StoreError
 from expunge.store import Artefact
+from expunge.suites.given import as_forget_set
 from expunge.suites.suite import ForgetSet, Suite
 
 
 def pretrain(
-    suite: Suite, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch = silent
+    suite: Suite, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch | None = None
 ) -> Ensemble:
-    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept."""
-    return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
+    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept.
+
+    Where training takes some seconds, lines on standard error say how far it is; ``watch`` sees each group of models
+    instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with ``EXPUNGE_PROGRESS=off``.
+    """
+    with watching("pretrain", watch) as watch:
+        return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
 
 
 def retrain(
     suite: Suite,
-    forget: ForgetSet | str,
+    forget: ForgetSet | str | Any,
     models: int = 100,
     *,
     first: int = 0,
     workers: Workers = 1,
-    watch: Watch = silent,
+    watch: Watch | None = None,
 ) -> Ensemble:
-    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept."""
-    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
-    return _weights(Plan(suite, "oracle", forget, weights=True), first, models, workers, watch)
+    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept.
+
+    ``forget`` is a forget set of the suite, its name, indices of training examples or a boolean mask of them.
+    """
+    plan = Plan(suite, "oracle", as_forget_set(suite, forget), weights=True)
+    with watching("retrain", watch) as watch:
+        return _weights(plan, first, models, workers, watch)
+
+
+@contextlib.contextmanager
+def watching(what: str, watch: Watch | None, *, at_once: bool = False) -> Iterator[Watch]:
+    """``watch``, or, where there is none, lines on standard error about ``what`` once it has taken some seconds.
+
+    Jobs say when they begin; work that is no list of jobs begins ``at_once``.
+    """
+    if watch is not None:
+        yield watch
+        return
+    from expunge.terminal import LateLine  # a worker has no need of what draws
+
+    with LateLine(what) as line:
+        if at_once:
+            line.begin()
+        yield line
 
 
 def read_weights(plan: Plan, models: Sequence[int]) -> dict[str, Tensor]:

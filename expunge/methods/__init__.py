@@ -1,10 +1,14 @@
 """Unlearning methods: the table, and the verb that runs one."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
+from expunge.engine import Watch
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.expected import require_ensemble
+from expunge.ensembles.pretraining import watching
 from expunge.errors import MethodFailed, UnknownName, lookup
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.needs import ORACLES
@@ -62,6 +66,7 @@ from expunge.methods.zoo import (
 )
 from expunge.records import Setting
 from expunge.suites import ForgetSet, Suite, find_suite
+from expunge.suites.given import as_forget_set
 
 __all__ = ["METHODS", "Method", "Step", "configure", "find_method", "run_method", "unlearn"]
 
@@ -143,26 +148,32 @@ def find_method(name: str) -> Method:
 
 def unlearn(
     ensemble: Ensemble,
-    forget: ForgetSet | str,
+    forget: ForgetSet | str | Any,
     method: str | Callable[..., nn.Module],
     *,
     suite: Suite | None = None,
     seed: int = 0,
+    watch: Watch | None = None,
     **settings: Setting,
 ) -> Ensemble:
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
-    ``forget`` is a forget set of the suite, or its name; ``method`` a name of :data:`METHODS`, ``file.py:function``, or
-    a function ``(model, retain, forget, seed) -> model``, which runs in this process, not in one of its own as the
-    function of a file does. ``suite`` is needed only for an ensemble of a suite that is in no table and no file.
+    ``forget`` is a forget set of the suite, its name, indices or a mask of training examples; ``method`` a name of
+    :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) -> model``, which runs in this
+    process, not in one of its own as the function of a file does. ``suite`` is needed only for an ensemble of a suite
+    that is in no table and no file.
+    What takes some seconds says so on standard error, unless ``watch`` is given: it sees each epoch.
     """
+    require_ensemble(ensemble, "unlearn")
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
-    forget = suite.forget_sets[forget] if isinstance(forget, str) else forget
+    forget = as_forget_set(suite, forget)
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
     row = find_method(method) if isinstance(method, str) else from_function(method, name)
-    last = None
-    for step in run_method(name, row, configure(name, row, settings), ensemble, suite, forget, seed):
-        last = step.ensemble
+    config, last = configure(name, row, settings), None
+    with watching(f"unlearn by {name}", watch, at_once=True) as seen:
+        for step in run_method(name, row, config, ensemble, suite, forget, seed):
+            last = step.ensemble
+            seen(step.epoch, max(step.epoch, getattr(config, "epochs", step.epoch)), f"epoch {step.epoch}")
     if last is None:
         raise MethodFailed(f"{name} yielded no ensemble")
     return last

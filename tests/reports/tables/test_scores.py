@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from expunge.errors import UserError
-from expunge.records import Score, SplitName
+from expunge.records import Score
 from expunge.reports import render_tables
 from expunge.reports.boards import boards
 from expunge.reports.tables.scores import Sizes
