@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,66 @@ class ProgressLine:
         if seconds is None and self._done:
             seconds = (time.monotonic() - self._started) / self._done * (self._total - self._done)
         return "" if seconds is None else f"{duration(seconds)} left{self._of}"
+
+
+class LateLine:
+    """A watch for scripts and notebooks: a line on standard error after some seconds of work, then every ten.
+
+    Nothing is said of what is quickly done or taken out of the store. ``EXPUNGE_PROGRESS=off`` silences all of them.
+    """
+
+    FIRST, NEXT = 3.0, 10.0  # seconds
+
+    def __init__(self, what: str) -> None:
+        self._what, self._label = what, ""
+        self._done = self._total = 0
+        self._started = time.monotonic()
+        self._left: Callable[[], float | None] | None = None
+        self._over = threading.Event()
+        self._teller: threading.Thread | None = None
+
+    def __enter__(self) -> "LateLine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def expect(self, left: Callable[[], float | None] | None) -> None:
+        """Work begins, and ``left`` knows how long it takes on; or it ends."""
+        self._left = left
+        if left is None:
+            self._stop()
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """Work begins."""
+        if self._teller is None and os.environ.get("EXPUNGE_PROGRESS", "").lower() not in ("0", "off", "no"):
+            self._started = time.monotonic()
+            self._over.clear()
+            self._teller = threading.Thread(target=self._tell, daemon=True)
+            self._teller.start()
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        self._done, self._total, self._label = done, total, label
+
+    def _stop(self) -> None:
+        self._over.set()
+        if self._teller:
+            self._teller.join()
+        self._teller = None
+
+    def _tell(self) -> None:
+        wait = self.FIRST
+        while not self._over.wait(wait):
+            wait = self.NEXT
+            left = self._left() if self._left else None
+            told = [
+                f"{self._done}/{self._total} done" if self._total else "at work",
+                f"{duration(time.monotonic() - self._started)} so far",
+                *([f"about {duration(left)} left"] if left is not None else []),
+            ]
+            say(f"{self._what}: {', '.join(told)}{f' ({self._label})' if self._label else ''}")
 
 
 class _TimeLeft(ProgressColumn):

@@ -2,13 +2,24 @@
 
 import io
 import json
+import time
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
 from expunge.errors import StoreError
-from expunge.terminal import ProgressLine, out, print_json, print_json_text, print_line, print_table, results_alone, say
+from expunge.terminal import (
+    LateLine,
+    ProgressLine,
+    out,
+    print_json,
+    print_json_text,
+    print_line,
+    print_table,
+    results_alone,
+    say,
+)
 
 HOSTILE = "a\x1b[31m\u202e[b]:smile:[/x]\x9b"
 SHOWN = "a\\x1b[31m\\u202e[b]:smile:[/x]\\x9b"
@@ -139,3 +150,31 @@ def test_the_consoles_read_no_markup() -> None:
     finally:
         out.file = None  # type: ignore[assignment]
     assert file.getvalue() == "[bold]x[/] :smile:\n"
+
+
+def test_a_late_line_says_nothing_of_quick_work_and_tells_of_long_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(LateLine, "FIRST", 0.05)
+    monkeypatch.setattr(LateLine, "NEXT", 0.05)
+    with LateLine("pretrain"):
+        time.sleep(0.15)  # no work begins: all is in the store
+    assert capsys.readouterr().err == ""
+    with LateLine("pretrain") as line:
+        line.expect(lambda: 61.0)
+        line(1, 4, "pretrained, models from 0")
+        time.sleep(0.2)
+        line.expect(None)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("pretrain: 1/4 done, 0 s so far, about 1 min 1 s left (pretrained, models from 0)")
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_late_line_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(LateLine, "FIRST", 0.01)
+    monkeypatch.setenv("EXPUNGE_PROGRESS", "off")
+    with LateLine("pretrain") as line:
+        line.begin()
+        time.sleep(0.1)
+    assert capsys.readouterr().err == ""

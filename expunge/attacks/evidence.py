@@ -19,7 +19,7 @@ from expunge.attacks.kept import kept
 from expunge.attacks.removal import ATTACK, Attacked, test_accuracy
 from expunge.attacks.rounds import Rounds, accuracy_by_round
 from expunge.attacks.screening import screen
-from expunge.engine import Job, Watch, Workers, run_jobs
+from expunge.engine import Job, Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
@@ -116,7 +116,7 @@ def _forgetting(suite: Suite, forget: ForgetSet, models: int) -> Forgetting:
     wanted = float(_losses(suite, forget, "oracle", models).mean())
 
     def measured() -> dict[str, ndarray]:
-        found = steps_to_forget(pretrain(suite, models), suite, forget, wanted, most=MOST)
+        found = steps_to_forget(pretrain(suite, models, watch=silent), suite, forget, wanted, most=MOST)
         return {"steps": found.steps, "reached": found.reached, "accuracy": found.accuracy}
 
     facts = [forget.digest, models, wanted, MOST]

@@ -130,7 +130,7 @@ def remove_in_rounds(task: Task, parts: Sequence[ForgetSet], models: range) -> R
 
 
 def _in_rounds(task: Task, parts: Sequence[ForgetSet], models: range) -> Float[ndarray, "rounds models"]:
-    ensemble = pretrain(task.suite, len(models), first=models.start)
+    ensemble = pretrain(task.suite, len(models), first=models.start, watch=silent)
     gone, after = np.arange(0), []
     for part in parts:
         steps = run_method(task.name, task.method, task.config, ensemble, task.suite, part, task.seed, gone=gone)

@@ -97,7 +97,7 @@ def suspicions(
 
 
 def _suspicions(suite: Suite, name: str, requests: Sequence[Request], task: Task, models: int) -> dict[str, ndarray]:
-    defence, victims = DEFENCES[name], pretrain(suite, models)
+    defence, victims = DEFENCES[name], pretrain(suite, models, watch=silent)
     validation = np.arange(0, suite.data.sizes[1], 2)  # every other test example is the provider's to look at
     scene = Scene(suite, victims, requests, removal_by(task, victims), validation)
     with one_thread():

@@ -4,7 +4,9 @@ from typing import Protocol, runtime_checkable
 
 from expunge.records import SPLITS, SplitName
 
-BREAKS = 2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken
+BREAKS = (
+    2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken: a rule of thumb
+)
 
 
 @runtime_checkable

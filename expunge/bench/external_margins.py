@@ -9,10 +9,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.bench.contents import Place, contents_of, require_room
+from expunge.bench.doubts import doubts
 from expunge.bench.folder import REFERENCE, prepare
 from expunge.bench.joining import Addition, NewRow, join
 from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, require_independent, score_row
-from expunge.engine import Steps, Watch, silent
+from expunge.engine import Say, Steps, Watch, silent, warn
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
@@ -43,6 +44,7 @@ def score_margins(
     classic: bool = False,
     metrics: Sequence[str] = (),
     watch: Watch = silent,
+    say: Say = warn,
 ) -> list[Score]:
     """Score margins ``(models, examples)``, train then test, in the order of the suite, beside both anchors.
 
@@ -50,7 +52,8 @@ def score_margins(
     files are mapped, not read, so they may be larger than the memory. With ``out``, records and arrays are written
     there as a bench writes them.
     ``classic`` adds MIA-efficacy, which takes some seconds; ``metrics`` are names of METRICS to compute as well, each
-    for the rows that have what it reads.
+    for the rows that have what it reads. ``say`` is told where values look like no margins, or columns like another
+    order.
     """
     started = time.perf_counter()
     for metric in metrics:
@@ -71,6 +74,8 @@ def score_margins(
     yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference)
+    for line in doubts(suite, forget, values, identity.margins.values):
+        say(line)
     if out:
         place = Place(forget.sha256, frozenset({"identity", "oracle", name}), models, half)
         with unchanging(out):

@@ -186,7 +186,12 @@ def _tell(found: Contents, new: Addition) -> None:
     """What ``run.json`` says of the new rows."""
     run, name = found.run, new.forget.name
     run.suite, run.suite_digest, run.versions, run.hardware = new.suite.name, new.suite.digest, versions(), hardware()
-    run.forget_sets[name] = SetInfo(size=len(new.forget), description=new.forget.made)
+    run.forget_sets[name] = SetInfo(
+        size=len(new.forget),
+        retain=len(new.suite.columns(new.forget)["retain"]),
+        test=len(new.suite.columns(new.forget)["test"]),
+        description=new.forget.made,
+    )
     run.rows.setdefault(name, {}).update(dict.fromkeys(new.rows, new.command))
     run.seconds_of[new.command] = new.seconds
     run.methods |= {method: _card(method, row.scores[0].subject.tuning) for method, row in new.rows.items()}

@@ -17,7 +17,8 @@ from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import ScoredRow, failed_scores, reference_of, score_row
 from expunge.bench.work import comparing, scoring, unlearning
-from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
+from expunge.engine import Job, Watch, Workers, run_jobs, warn
+from expunge.ensembles.pretraining import watching
 from expunge.errors import MethodFailed
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
 from expunge.metrics import METRICS
@@ -33,7 +34,7 @@ def run_bench(
     out: Path | str = "out",
     *,
     workers: Workers = 1,
-    watch: Watch = silent,
+    watch: Watch | None = None,
     command: str = "",
 ) -> list[Score]:
     """Score the rows of ``plan`` against the oracles, and write records and arrays to ``out``.
@@ -42,7 +43,8 @@ def run_bench(
     whatever run, is taken from the store. Rows are scored by the workers that also unlearn; as soon as all rows of a
     forget set are, its records are written, beside those that ``out`` has: the same row is replaced, others stay, and
     ranks are among all of them. A folder of other suites or numbers of models is refused before any work. Returned are
-    the records of the rows of ``plan``.
+    the records of the rows of ``plan``. How far it is stands on standard error from some seconds on, unless ``watch``
+    is given, which sees every job.
 
     Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
     ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.
@@ -56,8 +58,9 @@ def run_bench(
             "see"
         )
     first = bench.first_jobs()
-    for job, result in run_jobs(first, workers, watch, then=bench.follow, to_come=bench.to_come(first)):
-        bench.keep(job, result)
+    with watching("bench", watch) as watch:
+        for job, result in run_jobs(first, workers, watch, then=bench.follow, to_come=bench.to_come(first)):
+            bench.keep(job, result)
     return bench.scores
 
 

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import StoreError
 from expunge.outside import read_bytes
+from expunge.records import SplitName
 from expunge.store import sha256_of, write_file
 
 RUN = "run.json"
@@ -23,6 +24,8 @@ class SetInfo(BaseModel):
     """What ``run.json`` says of a forget set."""
 
     size: int | None = None
+    retain: int | None = None  # examples, or columns of the margins, that are left and that are tested on
+    test: int | None = None
     description: str = ""
 
 
@@ -55,6 +58,15 @@ class RunInfo(BaseModel):
     rows: dict[str, dict[str, str]] = {}
     seconds_of: dict[str, float] = {}
     files: dict[str, str] | None = None
+
+    @property
+    def sizes(self) -> dict[str, dict[SplitName, int]]:
+        """How many examples the splits of each forget set have, as far as it says."""
+        told: dict[str, dict[SplitName, int | None]] = {
+            name: {"forget": each.size, "retain": each.retain, "test": each.test}
+            for name, each in self.forget_sets.items()
+        }
+        return {name: {split: size for split, size in each.items() if size} for name, each in told.items()}
 
 
 def read_run(file: Path) -> RunInfo:

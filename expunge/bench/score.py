@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -11,6 +12,7 @@ from numpy import ndarray
 from expunge.engine import one_thread
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.expected import require_ensemble
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
@@ -240,7 +242,7 @@ def evaluate(
     oracle: Ensemble | EnsembleMargins,
     *,
     suite: Suite | None = None,
-    forget: ForgetSet | None = None,
+    forget: ForgetSet | Any | None = None,
     classic: bool = False,
 ) -> list[Score]:
     """Score ``after`` against ``oracle``, with the row ``oracle`` of held-out oracles, the floor, beside it.
@@ -249,12 +251,14 @@ def evaluate(
     floor has as many held-out oracles as ``after`` has models: the second half of the suite's oracles. ``classic`` adds
     MIA-efficacy and what is made of it, which take some seconds.
     """
+    for given, what in ((after, "evaluate, the unlearned models"), (oracle, "evaluate, the oracles")):
+        require_ensemble(given, what, EnsembleMargins)
     against, unlearned = oracle.origin, after.origin
     unlearned.require_same_suite(against)
     if against.kind != "oracle" or unlearned.kind == "oracle":
         raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {against.kind}")
     suite = find_suite(against.suite, against.digest, suite)
-    forget = forget or _forget_set(suite, against.forget_set)
+    forget = _forget_set(suite, against.forget_set) if forget is None else suite.forget_set(forget)
     truth, margins = _margins_of(oracle, suite), _margins_of(after, suite)
     row = identity_row(suite, forget, margins)
     if made := unlearned.made:

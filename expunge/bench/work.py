@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from expunge.engine import one_thread
+from expunge.engine import one_thread, silent
 from expunge.ensembles.pretraining import pretrain
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.task import Task
@@ -74,7 +74,7 @@ def _passes(task: Task) -> float:
 @cache
 def seconds_per_pass(suite: Suite) -> float:
     """Time of one example's forward and backward pass through one model, measured on a few batches of a few models."""
-    ensemble = pretrain(suite, 8).train()
+    ensemble = pretrain(suite, 8, watch=silent).train()
     batch = suite.data.train.take(np.arange(suite.recipe.batch_size))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
     clock = time.thread_time if ensemble.device.type == "cpu" else time.perf_counter  # not what others take meanwhile

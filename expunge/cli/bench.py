@@ -20,7 +20,7 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.cli.printing import print_scores, print_search, print_usability, say_what_lacks
+from expunge.cli.printing import print_scores, print_search, print_usability, say_what_lacks, sizes_of
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -86,12 +86,16 @@ def bench(
     if tuned:  # anchors and methods of one's own have none
         say(in_words(loaded.name, tuned))
     if plan.models <= FEW:
-        say(f"with {plan.models} models the floor lies near 4 nats or above, where little can be told; take 50 or 100")
+        say(
+            f"with {plan.models} models a perfect method has a P95 of about 4 nats or more, so only large effects can "
+            "be told; take 50 or 100"
+        )
     say(_estimate(plan, plan.seconds(where)))
     with ProgressLine("bench", whole=True) as watch:
         scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
     page = write_report(out_)
-    print_scores(scores, as_json, classic=classic, metrics=metric or ())
+    sizes = sizes_of(loaded, [forget.name for forget in plan.forget_sets])
+    print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes)
     say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
     return exit_code(scores)
 
@@ -169,17 +173,20 @@ def score(
     One row per model; one column per example, all train examples in order, then all test examples.
     """
     from expunge.bench.external_margins import score_margins
+    from expunge.reports.advice import question_of
 
     loaded, wanted = load(suite, prune), metric or ()
     with ProgressLine("score") as watch:
         scores = score_margins(
-            loaded, forget_set, margins, name=name, out=out_, classic=classic, metrics=wanted, watch=watch
+            loaded, forget_set, margins, name=name, out=out_, classic=classic, metrics=wanted, watch=watch, say=say
         )
     if out_:
         from expunge.reports import report as write_report
 
         say(f"report: {write_report(out_)}")
-    print_scores(scores, as_json, classic=classic, metrics=metric or ())
+    print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes_of(loaded, [forget_set]))
+    if asked := question_of(scores, name):
+        say(asked)
     return exit_code(scores)
 
 
@@ -191,6 +198,7 @@ def report(
     as_json: AsJson = False,
 ) -> int:
     """Write report.html again from the records of a bench or an attack, and print their tables."""
+    from expunge.bench.run_info import RUN, read_run
     from expunge.errors import lookup
     from expunge.metrics import METRICS
     from expunge.records import read_scores
@@ -207,9 +215,11 @@ def report(
     if as_json:
         print_json({"report": str(page)})
         return OK
-    print_usability(scores, as_json) if of_attack else print_scores(
-        scores, as_json, classic=classic, metrics=metric or ()
-    )
+    if of_attack:
+        print_usability(scores, as_json)
+    else:
+        sizes = read_run(folder / RUN).sizes
+        print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes)
     print_line(str(page))
     return OK
 

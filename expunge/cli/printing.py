@@ -1,27 +1,49 @@
 """Results as people or programs read them on standard output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from expunge.records import Score, to_json
+from expunge.records import Score, SplitName, to_json
 from expunge.terminal import out, print_json, print_json_text, print_line, print_table, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.ensembles.published.porting import Ported
     from expunge.methods.tuned import Search
+    from expunge.suites import Suite
 
 
-def print_scores(scores: list[Score], as_json: bool, *, classic: bool = False, metrics: Sequence[str] = ()) -> None:
-    """One table for each forget set, then those of the classic scores and of ``metrics``; or one record a line."""
+Sizes = Mapping[str, Mapping[SplitName, int]]
+
+
+def sizes_of(suite: "Suite", forget_sets: Sequence[str]) -> Sizes:
+    """How many numbers a P95 of each split of these forget sets is of."""
+    return {
+        name: {split: len(columns) for split, columns in suite.columns(suite.forget_sets[name]).items()}
+        for name in forget_sets
+    }
+
+
+def print_scores(
+    scores: list[Score],
+    as_json: bool,
+    *,
+    classic: bool = False,
+    metrics: Sequence[str] = (),
+    sizes: Sizes | None = None,
+) -> None:
+    """One table for each forget set, then those of the classic scores and of ``metrics``; or one record a line.
+
+    ``sizes`` says how many examples the splits of each forget set have, where that is known.
+    """
     from expunge.reports import render_classic, render_metrics, render_tables
 
     if as_json:
         print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
-    for table in [*render_tables(scores), *more]:
+    for table in [*render_tables(scores, sizes or {}), *more]:
         print_table(table)
 
 

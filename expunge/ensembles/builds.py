@@ -12,6 +12,7 @@ from torch import Tensor
 from expunge.engine import Job, Say, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.device import chosen_device, device_name, in_halves
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.last_batches import doubtful_last_batches
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import holds
 from expunge.ensembles.train import measure
@@ -57,11 +58,20 @@ def build_all(
         for plan, models, part in lacking
         for job in chunk_jobs(plan, plan.chunks(range(models)), None if _lives_in_chunks(plan) else part, say)
     ]
+    if jobs:
+        _say_doubts([plan for plan, _, _ in lacking], say)
     run_chunks(jobs, workers, watch, say)
     return [
         artefact if artefact and holds(artefact, models) else _join(plan, plan.chunks(range(models)), say)
         for (plan, models), artefact in zip(wanted, joined, strict=True)
     ]
+
+
+def _say_doubts(plans: Sequence[Plan], say: Say) -> None:
+    """Say, once a suite, what is to be expected of its last minibatches."""
+    for suite in {id(plan.suite): plan.suite for plan in plans}.values():
+        if line := doubtful_last_batches([plan for plan in plans if plan.suite is suite]):
+            say(line)
 
 
 def _lives_in_chunks(plan: Plan) -> bool:

@@ -1,13 +1,14 @@
 """Ensembles with their weights: shipped, out of the user's store, or trained on first use and kept."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.engine import Watch, Workers, silent, warn
+from expunge.engine import Watch, Workers, warn
 from expunge.ensembles.builds import build, chunk_jobs, finished_chunk, run_chunks
 from expunge.ensembles.device import chosen_device
 from expunge.ensembles.ensemble import Ensemble
@@ -20,10 +21,15 @@ from expunge.suites.suite import Suite
 
 
 def pretrain(
-    suite: Suite, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch = silent
+    suite: Suite, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch | None = None
 ) -> Ensemble:
-    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept."""
-    return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
+    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept.
+
+    Where training takes some seconds, lines on standard error say how far it is; ``watch`` sees each group of models
+    instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with ``EXPUNGE_PROGRESS=off``.
+    """
+    with watching("pretrain", watch) as watch:
+        return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
 
 
 def retrain(
@@ -33,13 +39,32 @@ def retrain(
     *,
     first: int = 0,
     workers: Workers = 1,
-    watch: Watch = silent,
+    watch: Watch | None = None,
 ) -> Ensemble:
     """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept.
 
-    ``forget`` is a forget set of the suite, or its name, or training examples: indices, or a boolean mask.
+    ``forget`` is a forget set of the suite, its name, indices of training examples or a boolean mask of them.
     """
-    return _weights(Plan(suite, "oracle", suite.forget_set(forget), weights=True), first, models, workers, watch)
+    plan = Plan(suite, "oracle", suite.forget_set(forget), weights=True)
+    with watching("retrain", watch) as watch:
+        return _weights(plan, first, models, workers, watch)
+
+
+@contextlib.contextmanager
+def watching(what: str, watch: Watch | None, *, at_once: bool = False) -> Iterator[Watch]:
+    """``watch``, or, where there is none, lines on standard error about ``what`` once it has taken some seconds.
+
+    Jobs say when they begin; work that is no list of jobs begins ``at_once``.
+    """
+    if watch is not None:
+        yield watch
+        return
+    from expunge.terminal import LateLine  # a worker has no need of what draws
+
+    with LateLine(what) as line:
+        if at_once:
+            line.begin()
+        yield line
 
 
 def read_weights(plan: Plan, models: Sequence[int]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from expunge.ensembles.augment import augmented
 from expunge.ensembles.chance import Chance
 from expunge.ensembles.device import exact_arithmetic, resident, resident_data
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.expected import require_ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.suites.suite import Data, Examples, Recipe
 from expunge.suites.target import CLASSIFICATION, Target
@@ -253,6 +254,7 @@ def measure(
 
     Computed on the device of the ensemble, in float32 whatever the precision of the training; given back on the CPU.
     """
+    require_ensemble(ensemble, "measure")
     training = ensemble.training
     ensemble.eval()
     parts = []

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 from torch import nn
 
+from expunge.engine import Watch
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.expected import require_ensemble
+from expunge.ensembles.pretraining import watching
 from expunge.errors import MethodFailed, UnknownName, lookup
 from expunge.methods.method import Method, Step, configure, run_method
 from expunge.methods.needs import ORACLES
@@ -152,22 +155,27 @@ def unlearn(
     *,
     suite: Suite | None = None,
     seed: int = 0,
+    watch: Watch | None = None,
     **settings: object,
 ) -> Ensemble:
     """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
 
-    ``forget`` is a forget set of the suite, its name, or training examples (indices, a mask); ``method`` a name of
+    ``forget`` is a forget set of the suite, its name, indices or a mask of training examples; ``method`` a name of
     :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) -> model``, which runs in this
     process, not in one of its own as the function of a file does. ``suite`` is needed only for an ensemble of a suite
     that is in no table and no file.
+    What takes some seconds says so on standard error, unless ``watch`` is given: it sees each epoch.
     """
+    require_ensemble(ensemble, "unlearn")
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)
     chosen = suite.forget_set(forget)
     name = method if isinstance(method, str) else getattr(method, "__name__", "method")
     row = find_method(method) if isinstance(method, str) else from_function(method, name)
-    last = None
-    for step in run_method(name, row, configure(name, row, settings), ensemble, suite, chosen, seed):
-        last = step.ensemble
+    config, last = configure(name, row, settings), None
+    with watching(f"unlearn by {name}", watch, at_once=True) as seen:
+        for step in run_method(name, row, config, ensemble, suite, chosen, seed):
+            last = step.ensemble
+            seen(step.epoch, max(step.epoch, getattr(config, "epochs", step.epoch)), f"epoch {step.epoch}")
     if last is None:
         raise MethodFailed(f"{name} yielded no ensemble")
     return last

@@ -14,7 +14,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.engine import warn
+from expunge.engine import silent, warn
 from expunge.ensembles.device import chosen_device, device_name, in_halves
 from expunge.ensembles.ensemble import Ensemble, Making
 from expunge.ensembles.plan import Plan
@@ -189,7 +189,7 @@ def unlearned_models(task: Task, models: range) -> Ensemble:
     """
     if task.method.predict or task.name == "oracle":
         raise BadSetting(f"{task.name!r} makes no models, only margins; there are no weights to read")
-    before = pretrain(task.suite, len(models), first=models.start)
+    before = pretrain(task.suite, len(models), first=models.start, watch=silent)
     if task.method.anchor:
         return before
     found = [finished(task, part, with_weights=True) for part in task.chunks(models)]
@@ -222,7 +222,7 @@ def _last_mean(outcomes: Sequence[Outcome]) -> Callable[[str], float]:
 
 def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
     """Run a task on these models on the chosen device; nothing stays there."""
-    ensemble = pretrain(task.suite, len(models), first=models[0])
+    ensemble = pretrain(task.suite, len(models), first=models[0], watch=silent)
     margins, correct, costs, seconds = [], [], [], []
     last: Ensemble | None = None
     steps = run_method(

@@ -10,7 +10,9 @@ from expunge.metrics import _kernels
 NEAR = 1e-3  # nats of margin: models of different seeds differ by about 1 on the middle example
 CLIP = 100.0  # as KLoM clips margins
 ALIKE = 0.98  # likeness below which no model is called another in disguise, whatever honest ones have
-BEYOND = 1.0  # of Fisher's z, by which a disguise must lie above all honest models of the suite
+BEYOND = 1.0  # of Fisher's z, by which a disguise must lie above all honest models of the suite, at least
+CHANCE = 0.01  # that an honest pair of models among all that are looked at is taken for a disguise
+COPY = 8.0  # of Fisher's z: an exact copy in float32, shifted or scaled, has 10 and more
 
 
 def copies(
@@ -72,15 +74,33 @@ def disguised(
     """Which models are like one of the others as no model of ``honest`` is, by Fisher's z, and from 0.98 on.
 
     ``honest`` are likenesses of models of the same suite of which nobody is a copy: held-out oracles against the
-    reference ones, pretrained ones against them. Where honest models have r = 0.993, a copy needs 0.9991.
+    reference ones, pretrained ones against them. Where honest models have r = 0.993, a copy needs 0.9991, and more
+    where their likeness has a long tail, as that of models with few weights does: see :func:`reach`.
 
     >>> disguised(np.array([[[0.1, 0.995], [0.2, 0.9999]]] * 2), np.array([[[0.5, 0.99]]] * 2))
     array([False,  True])
     """
     z, known = np.arctanh(_inside(likeness)), [np.arctanh(_inside(each)) for each in honest if each.size]
-    limits = [max([np.arctanh(ALIKE), *(each[way].max() + BEYOND for each in known)]) for way in (0, 1)]
+    size = likeness[0].size
+    limits = [
+        max([np.arctanh(ALIKE), *(max(each[way].max() + BEYOND, reach(each[way], size)) for each in known)])
+        for way in (0, 1)
+    ]
     found: ndarray = (z.max(axis=2) > np.array(limits)[:, None]).any(axis=0)
     return found
+
+
+def reach(z: Float[ndarray, "..."], pairs: int) -> float:
+    """How far Fisher's z of ``pairs`` honest pairs of models reaches, but for a chance of 1 %, given some of them.
+
+    Beyond their upper quartile, likenesses are taken to fall off exponentially, as those of models whose differences
+    have few dimensions do; the pace is the median's of that quarter, which a few copies among them do not move. At most
+    8, for what is as like as an exact copy is one.
+    """
+    edge = np.quantile(z, 0.75)
+    above = z[z > edge] - edge
+    pace = np.median(above) / np.log(2) if above.size else 0.0
+    return float(min(COPY, edge + pace * np.log(max(1.0, pairs / 4 / CHANCE))))
 
 
 def differ(oracle: Float[ndarray, "oracles examples"]) -> bool:

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from expunge.bench.breakage import BREAKS, is_above, is_broken
-from expunge.records import SPLITS
+from expunge.metrics.klom import CEILING
+from expunge.records import SPLITS, SplitName
 from expunge.reports.summaries import FLOOR, NOTHING, Interval, Summary
 
 Reading = Literal[
@@ -18,8 +19,7 @@ Reading = Literal[
     "failed",
 ]
 
-DIM = 4.0  # nats of the floor above which nothing can be told; the ceiling of KLoM is 11.5
-FEW = 25  # models: with so few the floor lies near DIM; on digits it is 2 nats with 50 models, 0.7 with 100
+FEW = 25  # models: with so few a perfect method has a P95 of 4 nats or more (simulation); 1.7 with 50, 0.65 with 100
 
 RULES: dict[Reading, str] = {
     "floor": "held-out oracles against the reference oracles: the score of a perfect method",
@@ -28,10 +28,12 @@ RULES: dict[Reading, str] = {
     "partly forgets": "forget lies below identity, above the floor",
     "does nothing": "forget overlaps identity, not the floor",
     "moves away": "forget lies above identity: further from the oracles than before",
-    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity, or more models "
-    "lie far outside the others than of the oracles and of identity, which hides the rest from KLoM",
-    "cannot tell": f"an interval is absent, the floor lies above {DIM:g} nats (too few models), or forget overlaps "
-    "both the floor and identity",
+    "breaks the model": f"retain or test lies above {BREAKS:g} x its floor and {BREAKS:g} x identity (a rule of "
+    "thumb), or more models lie far outside the others than of the oracles and of identity, which hides the rest from "
+    "KLoM",
+    "cannot tell": "the intervals do not decide: one is absent, forget overlaps both the floor and identity, or it "
+    f"reaches a floor so high (too few models) that {BREAKS:g} x the floor is beyond KLoM's ceiling, with retain or "
+    "test not shown to be as the oracles'",
     "failed": "the method raised or diverged, or a metric has no finite number for it; the reason is given",
 }
 
@@ -65,9 +67,9 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
     2. *breaks the model*: see :func:`~expunge.bench.breakage.is_broken`.
-    3. *cannot tell*: an interval is missing; or the floor of some split lies above ``DIM`` nats, as with 20 models and
-       fewer, where KLoM is near its ceiling for everybody; or forget reaches both the floor and identity (a set nobody
-       memorised). ``identity`` itself is then still said to do nothing.
+    3. *cannot tell*: an interval is missing; or forget reaches both the floor and identity (a set nobody memorised); or
+       it reaches the floor, but with so few models that a broken one may hide: see :func:`_hides`. ``identity`` itself
+       is then still said to do nothing.
     4. *forgets*: forget, retain and test all reach the floor's interval; *forgets, drifts*: only forget does.
     5. *partly forgets*: forget lies wholly below identity. *moves away*: wholly above. Else *does nothing*.
     """
@@ -81,7 +83,7 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if not all(_complete(anchor.klom(split)) for anchor in (row, floor) for split in SPLITS) or _dim(floor):
+    if not all(_complete(anchor.klom(split)) for anchor in (row, floor) for split in SPLITS):
         return "cannot tell"
     return _progress(row, floor, identity)
 
@@ -90,9 +92,10 @@ def _progress(row: Summary, floor: Summary, identity: Summary | None) -> Reading
     nothing = identity.klom("forget") if identity else None
     if not _complete(nothing):
         return "cannot tell"
-    reaches_floor = not is_above(row.klom("forget"), floor.klom("forget")) and not _told_apart(row)
+    near = not is_above(row.klom("forget"), floor.klom("forget"))
+    reaches_floor = near and not _told_apart(row)
     above, below = is_above(row.klom("forget"), nothing), is_above(nothing, row.klom("forget"))
-    if reaches_floor and not below:
+    if (reaches_floor and not below) or (near and below and _hides(row, floor)):
         return "cannot tell"
     if reaches_floor:
         drifts = any(is_above(row.klom(split), floor.klom(split)) for split in SPLITS[1:])
@@ -102,9 +105,23 @@ def _progress(row: Summary, floor: Summary, identity: Summary | None) -> Reading
     return "moves away" if above else "does nothing"
 
 
-def _dim(floor: Summary) -> bool:
-    """Whether the floor is so high that a broken model may hide under it."""
-    return any(cell.value > DIM for cell in map(floor.klom, SPLITS) if cell)
+def _hides(row: Summary, floor: Summary) -> bool:
+    """Whether a broken model may hide on retain or test: no KLoM lies above twice such a floor.
+
+    It does not where the examples of the split were tested one by one, and none is told apart from the oracles'.
+    """
+    return any(
+        (cell := floor.klom(split)) is not None
+        and cell.high is not None
+        and BREAKS * cell.high >= CEILING
+        and not _as_the_oracles(row, split)
+        for split in SPLITS[1:]
+    )
+
+
+def _as_the_oracles(row: Summary, split: SplitName) -> bool:
+    share = row.distinguishable(split)
+    return share is not None and share.value == 0
 
 
 def _told_apart(row: Summary) -> bool:

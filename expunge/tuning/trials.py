@@ -14,7 +14,7 @@ import torch
 from numpy import ndarray
 
 from expunge.bench.rebuild import own_plans
-from expunge.engine import Job, Watch, Workers, run_jobs, warn
+from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.builds import build_all, build_some
 from expunge.ensembles.device import in_halves
 from expunge.ensembles.plan import Plan
@@ -173,7 +173,7 @@ def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray
     if task.method.predict:
         only = predicted(task, models)
         return only.margins[-1][:, _columns(field.suite, task.forget)], only.costs[-1], only.seconds[-1]
-    ensemble = pretrain(field.suite, len(models), first=models[0])
+    ensemble = pretrain(field.suite, len(models), first=models[0], watch=silent)
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
     steps = run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit)
     last = next(iter(deque(steps, maxlen=1)), None)

@@ -60,3 +60,15 @@ def test_margins_at_the_clip_make_no_copies() -> None:
     assert copies(oracle[:2], oracle, np.arange(60)).all()
     assert differ(oracle)
     assert not differ(oracle[:, :45])
+
+
+def test_models_of_few_weights_are_seldom_taken_for_copies_and_copies_always() -> None:
+    rng = np.random.default_rng(0)
+    accused = 0
+    for _ in range(100):
+        shared, directions = rng.normal(size=40), rng.normal(size=(4, 40))
+        oracle, held_out, mine = (shared * 3 + rng.normal(size=(10, 4)) @ directions for _ in range(3))
+        honest = likeness(held_out, oracle)
+        accused += int(disguised(likeness(mine, oracle), honest).any())
+        assert disguised(likeness(oracle[:2] * 1.1 + 0.5, oracle), honest).all()
+    assert accused <= 3

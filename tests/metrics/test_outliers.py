@@ -68,3 +68,14 @@ def test_models_on_their_way_to_the_oracles_are_no_outliers() -> None:
     oracle, unlearned = rng.normal(-10, 1, (50, 20)), rng.normal(8, 1, (50, 20))
     unlearned[:5] -= 17  # five have forgotten, the others have not
     assert not outliers(unlearned, oracle).any()
+
+
+def test_where_some_oracles_got_stuck_models_that_did_are_no_outliers_and_exploded_ones_are() -> None:
+    rng = np.random.default_rng(0)
+    oracle, unlearned = rng.normal(6, 0.8, (20, 30)), rng.normal(6, 0.8, (20, 30))
+    unlearned[3] = rng.normal(-1, 0.1, 30)
+    assert np.flatnonzero(outliers(unlearned, oracle)).tolist() == [3]
+    oracle[11] = rng.normal(-1, 0.1, 30)
+    assert not outliers(unlearned, oracle).any()
+    unlearned[5] *= 8
+    assert np.flatnonzero(outliers(unlearned, oracle)).tolist() == [5]

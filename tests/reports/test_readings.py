@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from expunge.records import SPLITS
 from expunge.reports import reading
 from expunge.reports.readings import MARKS, RULES
 from expunge.reports.summaries import Interval, Key, Summary, summaries
@@ -61,6 +62,21 @@ def test_under_a_high_floor_a_broken_model_is_not_said_to_forget() -> None:
     assert reading(row("gradient-ascent", 7.9, 6.8, 6.8), floor, identity) == "cannot tell"
     floor = row("oracle", 3.9, 3.9, 3.9)
     assert reading(row("gradient-ascent", 3.9, 3.9, 3.9), floor, identity) != "cannot tell"
+
+
+def test_an_interval_between_the_anchors_decides_however_high_the_floor() -> None:
+    floor, identity = row("oracle", 6.0, 8.0, 8.0), row("identity", 11.5, 8.0, 8.0)
+    assert reading(row("fine-tune", 8.5, 8.0, 8.0), floor, identity) == "partly forgets"
+    assert reading(row("fine-tune", 11.4, 8.0, 8.0), floor, identity) == "does nothing"
+
+
+def test_under_a_high_floor_examples_tested_one_by_one_show_who_forgets() -> None:
+    floor, identity = row("oracle", 6.0, 8.0, 8.0), row("identity", 11.5, 8.0, 8.0)
+    method = row("retrain", 6.0, 8.0, 8.0)
+    shares: dict[Key, Interval] = {("distinguishable", "share", split): Interval(0.0, 0.0, 0.1) for split in SPLITS}
+    assert reading(replace(method, cells={**method.cells, **shares}), floor, identity) == "forgets"
+    apart: dict[Key, Interval] = {**shares, ("distinguishable", "share", "retain"): Interval(0.4, 0.1, 0.6)}
+    assert reading(replace(method, cells={**method.cells, **apart}), floor, identity) == "cannot tell"
 
 
 def test_where_identity_reaches_the_floor_nothing_can_be_told() -> None:

@@ -16,6 +16,7 @@ from expunge.reports.readings import LEGEND, MARKS, RULES, Reading
 from expunge.reports.summaries import FLOOR, NOTHING, Interval
 from expunge.reports.tables import formats
 from expunge.reports.tables.classic import classic_table
+from expunge.reports.tables.scores import few_in_words
 
 HEIGHTS: dict[SplitName, int] = {"forget": 400, "retain": 180, "test": 180}
 STRIPS = 190  # pixels of a histogram with its three strips
@@ -52,7 +53,7 @@ def page(folder: Folder, found: Sequence[Board]) -> View:
         "versions": folder.run.versions or first.versions,
         "summary": _summary(names, found, drawn.looks),
         "sections": sections,
-        "legend": LEGEND,
+        "legend": f"{LEGEND} {few_in_words(folder.run.sizes)}".strip(),
         "rules": [(MARKS[name], name, _slug(name), rule) for name, rule in RULES.items()],
         "methods": [(name, info) for name, info in folder.run.methods.items()],
         "axis": drawn.axis,

@@ -47,7 +47,7 @@ def entries_at(sparsity: float, models: int) -> list[Entry]:
         before = pretrain(suite, models)
         entries = [entry_of(suite, sparsity, "identity", before)]
         for name, (method, settings) in METHODS.items():
-            after = unlearn(before, forget, method, suite=suite, seed=0, **settings)
+            after = unlearn(before, forget, method, suite=suite, watch=silent, seed=0, **settings)
             entries.append(entry_of(suite, sparsity, name, after))
         entries.append(entry_of(suite, sparsity, "oracle", retrain(suite, forget, models)))
     return entries

@@ -1,16 +1,19 @@
 """The tables of the terminal: one per forget set, then the legend. Words carry the meaning, colour none of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from expunge.records import SPLITS, Score
+from expunge.records import SPLITS, Score, SplitName
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.readings import LEGEND, MARKS, RULES
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
+
+Sizes = Mapping[str, Mapping[SplitName, int]]  # examples of the splits of forget sets
 
 COLUMNS = {
     "#": "rank by P95, mean over the splits: one plus the number of methods significantly better (paired, Holm)",
@@ -22,13 +25,28 @@ COLUMNS = {
 }
 
 
-def render_tables(scores: Sequence[Score]) -> list[Table]:
+FEW = 20  # examples below which 95 % of them are all but the largest, or all
+
+
+def render_tables(scores: Sequence[Score], sizes: Sizes = MappingProxyType({})) -> list[Table]:
     """One table per forget set and, last, the legend of the readings that occur; made for 80 columns and more.
 
-    A row takes two lines: the numbers above, their 95 % intervals, the rank and the reading below.
+    A row takes two lines: the numbers above, their 95 % intervals, the rank and the reading below. ``sizes`` says of
+    forget sets how many examples their splits have, where that is known.
     """
     found = boards(scores)
-    return [*(_table(board) for board in found), _legend(found)]
+    known = {board.forget_set: sizes[board.forget_set] for board in found if board.forget_set in sizes}
+    return [*(_table(board) for board in found), _legend(found, few_in_words(known))]
+
+
+def few_in_words(sizes: Sizes) -> str:
+    """Of which splits the P95 is all but the maximum, in a line; "" where of none.
+
+    >>> few_in_words({"few": {"forget": 12, "test": 500}})
+    'P95 over fewer than 20 examples is (nearly) the maximum: forget of few (12).'
+    """
+    few = [f"{split} of {name} ({size})" for name, each in sizes.items() for split, size in each.items() if size < FEW]
+    return f"P95 over fewer than {FEW} examples is (nearly) the maximum: {', '.join(few)}." if few else ""
 
 
 def _table(board: Board) -> Table:
@@ -85,7 +103,7 @@ def _caption(board: Board) -> Text | None:
     return Text("\n".join(failed), style="default") if failed else None
 
 
-def _legend(found: Sequence[Board]) -> Table:
+def _legend(found: Sequence[Board], few: str) -> Table:
     seen = {line.reading for board in found for line in board.lines}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False, caption_justify="left")
     table.add_column(no_wrap=True)
@@ -95,5 +113,5 @@ def _legend(found: Sequence[Board]) -> Table:
     for name, rule in RULES.items():
         if name in seen:
             table.add_row(Text(f"{MARKS[name]} {name}"), Text(rule))
-    table.caption = Text(LEGEND, style="default")
+    table.caption = Text(f"{LEGEND} {few}".strip(), style="default")
     return table

@@ -69,6 +69,12 @@ def test_the_page_says_what_matters(bench: Path) -> None:
     assert "expunge bench digits --models 24" in page.text
 
 
+def test_the_page_says_once_that_a_p95_of_few_examples_is_the_maximum(bench: Path) -> None:
+    text = report(bench).read_text()
+    assert text.count("(nearly) the maximum") == 1
+    assert "forget of random-12 (12)" in text
+
+
 def test_the_page_asks_nothing_of_the_network(bench: Path) -> None:
     path = report(bench)
     page = read(path)

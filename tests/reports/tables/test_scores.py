@@ -9,6 +9,7 @@ from expunge.errors import UserError
 from expunge.records import Score
 from expunge.reports import render_tables
 from expunge.reports.boards import boards
+from expunge.reports.tables.scores import Sizes
 from tests.reports.synthetic import score, scores
 
 
@@ -68,3 +69,17 @@ def test_a_number_given_twice_is_refused() -> None:
 def test_scores_of_two_suites_are_refused() -> None:
     with pytest.raises(UserError, match="one suite, got cifar10 5f2c"):
         render_tables([score(), score(suite="cifar10")])
+
+
+def test_a_p95_of_few_examples_is_said_to_be_the_maximum_once() -> None:
+    found = [*scores("random-12"), *scores("class-3")]
+    sizes: Sizes = {
+        "random-12": {"forget": 12, "retain": 48, "test": 30},
+        "class-3": {"forget": 30, "retain": 48, "test": 30},
+    }
+    *_, legend = render_tables(found, sizes)
+    told = str(legend.caption)
+    assert told.count("(nearly) the maximum: forget of random-12 (12).") == 1
+    assert "class-3" not in told
+    *_, legend = render_tables(found)
+    assert "maximum" not in str(legend.caption)
