@@ -61,7 +61,7 @@ def test_names_are_numbered_by_the_alphabet_and_more_classes_can_be_told() -> No
     [
         ({"y_test": np.array([0, 1])}, "expected one label for each of 3 inputs, got labels"),
         ({"y_train": np.array([0, -1, 1])}, "y_test: 2 is no class of y_train, whose classes are -1 to 1"),
-        ({"y_test": np.array([0, -1, 1])}, "y_test: expected labels 0 to 2, got -1 in row 1"),
+        ({"y_test": np.array([0, -1, 1])}, "y_test: -1 is no class of y_train, whose classes are 0 to 2"),
         ({"y_test": np.array([0, 1, 7])}, "y_test: expected labels 0 to 2, got 7"),
         ({"classes": 2}, "y_train: expected labels 0 to 1, got 2"),
         (

@@ -45,7 +45,7 @@ def collect(out: Path, results: Path) -> list[Score]:
         folder = results / as_file_name(subject.suite) / as_file_name(subject.forget_set)
         rows[folder / f"{as_file_name(subject.method)}.json"].append(score)
     for folder in {file.parent for file in rows}:
-        if lacking := sorted(unquote(file.stem) for file in set(folder.glob("*.json")) - rows.keys()):
+        if lacking := sorted(unquote(file.stem) for file in set(folder.glob("[!.]*.json")) - rows.keys()):
             raise UserError(
                 f"{folder} has rows that the bench in {out} lacks ({', '.join(lacking)}), and ranks of two benches "
                 "must not stand in one table; bench all of them together, or remove the folder"
@@ -78,7 +78,7 @@ def _bench(out: Path) -> list[Score]:
 def read_records(results: Path) -> dict[str, list[Score]]:
     """All records, by suite."""
     found: dict[str, list[Score]] = defaultdict(list)
-    for file in sorted(results.glob("*/*/*.json")):
+    for file in sorted(results.glob("*/*/[!.]*.json")):
         for score in _read(file):
             found[score.subject.suite].append(score)
     if not found:

@@ -32,3 +32,11 @@ def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
     write_results(tmp_path / "results.json", [each for scores in suites for each in summarise(scores)])
     assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
     assert len(read_results()) == len(files)
+
+
+def test_what_systems_leave_beside_records_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "digits/random-50"
+    folder.mkdir(parents=True)
+    (folder / "scrub.json").write_bytes((ROOT / "results/digits/random-50/scrub.json").read_bytes())
+    (folder / "._scrub.json").write_bytes(b"\x00\x05\x16\x07" + bytes(100))
+    assert list(read_records(tmp_path)) == ["digits"]
