@@ -87,8 +87,8 @@ def bench(
         say(in_words(loaded.name, tuned))
     if plan.models <= FEW:
         say(
-            f"with {plan.models} models a perfect method has a P95 of about 4 nats or more, so only large effects can "
-            "be told; take 50 or 100"
+            f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "
+            "take 50 or 100"
         )
     say(_estimate(plan, plan.seconds(where)))
     with ProgressLine("bench", whole=True) as watch:

@@ -8,7 +8,7 @@ from expunge.ensembles.plan import Plan, new_networks
 from expunge.ensembles.train import minibatch_count
 from expunge.suites.suite import Suite
 
-SHARE, ENOUGH = 0.25, 10  # of a batch, or examples, that are enough in the last one: a rule of thumb, docs/concepts.md
+SHARE, ENOUGH = 0.25, 8  # of a batch, or examples, that are enough in the last one: a rule of thumb, docs/concepts.md
 
 
 def doubtful_last_batches(plans: Sequence[Plan]) -> str:
@@ -53,7 +53,7 @@ def sound_size(counts: Sequence[int], size: int) -> int | None:
 
 
 def _is_sound(last: int, size: int) -> bool:
-    """Noise of statistics goes with the number of examples: ten are enough whatever the batch size."""
+    """Noise of statistics goes with the number of examples: eight are enough whatever the batch size."""
     return last >= min(ENOUGH, SHARE * size)
 
 

@@ -77,7 +77,7 @@ def disguised(
     reference ones, pretrained ones against them. Where honest models have r = 0.993, a copy needs 0.9991, and more
     where their likeness has a long tail, as that of models with few weights does: see :func:`reach`.
 
-    >>> disguised(np.array([[[0.1, 0.995], [0.2, 0.9999]]] * 2), np.array([[[0.5, 0.99]]] * 2))
+    >>> disguised(np.array([[[0.1, 0.995], [0.2, 0.999999]]] * 2), np.array([[[0.5, 0.99]]] * 2))
     array([False,  True])
     """
     z, known = np.arctanh(_inside(likeness)), [np.arctanh(_inside(each)) for each in honest if each.size]

@@ -59,7 +59,7 @@ def test_what_trains_in_python_warns_and_what_is_in_the_store_does_not(tiny_suit
 @pytest.mark.parametrize(("counts", "size"), [([450, 400], 32), ([200, 190], 66), ([101, 7], 32)])
 def test_the_sound_size_is_sound_and_the_nearest(counts: list[int], size: int) -> None:
     def is_sound(size: int) -> bool:
-        return all(last_batch(each, size) >= min(10, size / 4) for each in counts)
+        return all(last_batch(each, size) >= min(8, size / 4) for each in counts)
 
     found = sound_size(counts, size)
     assert found is not None
