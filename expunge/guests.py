@@ -217,7 +217,10 @@ def _be_guest(control: socket.socket, descriptor: int, serve: object) -> None:
         serve(Connection(descriptor))  # type: ignore[operator]
         code = 0
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):  # whatever stands there now
+            sys.stdout.flush()
+            sys.stderr.flush()
+            ctypes.CDLL(None).fflush(None)  # what libraries printed
         os._exit(code)  # no clean-up of what the host had begun
 
 

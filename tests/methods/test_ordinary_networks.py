@@ -69,7 +69,7 @@ def suite_of(network: Callable[[], nn.Module], forget: list[int]) -> Suite:
     x[:, 0, :3] += 0.5 * nn.functional.one_hot(y, 3)[..., None].expand(-1, -1, 4)
     return Suite(
         name="ordinary", version=1, data=Data(Examples(x[:72], y[:72]), Examples(x[72:], y[72:]), classes=3),
-        network=partial(doubled, network), recipe=Recipe(epochs=3, batch_size=16, lr=0.05), models=4, chunk=2,
+        network=partial(doubled, network), recipe=Recipe(epochs=3, batch_size=24, lr=0.05), models=4, chunk=2,
         forget_sets=ForgetSets({"few": np.array(forget)}),
     )  # fmt: skip
 
