@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from expunge import store
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
@@ -149,6 +150,13 @@ class Suite:
             raise BadSetting(
                 f"suite {self.name!r}: expected network() to return a torch.nn.Module with parameters, "
                 f"got {type(network).__name__}"
+            )
+        lazy = [name for name, each in network.named_parameters() if is_lazy(each)]
+        if lazy:
+            shape = tuple(self.data.train.x.shape[1:])
+            raise BadSetting(
+                f"suite {self.name!r}: {lazy[0]} of the network has no size before an input is seen; let network() end "
+                f"with network(torch.zeros(2, {', '.join(map(str, shape))})) before it returns it"
             )
         return network
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from expunge.suites import (
     from_file,
     whole_class,
 )
+from tests.tiny_suite import tiny
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -377,3 +379,15 @@ def test_nan_in_examples_of_ones_own_is_found_by_the_check() -> None:
     x[7, 1] = torch.nan
     data = Data(Examples(x, suite.data.train.y), suite.data.test, 3)
     one_line(BadData, "inputs to train: .* example 7", lambda: Suite(**{**suite.__dict__, "data": data}).check())
+
+
+def test_a_lazy_network_is_told_how_to_learn_its_sizes() -> None:
+    lazy = replace(tiny(), name="lazy", network=lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
+    one_line(BadSetting, r"1.weight of the network has no size .* network\(torch.zeros\(2, 64\)\)", lambda: lazy.digest)
+
+    def seen() -> nn.Module:
+        network = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+        network(torch.zeros(2, 64))
+        return network
+
+    assert replace(lazy, network=seen).digest
