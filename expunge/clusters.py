@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from distributed import Client
     from tornado.ioloop import IOLoop
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 # Stacked training allocates and frees the same few hundred megabytes at every step. Told to keep freed memory, the
 # allocator spares the kernel the page faults: a third of the time. Dask's own setting does the opposite.
 WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
+    **ONE_THREAD,
     "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
     "MALLOC_TOP_PAD_": str(1 << 22),

@@ -23,13 +23,12 @@ from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from expunge.clusters import ONE_THREAD
 from expunge.errors import EngineError
 
 # One thread each, as every job; and sets of strings in one order, whenever a method of one's own goes through one.
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
+    **ONE_THREAD,
     "PYTHONHASHSEED": "0",
     "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS: a host has one thread, and may fork
 }
@@ -178,6 +177,7 @@ def main(module: str) -> None:
     serve = importlib.import_module(module).serve
     if sys.platform == "linux":  # children of children come to the host when their parents die, and are ended
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a guest may send one to whoever started it
     woken, wakes = socket.socketpair()
     for each in (woken, wakes):
         each.setblocking(False)
@@ -210,6 +210,7 @@ def _be_guest(control: socket.socket, descriptor: int, serve: object) -> None:
     """The guest's side of the fork; it never returns."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     control.close()
     os.setsid()
     code = 1

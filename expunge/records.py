@@ -202,8 +202,8 @@ def _refused(path: Path, number: int, error: NoRecord) -> StoreError:
     if isinstance(error, UnknownSchema):
         return StoreError(f"{path}:{number} {error}; bench again into a new --out")
     return StoreError(
-        f"{path}:{number} is no score record: {error}; run the same command again: it takes what is in the store, "
-        "and writes the records anew"
+        f"{path}:{number} is no score record: {error}; run the command that wrote it again, with the same --out: "
+        "it takes what is in the store"
     )
 
 

@@ -12,6 +12,7 @@ SURE = 3.0  # standard errors of Fisher's z by which one correlation must lie be
 ALIGNED = 0.5  # correlation from which on columns are in place, whatever others have: a rule of thumb
 LAGS = (-3, -2, -1, 1, 2, 3)  # columns by which a stretch may be off
 SHUFFLES = 999
+COLUMNS = 1000  # at most, evenly spaced, where an answer does not need all examples
 
 
 @dataclass(frozen=True)
@@ -130,3 +131,12 @@ def fisher(r: float) -> float:
 def lies_below(r: float, z: float, examples: int, *, sides: int = 1) -> bool:
     """Whether ``r`` of so many examples surely lies below ``z``, or, with two sides, below one as uncertain."""
     return bool(examples > 3 and fisher(r) < z - SURE * math.sqrt(sides / (examples - 3)))
+
+
+def spaced(count: int, most: int = COLUMNS) -> Int[ndarray, " some"]:
+    """Of ``count`` columns ``most`` at the most, evenly spaced.
+
+    >>> spaced(10, 4)
+    array([0, 3, 6, 9])
+    """
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)

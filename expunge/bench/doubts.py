@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from expunge.bench.alignment import ALIGNED, agreement, correlation, lies_below
+from expunge.bench.alignment import ALIGNED, agreement, correlation, lies_below, spaced
 from expunge.bench.alignment import fisher as z_of
 from expunge.ensembles.mapped_arrays import blocks
 from expunge.errors import BadMargins, MissingData
@@ -76,7 +76,7 @@ def _other_numbers(least: float, most: float, mine: ndarray, pretrained: ndarray
 def _other_order(suite: Suite, forget: ForgetSet, mine: ndarray, pretrained: ndarray) -> Iterator[str]:
     """Mean margins on retain that do not follow the pretrained models', or do so far better in another order."""
     retain = suite.columns(forget)["retain"]
-    some = retain[np.linspace(0, len(retain) - 1, min(len(retain), SOME)).round().astype(int)]
+    some = retain[spaced(len(retain), SOME)]
     given = agreement(mine[some], pretrained[some])
     if given.r >= 2 * ALIGNED - ALIGNED**2 or given.few:  # 0.75: no other order is surely better
         return

@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from expunge.bench.run_info import AGAIN, ATTACK, RUN, RunInfo, read_run, require_files, require_same
 from expunge.bench.score import why_impossible
+from expunge.engine import warn
 from expunge.ensembles.mapped_arrays import release
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
@@ -144,7 +145,7 @@ def read_folder(path: Path) -> Folder:
     """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves.
 
     All must be of one run: files that ``run.json`` does not name, and arrays that the records do not stand on, are
-    refused. Arrays that are not there are not missed. Of folders of before only the suites are compared.
+    refused. Arrays that are not there are spoken of. Of folders of before only the suites are compared.
     """
     file = path / SCORES
     if not file.is_file():
@@ -160,7 +161,22 @@ def read_folder(path: Path) -> Folder:
         require_possible(path / name, each)
     require_one_run(path, scores, curve, run)
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    say_what_is_missing(missing_arrays(path, scores, run))
     return Folder(path, scores, curve, run, run.date or f"{written:%Y-%m-%d %H:%M} UTC")
+
+
+def missing_arrays(path: Path, scores: Sequence[Score], run: RunInfo) -> list[Path]:
+    """Arrays that records of a folder stand on, or are shown with, and that are not there: tables need none of them."""
+    rows = {(each.subject.forget_set, each.subject.method) for each in scores if each.stands_on}
+    named = {path / name for name in run.files or {} if name.endswith(".npz")}
+    return sorted(file for file in named | {arrays_file(path, *row) for row in rows} if not file.exists())
+
+
+def say_what_is_missing(files: Sequence[Path]) -> None:
+    """One line on arrays that are not there."""
+    if files:
+        more = f" and {len(files) - 1} more are" if files[1:] else " is"
+        warn(f"{files[0]}{more} not there, so that a page shows less than was measured; {AGAIN}")
 
 
 def require_possible(file: Path, scores: Sequence[Score]) -> None:

@@ -6,6 +6,7 @@ a forget set are those among all rows that the folder then has. ``run.json`` is 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,7 @@ def _rank_others_again(folder: Path, found: Contents, new: Addition) -> None:
 def _tell(found: Contents, new: Addition) -> None:
     """What ``run.json`` says of the new rows."""
     run, name = found.run, new.forget.name
+    run.date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"  # a file's own date is that of its copy
     run.suite, run.suite_digest, run.versions, run.hardware = new.suite.name, new.suite.digest, versions(), hardware()
     run.forget_sets[name] = SetInfo(
         size=len(new.forget),

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.stats import mannwhitneyu
 
-from expunge.bench.alignment import LEVEL, Agreement, agreement, halves, odd_ones, stretches_off
+from expunge.bench.alignment import LEVEL, Agreement, agreement, halves, odd_ones, spaced, stretches_off
 from expunge.metrics.exchangeable import exchangeable
 from expunge.metrics.klom import klom
 from expunge.metrics.oracle_copies import disguised, likeness
@@ -19,7 +19,6 @@ UNKNOWN = 0.95  # share of forget examples on which the oracles are wrong: those
 ABOVE_FLOOR = 1.0  # nats, of untouched models on retain examples: on digits at most 0.4, and 4 where a column is off
 DEALS = 20  # of the oracles into halves
 MUCH = 0.05  # share of the training data that is forgotten from which on what is left may move too: a rule of thumb
-COLUMNS = 1000  # at most, evenly spaced, where an answer does not need all examples
 BLOCKS = 10  # stretches of the retain columns that are checked one by one, at most
 FEW_EXAMPLES = 20  # of which all may be easy
 
@@ -218,11 +217,6 @@ def _moved(pretrained: ndarray, oracles: ndarray) -> float:
     """Mean distance of the mean margins of examples, in standard deviations of the oracles."""
     spread = np.maximum(oracles.std(axis=0, dtype=np.float64), 1e-6)
     return float((np.abs(pretrained.mean(axis=0, dtype=np.float64) - oracles.mean(axis=0)) / spread).mean())
-
-
-def spaced(count: int) -> Int[ndarray, " some"]:
-    """Evenly spaced columns, at most :data:`COLUMNS`."""
-    return np.linspace(0, count - 1, min(count, COLUMNS)).round().astype(int)
 
 
 def numbers(models: ndarray) -> str:

@@ -16,7 +16,7 @@ from expunge.store import sha256_of, write_file
 RUN = "run.json"
 MOST_BYTES = 16 << 20
 INDENT = 1
-AGAIN = "run the same command again with the same --out: it takes what is in the store, and writes the files anew"
+AGAIN = "run the command that wrote the folder again, with the same --out: it takes what is in the store"
 BENCH, ATTACK = "bench", "attack"  # what a folder is of
 
 
@@ -84,10 +84,7 @@ def read_run(file: Path) -> RunInfo:
         reason = f"{where}: {problem['msg']}"
     except NoRecord as error:
         reason = f"file: {error}"
-    raise StoreError(
-        f"{file} cannot be read: {reason}; run the same command again: it takes what is in the store, and writes "
-        f"{file.name} anew"
-    )
+    raise StoreError(f"{file} cannot be read: {reason}; {AGAIN}")
 
 
 def write_run(folder: Path, run: RunInfo, files: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from expunge.bench.alignment import spaced
 from expunge.engine import one_thread
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
@@ -136,7 +137,7 @@ def require_independent(row: Row, reference: Reference) -> None:
     pretrained models, each against the reference ones. None of these is ever accused.
     """
     mine, theirs, numbers = row.margins.values, reference.oracle.values, row.margins.origin.models
-    some = np.linspace(0, mine.shape[1] - 1, min(mine.shape[1], 2000)).round().astype(int)
+    some = spaced(mine.shape[1], 2000)
     if not differ(theirs[:, some]):
         raise BadMargins(
             "the reference oracles are all alike, so nothing can be told from how models spread; an ensemble needs "

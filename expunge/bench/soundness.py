@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from expunge.bench.oracle_soundness import Finding, beside_pretrained, numbers, spaced
+from expunge.bench.alignment import spaced
+from expunge.bench.oracle_soundness import Finding, beside_pretrained, numbers
 from expunge.engine import Steps, Watch, silent
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.published import Layout, Publication

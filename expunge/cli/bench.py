@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.application import FAILED_ROWS, OK, Command, app
+from expunge.cli.application import FAILED_ROWS, OK, USER_ERROR, Command, app
 from expunge.cli.options import (
     AsJson,
     Classic,
@@ -198,6 +198,7 @@ def report(
     as_json: AsJson = False,
 ) -> int:
     """Write report.html again from the records of a bench or an attack, and print their tables."""
+    from expunge.bench.folder import missing_arrays
     from expunge.bench.run_info import RUN, read_run
     from expunge.errors import lookup
     from expunge.metrics import METRICS
@@ -212,16 +213,17 @@ def report(
     of_attack = is_usability(scores)
     page = report_usability(folder) if of_attack else write_report(folder)
     say_what_lacks(scores)
+    run = read_run(folder / RUN)
+    code = USER_ERROR if missing_arrays(folder, scores, run) else OK
     if as_json:
         print_json({"report": str(page)})
-        return OK
-    if of_attack:
+    elif of_attack:
         print_usability(scores, as_json)
+        print_line(str(page))
     else:
-        sizes = read_run(folder / RUN).sizes
-        print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes)
-    print_line(str(page))
-    return OK
+        print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=run.sizes)
+        print_line(str(page))
+    return code
 
 
 @app.command(cls=Command, epilog="Example: expunge leaderboard results --add out --readme README.md")

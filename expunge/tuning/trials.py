@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from expunge.bench.alignment import spaced
 from expunge.bench.rebuild import own_plans
 from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.builds import build_all, build_some
@@ -210,10 +211,7 @@ def _near(field: Field, forget: ForgetSet, margins: ndarray) -> tuple[Klom, dict
 
 def _looked_at(suite: Suite, forget: ForgetSet) -> dict[str, ndarray]:
     """The examples of each split that trials are scored on: of more than MOST, as many, evenly spaced."""
-    return {
-        split: examples[np.linspace(0, len(examples) - 1, min(len(examples), MOST)).round().astype(int)]
-        for split, examples in suite.parts(forget).items()
-    }
+    return {split: examples[spaced(len(examples), MOST)] for split, examples in suite.parts(forget).items()}
 
 
 def _picked(suite: Suite, forget: ForgetSet) -> ndarray:

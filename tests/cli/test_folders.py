@@ -36,6 +36,25 @@ def test_report_prints_the_tables_of_the_bench_again(tmp_path: Path) -> None:
     assert json.loads(run("report", tmp_path / "out", "--json").stdout) == {"report": str(page)}
 
 
+def test_arrays_that_were_deleted_are_spoken_of_and_the_dates_are_those_of_the_runs(tmp_path: Path) -> None:
+    """The tables are there all the same; a file's own date is that of its copy."""
+    out = tmp_path / "out"
+    run("bench", "digits", *ONE, "--out", out)
+    os.utime(out / "scores.jsonl", (0, 0))
+    run("report", out)
+    assert "1970-01-01" not in (out / "report.html").read_text()
+    for file in ("reference", "gradient-ascent"):
+        (out / f"arrays/random-10/{file}.npz").unlink()
+    with pytest.warns(UserWarning, match=r"gradient-ascent.npz and 1 more are not there, so that a page shows less"):
+        done = run("report", out)
+    assert done.returncode == 2
+    assert "random-10: 4 models" in done.stdout
+    with pytest.warns(UserWarning, match="are not there"):
+        assert run("leaderboard", tmp_path / "results", "--add", out).returncode == 0
+    assert run("bench", "digits", *ONE, "--out", out).returncode == 0  # what the line advises
+    assert run("report", out).returncode == 0
+
+
 @pytest.fixture
 def attacked(tiny_suite: Suite, tmp_path: Path) -> Path:
     (tmp_path / "attack").mkdir()

@@ -1,5 +1,6 @@
 """What a method of the user's own may return, where its meaning is plain: the state of the model that it means."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ def state_of(result: object, model: nn.Module, expected: Shapes) -> dict[str, Te
     module in it; a state dict; or None, where ``model``, what the method was given, was changed in place. Floating
     point of any width is taken. Raises MethodFailed, which says what to return, for anything else.
     """
+    if inspect.iscoroutine(result):
+        result.close()  # or Python complains that nobody waited for it
+        raise MethodFailed(f"is an async function, which nobody waits for; {RETURN} of an ordinary one")
     if result is None:
         result = model
     if isinstance(result, tuple | list) and sum(isinstance(each, nn.Module) for each in result) == 1:
@@ -40,6 +44,11 @@ def state_of(result: object, model: nn.Module, expected: Shapes) -> dict[str, Te
         raise MethodFailed(
             f"expected it to return a torch.nn.Module, got {type(result).__name__}; {RETURN}, its state_dict(), or "
             "nothing where it was changed in place"
+        )
+    nowhere = [key for key, each in found.items() if each.is_meta]
+    if nowhere:
+        raise MethodFailed(
+            f"returned {nowhere[0]} on the meta device, which holds no numbers; {RETURN}, with its weights"
         )
     return {key: _as(found[key], *expected[key]) for key in expected}
 
@@ -110,7 +119,11 @@ def _as(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
 def _of_another_architecture(found: Mapping[str, Tensor], expected: Shapes) -> MethodFailed:
     shown = {key: f"{each.dtype} {tuple(each.shape)}" for key, each in found.items()}
     wanted = {key: f"{dtype} {shape}" for key, (dtype, shape) in expected.items()}
-    wrong = [key for key in wanted | shown if key not in found or key not in expected or wanted[key] != shown[key]]
+    wrong = [
+        key
+        for key in wanted | shown
+        if key not in found or key not in expected or not _fits({key: found[key]}, {key: expected[key]})
+    ]
     key = min(wrong, key=lambda each: (each in found and each in expected, each))
     return MethodFailed(
         f"returned a model of another architecture: {key} should be {wanted.get(key, 'absent')}, is "

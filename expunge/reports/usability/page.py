@@ -12,7 +12,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.attacks.usability import PICTURES
-from expunge.bench.folder import SCORES
+from expunge.bench.folder import SCORES, missing_arrays, say_what_is_missing
 from expunge.bench.run_info import RUN, read_run, require_files
 from expunge.errors import ExpungeError, StoreError
 from expunge.number_files import read_arrays
@@ -49,7 +49,9 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     if not file.is_file():
         raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
     with unchanging(place):
-        require_files(place, read_run(place / RUN).files or {}, optional=".npz")
+        run = read_run(place / RUN)
+        require_files(place, run.files or {}, optional=".npz")
+        say_what_is_missing(missing_arrays(place, [], run))
         found, shown = findings_of(file), pictures(place / PICTURES)
     if command:
         write_file(told, command + "\n")

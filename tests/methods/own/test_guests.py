@@ -76,6 +76,8 @@ MISDEEDS = {
     "a thread that goes on": "def f(model, *_):\n    threading.Thread(target=time.sleep, args=(1000,)).start()\n"
     "    return shrunk(model)",
     "a fork that returns twice": "def f(model, *_):\n    os.fork()\n    return shrunk(model)",
+    "an interrupt of who started it": "def f(model, *_):\n    os.kill(os.getppid(), signal.SIGINT)\n"
+    "    return shrunk(model)",
     "an exit hook": "import atexit\natexit.register(time.sleep, 1000)\ndef f(model, *_): return shrunk(model)",
 }
 
@@ -113,6 +115,8 @@ FAILURES = {
     "def f(model, *_): return torch.nn.Linear(2, 2)": "another architecture",
     "def f(model, *_): return model": "returned its input unchanged for model 0",
     "def f(model, *_): pass": "returned its input unchanged",
+    "async def f(model, *_): pass": "is an async function",
+    "def f(model, *_): return shrunk(model).to('meta')": "on the meta device, which holds no numbers",
 }
 
 
