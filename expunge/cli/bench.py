@@ -63,10 +63,8 @@ def bench(
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import require_place, run_bench
-    from expunge.methods.tuned import in_words
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
-    from expunge.reports.readings import FEW
 
     loaded, where = load(suite, prune), place_of_work(workers, cluster)
     plan = plan_bench(
@@ -82,15 +80,7 @@ def bench(
         timeout=timeout,
     )
     require_place(plan, out_)
-    tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
-    if tuned:  # anchors and methods of one's own have none
-        say(in_words(loaded.name, tuned))
-    if plan.models <= FEW:
-        say(
-            f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "
-            "take 50 or 100"
-        )
-    say(_estimate(plan, plan.seconds(where)))
+    _foretell(plan, where)
     with ProgressLine("bench", whole=True) as watch:
         scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
     page = write_report(out_)
@@ -256,6 +246,22 @@ def leaderboard(
         if path:
             print_line(str(path))
     return OK
+
+
+def _foretell(plan: "BenchPlan", where: int | str) -> None:
+    """Say which settings are taken, whether so few models tell much, and how long it will take."""
+    from expunge.methods.tuned import in_words
+    from expunge.reports.readings import FEW
+
+    tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
+    if tuned:  # anchors and methods of one's own have none
+        say(in_words(plan.suite.name, tuned))
+    if plan.models <= FEW:
+        say(
+            f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "
+            "take 50 or 100"
+        )
+    say(_estimate(plan, plan.seconds(where)))
 
 
 def _estimate(plan: "BenchPlan", seconds: float | None) -> str:
