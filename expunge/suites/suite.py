@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from expunge import store
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
@@ -27,6 +26,7 @@ from expunge.suites.indices import checked
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
+from expunge.suites.sized import Sized, inner
 from expunge.suites.target import CLASSIFICATION, Target
 
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
@@ -84,6 +84,7 @@ class Suite:
                 f"subsets={self.subsets}, chunk={self.chunk}"
             )
         object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets))
+        object.__setattr__(self, "network", Sized(inner(self.network), self.data))
 
     def __getstate__(self) -> dict[str, object]:
         """A suite from a file of the user's own is pickled with its classes and functions: workers cannot import it."""
@@ -143,6 +144,8 @@ class Suite:
         try:
             with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
                 network = self.network()
+        except BadSetting as error:
+            raise BadSetting(f"suite {self.name!r}: {error}") from error
         except Exception as error:  # the user's function may raise anything
             reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
             raise BadSetting(f"suite {self.name!r}: network() raised {reason}") from error
@@ -150,13 +153,6 @@ class Suite:
             raise BadSetting(
                 f"suite {self.name!r}: expected network() to return a torch.nn.Module with parameters, "
                 f"got {type(network).__name__}"
-            )
-        lazy = [name for name, each in network.named_parameters() if is_lazy(each)]
-        if lazy:
-            shape = tuple(self.data.train.x.shape[1:])
-            raise BadSetting(
-                f"suite {self.name!r}: {lazy[0]} of the network has no size before an input is seen; let network() end "
-                f"with network(torch.zeros(2, {', '.join(map(str, shape))})) before it returns it"
             )
         return network
 
@@ -189,7 +185,7 @@ class Suite:
         if self.target != CLASSIFICATION:  # of which a suite of before did not speak
             facts += [self.target.name, source_of(type(self.target))]
         if self.place:
-            facts.append(source_of(self.network))
+            facts.append(source_of(inner(self.network)))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def forget_set(self, given: object) -> ForgetSet:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
-from torch import nn
+from torch import Tensor, nn
 
 import expunge as xp
+from expunge.ensembles.plan import new_networks
 from expunge.errors import BadData, BadSetting, UnknownName, UserError
 from expunge.methods import METHODS, configure
 from expunge.suites import (
@@ -269,7 +270,7 @@ def test_numpy_words_are_still_refused_where_a_number_is_wanted() -> None:
 AS_IN_LIFE = """
 import numpy as np
 from sklearn.datasets import load_iris
-from torch import nn
+from torch import Tensor, nn
 from expunge.errors import UserError
 from expunge.suites import Examples, ForgetSets, Recipe, Suite, data_from_arrays
 
@@ -381,13 +382,43 @@ def test_nan_in_examples_of_ones_own_is_found_by_the_check() -> None:
     one_line(BadData, "inputs to train: .* example 7", lambda: Suite(**{**suite.__dict__, "data": data}).check())
 
 
-def test_a_lazy_network_is_told_how_to_learn_its_sizes() -> None:
-    lazy = replace(tiny(), name="lazy", network=lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
-    one_line(BadSetting, r"1.weight of the network has no size .* network\(torch.zeros\(2, 64\)\)", lambda: lazy.digest)
+def lazy_layers() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 64)), nn.LazyConv1d(3, 2), nn.LazyBatchNorm1d(), nn.Flatten(), nn.LazyLinear(10)
+    )
 
-    def seen() -> nn.Module:
-        network = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
-        network(torch.zeros(2, 64))
-        return network
 
-    assert replace(lazy, network=seen).digest
+def sized_layers() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 64)), nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(189, 10)
+    )
+
+
+def test_lazy_layers_have_their_sizes_and_seeds_as_others_have() -> None:
+    lazy = replace(tiny(), name="lazy", network=lazy_layers)
+    lazy.check()
+    ready = replace(lazy, network=sized_layers)
+    assert lazy.digest == ready.digest
+    trained = xp.pretrain(lazy, models=2).state()
+    shapes = {key: each.shape for key, each in ready.network().state_dict().items()}
+    assert {key: each.shape[1:] for key, each in trained.items()} == shapes
+    first, again, other = (each.state_dict() for each in new_networks(lazy.network, [1, 1, 2]))
+    assert all(torch.equal(each, again[key]) for key, each in first.items())
+    assert not torch.equal(first["1.weight"], other["1.weight"])
+    network = lazy.network()
+    assert all(module.training for module in network.modules())
+    assert network[2].num_batches_tracked == 0  # type: ignore[index]
+
+
+def test_a_layer_that_no_input_meets_has_no_size() -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.spare = nn.LazyLinear(10), nn.LazyLinear(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(x.flatten(1))
+            return out
+
+    suite = replace(tiny(), name="unused", network=Unused)
+    one_line(BadSetting, "spare.weight of the network has no size: no input comes to it", lambda: suite.digest)
