@@ -13,7 +13,7 @@ from torch import nn
 from expunge.ensembles.seeds import seed_of
 from expunge.ensembles.train import minibatch_count
 from expunge.errors import BadSetting, lookup
-from expunge.suites.data import Data, Examples
+from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 
@@ -139,7 +139,7 @@ def inject(
     more = [_sorted_set(f"draw-{number + 2}", there[rows]) for number, rows in enumerate(draws)]
     changed = batching != "shuffled" or network is not None or not torch.equal(x, train.x)
     if changed:
-        data = Data(Examples(x, y).take(order), suite.data.test, suite.data.classes, suite.target)
+        data = suite.data.with_examples(Examples(x, y).take(order), suite.data.test)
         suite_now = replace(
             suite,
             name=f"{suite.name}+owners" + ("" if batching == "shuffled" else f"-{batching}"),

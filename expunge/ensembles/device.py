@@ -68,7 +68,7 @@ def resident_data(data: Data, device: torch.device) -> Data:
     """``data`` on ``device``, copied once like :func:`resident`."""
     if data.train.x.device == device:
         return data
-    return Data(resident(data.train, device), resident(data.test, device), data.classes, data.target)
+    return data.with_examples(resident(data.train, device), resident(data.test, device))
 
 
 def resident_split(split: Split, device: torch.device) -> Split:

@@ -93,6 +93,10 @@ class Data:
         data.__dict__["sha256"] = sha256
         return data
 
+    def with_examples(self, train: Examples, test: Examples) -> "Data":
+        """Other examples of the same task: its classes, their names and its target; ``made`` is of these, so empty."""
+        return Data(train, test, self.classes, self.target, names=self.names)
+
     def __getattr__(self, name: str) -> tuple[Examples, Examples]:
         if name != "_pair" or self.__dict__.get("_load") is None:
             raise AttributeError(f"'Data' has no attribute {name!r}")

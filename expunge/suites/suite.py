@@ -158,12 +158,18 @@ class Suite:
 
     def _check_output(self, network: nn.Module, examples: Examples) -> None:
         x, expected = examples.x, self.target.output_shape(examples.y, self.data.classes)
+        before = set(network.state_dict())
         try:
             with torch.no_grad():
                 logits = network(x)
         except Exception as error:  # the user's network may raise anything
             reason = f"{type(error).__name__} on an input of {tuple(x.shape)}: " + str(error).partition("\n")[0]
             raise BadSetting(f"suite {self.name!r}: the network raised {reason}") from error
+        if made := sorted(set(network.state_dict()) - before):
+            raise BadSetting(
+                f"suite {self.name!r}: the network makes {made[0]} in its forward, which no optimizer would know of; "
+                "make it in __init__, of lazy layers such as nn.LazyLinear where sizes are not known"
+            )
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         if found != expected:
             axes = "(batch, classes)" if len(expected) == 2 else "(batch, ..., classes)"

@@ -227,12 +227,7 @@ def _columns(suite: Suite, forget: ForgetSet) -> ndarray:
 def _data(suite: Suite, forget: ForgetSet) -> Data:
     """The same examples themselves."""
     train, (data, picked) = suite.data.sizes[0], (suite.data, _picked(suite, forget))
-    return Data(
-        data.train.take(picked[picked < train]),
-        data.test.take(picked[picked >= train] - train),
-        data.classes,
-        data.target,
-    )
+    return data.with_examples(data.train.take(picked[picked < train]), data.test.take(picked[picked >= train] - train))
 
 
 def _key(field: Field, task: Task) -> str:

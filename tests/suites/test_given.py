@@ -422,3 +422,26 @@ def test_a_layer_that_no_input_meets_has_no_size() -> None:
 
     suite = replace(tiny(), name="unused", network=Unused)
     one_line(BadSetting, "spare.weight of the network has no size: no input comes to it", lambda: suite.digest)
+
+
+def test_a_network_that_makes_a_layer_in_its_forward_is_told_where_to() -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(64, 8)
+            self.head: nn.Linear | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.head is None:
+                self.head = nn.Linear(8, 10)
+            out: Tensor = self.head(self.body(x.flatten(1)))
+            return out
+
+    suite = replace(tiny(), name="late", network=Late)
+    one_line(BadSetting, "the network makes head.bias in its forward.*make it in __init__", suite.check)
+
+
+def test_other_examples_of_a_task_keep_the_names_of_its_classes() -> None:
+    data = data_from_arrays(X[::2], NAMES[Y[::2]], X[1::2], NAMES[Y[1::2]])
+    assert data.names == tuple(NAMES)
+    assert data.with_examples(data.test, data.train).names == tuple(NAMES)

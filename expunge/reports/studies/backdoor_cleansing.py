@@ -17,7 +17,7 @@ from expunge.metrics.attack_success import attack_success, stamped
 from expunge.metrics.over_models import mean_over_models
 from expunge.records import Setting
 from expunge.reports.studies.entries import Entry, as_list, write_entries
-from expunge.suites import Data, Examples, ForgetSet, ForgetSets, Suite, load_suite
+from expunge.suites import Examples, ForgetSet, ForgetSets, Suite, load_suite
 
 SPARSITIES = (0.0, 0.75, 0.9, 0.95)
 METHODS: dict[str, tuple[str, dict[str, Setting]]] = {  # by what the row is called; the paper takes 10 epochs
@@ -65,7 +65,7 @@ def poisoned(models: int) -> Suite:
     sets = ForgetSets.of(
         ForgetSet("poisoned", chosen, "a tenth of the digits but zeros, patched and labelled 0, seed 0")
     )
-    data = Data(Examples(x, y), digits.data.test, digits.data.classes)
+    data = digits.data.with_examples(Examples(x, y), digits.data.test)
     return replace(
         digits, name="digits-backdoor", data=data, forget_sets=sets, derive=None, subsets=0, models=models, chunk=models
     )

@@ -19,7 +19,7 @@ from expunge.methods import unlearn
 from expunge.metrics.linear_probe import linear_probe
 from expunge.metrics.over_models import gap, mean_over_models
 from expunge.reports.studies.entries import Entry, as_list, write_entries
-from expunge.suites import Data, Examples, ForgetSet, ForgetSets, Suite, load_suite
+from expunge.suites import Examples, ForgetSet, ForgetSets, Suite, load_suite
 
 SPARSITIES = (0.0, 0.95)
 METHODS = ("fine-tune", "l1-sparse")
@@ -69,7 +69,7 @@ def source_suite(models: int) -> Suite:
     return replace(
         digits,
         name="digits-0-to-6",
-        data=Data(train, test, digits.data.classes),
+        data=digits.data.with_examples(train, test),
         forget_sets=ForgetSets.of(ForgetSet("class", rows, f"every training example of the digit {FORGOTTEN}")),
         derive=None,
         subsets=0,

@@ -120,7 +120,9 @@ ONE_CHANGE: dict[str, Run] = {
     "10-images": _small("10 images a class, 7 %: beyond the paper's budget", images=10),
     "20-images": _small("20 images a class, 14 %", images=20),
     "convnet-victims": _small("victims of the network that was condensed on", network="convnet"),
-    "lenet-victims": _small("victims of a third network", network="lenet"),
+    "lenet-victims": _small(
+        "victims of a third network, which does not always learn by this recipe: intervals are wide", network="lenet"
+    ),
     "two-owners-apart": _small("two owners, each condenses alone", images=2, owners=Owners(count=2, collude=False)),
     "two-owners-collude": _small("two owners, condensed together", images=2, owners=Owners(count=2)),
     "one-of-two-asks": _small("two owners, one asks", images=2, owners=Owners(count=2, asking=1)),
