@@ -17,7 +17,7 @@ from expunge.methods.tuned import settings_for
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
 from expunge.suites import ForgetSet, Suite
-from expunge.suites.suite import with_derived
+from expunge.suites.derived import with_derived
 
 
 def rebuild(

@@ -19,7 +19,8 @@ from expunge.ensembles.train import measure
 from expunge.ensembles.update_log import logged_state, logged_training
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
 from expunge.store import MANIFEST, Artefact, Content, Stacked, user_store
-from expunge.suites.suite import DERIVED, Suite
+from expunge.suites.derived import DERIVED
+from expunge.suites.suite import Suite
 
 
 def build(plan: Plan, models: int, *, workers: Workers = 1, watch: Watch = silent, say: Say = warn) -> Artefact:

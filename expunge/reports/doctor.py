@@ -14,7 +14,7 @@ from expunge.metrics.klom import klom
 from expunge.records import hardware, versions
 from expunge.store import MANIFEST, SHIPPED, Store, user_store
 from expunge.suites import load_suite
-from expunge.suites.suite import DERIVED
+from expunge.suites.derived import DERIVED
 
 EMBEDDED = "digits"  # the suite whose ensembles are shipped
 

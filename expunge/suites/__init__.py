@@ -7,6 +7,7 @@ from dataclasses import replace
 from expunge.errors import BadSetting, ExpungeError, UnknownName, in_a_line, lookup
 from expunge.suites import cifar10, cifar100, digits, fashion_mnist, living17, mnist, svhn, tabular
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.folders import data_from_folder
 from expunge.suites.forget_sets import (
     by_metadata,
@@ -21,7 +22,7 @@ from expunge.suites.forget_sets import (
 from expunge.suites.own import data_from_arrays, data_from_hub, data_from_npz
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
-from expunge.suites.suite import ForgetSet, ForgetSets, Split, Suite, with_derived
+from expunge.suites.suite import ForgetSet, ForgetSets, Split, Suite
 from expunge.suites.tables import data_from_csv
 from expunge.suites.target import CLASSIFICATION, Classification, Target
 from expunge.user_files import as_it_was, load_function

@@ -15,12 +15,13 @@ from torch import nn
 
 from expunge.errors import BadData, BadSetting
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.formats import Raw, read_cifar_batches, read_parquet
 from expunge.suites.networks import allcnn, resnet9, resnet18
 from expunge.suites.pictures import derived_forget_sets, examples, shipped_indices
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import FileSet, Source, read_source
-from expunge.suites.suite import ForgetSet, ForgetSets, Suite, with_derived
+from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 INDICES = "cifar10_forget_sets.npz"

@@ -12,12 +12,13 @@ from torch import nn
 
 from expunge.errors import BadData
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.formats import Raw, read_cifar_batches, read_parquet
 from expunge.suites.networks import resnet18
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import FileSet, Source, read_source
-from expunge.suites.suite import ForgetSets, Suite, with_derived
+from expunge.suites.suite import ForgetSets, Suite
 
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)  # as in pytorch-cifar100 of weiaicunzai
 ROCKET, MUSHROOM = (69, "rockets"), (51, "mushroom")

@@ -8,6 +8,7 @@ from numpy import ndarray
 from torch import nn
 
 from expunge.suites.data import Data, Examples, flat_features
+from expunge.suites.derived import with_derived
 from expunge.suites.forget_sets import (
     neighbours,
     random_examples,
@@ -16,7 +17,7 @@ from expunge.suites.forget_sets import (
 )
 from expunge.suites.pictures import derived_forget_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.suite import ForgetSet, ForgetSets, Suite, Unmade, with_derived
+from expunge.suites.suite import ForgetSet, ForgetSets, Suite, Unmade
 
 RECIPE = Recipe(epochs=15, batch_size=64, lr=0.1)
 

@@ -7,12 +7,13 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.formats import read_parquet
 from expunge.suites.networks import lenet
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets, shipped_sets
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import IDX, FileSet, Source, read_source
-from expunge.suites.suite import ForgetSets, Suite, Unmade, with_derived
+from expunge.suites.suite import ForgetSets, Suite, Unmade
 
 ARCHITECTURE = "LeNet: 2 x (5x5 convolution, 2x2 max-pool, BatchNorm, ReLU), linear, BatchNorm, ReLU, linear"
 INDICES = "fashion_mnist_forget_sets.npz"

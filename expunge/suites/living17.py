@@ -12,11 +12,12 @@ from torch import Tensor
 
 from expunge.errors import BadData, MissingData
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.networks import resnet18_large
 from expunge.suites.pictures import derived_forget_sets, shipped_indices
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import folders_of
-from expunge.suites.suite import ForgetSet, ForgetSets, Suite, with_derived
+from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 from expunge.torch_files import read_tensors
 
 TRAIN, TEST, CLASSES = 44_200, 3_400, 17

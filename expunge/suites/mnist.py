@@ -3,13 +3,14 @@
 from functools import lru_cache, partial
 
 from expunge.suites.data import Data, Examples
+from expunge.suites.derived import with_derived
 from expunge.suites.fashion_mnist import ARCHITECTURE
 from expunge.suites.formats import read_parquet
 from expunge.suites.networks import lenet
 from expunge.suites.pictures import derived_forget_sets, examples, picture_sets, random_sets
 from expunge.suites.recipe import Recipe
 from expunge.suites.sources import IDX, FileSet, Source, read_source
-from expunge.suites.suite import ForgetSets, Suite, with_derived
+from expunge.suites.suite import ForgetSets, Suite
 
 SOURCE = Source(
     name="mnist",

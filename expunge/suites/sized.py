@@ -22,9 +22,13 @@ class Sized:
     data: Data  # not read before a lazy layer asks
 
     def __call__(self) -> nn.Module:
-        """A new network; :class:`BadSetting` where a layer is never met by an input, and so has no size."""
+        """A new network; :class:`BadSetting` where it is none, or a layer that no input comes to has no size."""
         network = self.make()
-        if not isinstance(network, nn.Module) or not unsized(network):
+        if not isinstance(network, nn.Module) or not list(network.parameters()):
+            raise BadSetting(
+                f"expected network() to return a torch.nn.Module with parameters, got {type(network).__name__}"
+            )
+        if not unsized(network):
             return network
         modes = {module: module.training for module in network.modules()}
         x = self.data.train.x[:1]

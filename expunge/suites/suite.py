@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,8 +14,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from expunge import store
-from expunge.errors import BadSetting, DamagedArtefact, StoreError
+from expunge.errors import BadSetting
 from expunge.fingerprint import source_of
 from expunge.records import SplitName
 from expunge.suites.arrays import plain
@@ -29,9 +27,7 @@ from expunge.suites.request import Request
 from expunge.suites.sized import Sized, inner
 from expunge.suites.target import CLASSIFICATION, Target
 
-__all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade", "with_derived"]
-
-DERIVED = "forget_sets"  # the artefact of a suite that holds the forget sets made from `subsets`
+__all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,18 +139,12 @@ class Suite:
     def _new_network(self) -> nn.Module:
         try:
             with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
-                network = self.network()
+                return self.network()
         except BadSetting as error:
             raise BadSetting(f"suite {self.name!r}: {error}") from error
         except Exception as error:  # the user's function may raise anything
             reason = f"{type(error).__name__}: " + str(error).partition("\n")[0]
             raise BadSetting(f"suite {self.name!r}: network() raised {reason}") from error
-        if not isinstance(network, nn.Module) or not list(network.parameters()):
-            raise BadSetting(
-                f"suite {self.name!r}: expected network() to return a torch.nn.Module with parameters, "
-                f"got {type(network).__name__}"
-            )
-        return network
 
     def _check_output(self, network: nn.Module, examples: Examples) -> None:
         x, expected = examples.x, self.target.output_shape(examples.y, self.data.classes)
@@ -239,43 +229,3 @@ class Suite:
         return Split(
             self.data.train.take(keep), request.examples, self.data.classes, self.recipe, self.network, self.target
         )
-
-
-def _derived(suite: Suite) -> store.Artefact | None:
-    key = f"{suite.digest}/{DERIVED}"
-    try:
-        return store.find(key)
-    except DamagedArtefact as error:
-        manifest = store.user_store().root / key / store.MANIFEST
-        if not manifest.exists():  # it is the shipped one
-            raise
-        command = f"expunge build {shlex.quote(suite.address)}"
-        raise error.advising(f"delete {manifest} and run `{command}`, which makes it anew") from None
-
-
-def _indices(suite: Suite, artefact: store.Artefact, name: str) -> ndarray:
-    """The indices of a derived forget set, which fit the suite."""
-    if name not in artefact:
-        raise StoreError(f"{artefact.folder} has no forget set {name!r}, which it tells of; remove it and build anew")
-    indices = artefact.array(name)
-    train = suite.data.sizes[0]
-    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not 0 < indices.size < train or indices.max() >= train:
-        raise StoreError(f"{artefact.folder}: forget set {name!r} does not fit the suite; remove it and build anew")
-    return np.array(indices, np.int64)
-
-
-def with_derived(suite: Suite) -> Suite:
-    """``suite`` with the derived forget sets that its store holds; without, where they were not built yet."""
-    artefact = _derived(suite)
-    if artefact is None:
-        hint = f"; `expunge build {suite.address}` makes more"
-        return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
-    return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(derived_sets(suite, artefact)))
-
-
-def derived_sets(suite: Suite, artefact: store.Artefact) -> ForgetSets:
-    """The derived forget sets that an artefact holds; :class:`StoreError` where they are none of the suite."""
-    told = artefact.meta.get("made")
-    if not isinstance(told, dict) or not all(isinstance(each, str) for pair in told.items() for each in pair):
-        raise StoreError(f"{artefact.folder} does not say how its forget sets were made; remove it and build anew")
-    return ForgetSets.of(*(ForgetSet(name, _indices(suite, artefact, name), made) for name, made in told.items()))

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from expunge.suites.data import Data, Examples, flat_features
+from expunge.suites.derived import with_derived
 from expunge.suites.forget_sets import neighbours, subclass
 from expunge.suites.networks import logistic, mlp
 from expunge.suites.pictures import derived_forget_sets, random_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.suite import ForgetSet, ForgetSets, Suite, with_derived
+from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 
 MALIGNANT = 0
 

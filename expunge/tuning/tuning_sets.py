@@ -7,7 +7,7 @@ from expunge.ensembles.stored_margins import read_subsets
 from expunge.errors import BadSetting, StoreError
 from expunge.store import find
 from expunge.suites import ForgetSet, Suite, memorised
-from expunge.suites.suite import DERIVED
+from expunge.suites.derived import DERIVED
 
 SEED = 7
 

@@ -25,8 +25,8 @@ from expunge.methods.tuned import Trial, found_for, read_search, write_search
 from expunge.methods.zoo.fine_tune import FineTune
 from expunge.metrics.klom import klom
 from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites.derived import with_derived
 from expunge.suites.forget_sets import memorisation
-from expunge.suites.suite import with_derived
 from expunge.tuning.samplers import OptunaSearch, RandomSearch
 from expunge.tuning.search import choose, tune
 from expunge.tuning.trials import Field, _measured

@@ -18,7 +18,7 @@ from expunge.hub import Repository
 from expunge.number_files import tensor_shapes
 from expunge.store import MANIFEST, Artefact, Content, Store, user_store
 from expunge.suites import Suite
-from expunge.suites.suite import DERIVED, derived_sets
+from expunge.suites.derived import DERIVED, derived_sets
 
 UNLEARNED = "unlearned"  # where results of methods lie
 _NAME = re.compile(r"\w[\w.+-]*")  # what a folder of an artefact is called

@@ -13,7 +13,7 @@ from expunge.reports.leaderboard.records import collect, read_records
 from expunge.reports.leaderboard.results import SHIPPED, summarise, write_results
 from expunge.store import write_file
 from expunge.suites import Suite
-from expunge.suites.suite import with_derived
+from expunge.suites.derived import with_derived
 
 
 def study_standings(
