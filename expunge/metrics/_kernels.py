@@ -272,3 +272,73 @@ def tally(bits: ndarray, start: int, stop: int, shift: int, first: int, counts: 
         row = bits[example]
         for column in range(start, stop):
             counts[column, min(max((np.int64(row[column]) >> shift) - first, 0), last)] += np.uint32(1)
+
+
+@compiled
+def _sort_models(values: ndarray, network: ndarray) -> None:
+    """Sort each column of ``values``, (models, lanes), by the exchanges of a sorting network."""
+    for number in range(network.shape[0]):
+        low, high = values[network[number, 0]], values[network[number, 1]]
+        for j in range(low.size):  # the same for all columns, so SIMD does many at once
+            a, b = low[j], high[j]
+            low[j] = a if a < b else b
+            high[j] = b if a < b else a
+
+
+@compiled
+def _clipped(values: ndarray, start: int, clip: float, out: ndarray) -> None:
+    for model in range(values.shape[0]):
+        row, mine = values[model, start : start + out.shape[1]], out[model]
+        for j in range(mine.size):
+            mine[j] = min(max(row[j], -clip), clip)
+
+
+@compiled
+def _spread(values: ndarray, least: float, out: ndarray) -> None:
+    """The standard deviation of each column, ``least`` or more."""
+    mean = np.zeros(out.size)
+    for model in range(values.shape[0]):
+        row = values[model]
+        for j in range(out.size):
+            mean[j] += np.float64(row[j])
+    for j in range(out.size):
+        mean[j] /= values.shape[0]
+        out[j] = 0
+    for model in range(values.shape[0]):
+        row = values[model]
+        for j in range(out.size):
+            away = np.float64(row[j]) - mean[j]
+            out[j] += away * away
+    for j in range(out.size):
+        out[j] = max(np.sqrt(out[j] / (values.shape[0] - 1)), least)
+
+
+@compiled
+def wasserstein_block(
+    unlearned: ndarray,  # (models, examples), float32 or float64
+    oracle: ndarray,  # (oracles, examples), of the same type
+    start: int,
+    stop: int,
+    clip: float,  # a number of the same type
+    networks: tuple[ndarray, ndarray],  # (exchanges, 2) rows to put in order, of both ensembles
+    steps: tuple[ndarray, ndarray, ndarray],  # where the quantiles of both stay: the row of each, and the share
+    least: float,  # smallest standard deviation that is divided by
+    out: ndarray,  # (examples,); start to stop are written
+) -> None:
+    """Wasserstein-1 of the examples ``start`` to ``stop``, in standard deviations of the oracles."""
+    size = stop - start
+    mine = np.empty((unlearned.shape[0], size), unlearned.dtype)
+    theirs = np.empty((oracle.shape[0], size), oracle.dtype)
+    scale, total = np.empty(size), np.zeros(size)
+    _clipped(unlearned, start, clip, mine)
+    _clipped(oracle, start, clip, theirs)
+    _spread(theirs, least, scale)
+    _sort_models(mine, networks[0])
+    _sort_models(theirs, networks[1])
+    first, second, share = steps
+    for k in range(share.size):
+        one, other, part = mine[first[k]], theirs[second[k]], share[k]
+        for j in range(size):
+            total[j] += part * abs(np.float64(one[j]) - np.float64(other[j]))
+    for j in range(size):
+        out[start + j] = total[j] / scale[j]
