@@ -208,7 +208,15 @@ def reference_of(
         read_margins(Plan(suite, "oracle", forget), 0, oracles),
         held_out(suite, forget, models, range(oracles)),
         retraining_seconds,
+        untouched(suite, models),
     )
+
+
+def untouched(suite: Suite, models: int) -> EnsembleMargins | None:
+    """The first pretrained models, as many as a row has; None where no store has them."""
+    with contextlib.suppress(StoreError):
+        return read_margins(Plan(suite, "pretrained"), 0, models)
+    return None
 
 
 def held_out(suite: Suite, forget: ForgetSet, models: int, used: Sequence[int] = ()) -> EnsembleMargins:
@@ -277,7 +285,7 @@ def evaluate(
     if isinstance(after, Ensemble):
         row = replace(row, weights=lambda: after)
     floor = held_out(suite, forget, len(margins.values), against.models)
-    reference = Reference(suite, forget, truth, floor)
+    reference = Reference(suite, forget, truth, floor, untouched=untouched(suite, len(margins.values)))
     require_independent(row, reference)
     metrics = default_metrics(classic=classic)
     rows = (floor_row(reference), row)

@@ -4,6 +4,7 @@ from expunge.metrics import (
     accuracy,
     average_gap,
     classic,
+    distance,
     distinguishable,
     klom,
     mia_efficacy,
@@ -18,6 +19,9 @@ from expunge.metrics.row import Reference, Row
 __all__ = ["METRICS", "Metric", "Reference", "Row", "Scored", "default_metrics"]
 
 METRICS: dict[str, Metric] = {
+    "distance": distance.DISTANCE,
+    "gap-closed": distance.GAP_CLOSED,
+    "drift": distance.DRIFT,
     "klom": klom.METRIC,
     "accuracy": accuracy.METRIC,
     "distinguishable": distinguishable.METRIC,

@@ -6,7 +6,7 @@ and double its floor, and the interval then misses every time. Nor will pseudo-v
 observed number is already unbiased for its own mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,7 +37,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much one method's number lies above another's, and the two-sided p-value of no difference."""
+    """How much one number lies above another, or above 0, its interval, and the two-sided p-value of no difference."""
 
     value: float
     low: float
@@ -183,6 +183,57 @@ def left_out_numbers(
     return numbers_of(statistic, unlearned, oracle, [partial(_kept, kept=each) for each in left_out(grouped)])
 
 
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Numbers of an ensemble against oracles: of all, and without each group of its models, and of the oracles."""
+
+    whole: Float[ndarray, " numbers"]
+    without_models: Float[ndarray, "groups numbers"]
+    without_oracles: Float[ndarray, "others numbers"]
+    grouped: tuple[Int[ndarray, " models"], Int[ndarray, " oracles"]]  # the group of each model
+
+
+def leave_out(statistic: Statistic, unlearned: ndarray, oracle: ndarray, *, groups: int = GROUPS) -> LeftOut:
+    """What :func:`estimate_of` needs of one ensemble, for any function of its numbers and of others'."""
+    grouped = group_models(unlearned, oracle, groups)
+    numbers, first = left_out_numbers(statistic, unlearned, oracle, grouped), int(grouped[0].max()) + 2
+    return LeftOut(numbers[0], numbers[1:first], numbers[first:], grouped)
+
+
+def estimate_of(
+    function: Callable[..., ndarray],
+    ensembles: Sequence[LeftOut],
+    *,
+    pairs: Sequence[tuple[int, ...]] = (),
+    level: float = 0.95,
+) -> list[Difference]:
+    """Each number of ``function(numbers of the first, of the second, ...)``, of ensembles against the same oracles.
+
+    The delete-a-group jackknife of :func:`estimate`: a group of oracles is left out of all at once, and a group of
+    models of all ensembles in one of ``pairs``, which began from the same models, so that what they share cancels;
+    other ensembles are independent. The p-value is of a number of 0, two-sided.
+
+    >>> numbers = LeftOut(np.ones(1), np.ones((2, 1)), np.ones((2, 1)), (np.arange(2), np.arange(2)))
+    >>> estimate_of(lambda one, other: one / other, [numbers, numbers], pairs=[(0, 1)])[0].value
+    1.0
+    """
+    whole = [each.whole for each in ensembles]
+    value = np.asarray(function(*whole))
+    alone = [(number,) for number in range(len(ensembles)) if not any(number in pair for pair in pairs)]
+    spreads = []
+    for members in [*pairs, *alone]:
+        group = ensembles[members[0]].grouped[0]
+        without = [
+            function(*(each.without_models[k] if i in members else each.whole for i, each in enumerate(ensembles)))
+            for k in range(int(group.max()) + 1)
+        ]
+        spreads.append(_spread(value, np.array(without), group))
+    group = ensembles[0].grouped[1]
+    without = [function(*(each.without_oracles[k] for each in ensembles)) for k in range(int(group.max()) + 1)]
+    spreads.append(_spread(value, np.array(without), group))
+    return _differences(value, *_standard_error(spreads), level)
+
+
 def difference_of(
     one: Float[ndarray, "versions numbers"],
     other: Float[ndarray, "versions numbers"],
@@ -191,7 +242,10 @@ def difference_of(
     level: float = 0.95,
 ) -> list[Difference]:
     """:func:`paired_difference` of two methods, from the :func:`left_out_numbers` of each."""
-    value, error, freedom = _errors(one - other, grouped)
+    return _differences(*_errors(one - other, grouped), level)
+
+
+def _differences(value: ndarray, error: ndarray, freedom: ndarray, level: float) -> list[Difference]:
     half = stdtrit(freedom, (1 + level) / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
         p: ndarray = np.where(value == 0, 1.0, 2 * stdtr(freedom, -np.abs(value) / error))

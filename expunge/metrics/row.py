@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,9 @@ from numpy import ndarray
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.fingerprint import code_digest
-from expunge.metrics.calibration import Estimate
+from expunge.metrics.blockwise import ByExample
+from expunge.metrics.calibration import Estimate, LeftOut, leave_out
+from expunge.metrics.wasserstein import least_scale, wasserstein
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites import ForgetSet, Suite
 
@@ -118,11 +121,43 @@ class Reference:
     oracle: EnsembleMargins
     held_out: EnsembleMargins
     retraining_seconds: float | None = None  # of one model on this machine, where it was measured
+    untouched: EnsembleMargins | None = None  # pretrained models, as many as the row's: what doing nothing gives
+    _distances: WeakKeyDictionary[EnsembleMargins, LeftOut] = field(default_factory=WeakKeyDictionary, init=False)
 
     @property
     def models(self) -> int:
         """How many oracles rows are compared with."""
         return len(self.oracle.values)
+
+    def distances(self, margins: EnsembleMargins) -> LeftOut:
+        """The mean distance to the oracles on forget, retain and test, in their sd, with what an interval needs.
+
+        It is computed once for each ensemble.
+        """
+        if (known := self._distances.get(margins)) is not None:
+            return known
+        columns = list(self.suite.columns(self.forget).values())
+
+        def means(values: ndarray) -> ndarray:
+            return np.array([values[split].mean() for split in columns])
+
+        statistic = ByExample(partial(wasserstein, least=self.least_scale), means)
+        return self._distances.setdefault(margins, leave_out(statistic, margins.values, self.oracle.values))
+
+    @cached_property
+    def least_scale(self) -> float:
+        """The least standard deviation of oracles that a distance is divided by."""
+        return least_scale(self.oracle.values)
+
+    @property
+    def floor(self) -> LeftOut:
+        """The distances of held-out oracles."""
+        return self.distances(self.held_out)
+
+    @property
+    def nothing(self) -> LeftOut | None:
+        """The distances of the untouched models; None where a store has none of them."""
+        return None if self.untouched is None else self.distances(self.untouched)
 
     @cached_property
     def per_oracle(self) -> "PerModelScores":
