@@ -4,9 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from expunge.records import SPLITS, SplitName
 
-BREAKS = (
-    2.0  # times the floor (or identity, if that is higher) at which retain or test counts as broken: a rule of thumb
-)
+BREAKS = 1.0  # sd of the oracles beyond the floor and identity, on retain or test, that count as broken
 
 
 @runtime_checkable
@@ -22,9 +20,9 @@ class Ends(Protocol):
 
 @runtime_checkable
 class Numbers(Protocol):
-    """What one row measured on each split: the P95 of KLoM, and the share of models that are outliers."""
+    """What one row measured on each split: the mean distance, and the share of models that are outliers."""
 
-    def klom(self, split: SplitName) -> Ends | None: ...
+    def distance(self, split: SplitName) -> Ends | None: ...
 
     def strays(self, split: SplitName) -> float: ...
 
@@ -32,9 +30,10 @@ class Numbers(Protocol):
 def is_broken(row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
     """Whether more models are outliers than of the anchors, or retain or test lies far above both anchors.
 
-    Far: the interval of the P95 lies wholly above ``BREAKS`` times the upper ends of the floor and of identity.
-    Identity counts because on a class forget set the test split holds the class, and a model that merely still knows it
-    is far from the oracles there without being broken.
+    Far: the interval of the distance lies wholly more than ``BREAKS`` beyond the upper ends of the floor and of
+    identity: models have moved on what they should keep by more than oracles of other seeds lie apart. Identity counts
+    because on a class forget set the test split holds the class, and a model that merely still knows it is far from
+    the oracles there without being broken.
     """
     return has_strays(row, floor, identity) or any(_far(split, row, floor, identity) for split in SPLITS[1:])
 
@@ -48,13 +47,13 @@ def has_strays(row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
     return any(row.strays(split) > max(each.strays(split) for each in anchors) for split in SPLITS)
 
 
-def is_above(one: Ends | None, other: Ends | None, times: float = 1.0) -> bool:
-    """Whether ``one`` lies wholly above ``times`` x the upper end of ``other``; never so where one is unknown."""
+def is_above(one: Ends | None, other: Ends | None, by: float = 0.0) -> bool:
+    """Whether ``one`` lies wholly more than ``by`` above the upper end of ``other``; never so where one is unknown."""
     if one is None or other is None or one.low is None or other.high is None:
         return False
-    return one.low > times * other.high
+    return one.low > other.high + by
 
 
 def _far(split: SplitName, row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
-    one, nothing = row.klom(split), identity.klom(split) if identity else None
-    return is_above(one, floor.klom(split), BREAKS) and (nothing is None or is_above(one, nothing, BREAKS))
+    one, nothing = row.distance(split), identity.distance(split) if identity else None
+    return is_above(one, floor.distance(split), BREAKS) and (nothing is None or is_above(one, nothing, BREAKS))

@@ -29,14 +29,14 @@ def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
 
     Upper bounds have none, nor have margins made elsewhere, whose models are paired with no others, nor do methods that
     break the model: a broken method must not win. Where an anchor failed, nothing says who breaks it, and none has a
-    rank; nor has a row without KLoM.
+    rank; nor has a row without a distance.
     """
     found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
     if not found.keys() >= set(ANCHORS):
         return []
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
-    told = {name for name, each in found.items() if all(map(each.klom, SPLITS))}
+    told = {name for name, each in found.items() if all(map(each.distance, SPLITS))}
     return [name for name in scores if name in told - broken and _may_be_ranked(name)]
 
 
@@ -50,8 +50,8 @@ class _Found:
 
     scores: Sequence[Score]
 
-    def klom(self, split: SplitName) -> Score | None:
-        return self._one(split, "klom", "p95")
+    def distance(self, split: SplitName) -> Score | None:
+        return self._one(split, "distance", "mean")
 
     def strays(self, split: SplitName) -> float:
         share = self._one(split, "outliers", "share")

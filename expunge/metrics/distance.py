@@ -66,7 +66,7 @@ def gap_closed_scores(row: Row, reference: Reference) -> Scored:
     mine, paired = reference.distances(row.margins), _began_there(row, reference)
     closed = estimate_of(gap_closed, [mine, nothing, floor], pairs=[(0, 1)] if paired else [])[0]
     estimate = Estimate(closed.value, closed.low, closed.high)
-    return Scored([row.score("forget", "gap-closed", "share", estimate, reference, module=__name__)])
+    return Scored([row.score("forget", "gap-closed", "mean", estimate, reference, module=__name__)])
 
 
 def drift_scores(row: Row, reference: Reference) -> Scored:
@@ -110,7 +110,7 @@ DISTANCE = Metric(
 GAP_CLOSED = Metric(
     function=gap_closed,
     scores=gap_closed_scores,
-    aggregates=("share",),
+    aggregates=("mean",),
     unit="of the gap between doing nothing and the floor",
     better="higher",
     oracle="1",

@@ -17,6 +17,7 @@ from expunge.records import SPLITS
 
 FLOOR = 1e-5  # least oracle share of a bin in which the unlearned ensemble has mass
 CEILING = -float(np.log(FLOOR))  # the largest value: 11.5129 nats
+SATURATED = CEILING - float(np.log(20))  # nats, of 20 bins: what ensembles that share no bin get at least
 AGGREGATES = ("p95", "mean")
 
 
@@ -36,6 +37,9 @@ def klom(
 
     Even the best method does not get 0: held-out oracles get about 0.35 on the mean example and 0.68 on the 95th
     percentile with 100 models against 100 oracles, more with fewer. The largest value is ``-log(floor)``, 11.5129.
+    Where the two ensembles share no bin it is that less the entropy of the unlearned models' own histogram: it lies at
+    8.517 or above, and says how wide they spread, no longer how far they are; the distance
+    (:func:`~expunge.metrics.wasserstein.wasserstein`) does.
 
     Args:
         unlearned: margins ``log p_y - log(1 - p_y)``, one row per unlearned model; finite.

@@ -8,11 +8,11 @@ from expunge.reports.boards import boards
 
 
 def question_of(scores: Sequence[Score], name: str) -> str:
-    """Asked of the row ``name`` where it breaks the model, or its retain P95 lies far above identity's; else ""."""
+    """Asked of the row ``name`` where it breaks the model, or lies far above identity on retain; else ""."""
     for board in boards(scores):
         for line in board.lines:
-            nothing = board.identity.klom("retain") if board.identity else None
-            far = is_above(line.row.klom("retain"), nothing, BREAKS)
+            nothing = board.identity.distance("retain") if board.identity else None
+            far = is_above(line.row.distance("retain"), nothing, BREAKS)
             if line.row.method == name and (line.reading == "breaks the model" or far):
                 first = scores[0].subject
                 return (

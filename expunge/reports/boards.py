@@ -1,11 +1,11 @@
-"""Rows in the order in which they are read: the floor, then the methods by forget P95, then what failed."""
+"""Rows in the order in which they are read: the floor, then the methods by distance on forget, then what failed."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import Score, SplitName
+from expunge.records import Score
 from expunge.reports.readings import Reading, reading
 from expunge.reports.summaries import FLOOR, NOTHING, Summary, summaries
 
@@ -16,11 +16,6 @@ class Line:
 
     row: Summary
     reading: Reading
-
-    def ratio(self, floor: Summary | None, split: SplitName = "forget") -> float | None:
-        """KLoM P95 as a multiple of the floor's; ``None`` where either is unknown or the floor is 0."""
-        mine, least = self.row.klom(split), floor.klom(split) if floor else None
-        return mine.value / least.value if mine and least and least.value > 0 else None
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,12 @@ class Board:
     @property
     def identity(self) -> Summary | None:
         return self._anchor(NOTHING)
+
+    @property
+    def no_headroom(self) -> bool:
+        """Whether both anchors were measured and no row has a share of the gap between them."""
+        anchors = [each and each.distance("forget") for each in (self.floor, self.identity)]
+        return all(anchors) and not any(line.row.closed for line in self.lines)
 
     def _anchor(self, name: str) -> Summary | None:
         return next((line.row for line in self.lines if line.row.method == name and not line.row.failed), None)
@@ -61,5 +62,5 @@ def _board(name: str, group: list[Summary]) -> Board:
 
 
 def _place(line: Line) -> tuple[bool, bool, float, str]:
-    forget = line.row.klom("forget")
+    forget = line.row.distance("forget")
     return line.reading != "floor", line.row.failed, forget.value if forget else math.inf, line.row.method

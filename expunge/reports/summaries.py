@@ -39,6 +39,19 @@ class Summary:
     failed: bool
     reason: str
 
+    def distance(self, split: SplitName) -> Interval | None:
+        """The mean distance to the oracles over the examples of ``split``, in their standard deviations."""
+        return self.cells.get(("distance", "mean", split))
+
+    @property
+    def closed(self) -> Interval | None:
+        """The share of the gap closed on forget, 1 at the floor; None on a set without headroom."""
+        return self.cells.get(("gap-closed", "mean", "forget"))
+
+    def drift(self, split: SplitName) -> Interval | None:
+        """How much farther than the floor it lies on retain or test, in standard deviations of the oracles."""
+        return self.cells.get(("drift", "mean", split))
+
     def klom(self, split: SplitName) -> Interval | None:
         """The P95 of KLoM over the examples of ``split``, in nats."""
         return self.cells.get(("klom", "p95", split))
@@ -49,8 +62,14 @@ class Summary:
 
     @property
     def rank(self) -> Interval | None:
-        """Place by P95, mean over the splits: one plus the number significantly better, up to the last left open."""
-        return self.cells.get(("rank", "p95", "forget"))
+        """Place by distance, mean over the splits: one plus the number significantly better, to the last left open."""
+        return self.cells.get(("rank", "distance", "forget"))
+
+    @property
+    def group(self) -> int | None:
+        """Which methods it cannot be told from the nearest of, 1 the nearest."""
+        cell = self.cells.get(("rank", "group", "forget"))
+        return None if cell is None else round(cell.value)
 
     def classic(self, name: str, aggregate: str = "mean") -> Interval | None:
         """A classic score, or with ``aggregate`` "gap" its signed gap; only where the oracles' value is known."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from expunge.bench.breakage import has_strays
 from expunge.errors import UserError
 from expunge.methods import METHODS
 from expunge.methods.tuned import shipped
@@ -29,16 +28,20 @@ CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-eff
 INTRODUCTION = """\
 # Results
 
-KLoM's 95th percentile over examples, in nats, with its 95 % interval; lower is better. `oracle` is the floor: held-out
-oracles. `identity` is doing nothing. `differ`: the share of forget examples told apart from the oracles, false
-discoveries held at 5 %. Cost in shares of one retraining; what serves many requests is not in it: the 1,000 models on
-halves of the data that `dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
+`distance`: Wasserstein-1 between the margins of unlearned models and of oracles, in standard deviations of the oracles,
+mean over the examples of a split; `gap closed`: the share of the way on forget from doing nothing (`identity`, 0 %) to
+the floor (`oracle`, held-out oracles, 100 %); `drift`: how much farther than the floor a method lies on retain and
+test, where nothing should change. `KLoM`: its 95th percentile over the forget examples, in nats, the number of
+published tables; marked * it is saturated, and says how wide models spread, not how far they are. `differ`: the share
+of forget examples told apart from the oracles, false discoveries held at 5 %. Brackets and ± are 95 % intervals. Cost
+in shares of one retraining; what serves many requests is not in it: the 1,000 models on halves of the data that
+`dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
 
-A rank is one plus the number of methods significantly better on that forget set by the mean of the three columns, in
-paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave open, and ties are
-ties. Methods that use retrained models have none, nor have those that break the model there. The mean rank is of both
-ends, and of methods that have a rank on every forget set. Where a few models are outliers, KLoM says nothing of the
-others: there stands no multiple of the floor.
+A rank is one plus the number of methods significantly better on that forget set by the distance, mean over forget,
+retain and test, in paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave
+open, and ties are ties. Methods of one group cannot be told from the nearest of them. Methods that use retrained models
+have no rank, nor have those that break the model there. The mean rank is of both ends, and of methods that have a rank
+on every forget set.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
 and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
@@ -53,12 +56,17 @@ class Standing:
 
     method: str
     rank: tuple[float, float] | None  # means of the best and of the worst places that the data leave open
-    ratio: float | None  # geometric mean of its forget P95 over the floor's
+    closed: float | None  # mean share of the gap closed, of the forget sets with headroom
     note: str  # why there is no rank
 
     @property
     def place(self) -> tuple[bool, tuple[float, float], float, str]:
-        return self.rank is None, self.rank or (0.0, 0.0), math.inf if self.ratio is None else self.ratio, self.method
+        return (
+            self.rank is None,
+            self.rank or (0.0, 0.0),
+            math.inf if self.closed is None else -self.closed,
+            self.method,
+        )
 
 
 def standings(found: Sequence[Board]) -> list[Standing]:
@@ -75,9 +83,8 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
     scored = [(line, board) for line, board in places if line and not line.row.failed]
     if len(scored) < len(places):
         return Standing(name, None, None, f"scored on {len(scored)} of {len(places)} forget sets")
-    ratios = [_ratio(line, board) for line, board in scored]
-    known = [math.log(ratio) for ratio in ratios if ratio]
-    mean = math.exp(sum(known) / len(known)) if len(known) == len(places) else None
+    known = [line.row.closed.value for line, _ in scored if line.row.closed]
+    mean = sum(known) / len(known) if known else None
     ranks = [(rank.value, rank.high or rank.value) for line, _ in scored if (rank := line.row.rank)]
     if _is_bound(name):
         return Standing(name, None, mean, BOUND)
@@ -93,13 +100,6 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
 def _is_bound(name: str) -> bool:
     """Whether it is shown for comparison, without a rank, for it uses retrained models."""
     return name in METHODS and not METHODS[name].ranked
-
-
-def _ratio(line: Line, board: Board) -> float | None:
-    """Forget P95 as a multiple of the floor; none where outliers among the models hide what the others do."""
-    if board.floor and line.row is not board.floor and has_strays(line.row, board.floor, board.identity):
-        return None
-    return line.ratio(board.floor)
 
 
 def _require_one_bench(board: Board) -> None:
@@ -141,8 +141,7 @@ def front_block(results: Path) -> str:
     )
     order = (
         "Ordered by the best mean rank that the data leave open. A rank is by forget, retain and test together, so a "
-        "method that changes little can stand high and forget little: the marks say which does. `mean × floor` is "
-        "the geometric mean over the forget sets."
+        "method that changes little can stand high and forget little: the gap closed says which does."
     )
     return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}\n\n{order}"
 
@@ -163,22 +162,22 @@ def with_block(text: str, block: str) -> str:
 
 
 def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:
-    """A line for each method: mean rank, mean multiple of the floor, and on each forget set the latter and the rank."""
+    """A line for each method: mean rank, mean gap closed, and on each forget set the latter and the rank."""
     names = [board.forget_set for board in found]
     lines = []
     for each in shown:
         cells = [_on(each.method, board, ranks) for board in found]
         rank = each.note if each.rank is None else f"{each.rank[0]:.1f} to {each.rank[1]:.1f}"
-        ratio = "" if each.ratio is None else formats.times(each.ratio)
-        lines.append([code(each.method), rank, ratio, *cells])
-    return grid(["method", "mean rank", "mean × floor", *names], lines)
+        closed = "" if each.closed is None else formats.whole_percent(each.closed)
+        lines.append([code(each.method), rank, closed, *cells])
+    return grid(["method", "mean rank", "mean gap closed", *names], lines)
 
 
 def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
     seen = {line.reading for board in found for line in board.lines}
     marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
     brackets = ", and the rank in brackets" if ranks and any(line.row.rank for b in found for line in b.lines) else ""
-    return f"Forget P95 of KLoM as a multiple of the floor{brackets}. What it reads: {marks}."
+    return f"Share of the gap closed on forget{brackets}; – where there is no headroom. What it reads: {marks}."
 
 
 def _settings(scores: Sequence[Score]) -> list[str]:
@@ -206,7 +205,7 @@ def _no_better(found: Sequence[Board]) -> str:
     better = {line.row.method for line in lines if line.reading in NEARER}
     others = dict.fromkeys(code(line.row.method) for line in lines if line.row.method not in better)
     return (
-        "On no forget set does the interval of these on forget lie wholly below that of doing nothing, unless they "
+        "On no forget set do these surely close any of the gap, unless they "
         f"break the model there: {', '.join(others) or 'none'}."
     )
 
@@ -217,7 +216,7 @@ def _moves_nothing(found: Sequence[Board]) -> list[str]:
     for board in found:
         rows = {line.row.method: line.row for line in board.lines}
         for name in rows.keys() - {NOTHING} if NOTHING in rows else ():
-            pairs = [(rows[name].klom(split), rows[NOTHING].klom(split)) for split in SPLITS]
+            pairs = [(rows[name].distance(split), rows[NOTHING].distance(split)) for split in SPLITS]
             if all(one and other and math.isclose(one.value, other.value, rel_tol=1e-5) for one, other in pairs):
                 places[name].append(board.forget_set)
     told = [f"{code(method)} on {', '.join(map(escaped, names))}" for method, names in sorted(places.items())]
@@ -257,15 +256,17 @@ def _on(method: str, board: Board, ranks: bool) -> str:
         return ""
     if line.row.failed:
         return "failed"
-    ratio = _ratio(line, board)
     rank = f" ({_places(line.row.rank)})" if ranks and line.row.rank else ""
-    return f"{MARKS[line.reading]} {formats.times(ratio) if ratio else 'outliers'}{rank}"
+    return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{rank}"
 
 
 def _board(suite: str, board: Board) -> str:
     """The tables of one forget set."""
     first = board.lines[0].row
-    heads = ["method", "rank", "forget", "retain", "test", "differ", "accuracy on test", "cost"]
+    heads = [
+        "method", "group", "rank", "gap closed", "distance on forget", "drift on retain", "drift on test", "KLoM",
+        "differ", "accuracy on test", "cost",
+    ]  # fmt: skip
     place = f"{escaped(suite)}, {escaped(board.forget_set)}"
     lines = [f"### {place} ({first.models} models against {first.oracle_models} oracles)", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
@@ -276,17 +277,24 @@ def _board(suite: str, board: Board) -> str:
 
 
 def _line(line: Line) -> list[str]:
-    row = line.row
-    klom = [
-        "failed" if row.failed else f"{formats.nats(formats.value(each))} {formats.between(each)}"
-        for each in map(row.klom, SPLITS)
-    ]
+    row, klom = line.row, line.row.klom("forget")
+    distances = [row.distance("forget"), row.drift("retain"), row.drift("test")]
+    numbers = (
+        ["failed"] * 5
+        if row.failed
+        else [
+            f"{formats.whole_percent(formats.value(row.closed))} {formats.half_percent(row.closed)}".strip(),
+            *(f"{formats.nats(formats.value(each))} {formats.half(each)}".strip() for each in distances),
+            f"{formats.klom(formats.value(klom))} {formats.between(klom)}".strip(),
+        ]
+    )
     rank = BOUND if _is_bound(row.method) and row.method != FLOOR else _places(row.rank)
     share = [
         f"{formats.percent(each.value)}%" if each else ""
         for each in (row.distinguishable("forget"), row.accuracy("test"))
     ]
-    return [code(row.method), rank, *klom, *share, "" if row.cost is None else f"{row.cost:.1%}"]
+    cost = "" if row.cost is None else f"{row.cost:.1%}"
+    return [code(row.method), f"{row.group or ''}", rank, *numbers, *share, cost]
 
 
 def _classic(line: Line) -> list[str]:

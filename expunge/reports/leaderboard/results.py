@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from expunge.records import SPLITS, Score
 from expunge.reports.summaries import Interval, summaries
-from expunge.reports.tables.formats import between, compute, nats, value
+from expunge.reports.tables.formats import between, compute, klom, nats, value, whole_percent
 from expunge.shipped import read_shipped
 from expunge.store import write_file
 
@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).with_name("results.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One method on one forget set; ``klom`` is the P95 of each split, empty where the method failed."""
+    """One method on one forget set: the distance and KLoM's P95 of each split, empty where the method failed."""
 
     suite: str
     forget_set: str
@@ -29,6 +29,8 @@ class Result:
     klom: dict[str, Interval]
     rank: Interval | None
     cost: float | None
+    distance: dict[str, Interval] = field(default_factory=dict)
+    closed: Interval | None = None  # None where there is no headroom
     settings: str  # which were used, in words; "" where the record does not say
 
     @property
@@ -36,7 +38,10 @@ class Result:
         """The line of a card."""
         if not self.klom:
             return "failed"
-        parts = [f"{split} {nats(value(cell))} {between(cell)}" for split, cell in self.klom.items()]
+        parts = [f"{split} {nats(value(cell))} {between(cell)}" for split, cell in self.distance.items()]
+        parts = [f"distance {', '.join(parts)}"] if parts else []
+        parts += [f"gap closed {whole_percent(self.closed.value)}"] if self.closed else []
+        parts += [f"KLoM P95 on forget {klom(value(self.klom.get('forget')))}"]
         place = f"; rank {self.rank.low:.0f} to {self.rank.high:.0f}" if self.rank and self.rank.high else ""
         settings = f"; settings: {self.settings}" if self.settings else ""
         return f"{', '.join(parts)}{place}; cost {compute(self.cost)}{settings}"
@@ -52,6 +57,7 @@ def summarise(scores: Sequence[Score]) -> list[Result]:
     for row in summaries(scores):
         first = known[row.forget_set, row.method]
         cells: dict[str, Interval] = {split: cell for split in SPLITS if (cell := row.klom(split)) is not None}
+        far: dict[str, Interval] = {split: cell for split in SPLITS if (cell := row.distance(split)) is not None}
         found.append(
             Result(
                 suite=first.subject.suite,
@@ -60,6 +66,8 @@ def summarise(scores: Sequence[Score]) -> list[Result]:
                 models=row.models,
                 oracle_models=row.oracle_models,
                 klom={} if row.failed else cells,
+                distance={} if row.failed else far,
+                closed=row.closed,
                 rank=row.rank,
                 cost=row.cost,
                 settings=first.subject.tuning,

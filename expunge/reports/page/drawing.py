@@ -61,18 +61,18 @@ class Axis:
         return [tick for tick in candidates if self.low <= tick <= self.high]
 
 
-def klom_axis(found: Sequence[Board]) -> Axis:
-    """One axis for every KLoM P95 of the page, so that all plots can be compared."""
+def distance_axis(found: Sequence[Board]) -> Axis:
+    """One axis for every distance of the page, so that all plots can be compared."""
     cells = [
         edge
         for board in found
         for line in board.lines
-        for (metric, aggregate, _), cell in line.row.cells.items()
-        if (metric, aggregate) == ("klom", "p95")
-        for edge in (cell.value, cell.low)
+        for (metric, _, _), cell in line.row.cells.items()
+        if metric == "distance"
+        for edge in (cell.value, cell.low, cell.high)
         if edge is not None and edge > 0
     ]
-    return Axis(max(0.02, min([*cells, 0.5]) / 1.25), 12.0)
+    return Axis(max(0.02, min([*cells, 0.5]) / 1.25), max([*cells, 2.0]) * 1.1)
 
 
 def bar(cell: Interval | None, floor: Interval | None, axis: Axis) -> dict[str, float] | None:

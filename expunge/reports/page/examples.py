@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from expunge.errors import StoreError
-from expunge.metrics.klom import klom
+from expunge.metrics.wasserstein import wasserstein
 from expunge.names import as_file_name
 from expunge.number_files import read_arrays, require_array
 from expunge.reports.summaries import FLOOR, NOTHING
@@ -35,7 +35,7 @@ class Example:
 
     index: int
     label: int | None  # None where the data were not at hand
-    klom: float  # of the untouched models, nats
+    distance: float  # of the untouched models, in standard deviations of the oracles
     picture: ndarray | None  # (h, w) in [0, 1]
     pretrained: ndarray
     oracle: ndarray
@@ -65,7 +65,7 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
     only_class = _only_class(arrays)
     files = {name: file for name in methods if (file := _file_of(folder, name)) is not None}
     forget = arrays["forget"]
-    far = klom(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
+    far = wasserstein(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
     order = np.argsort(-far, kind="stable")[:count]
     worst = forget[order]
     shown = [name for name in methods if name in files and name not in (FLOOR, NOTHING)]
@@ -105,7 +105,7 @@ def _example(index: int, value: float, arrays: Mapping[str, ndarray], unlearned:
     return Example(
         index=int(arrays["owners"][index]) if "owners" in arrays else index,
         label=int(arrays["labels"][index]) if "labels" in arrays else None,
-        klom=value,
+        distance=value,
         picture=arrays["images"][index] / 255 if "images" in arrays else None,
         pretrained=arrays["pretrained"][:, index].clip(-CLIP, CLIP),
         oracle=arrays["oracle"][:, index].clip(-CLIP, CLIP),

@@ -17,7 +17,7 @@ LABEL_GAP = 14  # pixels between two labels
 
 
 def quality_points(board: Board, curve: Sequence[Score], split: SplitName) -> list[Spec]:
-    """One point per method and epoch that has a cost and a KLoM P95; a method without a curve has its final point."""
+    """One point per method and epoch that has a cost and a distance; a method without a curve has its final point."""
     found: list[Spec] = []
     for line in board.lines:
         row = line.row
@@ -25,7 +25,7 @@ def quality_points(board: Board, curve: Sequence[Score], split: SplitName) -> li
             continue
         epochs = [score for score in curve if _on(score, row, split)]
         points = [_point(score, row.method) for score in sorted(epochs, key=lambda score: score.epoch or 0)]
-        final = row.klom(split)
+        final = row.distance(split)
         if not points and final is not None and row.cost is not None:
             points = [_spot(row.method, None, row.cost, final)]
         if points:
@@ -37,7 +37,7 @@ def quality_points(board: Board, curve: Sequence[Score], split: SplitName) -> li
 def _on(score: Score, row: Summary, split: SplitName) -> bool:
     return (
         (score.subject.forget_set, score.subject.method, score.split) == (row.forget_set, row.method, split)
-        and (score.metric, score.aggregate) == ("klom", "p95")
+        and (score.metric, score.aggregate) == ("distance", "mean")
         and score.value is not None
         and score.cost is not None
     )
@@ -54,10 +54,14 @@ def _spot(method: str, epoch: int | None, cost: float, cell: Interval) -> Spec:
         "method": method,
         "epoch": epoch,
         "compute": 100 * cost,
-        "klom": round(cell.value, 4),
+        "distance": round(cell.value, 4),
         "low": cell.low,
         "high": cell.high,
-        "said": {"compute": formats.compute(cost), "klom": formats.nats(cell.value), "interval": formats.between(cell)},
+        "said": {
+            "compute": formats.compute(cost),
+            "distance": formats.nats(cell.value),
+            "interval": formats.between(cell),
+        },
         "end": False,
     }
 
@@ -76,10 +80,10 @@ def quality(
     axes: tuple[Axis, Axis],
     height: int,
 ) -> Spec:
-    """KLoM P95 of ``split`` against compute: a line per method over its epochs, the floor a band, identity a rule."""
+    """Distance on ``split`` against compute: a line per method over its epochs, the floor a band, identity a rule."""
     across, up = axes
     inside = [
-        point | {"compute": max(point["compute"], across.low), "klom": min(max(point["klom"], up.low), up.high)}
+        point | {"compute": max(point["compute"], across.low), "distance": min(max(point["distance"], up.low), up.high)}
         for point in points
     ]
     leaders, labels = _labels(board, inside, split, looks, up, height)
@@ -95,15 +99,23 @@ def quality(
         "labelExpr": "format(datum.value, '~g')",
         "labelFlush": False,
     }
-    y_axis = {"title": f"{split} KLoM P95, nats", "values": up.ticks([0.1, 0.2, 0.5, 1, 2, 5, 10])}
+    y_axis = {
+        "title": f"{split}: distance, sd of the oracles",
+        "values": up.ticks([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]),
+    }
     y = {"type": "log", "domain": [up.low, up.high], "nice": False}
     return {
         "width": "container",
         "height": height,
-        "description": f"{split} KLoM P95 against compute on {board.forget_set}; the table above holds the numbers",
+        "description": f"distance on {split} against compute on {board.forget_set}; the table above holds the numbers",
         "encoding": {
             "x": {"field": "compute", "type": "quantitative", "scale": x, "axis": x_axis},
-            "y": {"field": "klom", "type": "quantitative", "scale": y, "axis": y_axis | {"labelExpr": "datum.value"}},
+            "y": {
+                "field": "distance",
+                "type": "quantitative",
+                "scale": y,
+                "axis": y_axis | {"labelExpr": "datum.value"},
+            },
         },
         "layer": layers,
     }
@@ -111,17 +123,17 @@ def quality(
 
 def _anchors(board: Board, split: SplitName, across: Axis, up: Axis) -> list[Spec]:
     layers: list[Spec] = []
-    floor = board.floor.klom(split) if board.floor else None
-    nothing = board.identity.klom(split) if board.identity else None
+    floor = board.floor.distance(split) if board.floor else None
+    nothing = board.identity.distance(split) if board.identity else None
     edge_to_edge = {"x": {"value": 0}, "x2": {"value": "width"}}
     if floor and floor.low is not None and floor.high is not None:
-        band = [{"klom": max(floor.low, up.low), "high": max(floor.high, up.low)}]
+        band = [{"distance": max(floor.low, up.low), "high": max(floor.high, up.low)}]
         encoding = edge_to_edge | {"y2": {"field": "high"}}
         layers.append({"data": {"values": band}, "mark": {"type": "rect", "color": "#cfd4da"}, "encoding": encoding})
     for cell, dash in ((floor, [1, 0]), (nothing, [5, 4])):
         if cell:
             mark = {"type": "rule", "color": GREY, "strokeWidth": 1.25, "strokeDash": dash}
-            values = [{"klom": max(cell.value, up.low)}]
+            values = [{"distance": max(cell.value, up.low)}]
             layers.append({"data": {"values": values}, "mark": mark, "encoding": edge_to_edge})
     if across.high >= 100:
         layers.append(
@@ -143,11 +155,11 @@ def _curves(points: Sequence[Spec], up: Axis, looks: Mapping[str, Look]) -> list
         {"field": "method", "title": "method"},
         {"field": "epoch", "title": "epoch"},
         {"field": "said.compute", "title": "compute"},  # what is drawn may stand on the edge, what is said never
-        {"field": "said.klom", "title": "KLoM P95"},
+        {"field": "said.distance", "title": "distance"},
         {"field": "said.interval", "title": "95 % interval"},
     ]
     ends = [
-        point | {"klom": max(point["low"], up.low), "high": max(point["high"], up.low)}
+        point | {"distance": max(point["low"], up.low), "high": max(point["high"], up.low)}
         for point in points
         if point["end"] and point["low"] is not None and point["high"] is not None
     ]
@@ -179,19 +191,19 @@ def _labels(
     board: Board, points: Sequence[Spec], split: SplitName, looks: Mapping[str, Look], up: Axis, height: int
 ) -> list[Spec]:
     ends = {point["method"]: point for point in points if point["end"]}
-    heights = {name: point["klom"] for name, point in ends.items()}
+    heights = {name: point["distance"] for name, point in ends.items()}
     colors = {name: looks[name].color for name in ends}
     for anchor, row in ((FLOOR, board.floor), (NOTHING, board.identity)):
-        cell = row.klom(split) if row else None
+        cell = row.distance(split) if row else None
         if cell:
             heights[anchor], colors[anchor] = cell.value, INK if anchor == FLOOR else GREY
     placed = spread({name: height * up.at(value) for name, value in heights.items()}, LABEL_GAP, 4, height - 4)
     rest = [
-        {"text": _short(name), "klom": up.back(place / height), "color": colors[name], "name": name}
+        {"text": _short(name), "distance": up.back(place / height), "color": colors[name], "name": name}
         for name, place in placed.items()
     ]
     lines = [
-        {"klom": ends[name]["klom"], "to": up.back(placed[name] / height), "compute": ends[name]["compute"]}
+        {"distance": ends[name]["distance"], "to": up.back(placed[name] / height), "compute": ends[name]["compute"]}
         for name in ends
     ]
     leader = {"type": "rule", "color": RULE, "strokeWidth": 0.6, "opacity": 0.8}

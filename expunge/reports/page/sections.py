@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expunge.bench.breakage import BREAKS
+from expunge.bench.breakage import is_above
 from expunge.bench.folder import ARRAYS, Folder
 from expunge.names import as_file_name
 from expunge.records import SPLITS, SplitName
 from expunge.reports.boards import Board, Line
 from expunge.reports.page import plots
-from expunge.reports.page.drawing import Axis, Look, bar, klom_axis, looks, png
+from expunge.reports.page.drawing import Axis, Look, bar, distance_axis, looks, png
 from expunge.reports.page.examples import Evidence, read_evidence
 from expunge.reports.readings import LEGEND, MARKS, RULES, Reading
-from expunge.reports.summaries import FLOOR, NOTHING, Interval
+from expunge.reports.summaries import FLOOR, NOTHING, Interval, Summary
 from expunge.reports.tables import formats
 from expunge.reports.tables.classic import classic_table
-from expunge.reports.tables.scores import few_in_words
+from expunge.reports.tables.scores import NO_HEADROOM, few_in_words
 
 HEIGHTS: dict[SplitName, int] = {"forget": 400, "retain": 180, "test": 180}
 STRIPS = 190  # pixels of a histogram with its three strips
@@ -27,7 +27,7 @@ View = dict[str, Any]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the sections share: one look per method, one KLoM axis, and the specifications collected on the way."""
+    """What the sections share: a look for each method, one axis of distances, and the specifications so far."""
 
     looks: Mapping[str, Look]
     axis: Axis
@@ -38,7 +38,7 @@ class Drawn:
 def page(folder: Folder, found: Sequence[Board]) -> View:
     """Everything the template shows, and under ``data`` everything the script draws."""
     names = sorted({line.row.method for board in found for line in board.lines} - {FLOOR, NOTHING})
-    drawn = Drawn(looks(names), klom_axis(found), {}, {})
+    drawn = Drawn(looks(names), distance_axis(found), {}, {})
     sections = [_section(f"set-{place}", board, folder, drawn) for place, board in enumerate(found)]
     counts = sorted({(line.row.models, line.row.oracle_models) for board in found for line in board.lines})
     first = folder.scores[0].subject
@@ -77,17 +77,17 @@ def _summary(names: Sequence[str], found: Sequence[Board], seen: Mapping[str, Lo
 
 
 def _rank(line: Line | None) -> float:
+    """What reads better comes first and, of one reading, what closes more of the gap."""
     if line is None:
         return len(RULES)
-    forget = line.row.klom("forget")
-    return list(RULES).index(line.reading) + (forget.value / 100 if forget else 0)
+    closed = line.row.closed
+    return list(RULES).index(line.reading) - (min(max(closed.value, -1), 1) / 10 if closed else 0)
 
 
 def _short_cell(line: Line | None) -> View | None:
     if line is None:
         return None
-    forget = line.row.klom("forget")
-    value = formats.nats(formats.value(forget))
+    value = formats.whole_percent(formats.value(line.row.closed))
     return {"mark": MARKS[line.reading], "reading": line.reading, "slug": _slug(line.reading), "value": value}
 
 
@@ -105,6 +105,7 @@ def _section(name: str, board: Board, folder: Folder, drawn: Drawn) -> View:
         "groups": _groups(board),
         "lines": [_line(line, board, drawn) for line in board.lines],
         "floor": board.floor is not None,
+        "no_headroom": NO_HEADROOM if board.no_headroom else "",
         "classic": classic_table(board),
         "undrawn": undrawn,
         "plots": [f"{name}-{split}" for split in SPLITS] if f"{name}-forget" in drawn.plots else [],
@@ -142,17 +143,19 @@ def _groups(board: Board) -> list[View]:
 
 
 def _line(line: Line, board: Board, drawn: Drawn) -> View:
-    row, differ = line.row, line.row.distinguishable("forget")
+    row, differ, klom = line.row, line.row.distinguishable("forget"), line.row.klom("forget")
     return {
         "name": row.method,
         "look": drawn.looks.get(row.method),
         "anchor": {FLOOR: "held-out oracles", NOTHING: "do nothing"}.get(row.method, ""),
-        "rank": _places(row.rank),
+        "rank": _places(row),
         "mark": MARKS[line.reading],
         "reading": line.reading,
         "slug": _slug(line.reading),
         "reason": row.reason if row.failed else "",
-        "klom": [_klom(line, board, split, drawn.axis) for split in SPLITS],
+        "closed": {"value": formats.whole_percent(formats.value(row.closed)), "half": formats.half_percent(row.closed)},
+        "distances": [_distance(line, board, split, drawn.axis) for split in SPLITS],
+        "klom": {"value": formats.klom(formats.value(klom)), "between": formats.between(klom)},
         "differ": {"value": formats.percent(formats.value(differ)), "between": formats.percent_between(differ)},
         "accuracy": [_accuracy(row.accuracy(split), split) for split in SPLITS],
         "cost": formats.compute(row.cost),
@@ -160,23 +163,25 @@ def _line(line: Line, board: Board, drawn: Drawn) -> View:
     }
 
 
-def _klom(line: Line, board: Board, split: SplitName, axis: Axis) -> View:
-    cell, floor = line.row.klom(split), board.floor.klom(split) if board.floor else None
-    ratio = None if line.reading == "floor" else line.ratio(board.floor, split)
+def _distance(line: Line, board: Board, split: SplitName, axis: Axis) -> View:
+    cell, floor = line.row.distance(split), board.floor.distance(split) if board.floor else None
+    drift = line.row.drift(split)
     return {
         "split": split,
         "value": formats.nats(formats.value(cell)),
         "between": formats.between(cell),
-        "ratio": formats.times(ratio) if ratio is not None else "",
+        "drift": f"drift {formats.nats(drift.value)} {formats.half(drift)}" if drift else "",
         "bar": bar(cell, floor, axis),
     }
 
 
-def _places(rank: Interval | None) -> str:
-    """The rank and the places that the data leave open."""
+def _places(row: Summary) -> str:
+    """The group, the rank and the places that the data leave open."""
+    rank = row.rank
     if rank is None:
         return ""
-    return f"rank {rank.value:.0f}" + (f" to {rank.high:.0f}" if rank.high and rank.high > rank.value else "")
+    places = f"rank {rank.value:.0f}" + (f" to {rank.high:.0f}" if rank.high and rank.high > rank.value else "")
+    return f"group {row.group}, {places}" if row.group else places
 
 
 def _accuracy(cell: Interval | None, split: SplitName) -> View:
@@ -184,7 +189,7 @@ def _accuracy(cell: Interval | None, split: SplitName) -> View:
 
 
 def _choice(board: Board, evidence: Evidence) -> View:
-    """The methods whose histograms can be shown, and the one shown first: the best reading, then forget P95."""
+    """The methods whose histograms can be shown, and the one shown first: the best reading, then the nearest."""
     known = evidence.examples[0].unlearned if evidence.examples else {}
     lines = [line for line in board.lines if line.row.method in known]
     best = min(lines, key=lambda line: BEST.index(line.reading) if line.reading in BEST else len(BEST), default=None)
@@ -197,22 +202,22 @@ def _example(name: str, example: Any, drawn: Drawn) -> View:
         "id": name,
         "index": example.index,
         "label": example.label,
-        "klom": formats.nats(example.klom),
+        "distance": formats.nats(example.distance),
         "picture": png(example.picture) if example.picture is not None else "",
     }
 
 
 def class_note(board: Board, only_class: int | None) -> str:
     """Why identity is far from the floor on test when a whole class is forgotten; "" where that is not so."""
-    nothing = board.identity.klom("test") if board.identity else None
-    floor = board.floor.klom("test") if board.floor else None
-    if only_class is None or nothing is None or floor is None or nothing.value <= BREAKS * floor.value:
+    nothing = board.identity.distance("test") if board.identity else None
+    floor = board.floor.distance("test") if board.floor else None
+    if only_class is None or not is_above(nothing, floor) or nothing is None or floor is None:
         return ""
     told = formats.nats(nothing.value), formats.nats(floor.value)
     return (
         f"The test set holds class {only_class} too. The oracles never saw that class and are wrong on its test "
         f"examples, so models that still know it are far from the oracles there: {told[0]} for "
-        f"identity against a floor of {told[1]}. On this set a high test P95 beside a high forget P95 "
+        f"identity, in sd of the oracles, against a floor of {told[1]}. On this set far on test beside far on forget "
         "means not yet forgotten, not broken."
     )
 

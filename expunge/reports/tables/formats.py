@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from expunge.metrics.klom import SATURATED
 from expunge.reports.summaries import Interval
 
 ABSENT = "–"
@@ -18,6 +19,46 @@ def nats(value: float | None) -> str:
     ('0.65', '–')
     """
     return ABSENT if value is None else f"{value:.2f}"
+
+
+def klom(value: float | None) -> str:
+    """KLoM's P95, marked where it is saturated.
+
+    >>> klom(0.6512), klom(10.28), klom(None)
+    ('0.65', '10.3*', '–')
+    """
+    if value is None:
+        return ABSENT
+    return (f"{value:.1f}" if value >= 10 else nats(value)) + ("*" if value >= SATURATED else "")
+
+
+def half(interval: Interval | None) -> str:
+    """Half the width of an interval, of which the lower end may be cut.
+
+    >>> half(Interval(0.05, 0.0, 0.15)), half(Interval(0.65, None, None))
+    ('±0.10', '')
+    """
+    return _half(interval, nats)
+
+
+def whole_percent(value: float | None) -> str:
+    """
+    >>> whole_percent(0.784), whole_percent(-0.004), whole_percent(None)
+    ('78 %', '0 %', '–')
+    """
+    return ABSENT if value is None else f"{100 * value:.0f} %".replace("-0 ", "0 ").replace("-", "−")
+
+
+def half_percent(interval: Interval | None) -> str:
+    """
+    >>> half_percent(Interval(0.78, 0.75, 0.81))
+    '±3 %'
+    """
+    return _half(interval, whole_percent)
+
+
+def _half(interval: Interval | None, written: Callable[[float | None], str]) -> str:
+    return "" if interval is None or interval.high is None else f"±{written(interval.high - interval.value)}"
 
 
 def between(interval: Interval | None) -> str:
@@ -70,14 +111,6 @@ def seconds_between(interval: Interval | None) -> str:
     '[0.45, 12]'
     """
     return _in_brackets(interval, seconds)
-
-
-def times(ratio: float | None) -> str:
-    """
-    >>> times(14.13), times(None)
-    ('×14.1', '–')
-    """
-    return ABSENT if ratio is None else f"×{ratio:.1f}"
 
 
 def signed(value: float | None) -> str:

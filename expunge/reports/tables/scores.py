@@ -7,24 +7,33 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from expunge.metrics.klom import SATURATED
 from expunge.records import SPLITS, Score, SplitName
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.readings import LEGEND, MARKS, RULES
-from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
 Sizes = Mapping[str, Mapping[SplitName, int]]  # examples of the splits of forget sets
 
 COLUMNS = {
-    "#": "rank by P95, mean over the splits: one plus the number of methods significantly better (paired, Holm)",
-    "P95": "the KLoM that 95 % of a split's examples stay under, nats, lower is better; [95 % interval]",
-    "×floor": "forget P95 as a multiple of the floor, the row oracle",
-    "differ %": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
+    "#": "group by distance, mean over the splits: its methods cannot be told from the nearest of them (paired, Holm)",
+    "gap closed": "share of the way on forget from identity, 0 %, to the floor, 100 %; ± of all: 95 % interval",
+    "distance": "Wasserstein-1 to the oracles' margins, in their sd, mean over examples; lower is better",
+    "drift": "distance on retain or test less that of the floor",
+    "KLoM": f"the nats that 95 % of the forget examples stay under; * from {SATURATED:.1f} on it is saturated: it "
+    "says how wide models spread, not how far they are",
+    "differ": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
     "acc %": "mean accuracy on forget/retain/test",
     "cost": "share of one retraining; below it the seconds for one model",
 }
 
-
+HEADS = (
+    "gap\nclosed", "forget\ndistance", "retain\ndrift", "test\ndrift", "KLoM\ndiffer", "acc %\nf/r/t", "cost\nsec."
+)  # fmt: skip
+NO_HEADROOM = (
+    "no headroom: with so many models identity is too near to the floor for shares of the gap between them; take more "
+    "models, or examples that models know better for having seen them"
+)
 FEW = 20  # examples below which 95 % of them are all but the largest, or all
 
 
@@ -61,45 +70,37 @@ def _table(board: Board) -> Table:
         padding=0,
         show_edge=False,
     )
-    table.add_column("method\nrank, reading", overflow="fold", min_width=18)
-    for name in ("forget P95\n×floor", "retain P95\n", "test P95\n", "differ\n%", "acc %\nf/r/t", "cost\nsec."):
+    table.add_column("method\ngroup, reading", overflow="fold", min_width=18)
+    for name in HEADS:
         table.add_column(name, justify="right", no_wrap=True)
     for line in board.lines:
-        table.add_row(*_cells(line, board), end_section=line.reading == "floor")
+        table.add_row(*_cells(line), end_section=line.reading == "floor")
     return table
 
 
-def _cells(line: Line, board: Board) -> list[Text]:
-    row, differ = line.row, line.row.distinguishable("forget")
-    ratio = formats.times(line.ratio(board.floor)) if line.ratio(board.floor) else ""
+def _cells(line: Line) -> list[Text]:
+    row, differ, klom = line.row, line.row.distinguishable("forget"), line.row.klom("forget")
     accuracies = [row.accuracy(split) for split in SPLITS]
     cells = [
-        (row.method, (f"#{row.rank.value:.0f} " if row.rank else "") + f"{MARKS[line.reading]} {line.reading}"),
-        _klom(row.klom("forget"), ratio),
-        _klom(row.klom("retain")),
-        _klom(row.klom("test")),
-        (f"{100 * differ.value:.0f}" if differ else formats.ABSENT, ""),
+        (row.method, (f"#{row.group} " if row.group else "") + f"{MARKS[line.reading]} {line.reading}"),
+        (formats.whole_percent(formats.value(row.closed)), formats.half_percent(row.closed)),
+        *(
+            (formats.nats(formats.value(each)), formats.half(each))
+            for each in (row.distance("forget"), row.drift("retain"), row.drift("test"))
+        ),
+        (formats.klom(formats.value(klom)), f"{100 * differ.value:.0f} %" if differ else formats.ABSENT),
         ("/".join(f"{100 * cell.value:.0f}" if cell else formats.ABSENT for cell in accuracies), ""),
         (formats.compute(row.cost).replace(" %", "%"), formats.seconds(row.seconds)),
     ]
     return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
 
 
-def _klom(cell: Interval | None, ratio: str = "") -> tuple[str, str]:
-    if cell is None:
-        return formats.ABSENT, ""
-    upper = f"{_nats(cell.value)} {ratio}".strip()
-    return upper, f"[{_nats(cell.low)},{_nats(cell.high)}]" if cell.low is not None and cell.high is not None else ""
-
-
-def _nats(value: float | None) -> str:
-    return f"{value:.1f}" if value is not None and value >= 10 else formats.nats(value)
-
-
 def _caption(board: Board) -> Text | None:
     failed = [f"{line.row.method} failed: {line.row.reason}" for line in board.lines if line.row.failed]
     if board.floor is None:
         failed.append("no row oracle: without the floor nothing can be read")
+    if board.no_headroom:
+        failed.append(NO_HEADROOM)
     return Text("\n".join(failed), style="default") if failed else None
 
 
