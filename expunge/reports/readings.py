@@ -82,16 +82,15 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if not all(_complete(anchor.distance(split)) for anchor in (row, floor) for split in SPLITS):
+    if identity is None or not all(_complete(each.distance(split)) for each in (row, floor) for split in SPLITS):
         return "cannot tell"
     return _progress(row, floor, identity)
 
 
-def _progress(row: Summary, floor: Summary, identity: Summary | None) -> Reading:
+def _progress(row: Summary, floor: Summary, identity: Summary) -> Reading:
     closed = row.closed
     if closed is None or closed.low is None or closed.high is None:
-        away = identity is not None and is_above(row.distance("forget"), identity.distance("forget"))
-        return "moves away" if away else "cannot tell"
+        return "moves away" if is_above(row.distance("forget"), identity.distance("forget")) else "cannot tell"
     if _reaches(row, floor):
         if closed.low <= 0:
             return "cannot tell"

@@ -27,6 +27,7 @@ P95 = {  # method -> P95 at the last epoch on forget, retain, test
     "noise": (9.2, 0.66, 0.68),
     "gradient-ascent": (1.2, 8.4, 7.9),
 }
+FAR = 0.3  # sd of the oracles in a nat of P95
 COSTS = dict(zip(P95, (0.21, 0.17, 0.3, 0.012, 0.0006, 0.004), strict=True))
 
 
@@ -73,6 +74,15 @@ def scores_of(forget_set: str, method: str, p95: Mapping[str, float], **changes:
         value, accuracy = p95[split], accuracies[split]
         base = {"forget_set": forget_set, "method": method, "split": split} | changes
         yield score(value=value, low=value * 0.95, high=value * 1.05, **base)
+        far = FAR * value
+        yield score(metric="distance", aggregate="mean", value=far, low=far * 0.95, high=far * 1.05, **base)
+        if split == "forget":
+            closed = (NOTHING_P95["forget"] - value) / (NOTHING_P95["forget"] - FLOOR_P95["forget"])
+            edges = {"low": closed - 0.05, "high": closed + 0.05} if closed else {"low": 0.0, "high": 0.0}
+            yield score(metric="gap-closed", aggregate="mean", value=closed, **edges, **base)
+        else:
+            drift = far - FAR * FLOOR_P95[split]
+            yield score(metric="drift", aggregate="mean", value=drift, low=drift - 0.02, high=drift + 0.02, **base)
         yield score(aggregate="mean", value=value / 2, low=value * 0.475, high=value * 0.525, **base)
         share = min(1.0, max(0.0, value / 10 - 0.1))
         yield score(metric="distinguishable", aggregate="share", value=share, low=share * 0.8, high=share, **base)
@@ -99,9 +109,9 @@ def scores(forget_set: str) -> list[Score]:
 def curve(final: list[Score]) -> Iterator[Score]:
     """Every epoch, on the way from identity to the final score."""
     for last in final:
-        moves = last.subject.method not in ("oracle", "identity") and last.metric == "klom"
+        moves = last.subject.method not in ("oracle", "identity") and last.metric in ("klom", "distance")
         if moves and last.value is not None and last.cost is not None:
-            start = NOTHING_P95[last.split]
+            start = NOTHING_P95[last.split] * (FAR if last.metric == "distance" else 1)
             for epoch in range(1, EPOCHS + 1):
                 value = start * (last.value / start) ** (epoch / EPOCHS)
                 cost = last.cost * epoch / EPOCHS
