@@ -67,8 +67,10 @@ def score(**changes: Any) -> Score:
     return changed(plain, **changes)
 
 
-def scores_of(forget_set: str, method: str, p95: Mapping[str, float], **changes: Any) -> Iterator[Score]:
-    """All records of one method at one epoch."""
+def scores_of(
+    forget_set: str, method: str, p95: Mapping[str, float], nothing: float = NOTHING_P95["forget"], **changes: Any
+) -> Iterator[Score]:
+    """All records of one method at one epoch, where doing nothing has the forget P95 ``nothing``."""
     accuracies = {"forget": 0.9, "retain": 0.999, "test": 0.972}
     for split in SPLITS:
         value, accuracy = p95[split], accuracies[split]
@@ -77,7 +79,7 @@ def scores_of(forget_set: str, method: str, p95: Mapping[str, float], **changes:
         far = FAR * value
         yield score(metric="distance", aggregate="mean", value=far, low=far * 0.95, high=far * 1.05, **base)
         if split == "forget":
-            closed = (NOTHING_P95["forget"] - value) / (NOTHING_P95["forget"] - FLOOR_P95["forget"])
+            closed = (nothing - value) / (nothing - FLOOR_P95["forget"])
             edges = {"low": closed - 0.05, "high": closed + 0.05} if closed else {"low": 0.0, "high": 0.0}
             yield score(metric="gap-closed", aggregate="mean", value=closed, **edges, **base)
         else:

@@ -58,12 +58,14 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         models=100,
         oracle_models=100,
         klom={"forget": Interval(1.5, 1.2, 1.8)},
+        distance={"forget": Interval(0.5, 0.4, 0.6)},
+        closed=Interval(0.7, 0.6, 0.8),
         rank=Interval(2, 2, 4),
         cost=0.098,
         settings="tuned",
     )
-    failed = dataclasses.replace(found, forget_set="class-3", klom={}, rank=None, cost=None)
-    dearer = dataclasses.replace(found, forget_set="random-10", cost=0.131, rank=None, settings="")
+    failed = dataclasses.replace(found, forget_set="class-3", klom={}, distance={}, rank=None, cost=None)
+    dearer = dataclasses.replace(found, forget_set="random-10", cost=0.131, rank=None, closed=None, settings="")
     monkeypatch.setattr(cards, "read_results", lambda: (found, failed, dearer))
 
 
@@ -72,9 +74,10 @@ def test_a_card_shows_what_was_measured() -> None:
     entry = card("scrub")
     assert entry["cost"] == "9.8 % to 13 % of a retraining, measured"
     assert entry["results"] == {
-        "digits random-50": "forget 1.50 [1.20, 1.80]; rank 2 to 4; cost 9.8 %; settings: tuned",
+        "digits random-50": "distance forget 0.50 [0.40, 0.60], gap closed 70 %, KLoM P95 on forget 1.50; rank 2 to 4; "
+        "cost 9.8 %; settings: tuned",
         "digits class-3": "failed",
-        "digits random-10": "forget 1.50 [1.20, 1.80]; cost 13 %",
+        "digits random-10": "distance forget 0.50 [0.40, 0.60], KLoM P95 on forget 1.50; cost 13 %",
     }
     entry = card("fine-tune")
     assert (entry["cost"], entry["results"]) == ("not measured yet", "no results yet")

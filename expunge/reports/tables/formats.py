@@ -50,11 +50,13 @@ def whole_percent(value: float | None) -> str:
 
 
 def half_percent(interval: Interval | None) -> str:
+    """With a decimal where it is less than one.
+
+    >>> half_percent(Interval(0.78, 0.75, 0.81)), half_percent(Interval(0.02, 0.016, 0.024))
+    ('±3 %', '±0.4 %')
     """
-    >>> half_percent(Interval(0.78, 0.75, 0.81))
-    '±3 %'
-    """
-    return _half(interval, whole_percent)
+    small = interval is not None and interval.high is not None and 0 < interval.high - interval.value < 0.00995
+    return _half(interval, (lambda value: f"{percent(value)} %") if small else whole_percent)
 
 
 def _half(interval: Interval | None, written: Callable[[float | None], str]) -> str:

@@ -17,19 +17,21 @@ from tests.reports.synthetic import score, scores_of
 
 ROOT = Path(__file__).parents[3]
 P95 = {"forget": 0.5, "retain": 0.5, "test": 0.5}
+NOTHING = 5.0  # the forget P95 of doing nothing
 
 
 def scored(forget_set: str, ranks: dict[str, tuple[int, int]], ratios: dict[str, float]) -> list[Score]:
     """A forget set: the floor, and methods at multiples of it, with their places."""
-    found = list(scores_of(forget_set, "oracle", P95, cost=1.0, seconds=None))
+    found = list(scores_of(forget_set, "oracle", P95, NOTHING, cost=1.0, seconds=None))
     for method, ratio in ratios.items():
-        found += scores_of(forget_set, method, P95 | {"forget": 0.5 * ratio})
+        found += scores_of(forget_set, method, P95 | {"forget": 0.5 * ratio}, NOTHING)
     for method, (best, worst) in ranks.items():
         found.append(
             score(
                 forget_set=forget_set,
                 method=method,
                 metric="rank",
+                aggregate="distance",
                 value=float(best),
                 low=float(best),
                 high=float(worst),
@@ -51,23 +53,27 @@ def failed(forget_set: str, method: str) -> Score:
 def test_a_mean_is_of_complete_rows_only() -> None:
     found = {each.method: each for each in standings(boards([*ONE, *TWO, failed("two", "gone")]))}
     assert found["scrub"].rank == (1.0, 1.5)
-    assert found["scrub"].ratio == pytest.approx(4.0)  # of 2 and 8
+    assert found["scrub"].closed == pytest.approx((4 + 1) / 2 / 4.36)  # of 5, the untouched, to 1 and to 4
     assert found["ssd"].rank == (1.5, 2.5)
-    assert found["ssd"].ratio == pytest.approx(6.0)
-    assert (found["gone"].rank, found["gone"].ratio, found["gone"].note) == (None, None, "scored on 1 of 2 forget sets")
+    assert found["ssd"].closed == pytest.approx((3 + 0.5) / 2 / 4.36)
+    assert (found["gone"].rank, found["gone"].closed, found["gone"].note) == (
+        None,
+        None,
+        "scored on 1 of 2 forget sets",
+    )
     assert (found["bound"].rank, found["bound"].note) == (None, "ranked on 0 of 2")
-    assert found["bound"].ratio == pytest.approx(1.0)
+    assert found["bound"].closed == pytest.approx(4.5 / 4.36)
     assert "oracle" not in found
     assert [each for each in found][:2] == ["scrub", "ssd"]
 
 
 def test_a_set_on_which_a_method_was_not_scored_counts_as_one_on_which_it_failed() -> None:
     (gone,) = [each for each in standings(boards([*ONE, *TWO])) if each.method == "gone"]
-    assert (gone.rank, gone.ratio) == (None, None)
+    assert (gone.rank, gone.closed) == (None, None)
 
 
 def test_ranks_of_two_benches_are_refused() -> None:
-    stray = score(forget_set="two", method="other", metric="rank", value=1.0, low=1.0, high=1.0)
+    stray = score(forget_set="two", method="other", metric="rank", aggregate="distance", value=1.0, low=1.0, high=1.0)
     with pytest.raises(UserError, match="forget set two: 3 rows have ranks that go to 2"):
         standings(boards([*ONE, *TWO, *scores_of("two", "other", P95), stray]))
 
@@ -85,9 +91,9 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     assert sorted(read_records(place)["digits"], key=repr) == sorted([*ONE, *TWO, failed("two", "gone")], key=repr)
     lines = results_page(place).splitlines()
     overall = [line for line in lines if line.startswith("| `")][:4]
-    assert overall[0].startswith("| `scrub` | 1.0 to 1.5 | ×4.0 |")
-    assert overall[1].startswith("| `ssd` | 1.5 to 2.5 | ×6.0 |")
-    assert overall[2].startswith("| `bound` | ranked on 0 of 2 | ×1.0 |")
+    assert overall[0].startswith("| `scrub` | 1.0 to 1.5 | 57 % |")
+    assert overall[1].startswith("| `ssd` | 1.5 to 2.5 | 40 % |")
+    assert overall[2].startswith("| `bound` | ranked on 0 of 2 | 103 % |")
     assert overall[3].startswith("| `gone` | scored on 1 of 2 forget sets |  |")
     assert overall[3].endswith("| failed |")
     assert "(2 to 3)" in overall[1]
@@ -103,7 +109,7 @@ def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> Non
     collect(tmp_path, tmp_path / "results")
     page = results_page(tmp_path / "results")
     assert "unless they break the model there: `ssd`, `jit`.\n" in page
-    assert "- ◐ *partly forgets*: forget lies below identity, above the floor.\n" in page
+    assert "- ◐ *partly forgets*: surely nearer to the oracles than identity on forget, and not at the floor.\n" in page
     assert "*failed*" not in page
 
 
@@ -195,23 +201,21 @@ def test_a_forget_set_has_the_rows_of_one_bench(tmp_path: Path) -> None:
     assert results_page(place) == before
 
 
-def test_methods_that_break_the_model_have_no_multiple_where_outliers_hide_the_rest(tmp_path: Path) -> None:
+def test_methods_that_break_the_model_say_on_how_many_sets(tmp_path: Path) -> None:
     one = scored("one", {}, {"identity": 10, "scrub": 1, "ssd": 4})
     stray = score(
         forget_set="one", method="scrub", metric="outliers", aggregate="share", value=0.01, low=0.0, high=0.03
     )
     far = [replace(each, value=9.0, low=8.9, high=9.1) if is_retain(each, "ssd") else each for each in one]
     found = {each.method: each for each in standings(boards([*far, stray]))}
-    assert (found["scrub"].ratio, found["scrub"].note) == (None, "breaks the model on 1 of 1")
-    assert found["ssd"].note == "breaks the model on 1 of 1"
-    assert found["ssd"].ratio == pytest.approx(4.0)
+    assert found["scrub"].note == found["ssd"].note == "breaks the model on 1 of 1"
     write_scores(tmp_path / "scores.jsonl", [*far, stray])
     collect(tmp_path, tmp_path / "results")
-    assert "| `scrub` | breaks the model on 1 of 1 |  | ✕ outliers |" in results_page(tmp_path / "results")
+    assert "| `scrub` | breaks the model on 1 of 1 | 103 % | ✕ 103 % |" in results_page(tmp_path / "results")
 
 
 def is_retain(each: Score, method: str) -> bool:
-    return (each.subject.method, each.split, each.metric, each.aggregate) == (method, "retain", "klom", "p95")
+    return (each.subject.method, each.split, each.metric) == (method, "retain", "distance")
 
 
 def test_the_pages_of_this_repository_are_what_the_records_make() -> None:

@@ -12,18 +12,23 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_headline_of_records_is_kept() -> None:
+    named = {"klom": "p95", "distance": "mean", "rank": "distance", "gap-closed": "mean"}
     scores = [
-        a_score(value=float(place), low=0.0, high=9.0, split=split, metric=metric, epoch=1, tuning="tuned")
-        for metric in ("klom", "rank")
+        a_score(
+            value=float(place), low=0.0, high=9.0, split=split, metric=metric, aggregate=aggregate, epoch=1,
+            tuning="tuned",
+        )
+        for metric, aggregate in named.items()
         for place, split in enumerate(("forget", "retain", "test"))
-        if metric == "klom" or split == "forget"
-    ]
+        if metric in ("klom", "distance") or split == "forget"
+    ]  # fmt: skip
     (found,) = summarise(scores)
     assert {split: cell.value for split, cell in found.klom.items()} == {"forget": 0.0, "retain": 1.0, "test": 2.0}
-    assert found.rank == Interval(0.0, 0.0, 9.0)
+    assert {split: cell.value for split, cell in found.distance.items()} == {"forget": 0.0, "retain": 1.0, "test": 2.0}
+    assert found.rank == found.closed == Interval(0.0, 0.0, 9.0)
     assert (found.suite, found.forget_set, found.method, found.settings) == ("digits", "random-50", "scrub", "tuned")
     failed = [dataclasses.replace(each, value=None, low=None, high=None, status="failed") for each in scores]
-    assert summarise(failed)[0].klom == {}
+    assert summarise(failed)[0].klom == summarise(failed)[0].distance == {}
 
 
 def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ def shown(records: list[Score], width: int) -> str:
     return text
 
 
-def test_rows_stand_by_forget_p95_with_the_floor_first_and_the_failed_last() -> None:
+def test_rows_stand_by_distance_on_forget_with_the_floor_first_and_the_failed_last() -> None:
     (board,) = boards(scores("random-12"))
     names = [line.row.method for line in board.lines]
     assert names[0] == "oracle"
     assert names[-1] == "newton"
-    middle = [line.row.klom("forget") for line in board.lines[1:-1]]
+    middle = [line.row.distance("forget") for line in board.lines[1:-1]]
     values = [cell.value for cell in middle if cell]
     assert len(values) == len(middle)
     assert values == sorted(values)
@@ -37,7 +37,7 @@ def test_nothing_is_cut_off(width: int) -> None:
     text = shown(scores("random-12"), width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    for words in ("neg-grad-plus", "✕ breaks the model", "[0.61,0.67]", "90/100/97", "diverged at epoch 2", "0.041"):
+    for words in ("neg-grad-plus", "✕ breaks the model", "±0.04", "9.30*", "90/100/97", "diverged at epoch 2", "0.041"):
         assert words in text
 
 
@@ -53,7 +53,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
     text = shown(bare, 100)
     assert "–/–/–" in text
     line = next(line for line in text.splitlines() if line.startswith("mine"))
-    assert line.split() == ["mine", "0.70", "0.70", "0.70", "–", "–/–/–", "–"]
+    assert line.split() == ["mine", "–", "–", "–", "–", "0.70", "–/–/–", "–"]
     assert "no row oracle" in text
 
 
