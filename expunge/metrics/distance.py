@@ -10,7 +10,7 @@ from expunge.metrics.row import Reference, Row
 from expunge.metrics.wasserstein import wasserstein
 from expunge.records import SPLITS, SplitName
 
-HEADROOM = 0.5  # of the gap: where its interval reaches farther to a side, the set has no headroom
+HEADROOM = 0.5  # of the gap: where a perfect method's share is less certain, the set has no headroom
 
 
 def distance_scores(row: Row, reference: Reference) -> Scored:
@@ -49,13 +49,15 @@ def gap_closed(
 
 
 def has_headroom(nothing: LeftOut, floor: LeftOut) -> bool:
-    """Whether forgetting can be told on the forget set: the 95 % interval of the gap reaches half of it at most.
+    """Whether forgetting can be told on the forget set: a perfect method would show a share of 1 ± 0.5 or narrower.
 
-    Else one would speak of shares of a gap that is not there: the examples are as well known without having been
-    seen, or the models are too few.
+    Perfect are other held-out oracles, as many. Else one would speak of shares of a gap that is not there: the examples
+    are as well known without having been seen, or the models are too few. The unit, the oracles' spread, cancels.
     """
-    gap = estimate_of(lambda high, low: high - low, [nothing, floor])[0]
-    return gap.value > 0 and gap.value - gap.low <= HEADROOM * gap.value
+    if not nothing.whole[0] > floor.whole[0]:
+        return False
+    perfect = estimate_of(gap_closed, [floor, nothing, floor])[0]  # the first and the last as if independent
+    return perfect.high - perfect.value <= HEADROOM
 
 
 def gap_closed_scores(row: Row, reference: Reference) -> Scored:

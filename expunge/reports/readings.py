@@ -20,13 +20,16 @@ Reading = Literal[
 
 FEW = 25  # models: with so few a perfect method has a P95 of 4 nats or more (simulation); 1.7 with 50, 0.65 with 100
 
+MATTERS = 0.05  # of the gap: to close less, however surely, is to do nothing
+
 RULES: dict[Reading, str] = {
     "floor": "held-out oracles against the reference oracles: what a perfect method gets",
     "forgets": "reaches the floor on forget, retain and test",
     "forgets, drifts": "reaches the floor on forget; retain or test lies above its own floor",
-    "partly forgets": "surely nearer to the oracles than identity on forget, and not at the floor",
-    "does nothing": "not surely nearer to the oracles on forget than identity, nor farther",
-    "moves away": "surely farther from the oracles on forget than identity",
+    "partly forgets": f"surely closes more than {100 * MATTERS:g} % of the gap on forget, and is not at the floor",
+    "does nothing": f"not surely nearer to the oracles on forget than identity, nor farther, by {100 * MATTERS:g} % of "
+    "the gap",
+    "moves away": f"surely farther from the oracles on forget than identity, by more than {100 * MATTERS:g} % of the gap",
     "breaks the model": f"retain or test lies more than {BREAKS:g} sd of the oracles above both the floor and "
     "identity, or more models lie far outside the others than of the oracles and of identity",
     "cannot tell": "an interval is missing; or the forget set has no headroom: doing nothing is not far enough from "
@@ -50,8 +53,7 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 LEGEND = (
     "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
-    "nothing); two intervals that overlap count as equal, and nearer than identity is a share of the gap surely above "
-    "0, over the same models. On forget a row reaches the floor only if its KLoM P95 does too, and if none of the "
+    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a row reaches the floor only if its KLoM P95 does too, and if none of the "
     "examples surely differs from the oracles'. The first rule that holds decides, in the order failed, breaks the "
     "model, cannot tell, forgets, partly forgets, moves away, does nothing."
 )
@@ -70,7 +72,8 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
     4. *forgets*: forget, retain and test all reach the floor; *forgets, drifts*: only forget does. On forget that takes
        KLoM's P95 and the share of examples told apart from the oracles too, which see what the distance does not: a
        constant at the oracles' mode is near them, and is not like them.
-    5. *partly forgets*: the share of the gap closed is surely above 0. *moves away*: surely below. Else *does nothing*.
+    5. *partly forgets*: the share of the gap closed is surely above ``MATTERS``: over the same models a thousandth can
+       be sure, and is nothing to speak of. *moves away*: surely below its negative. Else *does nothing*.
     """
     if row.failed:
         return "failed"
@@ -96,9 +99,9 @@ def _progress(row: Summary, floor: Summary, identity: Summary) -> Reading:
             return "cannot tell"
         drifts = any(is_above(row.distance(split), floor.distance(split)) for split in SPLITS[1:])
         return "forgets, drifts" if drifts else "forgets"
-    if closed.low > 0:
+    if closed.low > MATTERS:
         return "partly forgets"
-    return "moves away" if closed.high < 0 else "does nothing"
+    return "moves away" if closed.high < -MATTERS else "does nothing"
 
 
 def _reaches(row: Summary, floor: Summary) -> bool:

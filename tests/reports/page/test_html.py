@@ -3,6 +3,7 @@
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_ids_on_the_page_and_in_the_data_agree(bench: Path) -> None:
 
 
 def test_names_cannot_become_markup(tmp_path: Path) -> None:
-    changes = {"cost": 0.1, "reason": EVIL}
+    changes: dict[str, Any] = {"cost": 0.1, "reason": EVIL}
     records = list(scores_of(EVIL, EVIL, {"forget": 1.0, "retain": 0.7, "test": 0.7}, **changes))
     records.append(score(method="b", forget_set=EVIL, status="failed", value=None, reason=EVIL))
     path = report(records, tmp_path)
