@@ -29,7 +29,8 @@ RULES: dict[Reading, str] = {
     "partly forgets": f"surely closes more than {100 * MATTERS:g} % of the gap on forget, and is not at the floor",
     "does nothing": f"not surely nearer to the oracles on forget than identity, nor farther, by {100 * MATTERS:g} % of "
     "the gap",
-    "moves away": f"surely farther from the oracles on forget than identity, by more than {100 * MATTERS:g} % of the gap",
+    "moves away": f"surely farther from the oracles on forget than identity, by more than {100 * MATTERS:g} % of "
+    "the gap",
     "breaks the model": f"retain or test lies more than {BREAKS:g} sd of the oracles above both the floor and "
     "identity, or more models lie far outside the others than of the oracles and of identity",
     "cannot tell": "an interval is missing; or the forget set has no headroom: doing nothing is not far enough from "
@@ -53,9 +54,10 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 LEGEND = (
     "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
-    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a row reaches the floor only if its KLoM P95 does too, and if none of the "
-    "examples surely differs from the oracles'. The first rule that holds decides, in the order failed, breaks the "
-    "model, cannot tell, forgets, partly forgets, moves away, does nothing."
+    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a row "
+    "reaches the floor only if its KLoM P95 does too, and if none of the examples surely differs from the oracles'. The "
+    "first rule that holds decides, in the order failed, breaks the model, cannot tell, forgets, partly forgets, moves "
+    "away, does nothing."
 )
 
 
