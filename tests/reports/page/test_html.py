@@ -4,7 +4,6 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import numpy as np
 import pytest
