@@ -56,8 +56,8 @@ LEGEND = (
     "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
     "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a "
     "row reaches the floor only if its KLoM P95 does too, and if none of the examples surely differs from the "
-    "oracles'. The first rule that holds decides, in the order failed, breaks the model, cannot tell, forgets, partly forgets, moves "
-    "away, does nothing."
+    "oracles'. The first rule that holds decides, in the order failed, breaks the model, cannot tell, forgets, partly "
+    "forgets, moves away, does nothing."
 )
 
 
