@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from expunge.ensembles import Ensemble, pretrain, retrain
     from expunge.methods import unlearn
     from expunge.metrics.klom import klom
+    from expunge.metrics.wasserstein import wasserstein
     from expunge.records import Score
     from expunge.reports import report
     from expunge.suites import Suite, load_suite
@@ -33,6 +34,7 @@ __all__ = [
     "retrain",
     "run_bench",
     "unlearn",
+    "wasserstein",
 ]
 
 # A worker needs a third of the package; each name is imported when it is first asked for.
@@ -49,6 +51,7 @@ _HOMES = {
     "retrain": "ensembles",
     "run_bench": "bench.run",
     "unlearn": "methods",
+    "wasserstein": "metrics.wasserstein",
 }
 
 

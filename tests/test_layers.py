@@ -114,5 +114,6 @@ def test_the_public_names_are_these() -> None:
         "retrain",
         "run_bench",
         "unlearn",
+        "wasserstein",
     ]
     assert all(hasattr(expunge, name) for name in expunge.__all__)
