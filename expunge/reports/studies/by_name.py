@@ -1,0 +1,26 @@
+"""The studies that `expunge study` makes, by name; each writes its page and figures to a folder."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from expunge.engine import Watch
+from expunge.reports.studies.metrics import Found, study_metrics
+from expunge.reports.studies.metrics_page import metrics_page
+from expunge.store import write_file
+from expunge.suites import load_suite
+
+_FOUND = TypeAdapter(dict[str, Found])
+
+
+def metrics(folder: Path, watch: Watch) -> Path:
+    """Which distance judges: ``metrics.md`` and ``metrics.json``; the path of the page."""
+    found = study_metrics(load_suite("digits"), watch)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / "metrics.json", _FOUND.dump_json(found, indent=1) + b"\n")
+    write_file(folder / "metrics.md", metrics_page(found))
+    return folder / "metrics.md"
+
+
+STUDIES: Mapping[str, Callable[[Path, Watch], Path]] = {"metrics": metrics}
