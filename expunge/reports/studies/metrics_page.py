@@ -45,8 +45,8 @@ def _verdict(found: Mapping[str, Found]) -> str:
 
 The distance is **{ADOPTED}** in standard deviations of the oracles. It keeps every order: {mine.order["kept"]:.3f} on
 kept, {klom.order["kept"]:.3f} by KLoM's P95, which is saturated on most of those rungs. It tells {told[0]} of untouched
-models among 100 from none ({told[1]}). Noise earns nothing: {noise[0]} of the gap for 3 sd, {noise[1]} by KLoM's P95. And
-it is linear, so that shares of the gap are what they say: who moves half-way closes half. A KL divergence of two
+models among 100 from none ({told[1]}). Noise earns nothing: {noise[0]} of the gap for 3 sd, {noise[1]} by KLoM's P95.
+And it is linear, so that shares of the gap are what they say: who moves half-way closes half. A KL divergence of two
 normals orders as well and tells a little more, but is no length: its square makes half of the way three quarters, and
 one exploded model makes it as large as one likes.
 
