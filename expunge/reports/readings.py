@@ -54,10 +54,10 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 LEGEND = (
     "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
-    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a "
-    "row reaches the floor only if its KLoM P95 does too, and if none of the examples surely differs from the "
-    "oracles'. The first rule that holds decides, in the order failed, breaks the model, cannot tell, forgets, partly "
-    "forgets, moves away, does nothing."
+    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a row "
+    f"reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor's, and no "
+    "example surely differs from the oracles'. The first rule that holds decides, in the order failed, breaks the model, "
+    "cannot tell, forgets, partly forgets, moves away, does nothing."
 )
 
 
@@ -72,8 +72,8 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
        the row is not farther than identity; or forget reaches the floor and is not surely nearer than identity.
        ``identity`` itself is still said to do nothing.
     4. *forgets*: forget, retain and test all reach the floor; *forgets, drifts*: only forget does. On forget that takes
-       KLoM's P95 and the share of examples told apart from the oracles too, which see what the distance does not: a
-       constant at the oracles' mode is near them, and is not like them.
+       a share of the gap that may be 1, and KLoM's P95 and the share of examples told apart from the oracles, which see
+       what the distance does not: a constant at the oracles' mode is near them, and is not like them.
     5. *partly forgets*: the share of the gap closed is surely above ``MATTERS``: over the same models a thousandth can
        be sure, and is nothing to speak of. *moves away*: surely below its negative. Else *does nothing*.
     """
@@ -96,7 +96,7 @@ def _progress(row: Summary, floor: Summary, identity: Summary) -> Reading:
     closed = row.closed
     if closed is None or closed.low is None or closed.high is None:
         return "moves away" if is_above(row.distance("forget"), identity.distance("forget")) else "cannot tell"
-    if _reaches(row, floor):
+    if _reaches(row, floor, closed.high):
         if closed.low <= 0:
             return "cannot tell"
         drifts = any(is_above(row.distance(split), floor.distance(split)) for split in SPLITS[1:])
@@ -106,12 +106,12 @@ def _progress(row: Summary, floor: Summary, identity: Summary) -> Reading:
     return "moves away" if closed.high < -MATTERS else "does nothing"
 
 
-def _reaches(row: Summary, floor: Summary) -> bool:
-    """Whether the row is at the floor on forget, by all that the bench measures there."""
-    far = is_above(row.distance("forget"), floor.distance("forget")) or is_above(
-        row.klom("forget"), floor.klom("forget")
-    )
-    return not far and not _told_apart(row)
+def _reaches(row: Summary, floor: Summary, closed: float) -> bool:
+    """Whether the row is at the floor on forget, by all that the bench measures there.
+
+    The share of the gap says it more sharply than two distances: the oracles' spread, their unit, cancels.
+    """
+    return closed >= 1 - MATTERS and not is_above(row.klom("forget"), floor.klom("forget")) and not _told_apart(row)
 
 
 def _told_apart(row: Summary) -> bool:

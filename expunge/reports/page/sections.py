@@ -170,7 +170,9 @@ def _distance(line: Line, board: Board, split: SplitName, axis: Axis) -> View:
         "split": split,
         "value": formats.nats(formats.value(cell)),
         "between": formats.between(cell),
-        "drift": f"drift {formats.nats(drift.value)} {formats.half(drift)}" if drift and line.reading != "floor" else "",
+        "drift": f"drift {formats.nats(drift.value)} {formats.half(drift)}"
+        if drift and line.reading != "floor"
+        else "",
         "bar": bar(cell, floor, axis),
     }
 
