@@ -62,3 +62,15 @@ def test_a_suite_leaves_this_process_as_it_was(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     run("info", "suite.py:raises", cwd=tmp_path)
     assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, threads)
+
+
+@pytest.mark.parametrize("models", [4, 12])
+def test_batches_larger_than_the_data_and_few_models_are_benched_as_others(models: int, tmp_path: Path) -> None:
+    (tmp_path / "suite.py").write_text(
+        SUITE + f"def large():\n    recipe = replace(tiny().recipe, batch_size=1000)\n"
+        f"    return replace(tiny(), name='large', recipe=recipe, models={models}, chunk=2)\n"
+    )
+    done = run("build", "suite.py:large", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("bench", "suite.py:large", "--models", "2", "--method", "fine-tune", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
