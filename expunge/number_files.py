@@ -170,14 +170,15 @@ def require_room(file: Path, unpacked: int, size: int, refuse: Refuse = BadData)
 @contextmanager
 def readable(file: Path, what: str, refuse: Refuse = BadData) -> Iterator[None]:
     """Whatever a library raises on bytes that are not ``what`` they should be, as one line."""
+    kind = what.removeprefix("a ").removeprefix("an ")
     try:
         yield
     except ExpungeError:
         raise
     except HoldsObjects:
         raise refuse(
-            f"{file} holds an array of Python objects, which only running code could read; save names, such as labels, "
-            "with .astype(str) and numbers with .astype(float)"
+            f"{file} is no {kind}, but holds Python objects, which only running code could read; save names, such as "
+            "labels, with .astype(str) and numbers with .astype(float)"
         ) from None
     except UNREADABLE as error:
         if isinstance(error, MemoryError):  # headers were checked before: the file is as large as it says
@@ -186,7 +187,6 @@ def readable(file: Path, what: str, refuse: Refuse = BadData) -> Iterator[None]:
             raise cannot_read(file, error, refuse) from None
         advice = "pickle" in str(error)  # numpy's, to do what must not be done
         reason = "" if advice else f" ({first_line(error)})"
-        kind = what.removeprefix("a ").removeprefix("an ")
         raise refuse(f"{file} is no {kind}{reason}; was it downloaded whole?") from None
 
 

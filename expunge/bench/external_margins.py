@@ -27,7 +27,7 @@ from expunge.number_files import read_array
 from expunge.outside import visible
 from expunge.records import Score
 from expunge.store import unchanging
-from expunge.suites import Suite
+from expunge.suites import Suite, as_suite
 from expunge.suites.arrays import as_array
 from expunge.torch_files import read_tensors
 
@@ -35,7 +35,7 @@ ARRAYS, TENSORS = ".npy", (".pt", ".pth")
 
 
 def score_margins(
-    suite: Suite,
+    suite: Suite | str,
     forget_set: str,
     margins: object,
     *,
@@ -55,10 +55,10 @@ def score_margins(
     for the rows that have what it reads. ``say`` is told where values look like no margins, or columns like another
     order.
     """
-    started = time.perf_counter()
+    started, suite = time.perf_counter(), as_suite(suite)
     for metric in metrics:
         lookup("metric", metric, METRICS)
-    forget = suite.forget_sets[forget_set]
+    forget = suite.forget_set(forget_set)
     if require_name("--name", name) in (*METHODS, REFERENCE):
         what = "a method of expunge" if name in METHODS else "what rows are compared with"
         raise BadSetting(f"--name {name!r} is {what}; choose another name for your margins")

@@ -40,6 +40,7 @@ __all__ = [
     "Split",
     "Suite",
     "Target",
+    "as_suite",
     "by_metadata",
     "data_from_arrays",
     "data_from_csv",
@@ -74,19 +75,30 @@ SUITES: dict[str, Callable[[], Suite]] = {
 }
 
 
-def find_suite(address: str, digest: str, given: Suite | None = None) -> Suite:
+def find_suite(address: str, digest: str, given: Suite | str | None = None) -> Suite:
     """The suite of an ensemble: ``given``, else the one at its address; refused where its digest is another."""
     if given is None:
         try:
             given = load_suite(address)
         except UnknownName:
             raise BadSetting(f"suite {address!r} is in no table; give the ensemble's suite as suite=...") from None
+    given = as_suite(given)
     if given.digest != digest:
         raise BadSetting(
             f"the ensemble is of a suite {address!r} with digest {digest}, the one that was found or given has "
             f"{given.digest}; give the ensemble's suite as suite=..."
         )
     return given
+
+
+def as_suite(given: object) -> Suite:
+    """A suite as it is, or by its name."""
+    if isinstance(given, Suite):
+        return given
+    if isinstance(given, str):
+        return load_suite(given)
+    hint = "; call the function, for what it returns is the suite" if callable(given) else ""
+    raise BadSetting(f"expected a suite or its name, got {type(given).__name__}{hint}")
 
 
 def is_found(suite: Suite) -> bool:

@@ -48,6 +48,11 @@ def plain(value: object) -> Any:
     return value.item() if isinstance(value, ndarray | Tensor) and value.ndim == 0 else value
 
 
+def shown(value: object) -> str:
+    """A value in a few words: a plain one as it is written, else its type."""
+    return f"{value!r:.40}" if isinstance(value, str | int | float | None) else type(value).__name__
+
+
 def odd_one(array: ndarray) -> int | None:
     """The first row whose number is none that int64 holds; None where all are.
 

@@ -123,8 +123,8 @@ def _open(content: Encoded, what: str) -> "Iterator[Image]":
         raise
     except UnidentifiedImageError:  # whose own words are of a place in memory
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        found = f"its {size:,} bytes are none of {', '.join(PICTURES)}" if size else "it is empty"
-        raise BadData(f"{what} is no picture that can be read: {found}; mend it, or leave it out") from None
+        reason = f"its {size:,} bytes are none of {', '.join(PICTURES)}" if size else "it is empty"
+        raise BadData(f"{what} is no picture that can be read: {reason}; mend it, or leave it out") from None
     except (Image.DecompressionBombError, *UNREADABLE) as error:
         raise BadData(f"{what} is no picture that can be read: {first_line(error)}") from None
 

@@ -142,7 +142,7 @@ def saved(file: Path, values: ndarray) -> None:
         ("m.npy", lambda m: m.T, r"got \(1797, 10\); these are \(examples, models\): give margins.T"),
         ("m.npy", lambda m: m[..., None].repeat(10, 2), "these look like logits"),
         ("m.npy", lambda m: m[0], "one row for each model"),
-        ("m.npy", lambda m: m.astype(object), r"holds an array of Python objects.*save names, .*\.astype\(str\)"),
+        ("m.npy", lambda m: m.astype(object), r"holds Python objects.*save names, .*\.astype\(str\)"),
         ("m.pt", lambda m: m, r"got a dictionary with margins; save the margins alone: torch.save\("),
         ("weights.pt", lambda m: m, "a dictionary with weight, bias; these look like weights"),
     ],

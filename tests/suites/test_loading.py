@@ -148,7 +148,7 @@ def test_a_forget_set_of_ones_own_that_does_not_fit_is_one_line(file: Path) -> N
     file.write_text(HEAD.replace("[1, 2]", "[1, 12]"))
     suite: Suite = load_suite(f"{file}:mine")
     with pytest.raises(BadSetting, match="does not fit the 12 training examples of 'mine'"):
-        suite.retain(suite.forget_sets["two"])
+        suite.forget_set("two")
 
 
 def test_a_network_that_computes_something_else_is_another_suite(file: Path) -> None:
