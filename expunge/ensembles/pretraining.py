@@ -26,8 +26,9 @@ def pretrain(
 ) -> Ensemble:
     """Models ``first`` to ``first + models - 1`` trained on all examples: shipped, or trained once and kept.
 
-    ``suite`` may be its name. Where training takes some seconds, lines on standard error say how far it is; ``watch`` sees each group of models
-    instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with ``EXPUNGE_PROGRESS=off``.
+    ``suite`` may be its name. Where training takes some seconds, lines on standard error say how far it is; ``watch``
+    sees each group of models instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with
+    ``EXPUNGE_PROGRESS=off``.
     """
     with watching("pretrain", watch) as watch:
         return _weights(Plan(as_suite(suite), "pretrained", weights=True), first, models, workers, watch)

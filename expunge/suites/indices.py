@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.engine import warn
 from expunge.errors import BadSetting
-from expunge.number_files import read_array
+from expunge.number_files import archive, read_array
 from expunge.outside import read_text
 from expunge.suites.arrays import as_array, odd_one, plain, shown
 from expunge.suites.data import Data
+from expunge.torch_files import read_tensors
 
 WORD = 64  # bytes that a file of text has at most for each training example
 _NUMBER = re.compile(r"[+-]?(\d{1,18}|\d{1,18}\.?\d*(e[+-]?\d{1,3})?)", re.IGNORECASE)
+_MARKS = re.compile(r"[\"'\[\]()]")  # around numbers, as programs that quote and Python itself write them
 _TRUTHS = {"true": True, "false": False}
 
 Indices = Int[ndarray, " forget"]
@@ -107,16 +110,20 @@ def require_whole(given: object, what: str) -> int:
 
 
 def from_file(path: Path | str, train: Data | int) -> Indices:
-    """The indices in a file, sorted, out of ``train`` examples or data's: a ``.npy``, or text such as ``.txt`` and ``.csv``.
+    """The indices in a file, sorted, out of ``train`` examples or data's: an array, a tensor or text.
 
-    Text holds one index a line, or all in one line; as whole numbers, as numpy's ``savetxt`` writes them (3.000e+00),
-    or True and False, a mask. In what pandas writes of a column the row numbers before the indices are left out.
+    Arrays are a ``.npy`` or the only one of an ``.npz``, tensors a ``.pt``. Text, such as ``.txt`` and ``.csv``, holds
+    one index a line, or all in one line, before any ``#``; as whole numbers, as numpy's ``savetxt`` writes them
+    (3.000e+00), or True and False, a mask. In what pandas writes of a column the row numbers before the indices are left out.
     """
     path, train = Path(path).expanduser(), trained_on(train, "from_file")
     if not path.exists():
         raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
-    if path.suffix.lower() == ".npy":
+    kind = path.suffix.lower()
+    if kind == ".npy":
         return checked(_read_npy(path, train), train, str(path))
+    if kind in (".npz", ".pt", ".pth"):
+        return checked(_read_npz(path) if kind == ".npz" else _read_pt(path), train, str(path))
     return checked(_read_text(path, train), train, str(path))
 
 
@@ -128,9 +135,24 @@ def _read_npy(path: Path, train: int) -> ndarray:
     return np.array(indices)
 
 
+def _read_npz(path: Path) -> ndarray:
+    with archive(path, BadSetting) as held:
+        if len(held.names) != 1:
+            raise BadSetting(f"{path}: expected an .npz of one array of indices, got {', '.join(held.names) or 'none'}")
+        return held.array(held.names[0])
+
+
+def _read_pt(path: Path) -> ndarray:
+    held = read_tensors(path, BadSetting)
+    if not isinstance(held, Tensor):
+        raise BadSetting(f"{path}: expected a tensor of indices, got {type(held).__name__}; save that alone")
+    return as_array(held, str(path), BadSetting)
+
+
 def _read_text(path: Path, train: int) -> ndarray:
     text = read_text(path, BadSetting, most=4096 + WORD * train)
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    bare = [_MARKS.sub("", line.partition("#")[0]) for line in text.splitlines()]
+    lines = [line for line in bare if line.strip()]
     rows = [re.split(r"[,;\t]", line) if re.search(r"[,;\t]", line.strip()) else line.split() for line in lines]
     cells = [_without_last([cell.strip() for cell in row]) for row in rows]
     if path.suffix.lower() == ".csv" and len(cells) > 2 and cells[0] == ["0"] and cells[1] != ["1"]:

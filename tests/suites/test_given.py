@@ -299,8 +299,8 @@ TRIED = """
 import warnings
 import numpy as np, expunge as xp
 from expunge.errors import UserError
-from expunge.suites import Data, ForgetSets, Recipe, Suite, by_metadata, from_file, neighbours, random_examples, subclass
-from expunge.suites import whole_class, data_from_arrays
+from expunge.suites import Data, by_metadata, data_from_arrays, from_file, neighbours, random_examples, subclass
+from expunge.suites import whole_class
 from sklearn.datasets import load_iris
 
 X, Y = load_iris(return_X_y=True)
@@ -539,3 +539,74 @@ def test_forget_sets_tell_their_sizes_and_names_may_be_too_long() -> None:
     assert repr(ForgetSets({"a": [1, 2], "b": MASK, "c": lambda: [1]})) == "ForgetSets(a: 2, b: 3, c: not made yet)"
     assert "1 of training example 3, digest" in repr(ForgetSet("f", [3]))
     one_line(BadSetting, "and '-', at most 100 of them, got 101", lambda: ForgetSet("a" * 101, [1]))
+
+
+class Table(Column):
+    """A table of pandas: columns have names, and are taken by a list of these."""
+
+    def __init__(self, values: Any, columns: str) -> None:
+        super().__init__(values)
+        self.columns = list(columns)
+
+    def __getitem__(self, names: list[str]) -> "Table":
+        return Table(self.values[:, [self.columns.index(name) for name in names]], "".join(names))
+
+
+def test_columns_of_tables_are_matched_by_their_names() -> None:
+    train, test = Table(X[::2], "abcd"), Table(X[1::2][:, [2, 0, 3, 1]], "cadb")
+    assert data_from_arrays(train, Y[::2], test, Y[1::2]).sha256 == iris().sha256
+    other = Table(X[1::2], "abce")
+    one_line(BadData, "x_test has no column 'd', which x_train has", lambda: data_from_arrays(train, Y, other, Y))
+
+
+@pytest.mark.parametrize("labels", [[1, "a", 2], (1, "a", 2), ["a", 1.5, "b"], [True, "x", False], [b"a", "b", "c"]])
+def test_numbers_beside_names_are_no_labels_as_lists_either(labels: Any) -> None:
+    one_line(BadData, "y_train: .*(in row [01]|Python objects)", lambda: data_from_arrays(X[:3], labels, X[:3], labels))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X[:, 0], Y, r"x_train: expected numbers of shape \(examples, ...\), .*; one number each: give x\[:, None\]"),
+        (X[:0], Y[:0], "y_train: .* there is none, and at least one example is needed"),
+    ],
+)
+def test_inputs_of_one_axis_or_none_say_what_to_do(x: Any, y: Any, message: str) -> None:
+    one_line(BadData, message, lambda: data_from_arrays(x, y, x, y))
+    one_line(BadData, "y_test: .* at least one example is needed", lambda: data_from_arrays(X, Y, X[:0], Y[:0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("f.txt", lambda file: file.write_text("3  # a bad one\n5 # another\n40\n")),
+        ("f.csv", lambda file: file.write_text('"3"\n"5"\n"40"\n')),
+        ("f.csv", lambda file: file.write_text("'3','5','40'\n")),
+        ("f.txt", lambda file: file.write_text("[3, 5, 40]\n")),
+        ("f.npz", lambda file: np.savez(file, indices=np.array([40, 5, 3]))),
+        ("f.pt", lambda file: torch.save(torch.tensor([3, 40, 5]), file)),
+        ("f.pt", lambda file: torch.save(torch.tensor(MASK), file)),
+        ("f.npz", lambda file: np.savez(file, MASK)),
+    ],
+)
+def test_forget_sets_come_out_of_files_of_every_kind(
+    name: str, write: Callable[[Path], object], tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    assert from_file(tmp_path / name, 75).tolist() == [3, 5, 40]
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("f.npz", lambda file: np.savez(file, a=[1], b=[2]), "expected an .npz of one array of indices, got a, b"),
+        ("f.pt", lambda file: torch.save({"a": torch.tensor([1])}, file), "expected a tensor of indices, got dict"),
+        ("f.npy", lambda file: np.save(file, np.array([1], object)), "but holds Python objects"),
+        ("f.json", lambda file: file.write_text('{"forget": [1, 2]}'), "expected whole numbers, .*leave headers out"),
+    ],
+)
+def test_files_of_forget_sets_that_cannot_be_used_are_one_line(
+    name: str, write: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    one_line(BadSetting, message, lambda: from_file(tmp_path / name, 75))
