@@ -114,7 +114,8 @@ def from_file(path: Path | str, train: Data | int) -> Indices:
 
     Arrays are a ``.npy`` or the only one of an ``.npz``, tensors a ``.pt``. Text, such as ``.txt`` and ``.csv``, holds
     one index a line, or all in one line, before any ``#``; as whole numbers, as numpy's ``savetxt`` writes them
-    (3.000e+00), or True and False, a mask. In what pandas writes of a column the row numbers before the indices are left out.
+    (3.000e+00), or True and False, a mask. In what pandas writes of a column the row numbers before the indices are
+    left out.
     """
     path, train = Path(path).expanduser(), trained_on(train, "from_file")
     if not path.exists():

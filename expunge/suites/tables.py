@@ -175,8 +175,8 @@ class _Cells:
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise BadData(
-                f"{self._path}, line {self.lines[row]}, row {row + 1}, column {self._names[column]!r}: expected a finite number that float32 "
-                f"holds, got {values[row, column]}; mend it, or leave the row out"
+                f"{self._path}, line {self.lines[row]}, row {row + 1}, column {self._names[column]!r}: expected a "
+                f"finite number that float32 holds, got {values[row, column]}; mend it, or leave the row out"
             )
         beyond = np.abs(values).max(axis=0) >= EXACT
         if beyond.any():
@@ -258,6 +258,7 @@ def _labels(tables: Sequence[_Table]) -> tuple[list[ndarray], tuple[str, ...]]:
     if strange := sorted(words - known.keys()):
         shown = ", ".join(list(known)[:10])
         raise BadData(
-            f"test, {tables[1].place(strange[0])}: {strange[0]!r} is no class of the table to train on, whose classes are {shown}"
+            f"test, {tables[1].place(strange[0])}: {strange[0]!r} is no class of the table to train on, whose classes "
+            f"are {shown}"
         )
     return [np.array([known[word] for word in each.words], np.int64)[each.labels] for each in tables], tuple(known)
