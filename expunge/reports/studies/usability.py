@@ -81,6 +81,8 @@ WHOLE: dict[str, Run] = {
     "fashion-mnist-10k-surrogate": _large(
         "condensed from pictures that the victims never saw", surrogate="fashion-mnist"
     ),
+    "fashion-mnist-10k-1-image": _large("1 image a class, 0.1 %", images=1),
+    "fashion-mnist-10k-20-images": _large("20 images a class, 2 %", images=20),
     "fashion-mnist-10k-50-images": _large("50 images a class, 5 %: beyond the paper's budget", images=50),
     "digits": Run("digits", Usability(condensing=Condensing(images=1), methods=EVERY), "1 image a class"),
     "digits-isolated": Run(
