@@ -163,7 +163,6 @@ def score(
     One row per model; one column per example, all train examples in order, then all test examples.
     """
     from expunge.bench.external_margins import score_margins
-    from expunge.reports.advice import question_of
 
     loaded, wanted = load(suite, prune), metric or ()
     with ProgressLine("score") as watch:
@@ -175,8 +174,6 @@ def score(
 
         say(f"report: {write_report(out_)}")
     print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes_of(loaded, [forget_set]))
-    if asked := question_of(scores, name):
-        say(asked)
     return exit_code(scores)
 
 

@@ -55,7 +55,7 @@ MARKS: dict[Reading, str] = {  # read without colour
 LEGEND = (
     "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
     "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a "
-    f"row reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor's, and "
+    f"row reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor, and "
     "no example surely differs from the oracles'. The first rule that holds decides, in the order failed, breaks the "
     "model, cannot tell, forgets, partly forgets, moves away, does nothing."
 )
