@@ -74,14 +74,12 @@ def test_score_refuses_what_is_no_ensemble(
     assert not (tmp_path / "out").exists()
 
 
-def test_score_says_which_order_fits_and_asks_whose_network_it_is(margins: ndarray, tmp_path: Path) -> None:
+def test_score_says_which_order_fits(margins: ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", margins[:, ::-1])
     done = run("score", "digits", "random-50", tmp_path / "m.npy")
     assert done.returncode == 0, done.stderr
     assert "look like another order" in done.stderr
     assert "if they are reversed" in done.stderr
-    assert "yours lies far from the oracles" in done.stderr
-    assert "docs/suites.md" in done.stderr
 
 
 def test_score_of_honest_margins_asks_nothing_and_says_when_a_p95_is_the_maximum(
