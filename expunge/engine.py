@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import pickle
+import sys
 import time
 import warnings
 from collections import deque
@@ -81,8 +82,11 @@ class Steps:
 
 
 def warn(line: str) -> None:
-    """Say a line as a warning."""
-    warnings.warn(line, stacklevel=2)
+    """Say a line as a warning, of the place outside expunge from which it was called."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
 
 
 def default_workers() -> int:

@@ -23,6 +23,7 @@ from numpy import ndarray
 from expunge.errors import BadData, ExpungeError
 from expunge.outside import UNREADABLE, Refuse, cannot_read, first_line, is_passing, opened, size_of
 
+MAGIC = b"\x93NUMPY"  # how a .npy begins
 NUMBERS, NAMES = "biuf", "biufSU"  # kinds of dtypes
 SMALL, PACKED = 32 << 20, 16  # bytes that any file may unpack to; and how many times its own size a large one may
 HEADER = 10_000  # bytes of the header of a .npy, as numpy limits it
@@ -31,6 +32,10 @@ AXES = 32
 STEP = 1 << 20  # bytes that are unpacked at once
 
 Shape = tuple[int | None, ...]  # of an axis None: any length
+
+
+class HoldsObjects(ValueError):
+    """An array of Python objects, which only code could read."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,10 @@ def read_array(
     In memory or ``mapped``, read-only; in both cases the file must hold as many bytes as its header says, no more.
     """
     with opened(file, refuse) as stream, readable(file, "a .npy of numbers", refuse):
-        start = stream.read(2)
+        start = stream.read(len(MAGIC))
         stream.seek(0)
-        if start == b"PK":
-            raise refuse(f"{file} is no .npy, but begins as an .npz")
+        if start != MAGIC:
+            raise refuse(f"{file} is no .npy, {_told_by(start)}; save the array by np.save('name.npy', array)")
         header = _header(stream, size_of(stream))
         require_array(header, str(file), kinds, shape, refuse)
         if not header.size:
@@ -165,10 +170,16 @@ def require_room(file: Path, unpacked: int, size: int, refuse: Refuse = BadData)
 @contextmanager
 def readable(file: Path, what: str, refuse: Refuse = BadData) -> Iterator[None]:
     """Whatever a library raises on bytes that are not ``what`` they should be, as one line."""
+    kind = what.removeprefix("a ").removeprefix("an ")
     try:
         yield
     except ExpungeError:
         raise
+    except HoldsObjects:
+        raise refuse(
+            f"{file} is no {kind}, but holds Python objects, which only running code could read; save names, such as "
+            "labels, with .astype(str) and numbers with .astype(float)"
+        ) from None
     except UNREADABLE as error:
         if isinstance(error, MemoryError):  # headers were checked before: the file is as large as it says
             raise refuse(f"there is too little memory to read {file}; free some, and run again") from None
@@ -176,7 +187,6 @@ def readable(file: Path, what: str, refuse: Refuse = BadData) -> Iterator[None]:
             raise cannot_read(file, error, refuse) from None
         advice = "pickle" in str(error)  # numpy's, to do what must not be done
         reason = "" if advice else f" ({first_line(error)})"
-        kind = what.removeprefix("a ").removeprefix("an ")
         raise refuse(f"{file} is no {kind}{reason}; was it downloaded whole?") from None
 
 
@@ -198,6 +208,15 @@ def tensor_shapes(file: Path, refuse: Refuse = BadData) -> dict[str, tuple[int, 
         return shapes
 
 
+def _told_by(start: bytes) -> str:
+    """What a file is by its first bytes, which are none of a .npy."""
+    if not start:
+        return "it is empty"
+    if start[:2] == b"PK":
+        return "but begins as an .npz: take an array out of it, np.load(file)['name']"
+    return "but text, or something else, by its first bytes"
+
+
 def _header(stream: IO[bytes] | zipfile.ZipExtFile, size: int) -> Header:
     """The header at the start of an array of ``size`` bytes in all; ValueError where they do not agree."""
     head = io.BytesIO(stream.read(12 + HEADER) if size > 12 + HEADER else stream.read(size))
@@ -212,7 +231,9 @@ def _header(stream: IO[bytes] | zipfile.ZipExtFile, size: int) -> Header:
     except Exception as error:  # numpy lets Python's own parser and tokenizer read it, which raise anything
         raise ValueError(f"its header cannot be read: {first_line(error)}") from None
     header = Header(dtype, shape, fortran, head.tell())
-    if dtype.hasobject or dtype.fields or dtype.subdtype:
+    if dtype.hasobject:
+        raise HoldsObjects
+    if dtype.fields or dtype.subdtype:
         raise ValueError(f"it holds {dtype}")
     if len(shape) > AXES or any(not 0 <= length <= size for length in shape):
         raise ValueError("its shape does not fit its size")

@@ -1,6 +1,9 @@
 """Jobs run once each, wherever they run; a job's error ends the run and names itself."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,3 +74,20 @@ def test_the_number_of_threads_is_given_back() -> None:
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
+
+
+SCRIPT = """
+import numpy as np
+from expunge.suites import data_from_arrays
+x, y = np.zeros((4, 2)), [1, 2, 1, 2]
+data_from_arrays(x, y, x, y)  # this line
+"""
+
+
+def test_a_warning_names_the_line_that_called_expunge(tmp_path: Path) -> None:
+    """In a process of its own, for here every function is wrapped by what checks its types."""
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, tmp_path / "mine.py"], capture_output=True, text=True, check=True)
+    assert "mine.py:5: UserWarning: labels 1, 2 do not count from 0" in done.stderr
+    assert "# this line" in done.stderr
+    assert "expunge/" not in done.stderr

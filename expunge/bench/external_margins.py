@@ -19,7 +19,7 @@ from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
-from expunge.errors import BadMargins, BadSetting, lookup
+from expunge.errors import BadMargins, BadSetting, in_a_line, lookup
 from expunge.methods import METHODS
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.names import require_name
@@ -27,7 +27,7 @@ from expunge.number_files import read_array
 from expunge.outside import visible
 from expunge.records import Score
 from expunge.store import unchanging
-from expunge.suites import Suite
+from expunge.suites import Suite, as_suite
 from expunge.suites.arrays import as_array
 from expunge.torch_files import read_tensors
 
@@ -35,7 +35,7 @@ ARRAYS, TENSORS = ".npy", (".pt", ".pth")
 
 
 def score_margins(
-    suite: Suite,
+    suite: Suite | str,
     forget_set: str,
     margins: object,
     *,
@@ -55,16 +55,18 @@ def score_margins(
     for the rows that have what it reads. ``say`` is told where values look like no margins, or columns like another
     order.
     """
-    started = time.perf_counter()
+    started, suite = time.perf_counter(), as_suite(suite)
     for metric in metrics:
         lookup("metric", metric, METRICS)
-    forget = suite.forget_sets[forget_set]
+    forget = suite.forget_set(forget_set)
     if require_name("--name", name) in (*METHODS, REFERENCE):
         what = "a method of expunge" if name in METHODS else "what rows are compared with"
         raise BadSetting(f"--name {name!r} is {what}; choose another name for your margins")
     of_file = isinstance(margins, str | Path)
     values = load_margins(Path(str(margins)), suite.models) if of_file else as_array(margins, "margins", BadMargins)
-    check_margins(values, suite.data.width, str(margins) if of_file else "margins")
+    what = str(margins) if of_file else "margins"
+    _require_axes(values, suite.data.width, suite.data.classes, what)
+    check_margins(values, suite.data.width, what)
     models, half = len(values), suite.models // 2
     if models > half:
         raise BadMargins(f"expected at most {half} models, as many as there are held-out oracles, got {models}")
@@ -74,7 +76,7 @@ def score_margins(
     yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference)
-    for line in doubts(suite, forget, values, identity.margins.values):
+    for line in doubts(suite, forget, values, identity.margins.values, reference.oracle.values):
         say(line)
     if out:
         place = Place(forget.sha256, frozenset({"identity", "oracle", name}), models, half)
@@ -145,7 +147,9 @@ def _as_float32(values: ndarray) -> ndarray:
     """Margins as all others are; KLoM clips at 100, so those beyond float32 need not be told apart."""
     if values.dtype == np.float32:
         return values
-    return stacked((row.clip(-1e30, 1e30) for row in _rows(values)), values.shape, np.dtype(np.float32))
+    # In float16 there is no 1e30 to clip at, nor need of one.
+    rows = (row if row.itemsize < 4 else row.clip(-1e30, 1e30) for row in _rows(values))
+    return stacked(rows, values.shape, np.dtype(np.float32))
 
 
 def _rows(values: ndarray) -> Iterator[ndarray]:
@@ -155,14 +159,51 @@ def _rows(values: ndarray) -> Iterator[ndarray]:
         release(values)
 
 
+def _require_axes(values: ndarray, width: int, classes: int, what: str) -> None:
+    """Refuse margins with their axes exchanged, and logits, by what makes margins of them."""
+    wanted, found = f"{what}: expected shape (models, {width}), train then test examples, got {values.shape}", ""
+    if values.ndim == 2 and values.shape[0] == width != values.shape[1]:
+        found = "these are (examples, models): give margins.T"
+    elif values.ndim == 3 and values.shape[1:] == (width, classes):
+        found = "these look like logits: expunge.suites.Classification().margins(logits, labels) makes margins of them"
+    elif values.ndim == 1:
+        found = "give one row for each model, at least 2"
+    if found:
+        raise BadMargins(f"{wanted}; {found}")
+
+
 def _load(file: Path) -> ndarray:
     if not file.exists():
         raise BadMargins(f"there is no file {file}; expected a .npy or .pt of margins")
     if file.suffix.lower() not in TENSORS:
+        _require_npy(file)
         return read_array(file, BadMargins, kinds="biufc", mapped=True)
     held = read_tensors(file, BadMargins)
     parts = list(held) if isinstance(held, list | tuple) else [held]
     if not parts or not all(isinstance(each, Tensor) for each in parts):
-        raise BadMargins(f"{file}: expected a tensor (models, examples), or one for each model, got other things")
+        raise BadMargins(f"{file}: expected a tensor (models, examples), or one for each model, got {_told(held)}")
     arrays = [as_array(each, str(file), BadMargins) for each in parts]
     return _stack(arrays, str(file)) if isinstance(held, list | tuple) else arrays[0]
+
+
+def _require_npy(file: Path) -> None:
+    """Refuse other formats by what to do with them."""
+    advice = {
+        ".npz": "take the array out of it: np.save('margins.npy', np.load(file)['margins'])",
+        **dict.fromkeys((".csv", ".tsv", ".txt"), "save the numbers as np.save('margins.npy', margins)"),
+        **dict.fromkeys((".pkl", ".pickle", ".joblib"), "a pickle may run code; save np.save('margins.npy', margins)"),
+    }.get(file.suffix.lower())
+    if advice and not file.is_dir():
+        raise BadMargins(f"{file}: expected a .npy or .pt of margins, got a {file.suffix.lower()}; {advice}")
+
+
+def _told(held: object) -> str:
+    """What a .pt holds that is no tensor, and what to do."""
+    if not isinstance(held, dict):
+        return "other things; save the margins alone: torch.save(margins, file)"
+    names = [str(name) for name in list(held)[:5]]
+    shown = in_a_line(", ".join(names))
+    advice = "save the margins alone: torch.save(held['margins'], file)"
+    weights = any(name.endswith(("weight", "bias")) for name in names)
+    advice = "these look like weights, of which the margins are to be saved" if weights else advice
+    return f"a dictionary with {shown or 'nothing'}; {advice}"

@@ -13,7 +13,8 @@ from expunge.methods import METHODS, configure, find_method
 from expunge.methods.task import Task, finished
 from expunge.methods.tuned import settings_for
 from expunge.metrics import METRICS, default_metrics
-from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites import ForgetSet, Suite, as_suite
+from expunge.suites.indices import require_whole
 from expunge.timing import crowd, makespan
 
 ALL = "all"  # names every method that has what it needs
@@ -105,7 +106,7 @@ def plan_bench(
         keep_weights: keep the weights of the unlearned models in the store.
         timeout: seconds that a method of one's own may take for a model; one that takes longer fails.
     """
-    suite = load_suite(suite) if isinstance(suite, str) else suite
+    suite, models = as_suite(suite), require_whole(models, "the number of models")
     if not 2 <= models <= suite.models // 2:
         raise BadSetting(
             f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
@@ -124,7 +125,7 @@ def plan_bench(
             )
     used = settings_for(suite, names, settings, tuning)
     configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
-    chosen = [suite.forget_sets[name] for name in dict.fromkeys(forget_sets or suite.forget_sets)]
+    chosen = [suite.forget_set(name) for name in dict.fromkeys(forget_sets or suite.forget_sets)]
     if not chosen:
         raise BadSetting(
             f"suite {suite.name!r} has no forget set to bench on; give it some: forget_sets=ForgetSets(...)"

@@ -74,8 +74,9 @@ def _passes(task: Task) -> float:
 @cache
 def seconds_per_pass(suite: Suite) -> float:
     """Time of one example's forward and backward pass through one model, measured on a few batches of a few models."""
-    ensemble = pretrain(suite, 8, watch=silent).train()
-    batch = suite.data.train.take(np.arange(suite.recipe.batch_size))
+    ensemble = pretrain(suite, min(8, suite.models), watch=silent).train()
+    train = suite.data.train
+    batch = train.take(np.arange(min(len(train), suite.recipe.batch_size)))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
     clock = time.thread_time if ensemble.device.type == "cpu" else time.perf_counter  # not what others take meanwhile
     best = np.inf

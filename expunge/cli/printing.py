@@ -87,7 +87,9 @@ def print_search(search: "Search", suite: str) -> None:
     limit = f"cost at most {100 * search.limit:g} % of a retraining" if search.limit else "any cost: it trains anew"
     print_line(f"{search.objective}; untouched {search.untouched:.3f}; {limit}")
     if search.chosen is None:
-        print_line("no trial succeeded: nothing is chosen")
+        costly = all("costs too much" in trial.reason for trial in search.trials)
+        advice = f"; all cost too much: raise --limit above {search.limit:g}" if costly and search.limit else ""
+        print_line(f"no trial succeeded: nothing is chosen{advice}")
         return
     if search.chosen.objective >= search.untouched:
         print_line("no trial came nearer to the oracles than doing nothing")

@@ -17,23 +17,25 @@ from expunge.ensembles.prune import masks_of_zeros
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting, StoreError
 from expunge.store import Artefact
-from expunge.suites.suite import Suite
+from expunge.suites import Suite, as_suite
+from expunge.suites.indices import require_whole
 
 
 def pretrain(
-    suite: Suite, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch | None = None
+    suite: Suite | str, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch | None = None
 ) -> Ensemble:
-    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept.
+    """Models ``first`` to ``first + models - 1`` trained on all examples: shipped, or trained once and kept.
 
-    Where training takes some seconds, lines on standard error say how far it is; ``watch`` sees each group of models
-    instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with ``EXPUNGE_PROGRESS=off``.
+    ``suite`` may be its name. Where training takes some seconds, lines on standard error say how far it is; ``watch``
+    sees each group of models instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with
+    ``EXPUNGE_PROGRESS=off``.
     """
     with watching("pretrain", watch) as watch:
-        return _weights(Plan(suite, "pretrained", weights=True), first, models, workers, watch)
+        return _weights(Plan(as_suite(suite), "pretrained", weights=True), first, models, workers, watch)
 
 
 def retrain(
-    suite: Suite,
+    suite: Suite | str,
     forget: object,
     models: int = 100,
     *,
@@ -45,6 +47,7 @@ def retrain(
 
     ``forget`` is a forget set of the suite, its name, indices of training examples or a boolean mask of them.
     """
+    suite = as_suite(suite)
     plan = Plan(suite, "oracle", suite.forget_set(forget), weights=True)
     with watching("retrain", watch) as watch:
         return _weights(plan, first, models, workers, watch)
@@ -83,6 +86,7 @@ def read_array(plan: Plan, name: str, models: Sequence[int]) -> ndarray:
 
 
 def _weights(plan: Plan, first: int, models: int, workers: Workers, watch: Watch) -> Ensemble:
+    models, first = require_whole(models, "the number of models"), require_whole(first, "the first model")
     if models < 1 or first < 0:
         raise BadSetting(f"expected at least 1 model, numbered from 0, got {models} from {first}")
     artefact = find_ensemble(plan, first + models) or build(plan, first + models, workers=workers, watch=watch)

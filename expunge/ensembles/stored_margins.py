@@ -13,6 +13,7 @@ from expunge.ensembles.plan import Plan
 from expunge.errors import DamagedArtefact, StoreError
 from expunge.number_files import require_array
 from expunge.store import MANIFEST, SHIPPED, Artefact, Store, user_store
+from expunge.suites import is_found
 from expunge.suites.suite import Suite
 
 MOST = 1_000_000  # models of an ensemble that anybody will have
@@ -110,6 +111,9 @@ def _again(store: Store, plan: Plan) -> str:
             return f"run `expunge fetch {_address(plan)}{_of(plan)} --repo {repository}`, which brings it anew"
         return f"run `expunge import` with the folder {repository} again, which brings it anew"
     models = meta.get("models")
+    if not is_found(plan.suite):
+        wanted = models if type(models) is int else plan.suite.models
+        return f"delete the folder {store.root / plan.key}, then {_in_python(plan, wanted)}"
     count = _enough(plan, models) if type(models) is int else ""
     before = "" if manifest else f"delete {store.root / plan.key / MANIFEST} and "
     return f"{before}run `expunge build {_address(plan)}{_of(plan)}{count}`, which makes it anew"
@@ -142,9 +146,10 @@ def require_built(plan: Plan, models: Sequence[int], method: str) -> None:
             manifest = store.root / plan.chunk_key(chunk) / MANIFEST
             raise error.advising(f"delete {manifest} and run `{command}`, which makes it anew") from None
         if found is None:
+            how = f"run `{command}` first" if is_found(plan.suite) else _in_python(plan, max(models) + 1, method)
             raise StoreError(
                 f"{method} needs {max(models) + 1} {plan.label} models of suite {plan.suite.name!r}, which no store "
-                f"has; run `{command}` first"
+                f"has; {how}"
             )
 
 
@@ -156,15 +161,33 @@ def _enough(plan: Plan, models: int) -> str:
 
 def _missing(plan: Plan, models: int) -> StoreError:
     """What to say where margins are asked for that nobody has made."""
-    suite, root = plan.suite, user_store().root
+    suite, root, half = plan.suite, user_store().root, plan.suite.models // 2
     held = [file.parent.parent.name for file in root.glob("*/pretrained/manifest.json")]
     others = f"; {root} holds other suites, or this one as it was" if held and suite.digest not in held else ""
-    option, half = _of(plan), suite.models // 2
-    if not suite.published and plan.kind_row.benched:  # as many as the floor needs too: held-out oracles from half on
-        option += _enough(plan, models if models > half else half + models)
-    return StoreError(
-        f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}; "
-        f"run `expunge {'fetch' if suite.published else 'build'} {_address(plan)}{option}` first"
+    lacks = f"{plan.label}: no margins of {models} models of suite {suite.name!r} ({suite.digest}) in any store{others}"
+    # As many as the floor needs too: held-out oracles from half on.
+    needed = models if models > half or not plan.kind_row.benched else half + models
+    if not is_found(suite):
+        return StoreError(f"{lacks}; {_in_python(plan, needed)}")
+    option = _of(plan) + (_enough(plan, needed) if not suite.published and plan.kind_row.benched else "")
+    command = f"expunge {'fetch' if suite.published else 'build'} {_address(plan)}{option}"
+    return StoreError(f"{lacks}; run `{command}` first")
+
+
+def _in_python(plan: Plan, models: int, method: str = "") -> str:
+    """What makes an ensemble of a suite that no command finds, for it was made in Python and not loaded by its file."""
+    forget = "forget"
+    if plan.forget and plan.forget.name in plan.suite.forget_sets:
+        forget = repr(plan.forget.name)
+    more = f", methods=[{method!r}]" if method else ""
+    lines = {
+        "pretrained": f"xp.pretrain(suite, models={models})",
+        "oracle": f"xp.retrain(suite, {forget}, models={models})",
+    }
+    line = lines.get(plan.kind, f"expunge.bench.rebuild.rebuild(suite{more})")
+    return (
+        f"no command finds this suite, which is in no table and was not loaded by its file: make them by {line}, or "
+        'load it by xp.load_suite("file.py:function"), the suite that `expunge build file.py:function` builds'
     )
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from expunge.errors import BadSetting, ExpungeError, UnknownName, in_a_line, lookup
+from expunge.errors import BadSetting, ExpungeError, UnknownName, UserError, in_a_line, lookup
 from expunge.suites import cifar10, cifar100, digits, fashion_mnist, living17, mnist, svhn, tabular
 from expunge.suites.data import Data, Examples
 from expunge.suites.derived import with_derived
@@ -40,6 +40,7 @@ __all__ = [
     "Split",
     "Suite",
     "Target",
+    "as_suite",
     "by_metadata",
     "data_from_arrays",
     "data_from_csv",
@@ -49,6 +50,7 @@ __all__ = [
     "find_suite",
     "from_file",
     "influential",
+    "is_found",
     "load_suite",
     "memorised",
     "neighbours",
@@ -73,13 +75,14 @@ SUITES: dict[str, Callable[[], Suite]] = {
 }
 
 
-def find_suite(address: str, digest: str, given: Suite | None = None) -> Suite:
+def find_suite(address: str, digest: str, given: Suite | str | None = None) -> Suite:
     """The suite of an ensemble: ``given``, else the one at its address; refused where its digest is another."""
     if given is None:
         try:
             given = load_suite(address)
         except UnknownName:
             raise BadSetting(f"suite {address!r} is in no table; give the ensemble's suite as suite=...") from None
+    given = as_suite(given)
     if given.digest != digest:
         raise BadSetting(
             f"the ensemble is of a suite {address!r} with digest {digest}, the one that was found or given has "
@@ -88,11 +91,35 @@ def find_suite(address: str, digest: str, given: Suite | None = None) -> Suite:
     return given
 
 
+def as_suite(given: object) -> Suite:
+    """A suite as it is, or by its name."""
+    if isinstance(given, Suite):
+        return given
+    if isinstance(given, str):
+        return load_suite(given)
+    hint = "; call the function, for what it returns is the suite" if callable(given) else ""
+    raise BadSetting(f"expected a suite or its name, got {type(given).__name__}{hint}")
+
+
+def is_found(suite: Suite) -> bool:
+    """Whether commands find this very suite at its address: in the table, or in a file that it was loaded from."""
+    if suite.place:
+        return True
+    try:
+        return load_suite(suite.address).digest == suite.digest
+    except UserError:
+        return False
+
+
 def load_suite(name: str) -> Suite:
     """The suite ``name`` of :data:`SUITES`, or the user's own that ``file.py:function`` returns.
 
     With ``@METHOD-SPARSITY`` behind its name it is the sparse one: ``digits@omp-0.95``; see :meth:`Suite.pruned`.
     """
+    if not isinstance(name, str):
+        found = "a function" if callable(name) else type(name).__name__
+        hint = "call it, for what it returns is the suite" if callable(name) else "a suite itself needs no loading"
+        raise UnknownName(f"expected the name of a suite, or 'file.py:function', got {found}; {hint}")
     if re.fullmatch(r"[^:/]+@[a-z]+:[\d.]+", name):
         raise UnknownName(f"unknown suite {name!r}; a sparse suite is written {name.replace(':', '-')}")
     place, colon, last = name.rpartition(":")  # a folder may have an @ in its name, a function has none
@@ -103,6 +130,11 @@ def load_suite(name: str) -> Suite:
         raise UnknownName(f"unknown suite {name!r}; for a suite of your own give file.py:function")
     if ":" not in name:
         return lookup("suite", name, SUITES)()
+    return _own_suite(name)
+
+
+def _own_suite(name: str) -> Suite:
+    """What the user's ``file.py:function`` returns."""
     function = load_function("suite", name)
     try:
         with as_it_was():

@@ -28,6 +28,8 @@ def as_array(given: object, what: str, refuse: Refuse = BadData) -> ndarray:
         raise refuse(f"{what}: expected a dense tensor, got a sparse one; give its to_dense()")
     try:
         array = _dense(given) if isinstance(given, Tensor) else np.asarray(given)
+        if array.dtype.kind in "SU" and isinstance(given, list | tuple):  # of numbers beside names numpy makes names
+            array = np.asarray(given, object)
     except Exception as error:  # a stranger's class may raise anything when it is to be an array
         found = f"{type(given).__name__} that makes none"
         found += "" if isinstance(error, ValueError) else f" ({in_a_line(error)})"
@@ -46,6 +48,11 @@ def plain(value: object) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value.item() if isinstance(value, ndarray | Tensor) and value.ndim == 0 else value
+
+
+def shown(value: object) -> str:
+    """A value in a few words: a plain one as it is written, else its type."""
+    return f"{value!r:.40}" if isinstance(value, str | int | float | None) else type(value).__name__
 
 
 def odd_one(array: ndarray) -> int | None:

@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadData, UnknownName, suggestion
+from expunge.suites.arrays import plain
 from expunge.suites.target import CLASSIFICATION, Target
 
 SHOWN = 10  # so many classes are named in a line
@@ -61,6 +62,10 @@ class Data:
         names: Sequence[str] = (),
         made: str = "",
     ) -> None:
+        for part, what in ((train, "train"), (test, "test")):
+            if not isinstance(part, Examples):
+                found = type(part).__name__
+                raise BadData(f"{what}: expected Examples(x, y), got {found}; data_from_arrays takes other arrays")
         self.sizes = (len(train), len(test))
         self.classes, self.target, self.made = int(classes), target, made
         self.names = _checked_names(names, self.classes)
@@ -136,7 +141,8 @@ class Data:
         >>> Data(examples, examples, 2, names=("cat", "dog")).label("dog")
         1
         """
-        names = self.names or tuple(map(str, range(self.classes)))
+        names, name = self.names or tuple(map(str, range(self.classes))), plain(name)
+        name = int(name) if isinstance(name, float) and name.is_integer() else name
         if str(name) not in names:
             raise UnknownName(f"unknown class {name!r}; {suggestion(str(name), names, self.classes_in_words)}")
         return names.index(str(name))

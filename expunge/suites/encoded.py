@@ -109,7 +109,7 @@ def picture(content: Encoded, what: str, kind: Kind | None = None) -> tuple[ndar
 @contextmanager
 def _open(content: Encoded, what: str) -> "Iterator[Image]":
     """A picture of which the head is read; whatever goes wrong with it, there or later, is one line."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -121,6 +121,10 @@ def _open(content: Encoded, what: str) -> "Iterator[Image]":
                 yield found
     except BadData:
         raise
+    except UnidentifiedImageError:  # whose own words are of a place in memory
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        reason = f"its {size:,} bytes are none of {', '.join(PICTURES)}" if size else "it is empty"
+        raise BadData(f"{what} is no picture that can be read: {reason}; mend it, or leave it out") from None
     except (Image.DecompressionBombError, *UNREADABLE) as error:
         raise BadData(f"{what} is no picture that can be read: {first_line(error)}") from None
 

@@ -15,6 +15,7 @@ from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.suites.indices import as_indices, require_mask, require_once
 
 GIVEN = "indices given by the user"
+LONGEST = 100  # letters of a name, which is that of a folder
 SHOWN = 8  # so many forget sets are told in a line
 
 
@@ -31,8 +32,11 @@ class ForgetSet:
     masked: int | None = field(init=False)  # how long the mask was that it was given as
 
     def __init__(self, name: str, indices: object, made: str = GIVEN) -> None:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", name):  # that of a folder
-            raise BadSetting(f"forget set {name!r}: expected a name of letters, digits, '.', '_', '+' and '-'")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name) or len(name) > LONGEST:
+            long = isinstance(name, str) and len(name) > LONGEST
+            shown = f"{name[:20]}..." if long else name
+            more = f", at most {LONGEST} of them, got {len(name)}" if long else ""
+            raise BadSetting(f"forget set {shown!r}: expected a name of letters, digits, '.', '_', '+' and '-'{more}")
         what = f"forget set {name!r}"
         found, masked = as_indices(indices, what)
         if not found.size:
@@ -49,8 +53,8 @@ class ForgetSet:
         return len(self.indices)
 
     def __repr__(self) -> str:
-        ends = f"{self.indices[0]} to {self.indices[-1]}"
-        return f"ForgetSet({self.name!r}, {len(self):,} of training examples {ends}, digest {self.digest}: {self.made})"
+        ends = f"examples {self.indices[0]} to {self.indices[-1]}" if len(self) > 1 else f"example {self.indices[0]}"
+        return f"ForgetSet({self.name!r}, {len(self):,} of training {ends}, digest {self.digest}: {self.made})"
 
     def require_fit(self, train: int, suite: str) -> None:
         """Refuse a set that reaches beyond ``train`` training examples, or leaves none of them."""
@@ -102,6 +106,7 @@ class ForgetSets(Mapping[str, ForgetSet]):
         # The values of another ForgetSets are taken as they are, so that none is made before its time.
         self._sets: dict[str, Any] = dict(sets._sets if isinstance(sets, ForgetSets) else sets)
         self._hint: str = hint or (sets._hint if isinstance(sets, ForgetSets) else "")
+        self._fit: tuple[int, str] | None = sets._fit if isinstance(sets, ForgetSets) else None
 
     @classmethod
     def of(cls, *sets: "ForgetSet | Unmade") -> "ForgetSets":
@@ -118,8 +123,6 @@ class ForgetSets(Mapping[str, ForgetSet]):
             known = suggestion(name, self._sets) if self._sets else "there is none"
             raise UnknownName(f"unknown forget set {name!r}; {known}{self._hint}")
         held = self._sets[name]
-        if isinstance(held, ForgetSet):
-            return held
         made = held() if callable(held) else held
         made = made if isinstance(made, ForgetSet) else ForgetSet(name, made, GIVEN)
         self._sets[name] = made
@@ -127,13 +130,34 @@ class ForgetSets(Mapping[str, ForgetSet]):
 
     def __repr__(self) -> str:
         """In a line; none is made for it."""
-        told = [f"{name}: {len(held) if isinstance(held, ForgetSet) else 'not made yet'}" for name, held in self._first]
+        told = [f"{name}: {self._size(name)}" for name, _ in self._first]
         more = [f"{len(self) - SHOWN} more"] if len(self) > SHOWN else []
         return f"ForgetSets({', '.join(told + more) or 'none'})"
 
+    def _size(self, name: str) -> str:
+        if callable(self._sets[name]):
+            return "not made yet"
+        try:
+            return str(len(self[name]))
+        except BadSetting:  # which says so when the set is asked for
+            return "no forget set"
+
     def held(self, name: str) -> "ForgetSet | Unmade | Any":
         """What is held of a set now: itself, or what will make it."""
-        return self._sets[name]
+        return self._sets[name] if callable(self._sets[name]) else self.fitted(name)
+
+    def fitted(self, name: str) -> ForgetSet:
+        """The forget set; refused where it does not fit the training examples, if they are known."""
+        found = self[name]
+        if self._fit:
+            found.require_fit(*self._fit)
+        return found
+
+    def fitting(self, train: int, suite: str) -> "ForgetSets":
+        """These, of a suite with so many training examples."""
+        found = ForgetSets(self)
+        found._fit = train, suite
+        return found
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._sets

@@ -1,16 +1,17 @@
 """Builders of forget sets: pure, seeded functions of arrays that return sorted, unique training indices."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadSetting
 from expunge.suites.arrays import as_array
-from expunge.suites.data import Data
-from expunge.suites.indices import Indices, checked, from_file, require_size
+from expunge.suites.data import Data, flat_features
+from expunge.suites.indices import Indices, checked, from_file, require_size, require_whole, trained_on
 
 __all__ = [
     "by_metadata",
@@ -26,13 +27,17 @@ __all__ = [
     "whole_class",
 ]
 
+SHOWN = 5  # so many values are told in a line
 
-def random_examples(examples: int, size: int, seed: int) -> Indices:
-    """``size`` of ``examples``, drawn uniformly without replacement.
+
+def random_examples(examples: Data | int, size: int, seed: int) -> Indices:
+    """``size`` of so many training ``examples``, or of those of data, drawn uniformly without replacement.
 
     >>> random_examples(10, 3, seed=0)
     array([5, 6, 9])
     """
+    examples = trained_on(examples, "random_examples")
+    size, seed = require_whole(size, "size"), require_whole(seed, "seed")
     require_size(size, examples - 1)  # something must remain
     return np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
 
@@ -52,15 +57,16 @@ def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: objec
     return chosen
 
 
-def subclass(
-    features: Float[ndarray, "examples features"], labels: Int[ndarray, " examples"], label: int, size: int, seed: int
-) -> Indices:
+def subclass(features: object, labels: object = None, label: object = None, size: int = 0, seed: int = 0) -> Indices:
     """The ``size`` members of one cluster of a class that lie nearest to its centre.
 
     k-means with k = 2 on the features of the class; the smaller cluster that has ``size`` members is the subclass.
+    ``subclass(data, label="cat", size=20)`` takes the inputs and labels of data, and the name of the class.
     """
     from sklearn.cluster import KMeans  # 60 MB that only this function needs
 
+    features, labels, label = _features_of(features, labels, label, "subclass")
+    size, seed = require_whole(size, "size"), require_whole(seed, "seed")
     members = whole_class(labels, label)
     require_size(size, len(members))
     own = np.asarray(features)[members].astype(np.float64).reshape(len(members), -1)
@@ -74,15 +80,35 @@ def subclass(
     return np.sort(members[np.argsort(distance, kind="stable")[:size]])
 
 
-def neighbours(features: Float[ndarray, "examples features"], labels: Int[ndarray, " examples"], size: int) -> Indices:
-    """One odd example, the farthest from the mean of its own class, and those nearest to it, ``size`` in all."""
-    features, labels = np.asarray(features).reshape(len(features), -1), np.asarray(labels)
+def neighbours(features: object, labels: object = None, size: int = 0) -> Indices:
+    """One odd example, the farthest from the mean of its own class, and those nearest to it, ``size`` in all.
+
+    ``neighbours(data, size=20)`` takes the inputs and labels of data.
+    """
+    features, labels, _ = _features_of(features, labels, None, "neighbours")
+    size = require_whole(size, "size")
     require_size(size, len(features) - 1)
     classes, labels = np.unique(labels, return_inverse=True)
     means = np.stack([features[labels == each].mean(axis=0, dtype=np.float64) for each in range(len(classes))])
     odd = _distances(features, means, labels).argmax()
     distance = _distances(features, features[odd : odd + 1].astype(np.float64), np.zeros_like(labels))
     return np.sort(np.argsort(distance, kind="stable")[:size])
+
+
+def _features_of(features: object, labels: object, label: object, what: str) -> tuple[ndarray, ndarray, Any]:
+    """Features as rows of numbers, the label of each, and the class that is meant; both first are those of data."""
+    if isinstance(features, Data):
+        if labels is not None and label is None:  # given by place, in place of labels, which data have themselves
+            label = labels
+        label = None if label is None else features.label(label)
+        return flat_features(features.train.x), features.train.y.numpy(), label
+    known, rows = as_array(labels, f"{what}, labels", BadSetting), as_array(features, f"{what}, features", BadSetting)
+    if known.ndim != 1 or rows.ndim < 2 or len(rows) != len(known) or rows.dtype.kind not in "biuf":
+        raise BadSetting(
+            f"{what}: expected numbers of shape (examples, ...) and a label for each, or data alone, got {rows.dtype} "
+            f"of shape {rows.shape} and labels of shape {known.shape}"
+        )
+    return rows.reshape(len(rows), -1), known, label
 
 
 def by_metadata(values: object, wanted: object) -> Indices:
@@ -100,8 +126,10 @@ def by_metadata(values: object, wanted: object) -> Indices:
         choices = [wanted]
     absent = [choice for choice in choices if not (values == choice).any()]
     if absent or not choices:
-        some = ", ".join(map(repr, list(dict.fromkeys(values.tolist()))[:5]))
-        raise BadSetting(f"no training example has the value {absent[0] if absent else None!r}; there are {some}, ...")
+        known = list(dict.fromkeys(values.tolist()))
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        some = ", ".join(map(repr, known[:SHOWN])) + more
+        raise BadSetting(f"no training example has the value {absent[0] if absent else None!r}; there are {some}")
     chosen = np.logical_or.reduce([values == choice for choice in choices])
     return checked(np.flatnonzero(chosen), len(values), "by_metadata")
 

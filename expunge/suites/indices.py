@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.engine import warn
 from expunge.errors import BadSetting
-from expunge.number_files import read_array
+from expunge.number_files import archive, read_array
 from expunge.outside import read_text
-from expunge.suites.arrays import as_array, odd_one
+from expunge.suites.arrays import as_array, odd_one, plain, shown
+from expunge.suites.data import Data
+from expunge.torch_files import read_tensors
 
 WORD = 64  # bytes that a file of text has at most for each training example
 _NUMBER = re.compile(r"[+-]?(\d{1,18}|\d{1,18}\.?\d*(e[+-]?\d{1,3})?)", re.IGNORECASE)
+_MARKS = re.compile(r"[\"'\[\]()]")  # around numbers, as programs that quote and Python itself write them
 _TRUTHS = {"true": True, "false": False}
 
 Indices = Int[ndarray, " forget"]
@@ -25,6 +29,7 @@ def checked(indices: object, train: int, what: str) -> Indices:
     """``indices`` sorted; refused where they are no forget set of ``train`` training examples."""
     found, masked = as_indices(indices, what)
     require_mask(masked, train, what)
+    require_no_numbers_of_a_mask(found, what)
     require_size(found.size, train - 1, what)  # something must remain
     if found.min() < 0 or found.max() >= train:
         wrong = found[(found < 0) | (found >= train)][0]
@@ -63,12 +68,21 @@ def require_mask(length: int | None, train: int, what: str) -> None:
         raise BadSetting(f"{what}: expected a mask of {train} training examples, got one of {length}")
 
 
+def require_no_numbers_of_a_mask(indices: Indices, what: str) -> None:
+    """Refuse a mask that has 0 and 1 for False and True, which read as indices are something else."""
+    if indices.size > 2 and indices.min() >= 0 and indices.max() <= 1:
+        raise BadSetting(
+            f"{what}: expected each index once, or truth values, got {indices.size} times 0 or 1; of a mask make truth "
+            "values first: mask.astype(bool)"
+        )
+
+
 def require_once(indices: Indices, what: str) -> None:
     """Refuse an index that comes twice."""
+    require_no_numbers_of_a_mask(indices, what)
     found, counts = np.unique(indices, return_counts=True)
     if (counts > 1).any():
-        hint = "; of a mask make truth values first: mask.astype(bool)" if set(found.tolist()) <= {0, 1} else ""
-        raise BadSetting(f"{what}: expected each index once, got {found[counts > 1][0]} {counts.max()} times{hint}")
+        raise BadSetting(f"{what}: expected each index once, got {found[counts > 1][0]} {counts.max()} times")
 
 
 def require_size(size: int, available: int, what: str = "") -> None:
@@ -78,31 +92,68 @@ def require_size(size: int, available: int, what: str = "") -> None:
         raise BadSetting(f"{named}expected a forget set of 1 to {available} examples, got {size}")
 
 
-def from_file(path: Path | str, train: int) -> Indices:
-    """The indices in a file, sorted, out of ``train`` examples: a ``.npy``, or text such as ``.txt`` and ``.csv``.
+def trained_on(given: object, what: str) -> int:
+    """How many training examples there are: a number, or those of data."""
+    if isinstance(given, Data):
+        return given.sizes[0]
+    return require_whole(given, f"{what}: the number of training examples, or data")
 
-    Text holds one index a line, or all in one line; as whole numbers, as numpy's ``savetxt`` writes them (3.000e+00),
-    or True and False, a mask. In what pandas writes of a column the row numbers before the indices are left out.
+
+def require_whole(given: object, what: str) -> int:
+    """A whole number of any type as Python's own."""
+    number = plain(given)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise BadSetting(f"expected a whole number as {what}, got {shown(given)}")
+    return number
+
+
+def from_file(path: Path | str, train: Data | int) -> Indices:
+    """The indices in a file, sorted, out of ``train`` examples or data's: an array, a tensor or text.
+
+    Arrays are a ``.npy`` or the only one of an ``.npz``, tensors a ``.pt``. Text, such as ``.txt`` and ``.csv``, holds
+    one index a line, or all in one line, before any ``#``; as whole numbers, as numpy's ``savetxt`` writes them
+    (3.000e+00), or True and False, a mask. In what pandas writes of a column the row numbers before the indices are
+    left out.
     """
-    path = Path(path).expanduser()
+    path, train = Path(path).expanduser(), trained_on(train, "from_file")
     if not path.exists():
         raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
-    if path.suffix.lower() == ".npy":
+    kind = path.suffix.lower()
+    if kind == ".npy":
         return checked(_read_npy(path, train), train, str(path))
+    if kind in (".npz", ".pt", ".pth"):
+        return checked(_read_npz(path) if kind == ".npz" else _read_pt(path), train, str(path))
     return checked(_read_text(path, train), train, str(path))
 
 
 def _read_npy(path: Path, train: int) -> ndarray:
     indices = read_array(path, BadSetting, mapped=True)  # nothing of it is in memory before its length is checked
-    if indices.dtype != bool:
+    if indices.dtype != bool and indices.size != train:  # of as many it may be a mask of numbers, which is told below
         require_size(indices.size, train - 1, str(path))
     require_mask(indices.size if indices.dtype == bool else None, train, str(path))
     return np.array(indices)
 
 
+def _read_npz(path: Path) -> ndarray:
+    with archive(path, BadSetting) as held:
+        if len(held.names) != 1:
+            raise BadSetting(f"{path}: expected an .npz of one array of indices, got {', '.join(held.names) or 'none'}")
+        return held.array(held.names[0])
+
+
+def _read_pt(path: Path) -> ndarray:
+    held = read_tensors(path, BadSetting)
+    if not isinstance(held, Tensor):
+        raise BadSetting(f"{path}: expected a tensor of indices, got {type(held).__name__}; save that alone")
+    return as_array(held, str(path), BadSetting)
+
+
 def _read_text(path: Path, train: int) -> ndarray:
     text = read_text(path, BadSetting, most=4096 + WORD * train)
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    bare = [_MARKS.sub("", line.partition("#")[0]) for line in text.splitlines()]
+    lines = [line for line in bare if line.strip()]
     rows = [re.split(r"[,;\t]", line) if re.search(r"[,;\t]", line.strip()) else line.split() for line in lines]
     cells = [_without_last([cell.strip() for cell in row]) for row in rows]
     if path.suffix.lower() == ".csv" and len(cells) > 2 and cells[0] == ["0"] and cells[1] != ["1"]:

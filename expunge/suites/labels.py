@@ -62,6 +62,7 @@ def _column(given: object, what: str) -> ndarray:
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.ndim != 1 or not labels.size:
         hint = "; of one-hot rows take the argmax" if labels.ndim == 2 and labels.size else ""
+        hint = hint if labels.size else "; there is none, and at least one example is needed"
         raise BadData(f"{what}: expected one label for each example, got shape {labels.shape}{hint}")
     if labels.dtype.kind == "S":
         try:

@@ -6,6 +6,7 @@ float32 in [0, 1], channels first; other inputs become float32 as they are.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.engine import warn
-from expunge.errors import BadData, MissingData
+from expunge.errors import BadData, MissingData, in_a_line
 from expunge.number_files import NAMES, read_arrays
 from expunge.suites.arrays import as_array, plain
 from expunge.suites.data import Data, Examples, require_finite
@@ -45,7 +46,7 @@ def data_from_arrays(
     are, by default as many as labels name; ``names`` are those of the classes 0, 1, ... where labels are numbers;
     ``made`` says where the examples come from.
     """
-    arrays = as_array(x_train, "x_train"), as_array(x_test, "x_test")
+    arrays = as_array(x_train, "x_train"), as_array(_in_order(x_test, x_train), "x_test")
     x = [_inputs(each, name) for each, name in zip(arrays, ("x_train", "x_test"), strict=True)]
     _require_one_kind(*arrays)
     _require_one_width(*x)
@@ -59,6 +60,27 @@ def data_from_arrays(
         )
     train, test = Examples(x[0], y.train), Examples(x[1], y.test)
     return Data(train, test, y.classes, names=names or y.names, made=made)
+
+
+def _in_order(test: object, train: object) -> Any:
+    """A table to test on with its columns in the order of the table to train on, where both name them."""
+    named = [_column_names(each) for each in (train, test)]
+    if not all(named) or named[0] == named[1]:
+        return test
+    lacking = [name for name in named[0] if name not in named[1]]
+    if lacking or len(set(named[1])) < len(named[1]):
+        what = f"has no column {lacking[0]!r}, which x_train has" if lacking else "has two columns of one name"
+        raise BadData(f"x_test {what}; expected the columns {in_a_line(', '.join(map(str, named[0])))}")
+    if len(named[0]) < len(named[1]):
+        more = next(name for name in named[1] if name not in named[0])
+        raise BadData(f"x_test has a column {more!r}, which x_train has not; leave it out")
+    return test[named[0]]  # type: ignore[index]
+
+
+def _column_names(table: object) -> list[object]:
+    """The names of the columns of a table of pandas or its like; none of whatever has none."""
+    columns = getattr(table, "columns", None)
+    return [] if columns is None or callable(columns) or isinstance(columns, str) else list(columns)
 
 
 def data_from_npz(path: Path | str, *, classes: int | None = None) -> Data:
@@ -158,6 +180,7 @@ def _inputs(x: ndarray, name: str) -> Tensor:
     if x.ndim < 2 or x.dtype.kind not in "biuf" or (len(x) and not x.size):
         odd = f": {x.flat[0].item()!r} in row 0; drop such columns, or make numbers of them" if x.size else ""
         odd = odd if x.dtype.kind == "U" and x.ndim == 2 else ""
+        odd = "; one number each: give x[:, None]" if x.ndim == 1 and x.dtype.kind in "biuf" else odd
         raise BadData(f"{name}: expected numbers of shape (examples, ...), got {x.dtype} of shape {x.shape}{odd}")
     if x.ndim >= 3 and x.dtype in LEVELS:
         x = _channels_first(x, name) / np.float32(LEVELS[x.dtype])

@@ -79,7 +79,7 @@ class Suite:
                 f"suite {self.name!r}: expected at least 1 model in all and in a chunk, got models={self.models}, "
                 f"subsets={self.subsets}, chunk={self.chunk}"
             )
-        object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets))
+        object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets).fitting(self.data.sizes[0], self.name))
         object.__setattr__(self, "network", Sized(inner(self.network), self.data))
 
     def __getstate__(self) -> dict[str, object]:
@@ -187,9 +187,10 @@ class Suite:
     def forget_set(self, given: object) -> ForgetSet:
         """A forget set as it is, by its name, or of whatever one can be made: indices or a boolean mask."""
         if isinstance(given, ForgetSet):
+            given.require_fit(self.data.sizes[0], self.name)
             return given
         if isinstance(given, str):
-            return self.forget_sets[given]
+            return ForgetSets(self.forget_sets).fitted(given)
         return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), GIVEN)
 
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:

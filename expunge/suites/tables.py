@@ -74,9 +74,28 @@ class _Table:
     words: list[str]
     names: tuple[str, ...]
     label: str
+    path: Path
+    lines: "array[int]"  # where each row stands
+
+    def place(self, word: str) -> str:
+        """Where a label stands first."""
+        return f"{self.path}, line {self.lines[int((self.labels == self.words.index(word)).argmax())]}"
+
+
+def _require_text(path: Path) -> None:
+    """Refuse formats that are no text by what to do with them."""
+    advice = {
+        **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it first"),
+        ".npz": "data_from_npz reads it",
+        ".npy": "data_from_arrays takes what np.load reads",
+        **dict.fromkeys((".parquet", ".feather", ".xlsx", ".xls"), "save it as text: table.to_csv(path, index=False)"),
+    }.get(path.suffix.lower())
+    if advice and path.is_file():
+        raise BadData(f"{path} is no table of text, by its name; {advice}")
 
 
 def _read(path: Path, wanted: _Wanted) -> _Table:
+    _require_text(path)
     with opened(path, most=TABLE) as stream:
         try:
             text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
@@ -114,7 +133,9 @@ def _parsed(path: Path, rows: Any, form: tuple[list[str], bool], wanted: _Wanted
         name = names[inputs[0]]
         warn(f"{path}: column {name!r} counts the rows, and is an input; drop={name!r} leaves it out")
     kept = tuple(names[each] for each in inputs)
-    return _Table(values, np.frombuffer(found.labels, np.int64), list(found.words), kept, names[label])
+    return _Table(
+        values, np.frombuffer(found.labels, np.int64), list(found.words), kept, names[label], path, found.lines
+    )
 
 
 class _Cells:
@@ -122,7 +143,7 @@ class _Cells:
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self.words: dict[str, int] = {}  # different labels, and their numbers
-        self.labels = array("q")
+        self.labels, self.lines = array("q"), array("q")  # of each row, and where it stands
         self._path, self._names = path, names
         self._values = array("f")
         self._texts: dict[int, str] = {}  # columns of text, and a word of each
@@ -133,6 +154,7 @@ class _Cells:
         label = label.strip()
         if label.lower() in MISSING and label.lower() != "none":
             raise BadData(f"{self._path}, line {line}: no label in column {named!r}; fill it, or leave the row out")
+        self.lines.append(line)
         self.labels.append(self.words.setdefault(label, len(self.words)))
         try:
             if "_" in "".join(cells):  # which Python takes for a part of a number
@@ -153,8 +175,8 @@ class _Cells:
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise BadData(
-                f"{self._path}, row {row + 1}, column {self._names[column]!r}: expected a finite number that float32 "
-                f"holds, got {values[row, column]}; mend it, or leave the row out"
+                f"{self._path}, line {self.lines[row]}, row {row + 1}, column {self._names[column]!r}: expected a "
+                f"finite number that float32 holds, got {values[row, column]}; mend it, or leave the row out"
             )
         beyond = np.abs(values).max(axis=0) >= EXACT
         if beyond.any():
@@ -229,10 +251,14 @@ def _labels(tables: Sequence[_Table]) -> tuple[list[ndarray], tuple[str, ...]]:
     words = {word for table in tables for word in table.words}
     if all(map(is_number, words)):
         if odd := sorted(word for word in words if not float(word).is_integer() or abs(float(word)) > 1e15):
-            raise BadData(f"expected classes as labels, names or whole numbers, got {odd[0]}, a measure")
+            place = next(each.place(odd[0]) for each in tables if odd[0] in each.words)
+            raise BadData(f"{place}: expected classes as labels, names or whole numbers, got {odd[0]}, a measure")
         return [np.array([int(float(word)) for word in each.words], np.int64)[each.labels] for each in tables], ()
     known = {word: number for number, word in enumerate(sorted(tables[0].words))}
     if strange := sorted(words - known.keys()):
         shown = ", ".join(list(known)[:10])
-        raise BadData(f"test: {strange[0]!r} is no class of the table to train on, whose classes are {shown}")
+        raise BadData(
+            f"test, {tables[1].place(strange[0])}: {strange[0]!r} is no class of the table to train on, whose classes "
+            f"are {shown}"
+        )
     return [np.array([known[word] for word in each.words], np.int64)[each.labels] for each in tables], tuple(known)

@@ -10,7 +10,7 @@ from expunge.methods import Method, configure, find_method
 from expunge.methods.spaces import OneOf, Space
 from expunge.methods.tuned import Chosen, Search, Trial, found_for
 from expunge.records import hardware, versions
-from expunge.suites import Suite, load_suite
+from expunge.suites import Suite, as_suite
 from expunge.tuning.samplers import Settings, make_sampler
 from expunge.tuning.trials import MOST, Field, build_all_needed, objective, run_trials, untouched
 from expunge.tuning.tuning_sets import tuning_sets
@@ -49,7 +49,7 @@ def tune(
     _require_tunable(method, row, budget, limit)
     chance = make_sampler(sampler, row.search, seed, method)
     fixed: list[Settings] = [{}, *([_settings_for(start, method, row)] if start else [])][:budget]
-    suite = load_suite(suite) if isinstance(suite, str) else suite
+    suite = as_suite(suite)
     cap = None if row.from_scratch else limit
     counted = _tuning_models(suite, models), _tuning_oracles(suite, oracles)
     field = Field(suite, tuple(tuning_sets(suite)), method, *counted, cap, seed)

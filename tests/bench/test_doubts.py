@@ -87,3 +87,49 @@ def test_what_no_score_can_be_right_of_is_refused(
 ) -> None:
     with pytest.raises(BadMargins, match=said):
         doubts(suite, forget, change(honest), pretrained)
+
+
+def test_a_turned_sign_is_said_and_no_order_is_guessed(
+    suite: Suite, forget: ForgetSet, honest: ndarray, pretrained: ndarray
+) -> None:
+    (line,) = doubts(suite, forget, -honest, pretrained)
+    assert line.startswith("the sign looks turned")
+    assert "give -margins" in line
+
+
+def test_what_is_clipped_is_said(suite: Suite, forget: ForgetSet, honest: ndarray, pretrained: ndarray) -> None:
+    (line,) = doubts(suite, forget, honest * 1e4, pretrained)
+    assert "% of the values lie beyond 100 in size, and KLoM looks at them as 100" in line
+
+
+def test_an_order_that_nobody_knows_may_be_another_network(
+    suite: Suite, forget: ForgetSet, honest: ndarray, pretrained: ndarray
+) -> None:
+    (line,) = doubts(suite, forget, honest[:, np.random.default_rng(1).permutation(honest.shape[1])], pretrained)
+    assert "or they are of another network or recipe than the suite's" in line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m * 0.4,  # of a network that is less sure of itself
+        lambda m: m * 2.5,
+        lambda m: np.arctan(m),
+    ],
+)
+def test_another_network_is_asked_about(
+    suite: Suite, forget: ForgetSet, honest: ndarray, pretrained: ndarray, change: Change
+) -> None:
+    oracles = np.array(read_margins(Plan(suite, "oracle", forget), 0, 50).values)
+    (line,) = doubts(suite, forget, change(honest), pretrained, oracles)
+    assert "network and the recipe of suite 'digits'" in line
+    assert "\n" not in line
+
+
+def test_nobody_honest_is_asked_whose_network_it_is(suite: Suite) -> None:
+    known = np.array(read_margins(Plan(suite, "pretrained"), 100, 20).values)
+    for forget in suite.forget_sets.values():
+        oracles = np.array(read_margins(Plan(suite, "oracle", forget), 0, 100).values)
+        held_out = np.array(read_margins(Plan(suite, "oracle", forget), 100, 20).values)
+        for mine in (known, held_out, held_out[:2], known[:3]):
+            assert doubts(suite, forget, mine, known, oracles) == []

@@ -62,3 +62,25 @@ def test_a_suite_leaves_this_process_as_it_was(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     run("info", "suite.py:raises", cwd=tmp_path)
     assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, threads)
+
+
+@pytest.mark.parametrize("models", [4, 12])
+def test_batches_larger_than_the_data_and_few_models_are_benched_as_others(models: int, tmp_path: Path) -> None:
+    (tmp_path / "suite.py").write_text(
+        SUITE + f"def large():\n    recipe = replace(tiny().recipe, batch_size=1000)\n"
+        f"    return replace(tiny(), name='large', recipe=recipe, models={models}, chunk=2)\n"
+    )
+    done = run("build", "suite.py:large", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("bench", "suite.py:large", "--models", "2", "--method", "fine-tune", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("given", ["[200]", "range(200)"])
+def test_forget_sets_that_do_not_fit_are_refused_by_every_command(given: str, tmp_path: Path) -> None:
+    (tmp_path / "suite.py").write_text(
+        SUITE + f"def odd():\n    return replace(tiny(), name='odd', forget_sets={{'f': {given}, 'g': [1]}})\n"
+    )
+    for command in (["info"], ["build", "--models", "3", "--workers", "1"], ["bench", "--models", "2"]):
+        line = refused(run(command[0], "suite.py:odd", *command[1:], cwd=tmp_path))
+        assert "forget set 'f'" in line

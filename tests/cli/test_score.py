@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy import ndarray
 
 from expunge.ensembles import Plan, read_margins
@@ -91,3 +92,65 @@ def test_score_of_honest_margins_asks_nothing_and_says_when_a_p95_is_the_maximum
     assert "order" not in done.stderr
     assert "another network" not in done.stderr.lower()
     assert "(nearly) the maximum" not in done.stdout
+
+
+def doubled(margins: ndarray) -> ndarray:
+    return np.where(np.arange(margins.shape[1]) % 2, margins, margins.astype(np.float64) * 1e300)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda m: m.astype(np.float16), lambda m: m.astype(np.float64), lambda m: m * np.float32(1e36), doubled],
+)
+def test_no_words_of_numpy_reach_whoever_scores(
+    margins: ndarray, change: Callable[[ndarray], ndarray], tmp_path: Path
+) -> None:
+    """Warnings are errors here: whatever numpy says of a cast or a square would end the command."""
+    np.save(tmp_path / "m.npy", change(margins))
+    done = run("score", "digits", "random-50", tmp_path / "m.npy")
+    assert done.returncode == 0, done.stderr
+    assert not re.search("overflow|invalid value|Warning|divide by", done.stderr)
+
+
+def saved(file: Path, values: ndarray) -> None:
+    if file.suffix == ".npy":
+        np.save(file, values, allow_pickle=True)
+    elif file.suffix == ".npz":
+        np.savez(file, margins=values)
+    elif file.name == "weights.pt":
+        torch.save(torch.nn.Linear(2, 2).state_dict(), file)
+    elif file.suffix == ".pt":
+        torch.save({"margins": torch.tensor(values)}, file)
+    elif values.size:
+        np.savetxt(file, values, delimiter=",")
+    else:
+        file.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("m.csv", lambda m: m, r"got a .csv; save the numbers as np.save\('margins.npy', margins\)"),
+        ("m.txt", lambda m: m, "got a .txt; save"),
+        (
+            "m.dat",
+            lambda m: m,
+            "is no .npy, but text, or something else, by its first bytes; save the array by np.save",
+        ),
+        ("m", lambda m: m[:0], "is no .npy, it is empty; save the array"),
+        ("m.npz", lambda m: m, r"got a .npz; take the array out of it: .*np.load\(file\)\['margins'\]"),
+        ("m.npy", lambda m: m.T, r"got \(1797, 10\); these are \(examples, models\): give margins.T"),
+        ("m.npy", lambda m: m[..., None].repeat(10, 2), "these look like logits"),
+        ("m.npy", lambda m: m[0], "one row for each model"),
+        ("m.npy", lambda m: m.astype(object), r"holds Python objects.*save names, .*\.astype\(str\)"),
+        ("m.pt", lambda m: m, r"got a dictionary with margins; save the margins alone: torch.save\("),
+        ("weights.pt", lambda m: m, "a dictionary with weight, bias; these look like weights"),
+    ],
+)
+def test_margins_in_other_formats_say_what_to_do(
+    margins: ndarray, name: str, change: Callable[[ndarray], ndarray], message: str, tmp_path: Path
+) -> None:
+    saved(tmp_path / name, change(margins))
+    line = refused(run("score", "digits", "random-50", tmp_path / name))
+    assert re.search(message, line)
+    assert "downloaded" not in line

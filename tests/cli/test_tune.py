@@ -26,5 +26,5 @@ def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:
     done = run(*TUNE[:-1], "0.01", "--budget", "2", "--out", tmp_path / "record.json")
     assert done.returncode == 3, done.stderr
     assert "costs too much" in done.stdout
-    assert "no trial succeeded: nothing is chosen" in done.stdout
+    assert "no trial succeeded: nothing is chosen; all cost too much: raise --limit above 0.01" in done.stdout
     assert read_search(tmp_path / "record.json").chosen is None

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,63 @@ for wrong in (lambda: Recipe(epochs=1, batch_size=1, lr="0.1"), lambda: flowers(
 """
 
 
+TRIED = """
+import warnings
+import numpy as np, expunge as xp
+from expunge.errors import UserError
+from expunge.suites import Data, by_metadata, data_from_arrays, from_file, neighbours, random_examples, subclass
+from expunge.suites import whole_class
+from sklearn.datasets import load_iris
+
+X, Y = load_iris(return_X_y=True)
+data = data_from_arrays(X[::2], np.array(["a", "b", "c"])[Y[::2]], X[1::2], np.array(["a", "b", "c"])[Y[1::2]])
+numbered = data_from_arrays(X[::2], Y[::2], X[1::2], Y[1::2])
+np.savetxt("three.txt", [3, 5])
+assert random_examples(data, 5, seed=0).tolist() == random_examples(75, np.int64(5), seed=0.0).tolist()
+assert from_file("three.txt", data).tolist() == [3, 5]
+assert subclass(data, label="b", size=5, seed=0).tolist() == subclass(X[::2], Y[::2], 1, 5, 0).tolist()
+assert subclass(data, "b", size=5).tolist() == subclass(X[::2].tolist(), Y[::2].tolist(), 1, 5, 0).tolist()
+assert neighbours(data, size=5).tolist() == neighbours(X[::2].astype("f4"), Y[::2], 5).tolist()
+assert whole_class(numbered, 2.0).tolist() == whole_class(numbered, "2").tolist() == whole_class(numbered, 2).tolist()
+assert len(xp.pretrain("digits", models=2.0)) == len(xp.retrain("digits", "random-10", models=np.int64(2))) == 2
+for wrong in (lambda: random_examples(X, 5, seed=0), lambda: random_examples(75, "5", seed=0),
+              lambda: from_file("three.txt", "75"), lambda: subclass(data, label="d", size=5),
+              lambda: subclass(Y[::2], X[::2], 1, 5, 0), lambda: xp.load_suite(len), lambda: xp.load_suite(3),
+              lambda: xp.pretrain(len), lambda: xp.pretrain("digits", models=1.5), lambda: xp.pretrain("digitz"),
+              lambda: xp.retrain(None, "a"), lambda: xp.plan_bench(data), lambda: xp.plan_bench("digits", models="4"),
+              lambda: Data((1, 2), X, 3), lambda: by_metadata(["a", "b"], "c"), lambda: whole_class(numbered, 2.5)):
+    try:
+        wrong()
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_builders_and_ensembles_take_what_newcomers_try_or_say_what_they_take(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", TRIED], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert [line.partition("; one of")[0] for line in done.stdout.splitlines()] == [
+        "expected a whole number as random_examples: the number of training examples, or data, got ndarray",
+        "expected a whole number as size, got '5'",
+        "expected a whole number as from_file: the number of training examples, or data, got '75'",
+        "unknown class 'd'; choose from a, b, c",
+        "subclass: expected numbers of shape (examples, ...) and a label for each, or data alone, got int64 of shape "
+        "(75,) and labels of shape (75, 4)",
+        "expected the name of a suite, or 'file.py:function', got a function; call it, for what it returns is the "
+        "suite",
+        "expected the name of a suite, or 'file.py:function', got int; a suite itself needs no loading",
+        "expected a suite or its name, got builtin_function_or_method; call the function, for what it returns is the "
+        "suite",
+        "expected a whole number as the number of models, got 1.5",
+        "unknown suite 'digitz'; did you mean 'digits'?",
+        "expected a suite or its name, got NoneType",
+        "expected a suite or its name, got Data",
+        "expected a whole number as the number of models, got '4'",
+        "train: expected Examples(x, y), got tuple; data_from_arrays takes other arrays",
+        "no training example has the value 'c'; there are 'a', 'b'",
+        "unknown class 2.5; choose from 0, 1, 2",
+    ]
+
+
 def test_numbers_of_numpy_and_wrong_types_where_nobody_checks_types() -> None:
     """In a process of its own, for in this one annotations are checked before any line of expunge is reached."""
     done = subprocess.run([sys.executable, "-c", AS_IN_LIFE], capture_output=True, text=True, check=True)
@@ -364,7 +422,7 @@ def test_nothing_of_the_tensors_is_printed() -> None:
         f"Data(75 train and 75 test examples of float32 (4,), 3 classes: 0, 1, 2, sha256 {suite.data.sha256[:12]})"
     )
     assert repr(suite.data.train).startswith("Examples(float32 (75, 4), 3 different labels of int64 (75,), sha256 ")
-    assert repr(suite.forget_sets) == "ForgetSets(f: not made yet, later: not made yet)"
+    assert repr(suite.forget_sets) == "ForgetSets(f: 2, later: not made yet)"
     held = suite.forget_sets["f"]
     assert (
         repr(held) == f"ForgetSet('f', 2 of training examples 1 to 2, digest {held.digest}: indices given by the user)"
@@ -445,3 +503,110 @@ def test_other_examples_of_a_task_keep_the_names_of_its_classes() -> None:
     data = data_from_arrays(X[::2], NAMES[Y[::2]], X[1::2], NAMES[Y[1::2]])
     assert data.names == tuple(NAMES)
     assert data.with_examples(data.test, data.train).names == tuple(NAMES)
+
+
+NUMBERS_OF_A_MASK = "of a mask make truth values first: mask.astype"
+
+
+@pytest.mark.parametrize("kind", ["u1", "i8", "f4"])
+def test_a_mask_of_numbers_is_told_wherever_it_is_taken(kind: str, tmp_path: Path) -> None:
+    mask = MASK.astype(kind)
+    np.save(tmp_path / "mask.npy", mask)
+    np.savetxt(tmp_path / "mask.txt", mask)
+    (tmp_path / "line.txt").write_text(" ".join(map(str, MASK.astype(int))))
+    suite = flowers({"f": mask})
+    one_line(BadSetting, NUMBERS_OF_A_MASK, lambda: suite.forget_set(mask))
+    one_line(BadSetting, NUMBERS_OF_A_MASK, lambda: suite.forget_set("f"))
+    one_line(BadSetting, NUMBERS_OF_A_MASK, lambda: ForgetSet("f", mask))
+    for name in ("mask.npy", "mask.txt", "line.txt"):
+        one_line(BadSetting, NUMBERS_OF_A_MASK, partial(from_file, tmp_path / name, 75))
+
+
+def describe_sizes(suite: Suite) -> list[Any]:
+    return [ForgetSets(suite.forget_sets).held(name) for name in suite.forget_sets]
+
+
+@pytest.mark.parametrize("given", [[95], range(75), np.ones(75, bool), np.ones(80, bool), ForgetSet("f", [75])])
+def test_a_forget_set_that_does_not_fit_is_refused_as_soon_as_the_data_are_known(given: Any) -> None:
+    for suite in (flowers({"f": given}), flowers({"f": lambda: given}), replace(flowers({"f": given}), version=2)):
+        one_line(BadSetting, "f'?: expected|does not fit the 75 training examples", partial(suite.forget_set, "f"))
+    one_line(BadSetting, "f'?: expected|does not fit the 75", lambda: describe_sizes(flowers({"f": given})))
+    if isinstance(given, ForgetSet):
+        one_line(BadSetting, "does not fit the 75 training examples", lambda: flowers({}).forget_set(given))
+
+
+def test_forget_sets_tell_their_sizes_and_names_may_be_too_long() -> None:
+    assert repr(ForgetSets({"a": [1, 2], "b": MASK, "c": lambda: [1]})) == "ForgetSets(a: 2, b: 3, c: not made yet)"
+    assert "1 of training example 3, digest" in repr(ForgetSet("f", [3]))
+    one_line(BadSetting, "and '-', at most 100 of them, got 101", lambda: ForgetSet("a" * 101, [1]))
+
+
+class Table(Column):
+    """A table of pandas: columns have names, and are taken by a list of these."""
+
+    def __init__(self, values: Any, columns: str) -> None:
+        super().__init__(values)
+        self.columns = list(columns)
+
+    def __getitem__(self, names: list[str]) -> "Table":
+        return Table(self.values[:, [self.columns.index(name) for name in names]], "".join(names))
+
+
+def test_columns_of_tables_are_matched_by_their_names() -> None:
+    train, test = Table(X[::2], "abcd"), Table(X[1::2][:, [2, 0, 3, 1]], "cadb")
+    assert data_from_arrays(train, Y[::2], test, Y[1::2]).sha256 == iris().sha256
+    other = Table(X[1::2], "abce")
+    one_line(BadData, "x_test has no column 'd', which x_train has", lambda: data_from_arrays(train, Y, other, Y))
+
+
+@pytest.mark.parametrize("labels", [[1, "a", 2], (1, "a", 2), ["a", 1.5, "b"], [True, "x", False], [b"a", "b", "c"]])
+def test_numbers_beside_names_are_no_labels_as_lists_either(labels: Any) -> None:
+    one_line(BadData, "y_train: .*(in row [01]|Python objects)", lambda: data_from_arrays(X[:3], labels, X[:3], labels))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X[:, 0], Y, r"x_train: expected numbers of shape \(examples, ...\), .*; one number each: give x\[:, None\]"),
+        (X[:0], Y[:0], "y_train: .* there is none, and at least one example is needed"),
+    ],
+)
+def test_inputs_of_one_axis_or_none_say_what_to_do(x: Any, y: Any, message: str) -> None:
+    one_line(BadData, message, lambda: data_from_arrays(x, y, x, y))
+    one_line(BadData, "y_test: .* at least one example is needed", lambda: data_from_arrays(X, Y, X[:0], Y[:0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("f.txt", lambda file: file.write_text("3  # a bad one\n5 # another\n40\n")),
+        ("f.csv", lambda file: file.write_text('"3"\n"5"\n"40"\n')),
+        ("f.csv", lambda file: file.write_text("'3','5','40'\n")),
+        ("f.txt", lambda file: file.write_text("[3, 5, 40]\n")),
+        ("f.npz", lambda file: np.savez(file, indices=np.array([40, 5, 3]))),
+        ("f.pt", lambda file: torch.save(torch.tensor([3, 40, 5]), file)),
+        ("f.pt", lambda file: torch.save(torch.tensor(MASK), file)),
+        ("f.npz", lambda file: np.savez(file, MASK)),
+    ],
+)
+def test_forget_sets_come_out_of_files_of_every_kind(
+    name: str, write: Callable[[Path], object], tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    assert from_file(tmp_path / name, 75).tolist() == [3, 5, 40]
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("f.npz", lambda file: np.savez(file, a=[1], b=[2]), "expected an .npz of one array of indices, got a, b"),
+        ("f.pt", lambda file: torch.save({"a": torch.tensor([1])}, file), "expected a tensor of indices, got dict"),
+        ("f.npy", lambda file: np.save(file, np.array([1], object)), "but holds Python objects"),
+        ("f.json", lambda file: file.write_text('{"forget": [1, 2]}'), "expected whole numbers, .*leave headers out"),
+    ],
+)
+def test_files_of_forget_sets_that_cannot_be_used_are_one_line(
+    name: str, write: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    one_line(BadSetting, message, lambda: from_file(tmp_path / name, 75))

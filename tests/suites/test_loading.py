@@ -4,7 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 from expunge.ensembles import Plan, build, pretrain, read_margins, retrain
 from expunge.ensembles.train import measure
-from expunge.errors import BadSetting, UserError
+from expunge.errors import BadSetting, StoreError, UserError
 from expunge.methods import unlearn
 from expunge.metrics.klom import klom
 from expunge.suites import SUITES, Suite, load_suite
@@ -148,7 +148,7 @@ def test_a_forget_set_of_ones_own_that_does_not_fit_is_one_line(file: Path) -> N
     file.write_text(HEAD.replace("[1, 2]", "[1, 12]"))
     suite: Suite = load_suite(f"{file}:mine")
     with pytest.raises(BadSetting, match="does not fit the 12 training examples of 'mine'"):
-        suite.retain(suite.forget_sets["two"])
+        suite.forget_set("two")
 
 
 def test_a_network_that_computes_something_else_is_another_suite(file: Path) -> None:
@@ -179,3 +179,23 @@ def test_training_that_diverges_is_told_before_anything_is_kept(file: Path, own_
 def test_a_python_file_without_a_function_is_told_what_to_add() -> None:
     with pytest.raises(UserError, match="give file"):
         load_suite("own.py")
+
+
+def test_a_suite_that_no_command_finds_says_what_works_in_python(file: Path, own_store: Path) -> None:
+    found: Suite = load_suite(f"{file}:mine")
+    imported = replace(found, place="")  # as `import suite; suite.mine()` has it
+    assert imported.digest != found.digest
+    forget = imported.forget_sets["two"]
+    with pytest.raises(StoreError) as caught:
+        read_margins(Plan(imported, "oracle", forget), 2, 2)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "expunge build mine" not in line
+    assert "xp.retrain(suite, 'two', models=4)" in line
+    assert 'xp.load_suite("file.py:function")' in line
+    retrain(imported, "two", models=4)
+    assert len(read_margins(Plan(imported, "oracle", forget), 2, 2).values) == 2
+    with pytest.raises(StoreError, match=r"xp\.pretrain\(suite, models=4\)"):
+        read_margins(Plan(imported, "pretrained"), 0, 2)
+    with pytest.raises(StoreError, match=f"run `expunge build {file}:mine` first"):
+        read_margins(Plan(found, "pretrained"), 0, 4)

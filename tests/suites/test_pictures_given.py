@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,62 @@ def test_a_folder_without_train_and_test_is_divided_with_a_word(tmp_path: Path) 
 
 def test_a_class_may_be_called_train_and_have_folders_below(tmp_path: Path) -> None:
     files = {**FLAT, "train/1.png": GREY, "train/2.png": GREY, "dog/more/a.png": GREY}
-    with pytest.warns(UserWarning, match="no train and test"):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         data = read(tmp_path, files)
     assert (data.names, data.examples) == (("cat", "dog", "train"), 23)
+    assert "1 of 23 pictures lie in folders below a class, and are of that class; the first: " in str(said[0].message)
+    assert "no train and test" in str(said[1].message)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAIN", "test")])
+def test_train_and_test_are_found_however_they_are_written(names: tuple[str, str], tmp_path: Path) -> None:
+    plain = read(tmp_path / "plain", four(GREY))
+    renamed = {f"{names[key.startswith('test')]}/{key.partition('/')[2]}": each for key, each in four(GREY).items()}
+    assert read(tmp_path / "other", renamed).sha256 == plain.sha256
+
+
+def test_what_lies_beside_train_and_test_or_is_not_read_is_said(tmp_path: Path) -> None:
+    more = {"valid/a/1.png": GREY, "x.png": GREY, "README.md": b"x", "train/a/2.heic": b"x", "train/a/notes.txt": b"x"}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = read(tmp_path, {**four(GREY), **more})
+    assert data.sizes == (2, 2)
+    lines = [str(each.message) for each in said]
+    assert lines[0].endswith("left out, for it lies beside train and test: valid, x.png")
+    assert "1 files of formats that are not read are left out; the first: " in lines[1]
+    assert lines[1].endswith("2.heic")
+    assert len(lines) == 2
+
+
+def renamed(**names: str) -> dict[str, Any]:
+    return {f"{names[key.partition('/')[0]]}/{key.partition('/')[2]}": each for key, each in four(GREY).items()}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (renamed(train="training", test="testing"), r"testing has folders in it.*did you mean test/\?"),
+        (renamed(train="train", test="val"), r"val has folders in it.*did you mean test/\?"),
+        (renamed(train="Training", test="test"), r"Training has folders in it.*did you mean train/\?"),
+        (renamed(train="cat/train", test="cat/test"), r"cat has test and train in it.*did you mean train/cat/"),
+        (renamed(train="train", test="test") | renamed(train="Train", test="test"), "the folders Train and train"),
+        (four(b""), "1.png is no picture that can be read: it is empty"),
+        (four(b"\x89PNG and no more"), "1.png is no picture that can be read: its 16 bytes are none of BMP,"),
+    ],
+)
+def test_folders_of_other_names_are_no_classes(files: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read(tmp_path, files)
+    assert "\n" not in str(caught.value)
+    assert "BytesIO" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "advice"), [("a.png", "give the folder that it lies in"), ("a.zip", "unpack it")])
+def test_a_file_in_place_of_a_folder_is_said(name: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=f"is a file, expected a folder .*; {advice}"):
+        data_from_folder(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_truths_are_numbers_and_whole_floats_are_classes(tmp_path: Path) -> None
         (TEXT, {}, r"text in 'city' \('rome'\), 'z' \('x0'\); leave such columns out"),
         (PLAIN.replace("1.0,", ","), {}, "line 4: nothing in column 'p'"),
         (PLAIN.replace("1.0,", "NA,"), {}, r"line 4: nothing in column 'p' \('NA'\)"),
-        (PLAIN.replace("1.0,", "nan,"), {}, "row 3, column 'p': expected a finite number"),
+        (PLAIN.replace("1.0,", "nan,"), {}, "line 4, row 3, column 'p': expected a finite number"),
         (PLAIN.replace("1.0,", "inf,"), {}, "row 3, column 'p': expected a finite number"),
         (PLAIN.replace("1.0,", "1e300,"), {}, "row 3, column 'p': expected a finite number that float32 holds"),
         (PLAIN.replace("1.0,", "1_0,"), {}, "text in 'p' .'1_0'"),
@@ -104,7 +104,11 @@ def test_truths_are_numbers_and_whole_floats_are_classes(tmp_path: Path) -> None
         (PLAIN.replace(",a\n", ",\n", 1), {}, "line 2: no label in column 'y'"),
         (PLAIN + "1,2\n", {}, "line 12: expected 3 columns, got 2"),
         (PLAIN + "1,2,rare\n", {}, "class 'rare' has 1 example, expected at least 2"),
-        (PLAIN.replace(",a\n", ",0.5\n").replace(",b\n", ",1\n"), {}, "got 0.5, a measure"),
+        (
+            PLAIN.replace(",a\n", ",0.5\n").replace(",b\n", ",1\n"),
+            {},
+            "mine.csv, line 2: expected classes as labels, names or whole numbers, got 0.5, a measure",
+        ),
         (PLAIN, {"label": "Y"}, "no single column 'Y'; did you mean 'y'"),
         (PLAIN, {"label": 9}, "columns 0 to 2, or names; got 9"),
         (PLAIN, {"label": True}, "columns 0 to 2, or names; got True"),
@@ -140,3 +144,13 @@ def test_a_table_takes_little_more_memory_than_its_numbers(tmp_path: Path) -> No
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 60e6  # one array of names as long as the longest would be 1.6 GB
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("t.csv.gz", "unpack it"), ("t.npz", "data_from_npz"), ("t.npy", "data_from_arrays"), ("t.xlsx", "to_csv")],
+)
+def test_files_that_are_no_text_say_what_reads_them(name: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=f"is no table of text, by its name; .*{advice}"):
+        data_from_csv(tmp_path / name, label="y")
