@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,9 +65,9 @@ class Aliased(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = blocks()
-        self.body, self.hidden, self.head = self.net[0], self.net[4], self.net[7]
-        self.early = nn.Sequential(self.net[2]).requires_grad_(False)
+        net: Any = blocks()
+        self.net, self.body, self.hidden, self.head = net, net[0], net[4], net[7]
+        self.early = nn.Sequential(net[2]).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(x)
@@ -74,15 +75,15 @@ class Aliased(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A parameter that is one number, and one that is one for every class."""
+    """A parameter that is one number, and a buffer that is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks, self.scale, self.shift = blocks(), nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.zeros(3))
+        self.blocks, self.scale = blocks(), nn.Parameter(torch.tensor(1.0))
         self.register_buffer("steps", torch.tensor(0.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.blocks(x) * self.scale + self.shift
+        out: Tensor = self.blocks(x * self.scale)
         return out
 
 
