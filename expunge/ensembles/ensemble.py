@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge.ensembles import layers
+from expunge.ensembles.called import tensors_of
 from expunge.ensembles.chance import Chance, drawing_from
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MismatchedEnsembles
@@ -131,7 +132,7 @@ class Ensemble(nn.Module):
         No gradient reaches such a weight, so no optimizer moves it; whatever else may have written there, noise or new
         weights, is undone before the next forward pass. ``{}`` ends it. Copies obey the same masks.
         """
-        parameters = dict(self.network.named_buffers()) | dict(self.network.named_parameters())  # frozen parts are held
+        parameters = tensors_of(self.network)  # frozen parts are held
         for name, mask in masks.items():
             if name not in parameters or mask.shape != parameters[name].shape or mask.dtype != torch.bool:
                 found = f"{mask.dtype} of shape {tuple(mask.shape)}"

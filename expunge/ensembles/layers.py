@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.ensembles.called import called, tensors_of
 from expunge.ensembles.chance import dropped, seeds_of_this_pass
 from expunge.ensembles.nested import leaves, mapped, stacked
 from expunge.ensembles.training_mode import AsInAStack
@@ -201,27 +202,26 @@ def _first_run(layer: nn.Module, x: Any, stacks: dict[bool, bool]) -> Any:
 
 
 def _at_once(layer: nn.Module, x: Any) -> Any:
-    def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], each: Any, seed: Tensor) -> Any:
+    def one(tensors: dict[str, Tensor], each: Any, seed: Tensor) -> Any:
         with AsInAStack(seed) if layer.training else contextlib.nullcontext():
-            return torch.func.functional_call(layer, (parameters, buffers), (each,))
+            return called(layer, tensors, each)
 
     first = next(leaves(x))
     seeds = _seeds(len(first), first.device) if layer.training else first.new_zeros(len(first), dtype=torch.int32)
     with _plain_attention(), _leaving_nothing(layer), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")  # a slow step is no fault
-        return torch.func.vmap(one)(dict(layer.named_parameters()), dict(layer.named_buffers()), x, seeds)
+        return torch.func.vmap(one)(tensors_of(layer), x, seeds)
 
 
 def _in_a_loop(layer: nn.Module, x: Any) -> Any:
     """One model after the other, each with chance of its own: what torch draws from its global generator too."""
-    models, results = len(next(leaves(x))), []
-    parts = dict(layer.named_parameters()), dict(layer.named_buffers())
+    models, results, tensors = len(next(leaves(x))), [], tensors_of(layer)
     with _plain_attention(), _leaving_nothing(layer):
         for model, seed in enumerate(seeds_of_this_pass(models)):
-            own = tuple({name: each[model] for name, each in part.items()} for part in parts)
+            own = {name: each[model] for name, each in tensors.items()}
             with torch.random.fork_rng(_gpus(layer)), AsInAStack(None) if layer.training else contextlib.nullcontext():
                 torch.manual_seed(seed)
-                results.append(torch.func.functional_call(layer, own, (mapped(itemgetter(model), x),)))
+                results.append(called(layer, own, mapped(itemgetter(model), x)))
     return stacked(results)
 
 

@@ -21,6 +21,9 @@ class Sized:
     make: Callable[[], nn.Module]
     data: Data  # not read before a lazy layer asks
 
+    def __repr__(self) -> str:
+        return getattr(self.make, "__qualname__", repr(self.make))
+
     def __call__(self) -> nn.Module:
         """A new network; :class:`BadSetting` where it is none, or a layer that no input comes to has no size."""
         network = self.make()

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from expunge.engine import warn
 from expunge.errors import BadSetting
 from expunge.fingerprint import source_of
 from expunge.records import SplitName
@@ -25,6 +26,7 @@ from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
 from expunge.suites.sized import Sized, inner
+from expunge.suites.soundness import advice_on, looks_like_shares, require_steady, require_trainable
 from expunge.suites.target import CLASSIFICATION, Target
 
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade"]
@@ -80,6 +82,11 @@ class Suite:
                 f"subsets={self.subsets}, chunk={self.chunk}"
             )
         object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets).fitting(self.data.sizes[0], self.name))
+        if isinstance(self.network, nn.Module) or not callable(self.network):
+            raise BadSetting(
+                f"suite {self.name!r}: expected network to be the class or a function that makes one, such as "
+                f"network=Net, got {type(self.network).__name__}"
+            )
         object.__setattr__(self, "network", Sized(inner(self.network), self.data))
 
     def __getstate__(self) -> dict[str, object]:
@@ -134,12 +141,15 @@ class Suite:
             prunable(network)
         for part, name in ((self.data.train, "train"), (self.data.test, "test")):
             require_finite(part.x, f"suite {self.name!r}, inputs to {name}")
-            self._check_output(network.eval(), part.take(np.arange(min(2, len(part)))))
+            for size in (2, 1):  # a batch of one, as methods and last minibatches have
+                self._check_output(network.eval(), part.take(np.arange(min(size, len(part)))))
 
     def _new_network(self) -> nn.Module:
         try:
             with torch.random.fork_rng(devices=[]):  # building a network draws its initial weights
-                return self.network()
+                network = self.network()
+            require_trainable(network)
+            return network
         except BadSetting as error:
             raise BadSetting(f"suite {self.name!r}: {error}") from error
         except Exception as error:  # the user's function may raise anything
@@ -151,10 +161,10 @@ class Suite:
         before = set(network.state_dict())
         try:
             with torch.no_grad():
-                logits = network(x)
+                logits = network(x.clone())  # which it may change in place
         except Exception as error:  # the user's network may raise anything
             reason = f"{type(error).__name__} on an input of {tuple(x.shape)}: " + str(error).partition("\n")[0]
-            raise BadSetting(f"suite {self.name!r}: the network raised {reason}") from error
+            raise BadSetting(f"suite {self.name!r}: the network raised {reason}{advice_on(error, x)}") from error
         if made := sorted(set(network.state_dict()) - before):
             raise BadSetting(
                 f"suite {self.name!r}: the network makes {made[0]} in its forward, which no optimizer would know of; "
@@ -166,6 +176,15 @@ class Suite:
             raise BadSetting(
                 f"suite {self.name!r}: expected the network to turn an input of {tuple(x.shape)} into logits of "
                 f"{expected}, {axes}, got {found}"
+            )
+        try:
+            require_steady(network, x)
+        except BadSetting as error:
+            raise BadSetting(f"suite {self.name!r}: {error}") from error
+        if len(x) > 1 and looks_like_shares(logits):
+            warn(
+                f"suite {self.name!r}: the network's outputs look like shares that sum to 1, as after a softmax; "
+                "logits are expected, before any softmax"
             )
 
     @cached_property

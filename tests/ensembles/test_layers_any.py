@@ -36,6 +36,38 @@ class Tied(nn.Module):
         return out
 
 
+class Aliased(nn.Module):
+    """A layer under a name of its own and in a row, as many write who look at it later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(72, 8), nn.Linear(8, CLASSES)
+        self.net = nn.Sequential(self.first, nn.Tanh(), self.head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x.flatten(1))
+        return out
+
+
+class Siamese(nn.Module):
+    """One part under two names, with statistics, and both are used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Sequential(nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Tanh())
+        self.right, self.head = self.left, nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.flatten(2).unbind(1)
+        out: Tensor = self.head(torch.cat([self.left(left), self.right(right)], 1))
+        return out
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(72, 72)
+    return nn.Sequential(nn.Flatten(), layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(72, CLASSES))
+
+
 class Recurrent(nn.Module):
     def __init__(self, kind: type[nn.LSTM | nn.GRU], **settings: float) -> None:
         super().__init__()
@@ -90,6 +122,14 @@ class Branches(nn.Module):
         return out
 
 
+class AliasedBranches(Branches):
+    """A layer of two names, model by model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = self.head
+
+
 class InPlace(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -137,6 +177,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "in place": InPlace,
     "relu in place, first": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(72, CLASSES)),
     "tied": Tied,
+    "an alias": Aliased,
+    "an alias, both used": Siamese,
+    "an alias, model by model": AliasedBranches,
+    "one layer twice in a row": twice,
     "frozen": frozen,
     "lstm": lambda: Recurrent(nn.LSTM),
     "gru of two layers with dropout": lambda: Recurrent(nn.GRU, num_layers=2, dropout=0.2),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,33 @@ class Tied(nn.Module):
         return out
 
 
+class Aliased(nn.Module):
+    """Layers under names of their own and in a row; one of them is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        net: Any = blocks()
+        self.net, self.body, self.hidden, self.head = net, net[0], net[4], net[7]
+        self.early = nn.Sequential(net[2]).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class Scaled(nn.Module):
+    """A parameter that is one number, and a buffer that is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks, self.scale = blocks(), nn.Parameter(torch.tensor(1.0))
+        self.register_buffer("steps", torch.tensor(0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.blocks(x * self.scale)
+        return out
+
+
 def doubled(network: Callable[[], nn.Module]) -> nn.Module:
     return network().double()
 
@@ -77,6 +105,8 @@ def suite_of(network: Callable[[], nn.Module], forget: list[int]) -> Suite:
 SUITES: dict[str, Callable[[], Suite]] = {
     "frozen": partial(suite_of, frozen, list(range(6))),
     "tied": partial(suite_of, Tied, list(range(6))),
+    "aliased": partial(suite_of, Aliased, list(range(6))),
+    "scaled": partial(suite_of, Scaled, list(range(6))),
     "dropout": partial(suite_of, partial(blocks, dropout=0.3), list(range(6))),
     "one example": partial(suite_of, blocks, [7]),
 }
@@ -117,9 +147,20 @@ def test_tied_weights_stay_tied(name: str) -> None:
     assert list(after.state()) == list(before.state())
 
 
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_layer_of_two_names_stays_one(name: str) -> None:
+    before, after = unlearned(name, suite_named("aliased"), [0, 1])
+    state = after.state()
+    for alias, own in (("body", "net.0"), ("early.0", "net.2"), ("hidden", "net.4"), ("head", "net.7")):
+        assert torch.equal(state[f"{alias}.weight"], state[f"{own}.weight"])
+    assert torch.equal(state["net.2.weight"], before.state()["net.2.weight"])  # it is frozen
+    assert list(state) == list(before.state())
+
+
+@pytest.mark.parametrize("network", ["aliased", "scaled", "dropout"])
 @pytest.mark.parametrize("name", RUN)
-def test_dropout_of_a_model_does_not_depend_on_its_neighbours(name: str) -> None:
-    suite = suite_named("dropout")
+def test_a_model_does_not_depend_on_its_neighbours(name: str, network: str) -> None:
+    suite = suite_named(network)
     together, alone = unlearned(name, suite, [0, 1])[1], unlearned(name, suite, [1])[1]
     for key, tensor in alone.state().items():
         torch.testing.assert_close(together.state()[key][1], tensor[0], rtol=1e-6, atol=1e-6)

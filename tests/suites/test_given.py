@@ -610,3 +610,81 @@ def test_files_of_forget_sets_that_cannot_be_used_are_one_line(
 ) -> None:
     write(tmp_path / name)
     one_line(BadSetting, message, lambda: from_file(tmp_path / name, 75))
+
+
+class Listed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.head = [nn.Linear(64, 8), nn.ReLU()], nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for layer in self.layers:
+            x = layer(x)
+        out: Tensor = self.head(x)
+        return out
+
+
+class Bare(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.head = torch.ones(64), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(x.flatten(1) * self.scale)
+        return out
+
+
+class Unsteady(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.nn.functional.dropout(x.flatten(1), 0.3))
+        return out
+
+
+class Squeezed(Unsteady):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(x.flatten(1)).squeeze()
+        return out
+
+
+class Sure(Unsteady):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(x.flatten(1)).softmax(-1)
+        return out
+
+
+def held() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)
+
+
+def looked_up() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Embedding(64, 4), nn.Flatten(), nn.Linear(256, 10))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Listed, r"layers in Listed.layers are not part of the network.*nn.ModuleList"),
+        (Bare, r"Bare.scale is a plain tensor.*register_buffer\('scale'"),
+        (Unsteady, "other outputs for the same input at each pass in evaluation"),
+        (Squeezed, r"an input of \(1, .* into logits of \(1, 10\)"),
+        (held, "nothing of the network is to be trained"),
+        (looked_up, r"inputs are float32: write x.long\(\) in forward"),
+    ],
+)
+def test_what_would_be_wrong_in_silence_is_one_line(network: Callable[[], nn.Module], message: str) -> None:
+    one_line(BadSetting, message, lambda: replace(tiny(), name="odd", network=network).check())
+
+
+def test_a_network_in_place_of_what_makes_it_is_refused() -> None:
+    network: Any = nn.Linear(64, 10)
+    one_line(BadSetting, "expected network to be the class or a function", lambda: replace(tiny(), network=network))
+
+
+def test_outputs_after_a_softmax_are_spoken_of() -> None:
+    with pytest.warns(UserWarning, match="look like shares that sum to 1"):
+        replace(tiny(), name="sure", network=Sure).check()

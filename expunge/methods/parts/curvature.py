@@ -15,6 +15,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.train import Batch, of_norms
 from expunge.methods.parts.double_backward import run
 from expunge.methods.parts.per_sample import Loss, flat_weights
+from expunge.methods.parts.rows import in_one_row
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples
 from expunge.suites.target import cross_entropy
@@ -110,7 +111,7 @@ def _outputs(ensemble: Ensemble, x: Tensor, *, curved: bool = True) -> Tensor:
 
 
 def _flat(tensors: Sequence[Tensor]) -> Float[Tensor, "models d"]:
-    return torch.cat([tensor.detach().flatten(1) for tensor in tensors], dim=1)
+    return in_one_row(tensor.detach() for tensor in tensors)
 
 
 def _dot(tensors: Sequence[Tensor], vector: Float[Tensor, "models d"]) -> Tensor:

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.methods.parts.rows import in_a_row
 
 
 def smallest(values: Float[Tensor, "models ..."], count: int | Int[Tensor, " models"]) -> Bool[Tensor, "models ..."]:
     """True at the ``count`` smallest values of each model: just so many, whatever is equal."""
-    flat = values.flatten(1)
+    flat = in_a_row(values)
     counts = torch.as_tensor(count, device=flat.device).expand(len(flat))
     rows = flat.topk(int(counts.max()), dim=1, largest=False).indices
     among = torch.arange(rows.shape[1], device=flat.device) < counts[:, None]
@@ -25,7 +26,7 @@ def smallest_share(
     """True at this share of each model's values, the smallest; in a sparse model, of those that are ``there``."""
     if there is None:
         return smallest(values, round(share * values[0].numel()))
-    counts = (share * there.flatten(1).sum(1).double()).round().long()
+    counts = (share * in_a_row(there).sum(1).double()).round().long()
     return smallest(values.masked_fill(~there, torch.inf), counts)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
+from expunge.methods.parts.rows import in_one_row
 from expunge.suites.suite import Examples
 from expunge.suites.target import cross_entropy
 
@@ -52,8 +53,7 @@ def _gradients(
         with torch.enable_grad(), exact_arithmetic():
             loss(stack(examples.x[picked]), examples.y[picked]).sum().backward()
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in stack.parameters()]
-        flat: Tensor = torch.cat([each.flatten(1) for each in gradients], dim=1)
-        yield flat.unflatten(0, (len(ensemble), -1))
+        yield in_one_row(gradients).unflatten(0, (len(ensemble), -1))
 
 
 def mean_square(
@@ -97,7 +97,7 @@ def in_order(ensemble: Ensemble, examples: Examples) -> Int[Tensor, "models n"]:
 
 def flat_weights(ensemble: Ensemble) -> Float[Tensor, "models d"]:
     """The weights of each model in a row, in the order of ``ensemble.parameters()``: a copy."""
-    return torch.cat([parameter.detach().flatten(1) for parameter in ensemble.parameters()], dim=1)
+    return in_one_row(parameter.detach() for parameter in ensemble.parameters())
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.per_sample import flat_weights, in_parts, mean_square, with_weights
+from expunge.methods.parts.rows import in_a_row
 from expunge.methods.parts.walks import require
 from expunge.methods.spaces import Between
 from expunge.suites.suite import Split
@@ -97,8 +98,8 @@ def official(
         if classifier:
             rows = gone.view(1, -1, *[1] * (weight.ndim - 2))
             mean, variance = mean.masked_fill(rows, 0.0), variance.masked_fill(rows, 1e-4)
-        means.append(mean.flatten(1))
-        variances.append((10 * variance if classifier or one_dimensional else variance).flatten(1))
+        means.append(in_a_row(mean))
+        variances.append(in_a_row(10 * variance if classifier or one_dimensional else variance))
     return torch.cat(means, dim=1), torch.cat(variances, dim=1)
 
 

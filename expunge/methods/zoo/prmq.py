@@ -17,6 +17,7 @@ from expunge.methods.needs import CLASSES, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.layers import weighted
 from expunge.methods.parts.masks import smallest_share
+from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import Walk, descend_from, passes, require
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.methods.zoo.scrub import teach
@@ -78,7 +79,7 @@ def _prune_and_draw(student: Ensemble, share: float, rng: Generators) -> None:
     named = {key: each for key, each in student.network.named_parameters() if key.rpartition(".")[0] in paths}
     tensors = list(named.values())
     there = [student.masks.get(key, torch.ones_like(each, dtype=torch.bool)) for key, each in named.items()]
-    flat, mask = (torch.cat([each.flatten(1) for each in some], dim=1) for some in (tensors, there))
+    flat, mask = in_one_row(tensors), in_one_row(there)
     chosen = smallest_share(flat.abs(), share, mask).split([each[0].numel() for each in tensors], dim=1)
     for tensor, mask in zip(tensors, chosen, strict=True):
         bound = tensor[0, 0].numel() ** -0.5 if tensor.ndim > 2 else 0.0  # a bias, of one dimension, becomes 0

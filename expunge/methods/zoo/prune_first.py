@@ -14,6 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.layers import layer, weighted, weights
 from expunge.methods.parts.masks import scale_gradients, smallest
+from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import Walk, descend_from, passes, require, training_loss
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -53,7 +54,7 @@ def masks(ensemble: Ensemble, sparsity: float) -> dict[str, Bool[Tensor, "models
     paths = weighted(ensemble)
     convolutions = [path for path in paths if not isinstance(layer(ensemble, path), nn.Linear)]
     tensors = weights(ensemble, convolutions or paths)
-    flat = torch.cat([each.abs().flatten(1) for each in tensors.values()], dim=1)
+    flat = in_one_row(tensors.values()).abs()
     kept = ~smallest(flat, round(sparsity * flat.shape[1]))
     parts = kept.split([each[0].numel() for each in tensors.values()], dim=1)
     for key, part in zip(tensors, parts, strict=True):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expunge.ensembles.called import called
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
@@ -47,7 +48,7 @@ def uam(ensemble: Ensemble, split: Split, cfg: Uam, rng: Generators) -> Iterator
     def loss(student: Ensemble, batch: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         (x, y), forget = batch
         weights = perturbed(student, climbed(student, forget), cfg.rho)
-        return value(torch.func.functional_call(student, weights, (x,)), y)
+        return value(called(student, weights, x), y)
 
     yield from descend(ensemble, cfg, ([(loss, batches)] for batches in paired(split, cfg, rng)))
 

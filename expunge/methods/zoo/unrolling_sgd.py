@@ -13,6 +13,7 @@ from expunge.ensembles.whole_models import first_weights
 from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import FIRST_WEIGHTS, FORGET_DATA
 from expunge.methods.parts.per_sample import flat_weights, with_weights
+from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import recipe_loss, require
 from expunge.methods.spaces import Between
 from expunge.suites.recipe import Recipe
@@ -45,7 +46,7 @@ def unrolling_sgd(ensemble: Ensemble, split: Split, cfg: UnrollingSGD, rng: Gene
     for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts, dim=1), strict=True):
         (loss(start(part), labels).sum() * len(part)).backward()
     gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in start.parameters()]
-    total = torch.cat([each.flatten(1) for each in gradients], dim=1)
+    total = in_one_row(gradients)
     factor = effective_rate(split.recipe, len(split.retain) + len(split.forget))
     yield with_weights(ensemble, flat_weights(ensemble) + cfg.strength * factor * total)
 
