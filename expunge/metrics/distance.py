@@ -6,7 +6,7 @@ from numpy import ndarray
 from expunge.metrics.calibration import Difference, Estimate, LeftOut, estimate_of
 from expunge.metrics.comparable import require_comparable
 from expunge.metrics.metric import Metric, Scored
-from expunge.metrics.row import Reference, Row
+from expunge.metrics.row import LEAST_ORACLES, Reference, Row
 from expunge.metrics.wasserstein import wasserstein
 from expunge.records import SPLITS, SplitName
 
@@ -14,8 +14,10 @@ HEADROOM = 0.5  # of the gap: where a perfect method's share is less certain, th
 
 
 def distance_scores(row: Row, reference: Reference) -> Scored:
-    """The mean distance of each split, in standard deviations of the oracles; lower is better."""
+    """The mean distance of each split, in standard deviations of the oracles; nothing of fewer than 3 oracles."""
     require_comparable(row.margins.values, reference.oracle.values)
+    if reference.models < LEAST_ORACLES:
+        return Scored([])
     found = estimate_of(lambda mine: mine, [reference.distances(row.margins)])
     scores = [
         row.score(split, "distance", "mean", _within(each, 0.0), reference, module=__name__)
@@ -62,6 +64,8 @@ def has_headroom(nothing: LeftOut, floor: LeftOut) -> bool:
 
 def gap_closed_scores(row: Row, reference: Reference) -> Scored:
     """The share of the gap closed on forget; nothing where the set has no headroom, or untouched models lack."""
+    if reference.models < LEAST_ORACLES:
+        return Scored([])
     nothing, floor = reference.nothing, reference.floor
     if nothing is None or not has_headroom(nothing, floor):
         return Scored([])
@@ -73,6 +77,8 @@ def gap_closed_scores(row: Row, reference: Reference) -> Scored:
 
 def drift_scores(row: Row, reference: Reference) -> Scored:
     """How much farther than held-out oracles the row lies on retain and test, in standard deviations of the oracles."""
+    if reference.models < LEAST_ORACLES:
+        return Scored([])
     found = estimate_of(lambda mine, floor: mine - floor, [reference.distances(row.margins), reference.floor])
     drifts: dict[SplitName, Difference] = dict(zip(SPLITS, found, strict=True))
     return Scored(

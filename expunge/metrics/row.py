@@ -11,12 +11,15 @@ from numpy import ndarray
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
+from expunge.errors import TooFewModels
 from expunge.fingerprint import code_digest
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import Estimate, LeftOut, leave_out
 from expunge.metrics.wasserstein import least_scale, wasserstein
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites import ForgetSet, Suite
+
+LEAST_ORACLES = 3
 
 PerModel = Callable[[Suite, ForgetSet, EnsembleMargins], Float[ndarray, " models"] | None]
 
@@ -132,8 +135,13 @@ class Reference:
     def distances(self, margins: EnsembleMargins) -> LeftOut:
         """The mean distance to the oracles on forget, retain and test, in their sd, with what an interval needs.
 
-        It is computed once for each ensemble.
+        It is computed once for each ensemble. With fewer than 3 oracles there is no interval, for one that is left out
+        leaves no spread: :class:`TooFewModels`.
         """
+        if self.models < LEAST_ORACLES:
+            raise TooFewModels(
+                f"expected {LEAST_ORACLES} oracles or more for the interval of a distance, got {self.models}"
+            )
         if (known := self._distances.get(margins)) is not None:
             return known
         columns = list(self.suite.columns(self.forget).values())

@@ -61,7 +61,8 @@ def test_one_row_is_seen_by_bench_evaluate_and_score(
             3: run_bench(planned(tiny_suite), tmp_path),
             2: xp.evaluate(after, oracle, suite=tiny_suite, forget=forget),
         }
-        scored = score_margins(tiny_suite, "first", margins + np.float32(0.5))
+        with pytest.warns(UserWarning, match="network and the recipe of suite 'tiny'"):
+            scored = score_margins(tiny_suite, "first", margins + np.float32(0.5))
     for rows, scores in found.items():
         assert len([each for each in scores if each.metric == "median-margin"]) == rows
     assert {each.subject.method for each in scored if each.metric == "median-margin"} == {"identity", "oracle", "yours"}

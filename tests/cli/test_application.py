@@ -34,7 +34,7 @@ from tests.cli.commands import Done, refused, run
         (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
         (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
         (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
-        (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy of numbers"),
+        (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy, but text"),
         (["score", "digits", "random-50", "torn.npy"], "torn.npy is no .npy of numbers (its header cannot be read"),
         (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),

@@ -74,8 +74,8 @@ def test_oracles_never_saw_the_forget_set_and_are_kept_with_their_weights(small:
 
 
 def test_margins_that_were_never_made_are_asked_for_by_name(small: Suite) -> None:
-    command = "expunge build digits"  # all 8: a bench of 4 needs 4 held-out oracles beside the first 4
-    with pytest.raises(StoreError, match=rf"suite 'digits' \([0-9a-f]{{16}}\).*run `{command}` first"):
+    makes = r"xp.pretrain\(suite, models=8\)"  # all 8: a bench of 4 needs 4 held-out oracles beside the first 4
+    with pytest.raises(StoreError, match=rf"suite 'digits' \([0-9a-f]{{16}}\).*{makes}"):
         read_margins(Plan(small, "pretrained"), 0, 4)
 
 

@@ -214,7 +214,7 @@ def test_other_floats_become_float32(
         ("oracle/forget_2/val/resnet9/id_7", None, "as many models in every split, got 8 of retain, 8 of forget, 7 of"),
         ("pretrain/retain/resnet9/id_3", np.zeros(37, np.float32), r"40 floating-point margins, got float32 \(37,\)"),
         ("pretrain/val/resnet9/id_3", np.zeros(20, np.int64), "expected 20 floating-point margins, got int64"),
-        ("pretrain/val/resnet9/id_3", b"<html>", "is no .npy of numbers"),
+        ("pretrain/val/resnet9/id_3", b"<html>", "is no .npy, but text"),
         ("pretrain/val/resnet9/id_3", np.array([{}]), "is no .npy of numbers"),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_damaged_model_at_the_source_is_refused(publication: Publication, hub:
     """What the hub tells agrees with what it sends, and is no margins."""
     file = hub.repo(OWNER) / "margins/cifar10/oracle/forget_2/val/resnet9/id_3_epoch_23.npy"
     file.write_bytes(b"<html>")
-    with pytest.raises(StoreError, match=r"id_3_epoch_23\.npy is no \.npy of numbers"):
+    with pytest.raises(StoreError, match=r"id_3_epoch_23\.npy is no \.npy, but text"):
         get(publication, hub)
     assert nothing_is_stored()
 
@@ -295,7 +295,7 @@ def narrow() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "meta", "said"),
     [
-        ("margins.npy", objects(), {}, r"margins\.npy is no \.npy of numbers"),
+        ("margins.npy", objects(), {}, r"margins\.npy is no \.npy, but text"),
         ("margins.npy", narrow(), {}, r"expected shape \(8, 60\), got \(8, 7\)"),
         ("margins.npy", None, {"models": -1}, "expected a number of models, got '-1'"),
         ("margins.npy", None, {"models": [8]}, "expected a number of models"),

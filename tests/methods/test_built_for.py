@@ -97,18 +97,15 @@ def test_amnesiac_takes_back_exactly_what_was_logged_and_repair_costs_what_it_do
 
 
 @pytest.mark.parametrize(
-    ("name", "config", "options"),
-    [
-        ("sisa", Sisa(shards=5), "--for sisa --models 3 --set sisa.shards=5 --set sisa.slices=2"),
-        ("amnesiac", Amnesiac(), "--for amnesiac --forget-set pair --models 3"),
-    ],
+    ("name", "config"),
+    [("sisa", Sisa(shards=5)), ("amnesiac", Amnesiac())],
 )
-def test_what_was_not_built_is_said_with_the_command_before_any_work(
-    name: str, config: object, options: str, built: Suite, three: Ensemble
+def test_what_was_not_built_is_said_with_what_makes_it_before_any_work(
+    name: str, config: object, built: Suite, three: Ensemble
 ) -> None:
-    with pytest.raises(StoreError, match=f"run `expunge build digits {options}` first"):
+    with pytest.raises(StoreError, match=rf"rebuild\(suite, methods=\['{name}'\]"):
         Task(built, PAIR, name, config, 0).require(range(3))
-    with pytest.raises(StoreError, match=f"run `expunge build digits {options}` first"):
+    with pytest.raises(StoreError, match=rf"rebuild\(suite, methods=\['{name}'\]"):
         run(name, three, built, config)
 
 

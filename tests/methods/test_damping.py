@@ -222,7 +222,7 @@ def test_rum_says_what_makes_the_models_that_it_needs(suite: Suite) -> None:
     assert prepare
     assert prepare.require
     other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
-    with pytest.raises(StoreError, match="expunge build digits` first"):
+    with pytest.raises(StoreError, match=r"rebuild\(suite\)"):
         prepare.require(other, ForgetSet("mine", np.arange(5), ""), Rum())
     with pytest.raises(StoreError, match="has no models trained on halves"):
         prepare.require(dataclasses.replace(suite, subsets=0), suite.forget_sets["random-50"], Rum())

@@ -49,14 +49,12 @@ def test_more_oracles_than_are_held_out_are_refused(suite: Suite, forget: Forget
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("oracle-matching", "expunge build digits --forget-set mine` first"),
-        ("dm-direct", "expunge build digits` first"),
-        ("dmm", "expunge build digits` first"),
+        ("oracle-matching", r"xp.retrain\(suite, forget, models=200\)"),
+        ("dm-direct", r"rebuild\(suite\)"),
+        ("dmm", r"rebuild\(suite\)"),
     ],
 )
-def test_what_is_missing_in_the_store_is_said_with_the_command_that_makes_it(
-    name: str, command: str, suite: Suite
-) -> None:
+def test_what_is_missing_in_the_store_is_said_with_what_makes_it(name: str, command: str, suite: Suite) -> None:
     other = dataclasses.replace(suite, version=99)  # another digest: nothing of it is shipped
     prepare = METHODS[name].prepare
     assert prepare

@@ -53,7 +53,10 @@ def test_the_reference_oracles_are_no_method(suite: Suite, forget: ForgetSet) ->
 
 def test_margins_beyond_all_measure_are_far_and_overflow_nowhere(suite: Suite, forget: ForgetSet) -> None:
     huge = np.array(read_margins(Plan(suite, "pretrained"), 0, 10).values, dtype=np.float64) * 1e200
-    with pytest.warns(UserWarning, match="the columns may be in another order"):  # at the clip all are alike
+    with (
+        pytest.warns(UserWarning, match="the columns may be in another order"),  # at the clip all are alike
+        pytest.warns(UserWarning, match="100 % of the values lie beyond 100"),
+    ):
         scores = score_margins(suite, forget.name, huge)
     assert max(score.value or 0 for score in scores if score.subject.method == "yours") > 10
 
