@@ -295,7 +295,7 @@ def narrow() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "meta", "said"),
     [
-        ("margins.npy", objects(), {}, r"margins\.npy is no \.npy, but text"),
+        ("margins.npy", objects(), {}, r"margins\.npy is no \.npy of numbers"),
         ("margins.npy", narrow(), {}, r"expected shape \(8, 60\), got \(8, 7\)"),
         ("margins.npy", None, {"models": -1}, "expected a number of models, got '-1'"),
         ("margins.npy", None, {"models": [8]}, "expected a number of models"),
