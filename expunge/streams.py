@@ -23,7 +23,7 @@ _PLAIN = {
     **dict.fromkeys("·•∙", "*"),
     **dict.fromkeys("✓✔", "v"),
     **dict.fromkeys("≈∼", "~"),
-    **dict(zip("▬●◕◐○↗", "=#%/o^", strict=True)),  # the marks of the readings, whose words carry the meaning
+    **dict(zip("▬●◕◐○↗⊘", "=#%/o^~", strict=True)),  # the marks of the readings, whose words carry the meaning
     "→": "->",
     "←": "<-",
     "≥": ">=",

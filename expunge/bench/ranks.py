@@ -28,15 +28,15 @@ def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
     """The methods whose rows have a rank.
 
     Upper bounds have none, nor have margins made elsewhere, whose models are paired with no others, nor do methods that
-    break the model: a broken method must not win. Where an anchor failed, nothing says who breaks it, and none has a
-    rank; nor has a row without a distance.
+    break the model: a broken method must not win, nor one that is doubted. Where an anchor failed, nothing says who
+    breaks it, and none has a rank; nor has a row without a distance.
     """
     found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
     if not found.keys() >= set(ANCHORS):
         return []
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
-    told = {name for name, each in found.items() if all(map(each.distance, SPLITS))}
+    told = {name for name, each in found.items() if all(map(each.distance, SPLITS)) and not each.doubted}
     return [name for name in scores if name in told - broken and _may_be_ranked(name)]
 
 
@@ -49,6 +49,10 @@ class _Found:
     """The scores of one row on one forget set, as far as they say whether it breaks the model."""
 
     scores: Sequence[Score]
+
+    @property
+    def doubted(self) -> bool:
+        return any(score.reason for score in self.scores)
 
     def distance(self, split: SplitName) -> Score | None:
         return self._one(split, "distance", "mean")

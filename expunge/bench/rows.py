@@ -33,6 +33,7 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
         np.average([each.meta[name] for each in artefacts], axis=0, weights=shares).tolist()
         for name in ("costs", "seconds")
     )
+    alarms = tuple(dict.fromkeys(line for each in artefacts for line in each.meta.get("alarms", ())))
     devices = "; ".join(sorted({str(each.meta.get("device", "unknown")) for each in artefacts}))
     return [
         Row(
@@ -49,6 +50,7 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
             run_times=tuple(each.meta["seconds"][epoch] for each in artefacts),
             modules=task.modules,
             own_code=task.own_code,
+            alarms=alarms,
             weights=weights if epoch == len(margins) - 1 and not task.method.predict else None,
         )
         for epoch in range(len(margins))

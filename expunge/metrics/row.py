@@ -43,6 +43,7 @@ class Row:
     modules: tuple[str, ...] = ("expunge.ensembles.builds",)  # of expunge, that made the models
     own_code: str = ""  # digest of the user's own file that made them
     weights: Callable[[], Ensemble] | None = None  # the models themselves, where they can be had
+    alarms: tuple[str, ...] = ()  # why its numbers are not to be read as forgetting; such a row has no rank
 
     @property
     def columns(self) -> dict[SplitName, ndarray]:
@@ -110,7 +111,7 @@ class Row:
             cost=self.cost,
             seconds=self.seconds,
             status="ok",
-            reason="",
+            reason="; ".join(self.alarms),
             oracle=oracle,
         )
 

@@ -15,6 +15,7 @@ Reading = Literal[
     "moves away",
     "breaks the model",
     "cannot tell",
+    "doubted",
     "failed",
 ]
 
@@ -35,6 +36,7 @@ RULES: dict[Reading, str] = {
     "identity, or more models lie far outside the others than of the oracles and of identity",
     "cannot tell": "an interval is missing; or the forget set has no headroom: doing nothing is not far enough from "
     "the floor for so many models; or the row reaches the floor and is not surely nearer than identity",
+    "doubted": "there is reason to think that the models are not what they should be, or look the examples up; it is given",
     "failed": "the method raised or diverged, or a metric has no finite number for it; the reason is given",
 }
 
@@ -49,6 +51,7 @@ MARKS: dict[Reading, str] = {  # read without colour
     "moves away": "↗",
     "breaks the model": "✕",
     "cannot tell": "?",
+    "doubted": "⊘",
     "failed": "!",
 }
 
@@ -57,7 +60,7 @@ LEGEND = (
     "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a "
     f"row reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor, and "
     "no example surely differs from the oracles'. The first rule that holds decides, in the order failed, breaks the "
-    "model, cannot tell, forgets, partly forgets, moves away, does nothing."
+    "model, doubted, cannot tell, forgets, partly forgets, moves away, does nothing."
 )
 
 
@@ -68,13 +71,14 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
 
     1. *failed*: the row failed. *floor*: the row is the oracle row.
     2. *breaks the model*: see :func:`~expunge.bench.breakage.is_broken`.
-    3. *cannot tell*: an interval is missing; or the set has no headroom, so that no row has a share of the gap, and
+    3. *doubted*: the records say why; see :mod:`expunge.bench.alarms`.
+    4. *cannot tell*: an interval is missing; or the set has no headroom, so that no row has a share of the gap, and
        the row is not farther than identity; or forget reaches the floor and is not surely nearer than identity.
        ``identity`` itself is still said to do nothing.
-    4. *forgets*: forget, retain and test all reach the floor; *forgets, drifts*: only forget does. On forget that takes
+    5. *forgets*: forget, retain and test all reach the floor; *forgets, drifts*: only forget does. On forget that takes
        a share of the gap that may be 1, and KLoM's P95 and the share of examples told apart from the oracles, which see
        what the distance does not: a constant at the oracles' mode is near them, and is not like them.
-    5. *partly forgets*: the share of the gap closed is surely above ``MATTERS``: over the same models a thousandth can
+    6. *partly forgets*: the share of the gap closed is surely above ``MATTERS``: over the same models a thousandth can
        be sure, and is nothing to speak of. *moves away*: surely below its negative. Else *does nothing*.
     """
     if row.failed:
@@ -87,6 +91,8 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
+    if row.reason:
+        return "doubted"
     if identity is None or not all(_complete(each.distance(split)) for each in (row, floor) for split in SPLITS):
         return "cannot tell"
     return _progress(row, floor, identity)

@@ -37,7 +37,7 @@ class Summary:
     cost: float | None  # share of one retraining
     seconds: float | None  # to unlearn one model
     failed: bool
-    reason: str
+    reason: str  # why it failed, or is doubted
 
     def distance(self, split: SplitName) -> Interval | None:
         """The mean distance to the oracles over the examples of ``split``, in their standard deviations."""
@@ -118,5 +118,5 @@ def _row(group: list[Score]) -> Summary:
         cost=next((score.cost for score in group if score.cost is not None), None),
         seconds=next((score.seconds for score in group if score.seconds is not None), None),
         failed=bool(failed),
-        reason=failed[0].reason if failed else "",
+        reason=next((score.reason for score in failed or group if score.reason), ""),
     )
