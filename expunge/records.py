@@ -69,10 +69,10 @@ class Score:
     """One measured number: one (subject, split, metric, aggregate); one line of ``scores.jsonl``.
 
     ``value`` lies between ``low`` and ``high``, the 95 % interval for the expectation of the same statistic over
-    fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``reason`` says why it failed,
-    or, of a row that is ok, why it is doubted and has no rank. ``cost`` is the share of
-    one retraining, ``seconds`` the time to unlearn one model on the subject's ``hardware``. ``oracle`` is what oracles
-    get of the same number, the reference ones of a mean, held-out ones of a gap; ``None`` where another row says it.
+    fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``reason`` says why it
+    failed, or, of a row that is ok, why it is doubted and has no rank. ``cost`` is the share of one retraining,
+    ``seconds`` the time to unlearn one model on the subject's ``hardware``. ``oracle`` is what oracles get of the same
+    number, the reference ones of a mean, held-out ones of a gap; ``None`` where another row says it.
     """
 
     subject: Subject

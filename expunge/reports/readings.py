@@ -36,7 +36,7 @@ RULES: dict[Reading, str] = {
     "identity, or more models lie far outside the others than of the oracles and of identity",
     "cannot tell": "an interval is missing; or the forget set has no headroom: doing nothing is not far enough from "
     "the floor for so many models; or the row reaches the floor and is not surely nearer than identity",
-    "doubted": "there is reason to think that the models are not what they should be, or look the examples up; it is given",
+    "doubted": "there is reason to think that the models are not what they should be; it is given",
     "failed": "the method raised or diverged, or a metric has no finite number for it; the reason is given",
 }
 
