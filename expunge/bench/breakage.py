@@ -4,6 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from expunge.records import SPLITS, SplitName
 
+SCATTERED = 0.005  # of single margins far outside, beyond the anchors' share: honest rows have 0, or 2 % and more
 BREAKS = 1.0  # sd of the oracles beyond the floor and identity, on retain or test, that count as broken
 
 
@@ -20,11 +21,13 @@ class Ends(Protocol):
 
 @runtime_checkable
 class Numbers(Protocol):
-    """What one row measured on each split: the mean distance, and the share of models that are outliers."""
+    """What one row measured on each split: the mean distance, and the shares of models and margins far outside."""
 
     def distance(self, split: SplitName) -> Ends | None: ...
 
     def strays(self, split: SplitName) -> float: ...
+
+    def scattered(self, split: SplitName) -> float: ...
 
 
 def is_broken(row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
@@ -39,12 +42,16 @@ def is_broken(row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
 
 
 def has_strays(row: Numbers, floor: Numbers, identity: Numbers | None) -> bool:
-    """Whether on some split more of its models are outliers than of the anchors': they stretch KLoM's bins.
+    """Whether on some split more of its models, or of its single margins, lie far outside than of the anchors'.
 
-    A handful of models has some by chance.
+    They stretch KLoM's bins. A handful of models has some by chance.
     """
     anchors = [each for each in (floor, identity) if each and each is not row]
-    return any(row.strays(split) > max(each.strays(split) for each in anchors) for split in SPLITS)
+    return any(
+        row.strays(split) > max(each.strays(split) for each in anchors)
+        or row.scattered(split) > max(each.scattered(split) for each in anchors) + SCATTERED
+        for split in SPLITS
+    )
 
 
 def is_above(one: Ends | None, other: Ends | None, by: float = 0.0) -> bool:

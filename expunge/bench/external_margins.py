@@ -11,8 +11,9 @@ from torch import Tensor
 from expunge.bench.contents import Place, contents_of, require_room
 from expunge.bench.doubts import doubts
 from expunge.bench.folder import REFERENCE, prepare
+from expunge.bench.independence import require_independent
 from expunge.bench.joining import Addition, NewRow, join
-from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, require_independent, score_row
+from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, score_row
 from expunge.engine import Say, Steps, Watch, silent, warn
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked

@@ -28,16 +28,17 @@ def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
     """The methods whose rows have a rank.
 
     Upper bounds have none, nor have margins made elsewhere, whose models are paired with no others, nor do methods that
-    break the model: a broken method must not win, nor one that is doubted. Where an anchor failed, nothing says who
-    breaks it, and none has a rank; nor has a row without a distance.
+    break the model: a broken method must not win, nor one that is doubted. Nor have those that do not surely close any
+    of the gap on forget, as `identity` does not: where a set has no headroom, none has a rank. Where an anchor failed,
+    nothing says who breaks the model, and none has a rank.
     """
     found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
     if not found.keys() >= set(ANCHORS):
         return []
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
-    told = {name for name, each in found.items() if all(map(each.distance, SPLITS)) and not each.doubted}
-    return [name for name in scores if name in told - broken and _may_be_ranked(name)]
+    nearer = {name for name, each in found.items() if each.is_nearer and not each.doubted}
+    return [name for name in scores if name in nearer - broken and _may_be_ranked(name)]
 
 
 def _may_be_ranked(name: str) -> bool:
@@ -54,11 +55,21 @@ class _Found:
     def doubted(self) -> bool:
         return any(score.reason for score in self.scores)
 
+    @property
+    def is_nearer(self) -> bool:
+        """Whether it is surely nearer to the oracles on forget than the untouched models are."""
+        closed = self._one("forget", "gap-closed", "mean")
+        return closed is not None and closed.low is not None and closed.low > 0 and all(map(self.distance, SPLITS))
+
     def distance(self, split: SplitName) -> Score | None:
         return self._one(split, "distance", "mean")
 
     def strays(self, split: SplitName) -> float:
         share = self._one(split, "outliers", "share")
+        return (share.value or 0.0) if share else 0.0
+
+    def scattered(self, split: SplitName) -> float:
+        share = self._one(split, "outliers", "cells")
         return (share.value or 0.0) if share else 0.0
 
     def _one(self, *wanted: str) -> Score | None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
-from expunge.bench.alignment import spaced
+from expunge.bench.alarms import alarms_of
+from expunge.bench.independence import require_independent
 from expunge.engine import one_thread
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
@@ -22,7 +22,6 @@ from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, Mism
 from expunge.methods.task import modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
-from expunge.metrics.oracle_copies import copies, differ, disguised, likeness
 from expunge.records import SPLITS, Score, why_untrue
 from expunge.suites import ForgetSet, Suite, find_suite
 
@@ -45,16 +44,15 @@ def score_row(
     """All numbers of one method on one forget set; ``epochs`` is its row after each epoch.
 
     ``finished`` is told the name of each metric that was computed. A row whose models are the oracles in disguise
-    fails, and so does one that a metric has no finite number for.
+    fails, and so does one that a metric has no finite number for. What speaks against reading it as forgetting stands
+    in the records of its last epoch.
     """
     last = epochs[-1]
     try:
         require_independent(last, reference)
-    except BadMargins as error:
-        return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
-    try:
-        return _numbers(epochs, reference, metrics, finished)
-    except MetricFailed as error:
+        last = replace(last, alarms=(*last.alarms, *alarms_of(last, reference)))
+        return _numbers([*epochs[:-1], last], reference, metrics, finished)
+    except (BadMargins, MetricFailed) as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
 
 
@@ -128,53 +126,6 @@ def why_impossible(score: Score, names: Sequence[str] = ("value",)) -> str:
     numbers = {name: number for name in names if (number := getattr(score, name)) is not None}
     outside = [name for name, each in numbers.items() if not least <= each <= most]
     return f"{outside[0]}: {numbers[outside[0]]} is no {metric.unit}" if outside else ""
-
-
-def require_independent(row: Row, reference: Reference) -> None:
-    """Raise :class:`BadMargins` where models are the oracles they are compared with: a KLoM of 0 that nobody earned.
-
-    What honest models of the suite have in common is measured on them: held-out oracles and, where a store has them,
-    pretrained models, each against the reference ones. None of these is ever accused.
-    """
-    mine, theirs, numbers = row.margins.values, reference.oracle.values, row.margins.origin.models
-    some = spaced(mine.shape[1], 2000)
-    if not differ(theirs[:, some]):
-        raise BadMargins(
-            "the reference oracles are all alike, so nothing can be told from how models spread; an ensemble needs "
-            "models that are trained from different seeds"
-        )
-    if row.margins.origin.kind != "unlearned":
-        return
-    for split, columns in row.columns.items():
-        found = copies(mine, theirs, columns)
-        if found.any():
-            raise BadMargins(
-                f"model {numbers[int(np.argmax(found))]} has the {split} margins of a reference oracle; a method must "
-                "not be given the oracles that it is compared with"
-            )
-    if len(theirs) < 3:
-        return
-    alike = likeness(mine[:, some], theirs[:, some])
-    honest = [likeness(each[:, some], theirs[:, some]) for each in _honest(reference)]
-    found = disguised(alike, *honest)
-    if found.any():
-        most = alike[:, found].max()
-        raise BadMargins(
-            f"model {numbers[int(np.argmax(found))]} differs from the other models as one of the reference oracles "
-            f"does (r = {most:.4f} over examples, 1 for a copy in disguise, at most "
-            f"{max(each.max() for each in honest):.4f} between honest models); a method must not be given the oracles "
-            "that it is compared with"
-        )
-
-
-def _honest(reference: Reference) -> list[ndarray]:
-    """Margins of models of the suite that are no copies of its reference oracles."""
-    found = [reference.held_out.values]
-    pretrained = Plan(reference.suite, "pretrained")
-    most = max(2, len(reference.oracle.values))
-    with contextlib.suppress(StoreError):
-        found.append(read_margins(pretrained, 0, min(most, reference.suite.models)).values)
-    return found
 
 
 def failed_scores(row: Row, reference: Reference, models: int, reason: str) -> list[Score]:

@@ -103,6 +103,30 @@ def reach(z: Float[ndarray, "..."], pairs: int) -> float:
     return float(min(COPY, edge + pace * np.log(max(1.0, pairs / 4 / CHANCE))))
 
 
+def unexplained(
+    one: Float[ndarray, "models _examples"], other: Float[ndarray, "others _examples"]
+) -> Float[ndarray, " models"]:
+    """Which share of each model's departure from the mean of ``other`` no mixture of the models of ``other`` gives.
+
+    ``|d - P d|^2 / |d|^2``, with d the margins less that mean and P the projection on the departures of ``other``: 1
+    for a model that has nothing of theirs, 0 for one that was made of them, rotated, averaged, or drawn with their mean
+    and covariance. It takes more examples than there are others. Of held-out oracles on digits the median model has
+    0.46 to 0.69 over all columns, and 0.02 on the 142 examples of a class.
+
+    >>> one, other = np.random.default_rng(0).normal(size=(2, 4, 300))
+    >>> unexplained(np.stack([one[0], 0.5 * other[0] + 0.5 * other[1]]), other).round(1)
+    array([1., 0.])
+    """
+    one, other = (side.clip(-CLIP, CLIP).astype(np.float64) for side in (one, other))
+    middle = other.mean(axis=0)
+    directions, sizes, _ = np.linalg.svd((other - middle).T, full_matrices=False)
+    directions = directions[:, sizes > sizes.max(initial=0.0) * 1e-6]
+    away = one - middle
+    left = away - (away @ directions) @ directions.T
+    shares: ndarray = (left**2).sum(axis=1) / np.maximum((away**2).sum(axis=1), 1e-12)
+    return shares
+
+
 def differ(oracle: Float[ndarray, "oracles examples"]) -> bool:
     """Whether the oracles have any spread, on any example."""
     clipped = oracle.clip(-CLIP, CLIP)

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks, held, spans
 from expunge.metrics._kernels import over_blocks
+from expunge.metrics.calibration import Estimate
 from expunge.metrics.comparable import require_same_examples
 from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.over_models import share_of_models
@@ -16,6 +17,7 @@ from expunge.metrics.row import Reference, Row
 FAR = 6.0  # robust standard deviations, on the middle example, at least; on digits honest models stay under 4
 BEYOND = 1.5  # times the farthest oracle from the other oracles: models of some suites lie far apart
 STEP = 1 << 16  # examples whose distances are computed in one step
+SCATTERED = 20.0  # robust standard deviations of a single margin; of 18,000 honest rows and splits none has one beyond
 CLIP = 100.0  # as KLoM clips margins: beyond, differences would overflow
 
 
@@ -58,6 +60,44 @@ def outliers_of_parts(
     require_same_examples(unlearned, oracle)
     limits = [max(FAR, BEYOND * each.max()) for each in distances(oracle, oracle, parts)]
     return [each > limit for each, limit in zip(distances(unlearned, oracle, parts), limits, strict=True)]
+
+
+def scattered(
+    unlearned: Float[ndarray, "models examples"],
+    oracle: Float[ndarray, "oracles examples"],
+    parts: Sequence[Int[ndarray, "..."]],
+    *,
+    least: float = 0.0,
+) -> list[float]:
+    """Which share of single margins lies far from the other models', on each of ``parts``, which are columns.
+
+    Far: ``|m - median|`` of the example above 20 times the largest of 1.4826 MAD of the unlearned models, that of the
+    oracles, and ``least``. A method whose models are each sound but for a few examples, other ones each, has no model
+    that :func:`outliers` finds, and stretches KLoM's bins of every example all the same.
+
+    Returns:
+        Shares from 0 to 1; oracles have 0.
+
+    Source: as :func:`outliers`.
+
+    >>> margins, oracle = np.random.default_rng(0).normal(size=(2, 50, 30))
+    >>> margins[np.arange(50), np.arange(50) % 30] -= 100
+    >>> [round(each, 4) for each in scattered(margins, oracle, [np.arange(30)])]
+    [0.0333]
+    """
+    require_same_examples(unlearned, oracle)
+    far = np.zeros(unlearned.shape[1], np.int64)
+    for columns, pieces in blocks(unlearned, oracle):
+
+        def run(start: int, stop: int, columns: slice = columns, pieces: tuple[ndarray, ...] = pieces) -> None:
+            mine, theirs = (piece[:, start:stop].clip(-CLIP, CLIP) for piece in pieces)
+            away = np.abs(mine - np.median(mine, axis=0))
+            spreads = [np.median(each, axis=0) for each in (away, np.abs(theirs - np.median(theirs, axis=0)))]
+            limit = SCATTERED * np.maximum(1.4826 * np.maximum(*spreads), least)
+            far[columns][start:stop] = (away > limit).sum(axis=0)
+
+        over_blocks(run, pieces[0].shape[1], sum(piece.size for piece in pieces), width=2048)
+    return [float(far[part].sum() / max(part.size * len(unlearned), 1)) for part in parts]
 
 
 def distances(
@@ -107,21 +147,21 @@ def _ratios(unlearned: ndarray, middle: ndarray, scale: ndarray, robust: ndarray
 
 
 def outlier_scores(row: Row, reference: Reference) -> Scored:
-    """Share of models that lie far outside their ensemble, of each split; the oracles have none."""
-    columns = row.columns
-    found = outliers_of_parts(row.margins.values, reference.oracle.values, list(columns.values()))
-    return Scored(
-        [
-            row.score(split, "outliers", "share", share_of_models(far), reference, module=__name__)
-            for split, far in zip(columns, found, strict=True)
-        ]
-    )
+    """Share of models, and of single margins, that lie far outside their ensemble, of each split; oracles have none."""
+    margins, oracle, columns = row.margins.values, reference.oracle.values, row.columns
+    found = outliers_of_parts(margins, oracle, list(columns.values()))
+    cells = scattered(margins, oracle, list(columns.values()), least=reference.least_scale)
+    scores = []
+    for split, far, share in zip(columns, found, cells, strict=True):
+        for aggregate, estimate in (("share", share_of_models(far)), ("cells", Estimate(share, share, share))):
+            scores.append(row.score(split, "outliers", aggregate, estimate, reference, module=__name__))
+    return Scored(scores)
 
 
 METRIC = Metric(
     function=outliers,
     scores=outlier_scores,
-    aggregates=("share",),
+    aggregates=("share", "cells"),
     unit="share of models",
     better="lower",
     oracle="0",

@@ -81,6 +81,15 @@ class Summary:
         share = self.cells.get(("outliers", "share", split))
         return share.value if share else 0.0
 
+    def scattered(self, split: SplitName) -> float:
+        """The share of single margins that lie far outside their ensemble on a split."""
+        share = self.cells.get(("outliers", "cells", split))
+        return share.value if share else 0.0
+
+    def model_level(self, split: SplitName) -> Interval | None:
+        """The p-value of whole models being oracles, 0 to 1."""
+        return self.cells.get(("model-level", "p-value", split))
+
     def distinguishable(self, split: SplitName) -> Interval | None:
         """The share of examples whose margins differ from the oracles', 0 to 1."""
         return self.cells.get(("distinguishable", "share", split))

@@ -68,7 +68,10 @@ def test_one_row_is_seen_by_bench_evaluate_and_score(
     assert {each.subject.method for each in scored if each.metric == "median-margin"} == {"identity", "oracle", "yours"}
 
 
-def test_every_row_of_the_table_is_dispatched(tiny_suite: Suite, tiny_store: Path, tmp_path: Path) -> None:
+def test_every_row_of_the_table_is_dispatched(
+    tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.bench.run.rankable", list)
     with at_store(tiny_store):
         scores = run_bench(planned(tiny_suite, classic=True), tmp_path)
     found: dict[str, set[str]] = {}
@@ -153,6 +156,7 @@ def test_what_compares_rows_is_held_to_the_same(
         ]
 
     monkeypatch.setitem(METRICS, "median-margin", added(scores=None, compares=compared))
+    monkeypatch.setattr("expunge.bench.run.rankable", list)
     with at_store(tiny_store), pytest.raises(MetricFailed, match=r"metric 'median-margin' gave .* high inf"):
         run_bench(planned(tiny_suite), tmp_path)
 

@@ -118,7 +118,7 @@ def test_a_copy_of_an_oracle_in_disguise_is_refused(suite: Suite, forget: Forget
     oracle = read_margins(Plan(suite, "oracle", forget), 0, 20)
     copied = np.asarray(oracle.values)[:10] * 1.01 + 0.05
     origin = replace(oracle.origin, kind="unlearned", models=tuple(range(10)))
-    with pytest.raises(BadMargins, match=r"as one of the reference oracles does \(r = "):
+    with pytest.raises(BadMargins, match=r"as one of the oracles does \(r = "):
         xp.evaluate(EnsembleMargins(copied, None, origin), oracle)
 
 

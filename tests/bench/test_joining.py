@@ -94,8 +94,7 @@ def test_numbers_of_the_same_models_that_are_not_measured_again_stay(suite: Suit
 
 
 def test_margins_made_elsewhere_stand_beside_a_bench(suite: Suite, tmp_path: Path) -> None:
-    forget = suite.forget_sets[SETS[0]]
-    margins = np.array(read_margins(Plan(suite, "oracle", forget), 150, 100 - 50).values)
+    margins = np.array(read_margins(Plan(suite, "pretrained"), 150, 50).values)
     run_bench(planned(suite, "gradient-ascent"), tmp_path)
     with pytest.raises(BadSetting, match=r"of 3 models against 3 oracles, .*give --models 3, or another --out"):
         score_margins(suite, SETS[0], margins, out=tmp_path)
