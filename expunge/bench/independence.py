@@ -53,7 +53,8 @@ def _oracles(reference: Reference) -> Iterator[tuple[str, ndarray]]:
         rest = [number for number in range(first, last) if number not in numbers]
         if rest:
             with contextlib.suppress(StoreError):
-                yield f"one of the suite's oracles {rest[0]} to {last - 1}", read_margins(plan, rest[0], last - rest[0]).values
+                found = read_margins(plan, rest[0], last - rest[0])
+                yield f"one of the suite's oracles {rest[0]} to {last - 1}", found.values
 
 
 def _refuse_copies(row: Row, what: str, oracles: ndarray) -> None:

@@ -11,7 +11,9 @@ from expunge.terminal import ProgressLine, print_line
 
 @app.command(cls=Command, epilog="Example: expunge study metrics --out results")
 def study(
-    name: Annotated[str, typer.Argument(help="metrics: which distance orders, tells apart, and is not cheated.")],
+    name: Annotated[
+        str, typer.Argument(help="metrics: which distance orders and tells apart; cheats: what wins by which score.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the page, and its figures as JSON.")] = Path("out/studies"),
 ) -> int:
     """Ask a question about the measure itself; write its page."""

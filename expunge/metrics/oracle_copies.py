@@ -119,10 +119,9 @@ def unexplained(
     """
     one, other = (side.clip(-CLIP, CLIP).astype(np.float64) for side in (one, other))
     middle = other.mean(axis=0)
-    directions, sizes, _ = np.linalg.svd((other - middle).T, full_matrices=False)
-    directions = directions[:, sizes > sizes.max(initial=0.0) * 1e-6]
-    away = one - middle
-    left = away - (away @ directions) @ directions.T
+    away, theirs = one - middle, other - middle
+    weights = away @ theirs.T @ np.linalg.pinv(theirs @ theirs.T, rcond=1e-10, hermitian=True)
+    left = away - weights @ theirs
     shares: ndarray = (left**2).sum(axis=1) / np.maximum((away**2).sum(axis=1), 1e-12)
     return shares
 

@@ -20,11 +20,15 @@ class Material:
 
 @dataclass(frozen=True)
 class Cheat:
-    """``make(material, rng)`` gives margins like ``material.untouched``; ``theft``: it needs the oracles themselves."""
+    """``make(material, rng)`` gives margins like ``material.untouched``.
+
+    ``theft``: it needs the oracles that rows are compared with; ``whole``: it is made of whole models.
+    """
 
     make: Callable[[Material, Generator], ndarray]
     why: str
     theft: bool = False
+    whole: bool = False
 
 
 def mode(oracle: ndarray) -> ndarray:
@@ -129,13 +133,13 @@ CHEATS: Mapping[str, Cheat] = {
     "temperature 3": Cheat(lambda made, rng: made.untouched / np.float32(3), "logits divided"),
     "one exploded model": Cheat(_exploded, "stretches the bins"),
     "3 % of the cells exploded": Cheat(_scattered, "the same, in every model"),
-    "half oracles, half untouched": Cheat(_mixed(0.5), "some models retrained in secret"),
-    "90 oracles, 10 untouched": Cheat(_mixed(0.9), "the same"),
-    "ten oracles ten times": Cheat(_few, "few models retrained"),
-    "oracles of another set": Cheat(lambda made, rng: made.other, "the wrong data removed"),
+    "half oracles, half untouched": Cheat(_mixed(0.5), "some models retrained in secret", whole=True),
+    "90 oracles, 10 untouched": Cheat(_mixed(0.9), "the same", whole=True),
+    "ten oracles ten times": Cheat(_few, "few models retrained", whole=True),
+    "oracles of another set": Cheat(lambda made, rng: made.other, "the wrong data removed", whole=True),
     "normal about the oracles' mean": Cheat(_normal, "a lookup head that draws for each example", theft=True),
-    "reference, each example shuffled": Cheat(_shuffled, "the oracles handed in, in disguise", theft=True),
-    "reference with 0.25 sd of noise": Cheat(_jittered, "the same", theft=True),
-    "reference, models rotated": Cheat(_rotated, "the same", theft=True),
-    "draws with the reference's covariance": Cheat(_covariant, "the same", theft=True),
+    "reference, each example shuffled": Cheat(_shuffled, "the oracles handed in, in disguise", theft=True, whole=True),
+    "reference with 0.25 sd of noise": Cheat(_jittered, "the same", theft=True, whole=True),
+    "reference, models rotated": Cheat(_rotated, "the same", theft=True, whole=True),
+    "draws with the reference's covariance": Cheat(_covariant, "the same", theft=True, whole=True),
 }
