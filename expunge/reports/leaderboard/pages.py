@@ -14,7 +14,7 @@ from expunge.outside import read_text
 from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.leaderboard.records import read_records
-from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES
+from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES, Reading
 from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.summaries import FLOOR, NOTHING, Interval
 from expunge.reports.tables import formats
@@ -22,6 +22,7 @@ from expunge.reports.tables import formats
 FRONT = "digits"  # the suite that a README shows, where it has results; else the first
 TOP = 10
 BOUND = "uses retraining"
+SPOILT: tuple[Reading, ...] = ("breaks the model", "doubted")
 BEGIN, END = "<!-- leaderboard: made by `expunge leaderboard`, not by hand -->", "<!-- end of leaderboard -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
@@ -39,9 +40,10 @@ in shares of one retraining; what serves many requests is not in it: the 1,000 m
 
 A rank is one plus the number of methods significantly better on that forget set by the distance, mean over forget,
 retain and test, in paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave
-open, and ties are ties. Methods of one group cannot be told from the nearest of them. Methods that use retrained models
-have no rank, nor have those that break the model there. The mean rank is of both ends, and of methods that have a rank
-on every forget set.
+open, and ties are ties. Methods of one group cannot be told from the nearest of them; a group stands in brackets. No
+rank have methods that do not surely close any of the gap there, that break the model, that are doubted, and those that
+use retrained models. The mean gap closed is over the forget sets with headroom, where a method has a number on all; who
+breaks the model, fails or is doubted anywhere stands below all others.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
 and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
@@ -52,25 +54,21 @@ Made by `expunge leaderboard`. Every file here holds all that is needed to get i
 
 @dataclass(frozen=True)
 class Standing:
-    """One method over all forget sets of a suite; ``None`` where a row is incomplete or has no rank."""
+    """One method over all forget sets of a suite."""
 
     method: str
-    rank: tuple[float, float] | None  # means of the best and of the worst places that the data leave open
-    closed: float | None  # mean share of the gap closed, of the forget sets with headroom
-    note: str  # why there is no rank
+    closed: float | None  # mean share of the gap closed, of the forget sets with headroom; None where a row is missing
+    drift: float | None  # mean of the drifts on retain and test, in sd of the oracles
+    nearer: int  # forget sets on which it reads better than doing nothing
+    note: str  # why it stands below others
 
     @property
-    def place(self) -> tuple[bool, tuple[float, float], float, str]:
-        return (
-            self.rank is None,
-            self.rank or (0.0, 0.0),
-            math.inf if self.closed is None else -self.closed,
-            self.method,
-        )
+    def place(self) -> tuple[bool, float, str]:
+        return bool(self.note), math.inf if self.closed is None else -self.closed, self.method
 
 
 def standings(found: Sequence[Board]) -> list[Standing]:
-    """All methods of a suite, those with complete rows first, by their mean rank; the oracles are no method."""
+    """All methods of a suite by their mean gap closed, those that broke or failed anywhere last; oracles are none."""
     for board in found:
         _require_one_bench(board)
     lines = [{line.row.method: line for line in board.lines} for board in found]
@@ -80,21 +78,23 @@ def standings(found: Sequence[Board]) -> list[Standing]:
 
 
 def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standing:
-    scored = [(line, board) for line, board in places if line and not line.row.failed]
+    scored = [line for line, _ in places if line and not line.row.failed]
+    nearer = sum(line.reading in NEARER for line in scored)
     if len(scored) < len(places):
-        return Standing(name, None, None, f"scored on {len(scored)} of {len(places)} forget sets")
-    known = [line.row.closed.value for line, _ in scored if line.row.closed]
-    mean = sum(known) / len(known) if known else None
-    ranks = [(rank.value, rank.high or rank.value) for line, _ in scored if (rank := line.row.rank)]
-    if _is_bound(name):
-        return Standing(name, None, mean, BOUND)
-    if len(ranks) == len(places):
-        best, worst = (sum(ends) / len(ends) for ends in zip(*ranks, strict=True))
-        return Standing(name, (best, worst), mean, "")
-    broken = sum(line.reading == "breaks the model" for line, _ in scored)
-    if broken:
-        return Standing(name, None, mean, f"breaks the model on {broken} of {len(places)}")
-    return Standing(name, None, mean, f"ranked on {len(ranks)} of {len(places)}")
+        return Standing(name, None, None, nearer, f"scored on {len(scored)} of {len(places)} forget sets")
+    closed = [line.row.closed.value for line in scored if line.row.closed]
+    drifts = [each.value for line in scored for split in SPLITS[1:] if (each := line.row.drift(split))]
+    spoilt = [f"{why} on {count} of {len(places)}" for why in SPOILT if (count := _count(scored, why))]
+    note = BOUND if _is_bound(name) else "; ".join(spoilt)
+    return Standing(name, _mean(closed), _mean(drifts), nearer, note)
+
+
+def _count(lines: Sequence[Line], reading: Reading) -> int:
+    return sum(line.reading == reading for line in lines)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _is_bound(name: str) -> bool:
@@ -132,18 +132,18 @@ def front_block(results: Path) -> str:
     found = boards(records[suite])
     every = standings(found)
     first = found[0].lines[0].row
-    ranked = [each for each in every if each.rank is not None and each.method != NOTHING]
-    shown = (ranked or every)[:TOP]
+    sound = [each for each in every if not each.note and each.method != NOTHING]
+    shown = (sound or every)[:TOP]
     counts = f"{first.models} models against {first.oracle_models} oracles"
     title = (
-        f"{code(suite)}, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(ranked or every)} methods "
-        "that have a rank on every forget set:"
+        f"{code(suite)}, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(sound or every)} methods "
+        "that break the model on none of them:"
     )
     order = (
-        "Ordered by the best mean rank that the data leave open. A rank is by forget, retain and test together, so a "
-        "method that changes little can stand high and forget little: the gap closed says which does."
+        "Ordered by the mean gap closed: 0 % is doing nothing, 100 % a model that never saw the data. Drift is what a "
+        "method does to everything else."
     )
-    return f"{title}\n\n{_overall(found, shown, ranks=False)}\n\n{_legend(found, ranks=False)}\n\n{order}"
+    return f"{title}\n\n{_overall(found, shown, groups=False)}\n\n{_legend(found, groups=False)}\n\n{order}"
 
 
 def read_page(file: Path) -> str:
@@ -161,22 +161,24 @@ def with_block(text: str, block: str) -> str:
     return _BLOCK.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", text)
 
 
-def _overall(found: Sequence[Board], shown: Sequence[Standing], *, ranks: bool = True) -> str:
-    """A line for each method: mean rank, mean gap closed, and on each forget set the latter and the rank."""
-    names = [board.forget_set for board in found]
+def _overall(found: Sequence[Board], shown: Sequence[Standing], *, groups: bool = True) -> str:
+    """A line for each method: mean gap closed and drift, and on each forget set what it reads, and its group."""
     lines = []
     for each in shown:
-        cells = [_on(each.method, board, ranks) for board in found]
-        rank = each.note if each.rank is None else f"{each.rank[0]:.1f} to {each.rank[1]:.1f}"
         closed = "" if each.closed is None else formats.whole_percent(each.closed)
-        lines.append([code(each.method), rank, closed, *cells])
-    return grid(["method", "mean rank", "mean gap closed", *names], lines)
+        drift = "" if each.drift is None else formats.nats(each.drift)
+        nearer = each.note or f"{each.nearer} of {len(found)}"
+        lines.append([code(each.method), closed, drift, nearer, *(_on(each.method, board, groups) for board in found)])
+    names = [board.forget_set for board in found]
+    return grid(["method", "mean gap closed", "mean drift", "forgets some on", *names], lines)
 
 
-def _legend(found: Sequence[Board], *, ranks: bool = True) -> str:
+def _legend(found: Sequence[Board], *, groups: bool = True) -> str:
     seen = {line.reading for board in found for line in board.lines}
     marks = ", ".join(f"{MARKS[name]} {name}" for name in RULES if name in seen)
-    brackets = ", and the rank in brackets" if ranks and any(line.row.rank for b in found for line in b.lines) else ""
+    brackets = (
+        ", and the group in brackets" if groups and any(line.row.group for b in found for line in b.lines) else ""
+    )
     return f"Share of the gap closed on forget{brackets}; – where there is no headroom. What it reads: {marks}."
 
 
@@ -250,14 +252,14 @@ def _from_scratch(found: Sequence[Board]) -> list[str]:
     return [f"{what}: {', '.join(told)}."] if told else []
 
 
-def _on(method: str, board: Board, ranks: bool) -> str:
+def _on(method: str, board: Board, groups: bool) -> str:
     line = next((line for line in board.lines if line.row.method == method), None)
     if line is None:
         return ""
     if line.row.failed:
         return "failed"
-    rank = f" ({_places(line.row.rank)})" if ranks and line.row.rank else ""
-    return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{rank}"
+    group = f" (#{line.row.group})" if groups and line.row.group else ""
+    return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{group}"
 
 
 def _board(suite: str, board: Board) -> str:

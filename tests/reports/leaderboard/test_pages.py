@@ -52,24 +52,27 @@ def failed(forget_set: str, method: str) -> Score:
 
 def test_a_mean_is_of_complete_rows_only() -> None:
     found = {each.method: each for each in standings(boards([*ONE, *TWO, failed("two", "gone")]))}
-    assert found["scrub"].rank == (1.0, 1.5)
     assert found["scrub"].closed == pytest.approx((4 + 1) / 2 / 4.36)  # of 5, the untouched, to 1 and to 4
-    assert found["ssd"].rank == (1.5, 2.5)
     assert found["ssd"].closed == pytest.approx((3 + 0.5) / 2 / 4.36)
-    assert (found["gone"].rank, found["gone"].closed, found["gone"].note) == (
-        None,
-        None,
-        "scored on 1 of 2 forget sets",
-    )
-    assert (found["bound"].rank, found["bound"].note) == (None, "ranked on 0 of 2")
+    assert (found["gone"].closed, found["gone"].note) == (None, "scored on 1 of 2 forget sets")
     assert found["bound"].closed == pytest.approx(4.5 / 4.36)
-    assert "oracle" not in found
-    assert [each for each in found][:2] == ["scrub", "ssd"]
+    assert found["scrub"].nearer == 0  # without a row identity nothing can be told
+    assert found["scrub"].drift == pytest.approx(-0.05, abs=0.02)
+    assert [*found] == ["bound", "scrub", "ssd", "gone"]
+
+
+def test_who_breaks_the_model_anywhere_stands_below_all_others() -> None:
+    far, near = (scores_of(name, "best", P95 | {"retain": p95}, NOTHING) for name, p95 in (("one", 9.0), ("two", 0.5)))
+    found = standings(boards([*ONE, *TWO, *far, *near]))
+    assert [(each.method, each.note) for each in found][-2:] == [
+        ("best", "breaks the model on 1 of 2"),
+        ("gone", "scored on 1 of 2 forget sets"),
+    ]
 
 
 def test_a_set_on_which_a_method_was_not_scored_counts_as_one_on_which_it_failed() -> None:
     (gone,) = [each for each in standings(boards([*ONE, *TWO])) if each.method == "gone"]
-    assert (gone.rank, gone.closed) == (None, None)
+    assert (gone.note, gone.closed) == ("scored on 1 of 2 forget sets", None)
 
 
 def test_ranks_of_two_benches_are_refused() -> None:
@@ -91,14 +94,13 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     assert sorted(read_records(place)["digits"], key=repr) == sorted([*ONE, *TWO, failed("two", "gone")], key=repr)
     lines = results_page(place).splitlines()
     overall = [line for line in lines if line.startswith("| `")][:4]
-    assert overall[0].startswith("| `scrub` | 1.0 to 1.5 | 57 % |")
-    assert overall[1].startswith("| `ssd` | 1.5 to 2.5 | 40 % |")
-    assert overall[2].startswith("| `bound` | ranked on 0 of 2 | 103 % |")
-    assert overall[3].startswith("| `gone` | scored on 1 of 2 forget sets |  |")
+    assert overall[0].startswith("| `bound` | 103 % | -0.05 | 0 of 2 |")
+    assert overall[1].startswith("| `scrub` | 57 % | -0.05 | 0 of 2 |")
+    assert overall[2].startswith("| `ssd` | 40 % | -0.05 | 0 of 2 |")
+    assert overall[3].startswith("| `gone` |  |  | scored on 1 of 2 forget sets |")
     assert overall[3].endswith("| failed |")
-    assert "(2 to 3)" in overall[1]
     top = front_block(place)
-    assert "the first 2 of 2 methods that have a rank on every forget set" in top
+    assert "the first 3 of 3 methods that break the model on none of them" in top
     assert "gone" not in top
 
 
@@ -211,7 +213,7 @@ def test_methods_that_break_the_model_say_on_how_many_sets(tmp_path: Path) -> No
     assert found["scrub"].note == found["ssd"].note == "breaks the model on 1 of 1"
     write_scores(tmp_path / "scores.jsonl", [*far, stray])
     collect(tmp_path, tmp_path / "results")
-    assert "| `scrub` | breaks the model on 1 of 1 | 103 % | ✕ 103 % |" in results_page(tmp_path / "results")
+    assert "| `scrub` | 103 % | -0.05 | breaks the model on 1 of 1 | ✕ 103 % |" in results_page(tmp_path / "results")
 
 
 def is_retain(each: Score, method: str) -> bool:
