@@ -10,6 +10,7 @@ from expunge.errors import MismatchedEnsembles
 from expunge.metrics.calibration import holm, paired_difference
 from expunge.metrics.ranking import rank
 from expunge.metrics.wasserstein import wasserstein
+from tests.metrics.simulated import draw
 
 SPLITS = [np.arange(3, 43), np.arange(0, 3), np.arange(43, 60)]
 
@@ -62,3 +63,29 @@ def test_who_forgets_by_breaking_the_rest_is_not_first() -> None:
     does_nothing[:, SPLITS[0]] += 2
     ranks = rank({"breaks": breaks, "does nothing": does_nothing}, oracle, SPLITS)
     assert ranks["does nothing"].best < ranks["breaks"].best
+
+
+def orders_found(runs: int) -> list[bool]:
+    """Whether any of eight methods without a difference is called better than another, run by run."""
+    found = []
+    for run in range(runs):
+        rng = np.random.default_rng(run)
+        oracle, before = (draw(rng, 40, 30) for _ in range(2))
+        methods = {f"m{k}": before + 0.7 * draw(rng, 40, 30) + 1.0 for k in range(8)}
+        places = rank(methods, oracle, [np.arange(10), np.arange(10, 20), np.arange(20, 30)])
+        found.append(any(place.best > 1 for place in places.values()))
+    return found
+
+
+def test_methods_without_a_difference_have_one_place() -> None:
+    assert sum(orders_found(20)) <= 4  # of 20, with a chance of 5 % each: 5 or more in 0.3 %
+
+
+@pytest.mark.slow
+def test_no_order_is_found_in_nineteen_of_twenty_benches_without_one() -> None:
+    assert np.mean(orders_found(400)) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_without_holms_correction_orders_are_found_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.metrics.ranking.holm", np.asarray)
+    assert sum(orders_found(20)) > 4
