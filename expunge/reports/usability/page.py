@@ -217,7 +217,7 @@ def _row(row: Served) -> dict[str, Any]:
         "ratio": Cell(f"{ratio.value:.1f}", f"[{ratio.low:.1f}, {ratio.high:.1f}]")
         if ratio
         else Cell(formats.ABSENT, ""),
-        "klom": Cell(formats.nats(distance.value), formats.between(distance)) if distance else Cell(formats.ABSENT, ""),
+        "klom": Cell(formats.klom(distance.value), formats.between(distance)) if distance else Cell(formats.ABSENT, ""),
         "reason": row.reason,
         "exact": row.method == RETRAINING,
     }
