@@ -5,6 +5,7 @@ convolution walks through the groups, here the models, one by one; and its Batch
 mode it is a line, which is drawn here into the convolution before it.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from expunge.ensembles import layers
 from expunge.suites.networks import Residual
@@ -23,13 +25,18 @@ ANYWHERE = (layers._elementwise, layers._channelwise)  # rules of layers that ru
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
+def twice() -> contextlib.AbstractContextManager[None]:
+    """For what is to be differentiated twice, wherever it runs: torch's fused attention has a first derivative only."""
+    return sdpa_kernel(SDPBackend.MATH)
+
+
 def run(layer: nn.Module, x: Tensor, *, curved: bool = True) -> Tensor:
     """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``.
 
     Where not ``curved``, a gradient may be differentiated only in what it is a gradient of: convolutions then spare
     what no other derivative asks for.
     """
-    if type(layer) is Residual:
+    if type(layer) is Residual and not layers.may_change_its_input(layer.body):
         return run(layer.shortcut, x, curved=curved) + run(layer.body, x, curved=curved)
     if type(layer) is nn.Sequential or _is_convolution(layer) or _is_max_pool(layer):
         return _sequential(layer if type(layer) is nn.Sequential else [layer], x, curved)
@@ -37,7 +44,8 @@ def run(layer: nn.Module, x: Tensor, *, curved: bool = True) -> Tensor:
         scale, shift = (each.reshape(len(x), 1, -1, *(1,) * (x.ndim - 3)) for each in _line(layer))
         line: Tensor = x * scale + shift
         return line
-    result: Tensor = layers.run(layer, x)
+    with twice():
+        result: Tensor = layers.run(layer, x)
     return result
 
 
