@@ -104,8 +104,15 @@ def _moved(suite: Suite) -> tuple[bool, bool]:
             outputs, moved = network(x.clone()), network(x + STEP)  # copies, which it may change
         except Exception:  # the user's network may raise anything
             return _fails(network, given), _fails(network, given)
-        slope = torch.autograd.grad(outputs.sum(), x, allow_unused=True)[0] if outputs.requires_grad else None
-    return not torch.equal(outputs, moved), slope is not None
+        return not torch.equal(outputs, moved), _has_slope(outputs, x)
+
+
+def _has_slope(outputs: Tensor, x: Tensor) -> bool:
+    """Whether a gradient comes from the outputs to ``x``; what is changed in place after it was used lets none."""
+    try:
+        return torch.autograd.grad(outputs.sum(), x, allow_unused=True)[0] is not None
+    except RuntimeError:
+        return False
 
 
 def _fails(network: nn.Module, x: Tensor) -> bool:
@@ -139,7 +146,8 @@ NUMBERS = Need(
 SLOPES = Need(
     "gradients in the inputs",
     has_slopes,
-    "outputs with a gradient in the inputs (none comes through whole numbers, as of tokens, or through torch.no_grad)",
+    "outputs with a gradient in the inputs (none comes through whole numbers, as of tokens, through torch.no_grad, or "
+    "through what is used and then changed in place)",
 )
 FIRST_WEIGHTS = Need("first weights", has_examples, "the recipe and the examples of the first weights")
 HALVES = Need("models trained on halves", has_subsets, "models trained on random halves")

@@ -65,6 +65,8 @@ def as_indices(given: object, what: str) -> tuple[Indices, int | None]:
     """
     if isinstance(given, str | bytes | Path | dict):
         raise BadSetting(f"{what}: expected indices or a boolean mask, got {given!r:.100}; from_file reads a file")
+    if isinstance(given, Set) and any(isinstance(each, bool | np.bool_) for each in given):
+        raise BadSetting(f"{what}: expected indices or a boolean mask, got a set of truth values, which have no order")
     if isinstance(given, Set):
         given = sorted(given) if len({type(each) for each in given}) == 1 else list(given)
     if isinstance(given, tuple) and len(given) == 1 and isinstance(given[0], ndarray):  # what np.nonzero returns

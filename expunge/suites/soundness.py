@@ -17,6 +17,11 @@ def require_trainable(network: nn.Module) -> None:
                 f"{path or 'the network'} is compiled by torch.jit, so that no other weights can be put into it, as a "
                 "stack of models does; give the module itself, without torch.jit.script or torch.jit.trace"
             )
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise BadSetting(
+                f"{path or 'the network'} is an nn.{type(module).__name__}, and a stack of models is not to be divided "
+                "among devices by its network; give the module within it"
+            )
     if not any(each.requires_grad for each in network.parameters()):
         raise BadSetting("nothing of the network is to be trained: every parameter has requires_grad=False")
     for doubt in _hidden(network):

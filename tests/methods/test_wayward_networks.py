@@ -98,6 +98,23 @@ class Tokens(nn.Module):
         return out
 
 
+class Bagged(Tokens):
+    """Torch has no second derivative of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.EmbeddingBag(10, 4), nn.Linear(4, 3)  # type: ignore[assignment]
+
+
+class Scaled(Plain):
+    """It uses its input and then changes it, so that no gradient comes through."""
+
+    def entrance(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        x /= x.norm(dim=1, keepdim=True)
+        return x
+
+
 class Backbone(Plain):
     """Its first layer is none of what is trained."""
 
@@ -128,7 +145,7 @@ def old_normed() -> nn.Module:
 def suite_with(network: Callable[[], nn.Module]) -> Suite:
     """All of one digest, so that their models draw the same numbers."""
     suite = replace(suite_of(network, list(range(6))), architecture="one for all")
-    if network is Tokens:
+    if network in (Tokens, Bagged):
         rng = torch.Generator().manual_seed(0)
         x, y = torch.randint(10, (96, 4), generator=rng), torch.arange(96) % 3
         suite = replace(suite, data=Data(Examples(x[:72], y[:72]), Examples(x[72:], y[72:]), classes=3))
@@ -194,6 +211,8 @@ COMPUTED = {"boundary-expand", "prune-first"}  # which change a weight that here
     [
         (Tokens, {*WITHOUT_SLOPES, "jit"}, "^(boundary-shrink|mu-mis|unsir|jit) needs outputs .*of tokens"),
         (Backbone, WITHOUT_SLOPES, r"needs outputs with a gradient in the inputs .*torch\.no_grad"),
+        (Bagged, {*WITHOUT_SLOPES, "jit", "second-order"}, "needs outputs|the method differentiates twice, and torch"),
+        (Scaled, WITHOUT_SLOPES, "needs outputs with a gradient in the inputs .*then changed in place"),
         (normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
         (old_normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
     ],

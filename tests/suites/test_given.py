@@ -146,6 +146,8 @@ def test_pictures_of_16_bits_keep_their_levels() -> None:
         ({"x": np.where(np.arange(150)[:, None] == 8, np.inf, X)}, "x_train: .* infinity in example 4"),
         ({"x": np.ma.masked_greater(X, 5)}, "x_train: .* masked"),
         ({"x": np.array([[1.0, None]] * 150, object)}, r"x_train: nothing is in row 0 \(None\)"),
+        ({"x": np.array([[1.0, 2]] * 149 + [[1.0, None]], object)}, "x_test: nothing is in row 74 .None.; fill"),
+        ({"y": np.array(["b"] * 75 + [" "] * 75)}, "y_train: expected a name for each example, got nothing in row 38"),
         ({"x": np.array([[1.0, "red"]] * 150, object)}, "x_train: .*numbers beside names: 'red' in row 0; leave"),
         ({"y": np.eye(3)[Y]}, "y_train: .* of one-hot rows take the argmax"),
         ({"y": Y + 0.5}, "y_train: .* got 0.5 in row 0"),
@@ -233,6 +235,7 @@ def test_unsorted_indices_are_refused_whatever_their_type(kind: Any) -> None:
         ([[1, 2], [3, 4]], r"of shape \(2, 2\)"),
         ({3: 1}, "expected indices or a boolean mask"),
         (None, "expected an array, got NoneType"),
+        ({True, False}, "a set of truth values, which have no order"),
     ],
 )
 def test_what_is_no_forget_set_is_one_line(given: Any, message: str) -> None:
@@ -545,6 +548,8 @@ def test_layers_that_torch_compiled_are_refused_by_name(compiled: Callable[[nn.M
     def network() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), compiled(nn.Linear(8, 10)))
 
+    parallel = replace(tiny(), network=lambda: nn.Sequential(nn.DataParallel(nn.Linear(64, 10))))
+    one_line(BadSetting, "0 is an nn.DataParallel.*give the module within it", parallel.check)
     one_line(BadSetting, r"2 is compiled by torch\.jit.*give the module itself", replace(tiny(), network=network).check)
 
 
