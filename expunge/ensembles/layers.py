@@ -25,8 +25,12 @@ def run(layer: nn.Module, x: Any) -> Any:
 
     A layer with hooks is called as a whole, so that they are.
     """
-    hooked = layer._forward_hooks or layer._forward_pre_hooks
-    return (vmapped if hooked else rule_of(type(layer)))(layer, x)
+    return (vmapped if is_hooked(layer) else rule_of(type(layer)))(layer, x)
+
+
+def is_hooked(layer: nn.Module) -> bool:
+    """Whether a layer has hooks, which may make something else of what goes in and comes out."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def rule_of(kind: type[nn.Module]) -> Rule:

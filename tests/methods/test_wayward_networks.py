@@ -141,6 +141,25 @@ def old_normed() -> nn.Module:
     return nn.Sequential(nn.Flatten(), layers[0], nn.Tanh(), layers[1])
 
 
+def old_normed_convolution() -> nn.Module:
+    return nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(1, 4, 2)), nn.Tanh(), nn.Flatten(), nn.Linear(36, 3))
+
+
+class Twice(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def twice(convolution: type[nn.Conv2d] = Twice) -> nn.Module:
+    return nn.Sequential(convolution(1, 4, 2), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(36, 3))
+
+
+def hooked() -> nn.Module:
+    network = twice(nn.Conv2d)
+    network.get_submodule("0").register_forward_hook(lambda layer, given, out: 2 * out)
+    return network
+
+
 @cache
 def suite_with(network: Callable[[], nn.Module]) -> Suite:
     """All of one digest, so that their models draw the same numbers."""
@@ -182,6 +201,7 @@ PAIRS: list[tuple[Callable[[], nn.Module], Callable[[], nn.Module], list[str]]] 
     (InView, Plain, SOME),
     (Reentrant, Plain, SOME),
     (Fused, Attending, SOME),
+    (hooked, twice, [*SOME, "first-order", "salun", "ssd"]),
 ]
 
 
@@ -214,6 +234,7 @@ COMPUTED = {"boundary-expand", "prune-first"}  # which change a weight that here
         (Bagged, {*WITHOUT_SLOPES, "jit", "second-order"}, "needs outputs|the method differentiates twice, and torch"),
         (Scaled, WITHOUT_SLOPES, "needs outputs with a gradient in the inputs .*then changed in place"),
         (normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
+        (old_normed_convolution, {"prune-first"}, "expected layer '0' to have a weight of its own, it is computed"),
         (old_normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
     ],
 )
