@@ -104,6 +104,8 @@ def _moved(suite: Suite) -> tuple[bool, bool]:
             outputs, moved = network(x.clone()), network(x + STEP)  # copies, which it may change
         except Exception:  # the user's network may raise anything
             return _fails(network, given), _fails(network, given)
+        if not isinstance(outputs, Tensor):
+            return True, True  # which is refused as soon as an ensemble runs
         return not torch.equal(outputs, moved), _has_slope(outputs, x)
 
 
