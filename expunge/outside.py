@@ -23,6 +23,7 @@ from expunge.errors import BadData, ExpungeError
 
 Refuse = Callable[[str], ExpungeError]  # makes the error of a line that says what is wrong
 
+
 LEFT_BEHIND = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx")  # by Windows and macOS, unasked
 TEXT = 64 << 20  # bytes that a file of text has at most, where nothing smaller is expected
 # What zipfile, numpy, json and pickle raise where bytes are not what they should be.
@@ -45,6 +46,13 @@ _PASSING = {  # what says nothing of the bytes of a file, and what to do
     errno.ELOOP: "mend its symbolic links",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
+
+
+def place_of(given: object, refuse: Refuse = BadData) -> Path:
+    """The path of a file or folder that somebody names, a ~ in it resolved."""
+    if not isinstance(given, str | os.PathLike):
+        raise refuse(f"expected the path of a file or folder, got {type(given).__name__}")
+    return Path(given).expanduser()
 
 
 @contextlib.contextmanager

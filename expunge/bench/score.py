@@ -4,18 +4,20 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from numpy import ndarray
 
 from expunge.bench.alarms import alarms_of
 from expunge.bench.independence import require_independent
-from expunge.engine import one_thread
+from expunge.engine import Watch, one_thread
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.expected import require_ensemble
 from expunge.ensembles.margins import check_margins
 from expunge.ensembles.plan import Plan
+from expunge.ensembles.pretraining import watching
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles, StoreError
@@ -204,12 +206,14 @@ def evaluate(
     suite: Suite | None = None,
     forget: ForgetSet | Any | None = None,
     classic: bool = False,
+    watch: Watch | None = None,
 ) -> list[Score]:
     """Score ``after`` against ``oracle``, with the row ``oracle`` of held-out oracles, the floor, beside it.
 
     The suite and the forget set are those of the oracles' origin; give them where they are not in the tables. The
     floor has as many held-out oracles as ``after`` has models: the second half of the suite's oracles. ``classic`` adds
-    MIA-efficacy and what is made of it, which take some seconds.
+    MIA-efficacy and what is made of it, which take some seconds. What takes them says so on standard error, unless
+    ``watch`` is given: it sees each metric of both rows.
     """
     for given, what in ((after, "evaluate, the unlearned models"), (oracle, "evaluate, the oracles")):
         require_ensemble(given, what, EnsembleMargins)
@@ -219,9 +223,25 @@ def evaluate(
         raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {against.kind}")
     suite = find_suite(against.suite, against.digest, suite)
     forget = _forget_set(suite, against.forget_set) if forget is None else suite.forget_set(forget)
+    with watching("evaluate", watch, at_once=True) as seen:
+        row, reference = _beside(after, oracle, suite, forget)
+        require_independent(row, reference)
+        rows, metrics = (floor_row(reference), row), default_metrics(classic=classic)
+        done, total = count(1), len(rows) * sum(METRICS[each].scores is not None for each in metrics)
+
+        def finished(metric: str) -> None:
+            seen(next(done), total, metric)
+
+        return [score for each in rows for score in score_row([each], reference, metrics, finished).scores]
+
+
+def _beside(
+    after: Ensemble | EnsembleMargins, oracle: Ensemble | EnsembleMargins, suite: Suite, forget: ForgetSet
+) -> tuple[Row, Reference]:
+    """The row of unlearned models, and what it is compared with."""
     truth, margins = _margins_of(oracle, suite), _margins_of(after, suite)
-    row = identity_row(suite, forget, margins)
-    if made := unlearned.made:
+    row = identity_row(suite, forget, margins, weights=(lambda: after) if isinstance(after, Ensemble) else None)
+    if made := after.origin.made:
         row = replace(
             row,
             method=made.method,
@@ -233,14 +253,8 @@ def evaluate(
             modules=modules_of(made.method, made.settings),
             own_code=own_code_of(made.method),
         )
-    if isinstance(after, Ensemble):
-        row = replace(row, weights=lambda: after)
-    floor = held_out(suite, forget, len(margins.values), against.models)
-    reference = Reference(suite, forget, truth, floor, untouched=untouched(suite, len(margins.values)))
-    require_independent(row, reference)
-    metrics = default_metrics(classic=classic)
-    rows = (floor_row(reference), row)
-    return [score for each in rows for score in score_row([each], reference, metrics).scores]
+    floor = held_out(suite, forget, len(margins.values), oracle.origin.models)
+    return row, Reference(suite, forget, truth, floor, untouched=untouched(suite, len(margins.values)))
 
 
 def _margins_of(given: Ensemble | EnsembleMargins, suite: Suite) -> EnsembleMargins:

@@ -25,7 +25,7 @@ from expunge.errors import ExpungeError, StoreError
 from expunge.metrics.exchangeable import exchangeable
 from expunge.metrics.oracle_copies import ALIKE, likeness, reach
 from expunge.metrics.outliers import FAR, distances
-from expunge.suites import ForgetSet, Suite
+from expunge.suites import ForgetSet, Suite, is_found
 
 ALARM = 0.001  # of the one that must not: two halves of one ensemble
 
@@ -63,8 +63,9 @@ def check(
     else:
         there = _in_folder(open_layout(publication or find_publication(suite.name), folder))
     if there.pretrained is None and not there.oracles:
-        command = f"expunge {'fetch' if suite.published else 'build'} {shlex.quote(suite.address)}"
-        raise StoreError(f"there are no margins of suite {suite.name!r} to check; run `{command}` first")
+        command = f"run `expunge {'fetch' if suite.published else 'build'} {shlex.quote(suite.address)}` first"
+        how = command if is_found(suite) else "make some by xp.pretrain(suite) and xp.retrain(suite, forget)"
+        raise StoreError(f"there are no margins of suite {suite.name!r} to check; {how}")
     pretrained: ndarray | None = None
     findings = []
     steps = Steps(watch, len(there.oracles) + (there.pretrained is not None))

@@ -49,6 +49,14 @@ class Origin:
     models: tuple[int, ...]  # numbers of the models within their kind
     made: "Making | None" = None  # for kind "unlearned"
 
+    def told(self) -> str:
+        """How many models of what, in a few words."""
+        what = f"models unlearned by {self.made.method}" if self.made else f"{self.kind} models"
+        numbers = f", numbers {self.models[0]} to {self.models[-1]}" if self.models else ""
+        forget = f", without {self.forget_set}" if self.forget_set and self.kind == "oracle" else ""
+        forget = f", to forget {self.forget_set}" if self.forget_set and self.made else forget
+        return f"{len(self.models)} {what} of suite {self.suite!r} ({self.digest}){forget}{numbers}"
+
     def require_same_suite(self, other: "Origin") -> None:
         if self.digest != other.digest:
             raise MismatchedEnsembles(
@@ -203,6 +211,10 @@ class Ensemble(nn.Module):
 
     def __len__(self) -> int:
         return len(self.origin.models)
+
+    def __repr__(self) -> str:
+        """In a line; ``ensemble.network`` shows the layers, of which every tensor holds all models."""
+        return f"Ensemble({self.origin.told()}, {type(self.network).__name__} for inputs {self.sample_shape})"
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> nn.Module: ...

@@ -5,20 +5,15 @@ Activations are ``(models, batch, channels, ...)``. Between convolutions they li
 models inside the channels, so that splitting and merging the model axis moves no byte.
 """
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator
-from operator import itemgetter
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expunge.ensembles.called import called, tensors_of
-from expunge.ensembles.chance import dropped, seeds_of_this_pass
-from expunge.ensembles.nested import leaves, mapped, stacked
-from expunge.ensembles.training_mode import AsInAStack
+from expunge.ensembles.any_layer import seeds_tensor, vmapped
+from expunge.ensembles.chance import dropped
 from expunge.errors import BadSetting
 from expunge.suites.networks import AsFloat, Residual, Scale, Vote
 
@@ -30,13 +25,17 @@ def run(layer: nn.Module, x: Any) -> Any:
 
     A layer with hooks is called as a whole, so that they are.
     """
-    hooked = layer._forward_hooks or layer._forward_pre_hooks
-    return (_vmapped if hooked else rule_of(type(layer)))(layer, x)
+    return (vmapped if is_hooked(layer) else rule_of(type(layer)))(layer, x)
+
+
+def is_hooked(layer: nn.Module) -> bool:
+    """Whether a layer has hooks, which may make something else of what goes in and comes out."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def rule_of(kind: type[nn.Module]) -> Rule:
     """The rule of a kind of layer, which must match exactly: a subclass may compute something else."""
-    return LAYERS.get(kind, _vmapped)
+    return LAYERS.get(kind, vmapped)
 
 
 def _merge(x: Tensor) -> Tensor:
@@ -61,8 +60,20 @@ def _sequential(layer: nn.Sequential, x: Any) -> Any:
 
 
 def _residual(layer: Residual, x: Tensor) -> Tensor:
-    result: Tensor = run(layer.shortcut, x) + run(layer.body, x)
+    if may_change_its_input(layer.body):  # what the shortcut gives is then changed too, where it is x itself
+        result: Tensor = vmapped(layer, x)
+        return result
+    result = run(layer.shortcut, x) + run(layer.body, x)
     return result
+
+
+def may_change_its_input(layer: nn.Module) -> bool:
+    """Whether a layer may write into what it is given: if it says so, is the user's own, or begins with such a one."""
+    if type(layer) is nn.Sequential:
+        passing = (nn.Identity, nn.Flatten)  # which give on what they are given
+        return any(map(may_change_its_input, [each for each in layer if type(each) not in passing][:1]))
+    own = type(layer) not in LAYERS and not type(layer).__module__.startswith("torch.")
+    return own or bool(getattr(layer, "inplace", False))
 
 
 def _vote(layer: Vote, x: Tensor) -> Tensor:
@@ -71,7 +82,7 @@ def _vote(layer: Vote, x: Tensor) -> Tensor:
 
 def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
     if layer.padding_mode != "zeros":
-        result: Tensor = _vmapped(layer, x)
+        result: Tensor = vmapped(layer, x)
         return result
     models = len(x)
     bias = None if layer.bias is None else layer.bias.flatten()
@@ -91,7 +102,7 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     if not (layer.track_running_stats and layer.affine):
-        result: Tensor = _vmapped(layer, x)
+        result: Tensor = vmapped(layer, x)
         return result
     if layer.momentum is None:
         raise BadSetting("BatchNorm with momentum=None, a cumulative average, cannot be stacked; give it a momentum")
@@ -116,7 +127,7 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor) -> Tensor:
     if layer.track_running_stats:
-        result: Tensor = _vmapped(layer, x)
+        result: Tensor = vmapped(layer, x)
         return result
     y = F.instance_norm(_merge(x), weight=_flat(layer.weight), bias=_flat(layer.bias), eps=layer.eps)
     return _divide(y, len(x))
@@ -137,14 +148,13 @@ def _channelwise(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _elementwise(layer: nn.Module, x: Tensor) -> Tensor:
-    shared = getattr(layer, "inplace", False) and 0 in x.stride()  # one input for all models: it must not be changed
-    result: Tensor = layer(x.clone() if shared else x)
+    result: Tensor = layer(x.clone() if getattr(layer, "inplace", False) else x)  # x may be the caller's
     return result
 
 
 def _flatten(layer: nn.Flatten, x: Tensor) -> Tensor:
     if layer.start_dim < 1:
-        result: Tensor = _vmapped(layer, x)
+        result: Tensor = vmapped(layer, x)
         return result
     end = layer.end_dim if layer.end_dim < 0 else layer.end_dim + 1
     return x.flatten(layer.start_dim + 1, end)
@@ -161,94 +171,7 @@ def _channel_dropout(layer: nn.Dropout1d | nn.Dropout2d | nn.Dropout3d, x: Tenso
 def _dropped(layer: nn.modules.dropout._DropoutNd, x: Tensor, whole: int | None) -> Tensor:
     if not layer.training or layer.p == 0:
         return x
-    return dropped(x, layer.p, _seeds(len(x), x.device), whole=whole)
-
-
-def _seeds(models: int, device: torch.device) -> Tensor:
-    return torch.tensor(seeds_of_this_pass(models), dtype=torch.int32, device=device)
-
-
-def _vmapped(layer: nn.Module, x: Any) -> Any:
-    """Any other layer under vmap or, where it has what vmap cannot do, one model after the other.
-
-    What a layer can is found out when it first runs in a mode, and noted on it.
-    """
-    device = next(leaves(x)).device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        # Under vmap autocast reaches matrix products but no convolution, which then meets two types: float32 for all.
-        with torch.autocast(device, enabled=False):
-            return _vmapped(layer, mapped(lambda each: each.float() if each.dtype == torch.bfloat16 else each, x))
-    x = mapped(Tensor.contiguous, x)  # as the network's author finds it, who may take a view
-    stacks: dict[bool, bool] = layer.__dict__.setdefault("_stacks", {})
-    if layer.training not in stacks:
-        return _first_run(layer, x, stacks)
-    result = _at_once(layer, x) if stacks[layer.training] else _in_a_loop(layer, x)
-    return result
-
-
-def _first_run(layer: nn.Module, x: Any, stacks: dict[bool, bool]) -> Any:
-    """Under vmap, else in a loop, whose error is then that of the network alone."""
-    before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
-    try:
-        result, stacks[layer.training] = _at_once(layer, x), True
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
-        with torch.no_grad():
-            for name, buffer in layer.named_buffers():  # a running mean may have moved before vmap stopped
-                buffer.copy_(before[name])
-        result, stacks[layer.training] = _in_a_loop(layer, x), False
-    return result
-
-
-def _at_once(layer: nn.Module, x: Any) -> Any:
-    def one(tensors: dict[str, Tensor], each: Any, seed: Tensor) -> Any:
-        with AsInAStack(seed) if layer.training else contextlib.nullcontext():
-            return called(layer, tensors, each)
-
-    first = next(leaves(x))
-    seeds = _seeds(len(first), first.device) if layer.training else first.new_zeros(len(first), dtype=torch.int32)
-    with _plain_attention(), _leaving_nothing(layer), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "There is a performance drop")  # a slow step is no fault
-        return torch.func.vmap(one)(tensors_of(layer), x, seeds)
-
-
-def _in_a_loop(layer: nn.Module, x: Any) -> Any:
-    """One model after the other, each with chance of its own: what torch draws from its global generator too."""
-    models, results, tensors = len(next(leaves(x))), [], tensors_of(layer)
-    with _plain_attention(), _leaving_nothing(layer):
-        for model, seed in enumerate(seeds_of_this_pass(models)):
-            own = {name: each[model] for name, each in tensors.items()}
-            with torch.random.fork_rng(_gpus(layer)), AsInAStack(None) if layer.training else contextlib.nullcontext():
-                torch.manual_seed(seed)
-                results.append(called(layer, own, mapped(itemgetter(model), x)))
-    return stacked(results)
-
-
-@contextlib.contextmanager
-def _leaving_nothing(layer: nn.Module) -> Iterator[None]:
-    """Tensors that a forward or its hooks note on modules, as the old weight norm does, are of one model: they go."""
-    try:
-        yield
-    finally:
-        for module in layer.modules():
-            for name in [name for name, value in vars(module).items() if isinstance(value, Tensor)]:
-                delattr(module, name)
-
-
-def _gpus(layer: nn.Module) -> list[int]:
-    return sorted({each.get_device() for each in layer.parameters() if each.is_cuda})
-
-
-@contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Without torch's fast attention of evaluation mode: it has no derivative, which vmap does not see, and no rule."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    return dropped(x, layer.p, seeds_tensor(len(x), x.device), whole=whole)
 
 
 LAYERS: dict[type[nn.Module], Rule] = {

@@ -1,6 +1,7 @@
 """Ensembles with their weights: shipped, out of the user's store, or trained on first use and kept."""
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from expunge.ensembles.prune import masks_of_zeros
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting, StoreError
 from expunge.store import Artefact
-from expunge.suites import Suite, as_suite
+from expunge.suites import Suite, as_suite, is_found
 from expunge.suites.indices import require_whole
 
 
@@ -106,9 +107,15 @@ def _chunked_weights(plan: Plan, joined: Artefact, models: range, workers: Worke
     size, chunks = plan.suite.chunk, plan.chunks(models)
     jobs = chunk_jobs(plan, chunks, None, warn)
     if jobs and "imported" in joined.meta:
+        found = is_found(plan.suite)
+        again = (
+            f"run `expunge build {shlex.quote(plan.suite.address)}`"
+            if found
+            else "train there, as by xp.pretrain(suite),"
+        )
         raise StoreError(
             f"{plan.label}: the store has margins imported from {joined.meta['imported']['from']}, and no weights; "
-            f"set EXPUNGE_STORE to another folder and run `expunge build {plan.suite.address}` for models of your own"
+            f"set EXPUNGE_STORE to another folder and {again} for models of your own"
         )
     run_chunks(jobs, workers, watch, warn)
     states = []

@@ -251,7 +251,17 @@ def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | 
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a stranger's code: whatever it raises is its row's failure
-        raise MethodFailed(f"raised {in_a_line(error)}") from error
+        raise MethodFailed(f"raised {in_a_line(error)}{_advice_on(error)}") from error
+
+
+def _advice_on(error: BaseException) -> str:
+    """What an error of torch means where it speaks of its own parts; else ""."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and "erivative for" in text and "not implemented" in text:
+        return ": the method differentiates twice, and torch cannot do that to a layer of the network"
+    if isinstance(error, RuntimeError) and "does not require grad" in text:
+        return ": nothing of what the method trains is used by the network, or not frozen"
+    return ""
 
 
 def _hold(*given: object) -> None:

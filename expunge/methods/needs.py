@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from expunge.ensembles.checkpoints import without_checkpoints
 from expunge.errors import MissingData
 from expunge.suites import ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
+
+STEP = 1e-3  # by which inputs are moved
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,51 @@ def trains_dense(suite: Suite, forget: ForgetSet) -> bool:
     return not suite.recipe.prune
 
 
+def has_numbers_as_inputs(suite: Suite, forget: ForgetSet) -> bool:
+    """Whether outputs of the suite's networks move with their inputs: real numbers, no numbers of tokens."""
+    return has_examples(suite, forget) and _moved(suite)[0]
+
+
+def has_slopes(suite: Suite, forget: ForgetSet) -> bool:
+    """Whether the outputs of the suite's networks have a gradient in their inputs."""
+    return has_examples(suite, forget) and _moved(suite)[1]
+
+
+@lru_cache(maxsize=16)
+def _moved(suite: Suite) -> tuple[bool, bool]:
+    """Whether outputs of a new network move with its inputs, and whether they have a gradient in them.
+
+    It is a network by itself, in evaluation mode, so that no method pays for the passes.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), without_checkpoints():
+        network, given = suite.network().eval(), suite.data.train.x[:8]
+        x = given.to(torch.promote_types(given.dtype, torch.float32)).clone().requires_grad_()
+        try:
+            outputs, moved = network(x.clone()), network(x + STEP)  # copies, which it may change
+        except Exception:  # the user's network may raise anything
+            return _fails(network, given), _fails(network, given)
+        if not isinstance(outputs, Tensor):
+            return True, True  # which is refused as soon as an ensemble runs
+        return not torch.equal(outputs, moved), _has_slope(outputs, x)
+
+
+def _has_slope(outputs: Tensor, x: Tensor) -> bool:
+    """Whether a gradient comes from the outputs to ``x``; what is changed in place after it was used lets none."""
+    try:
+        return torch.autograd.grad(outputs.sum(), x, allow_unused=True)[0] is not None
+    except RuntimeError:
+        return False
+
+
+def _fails(network: nn.Module, x: Tensor) -> bool:
+    """Whether a network raises on what it is made for: then something else is wrong, which its suite's check says."""
+    try:
+        network(x.clone())
+    except Exception:  # anything
+        return True
+    return False
+
+
 @cache
 def _has(network: Callable[[], nn.Module], *kinds: type[nn.Module]) -> bool:
     with torch.random.fork_rng(devices=[]):
@@ -91,6 +139,17 @@ CONVOLUTIONS = Need("convolutions", has_convolutions, "a network with convolutio
 CLASSIFIER = Need("a classifier", has_linear_layer, "a network with a linear layer")
 CLASS_OUTPUTS = Need(
     "a classifier", has_linear_layer_or_convolution, "a network with a linear layer or convolution, one output a class"
+)
+NUMBERS = Need(
+    "inputs of real numbers",
+    has_numbers_as_inputs,
+    "outputs that move a little as the inputs do (of whole numbers, as of tokens, they do not)",
+)
+SLOPES = Need(
+    "gradients in the inputs",
+    has_slopes,
+    "outputs with a gradient in the inputs (none comes through whole numbers, as of tokens, through torch.no_grad, or "
+    "through what is used and then changed in place)",
 )
 FIRST_WEIGHTS = Need("first weights", has_examples, "the recipe and the examples of the first weights")
 HALVES = Need("models trained on halves", has_subsets, "models trained on random halves")

@@ -49,7 +49,7 @@ def representation(model: nn.Module, x: Tensor) -> Float[Tensor, "batch features
     seen: list[Tensor] = []
     hook = linear[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        model.eval()(x.to(next(model.parameters()).device))
+        model.eval()(x.to(next(model.parameters()).device).clone())  # which it may change
     finally:
         hook.remove()
     return seen[-1].flatten(1)

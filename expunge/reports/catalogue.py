@@ -6,7 +6,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from expunge.attacks import ATTACKS, DEFENCES
-from expunge.errors import UnknownName, lookup, suggestion
+from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
 from expunge.methods.own.method import told_of
 from expunge.metrics import METRICS, Metric
@@ -44,7 +44,13 @@ def describe(name: str) -> Entry:
 
 
 def _own_method(name: str) -> Entry:
-    method, told = find_method(name), told_of("method", name)
+    told = told_of("method", name)
+    if not told["fits"]:
+        raise BadSetting(
+            f"{name!r} is no method and no suite: a method takes (model, retain, forget, seed), a suite's function "
+            f"nothing, got {told['name']}{told['signature']}; write one around it that calls it with its arguments"
+        )
+    method = find_method(name)
     return {
         "name": name,
         "kind": "method",

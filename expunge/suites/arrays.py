@@ -88,17 +88,23 @@ def _without_objects(array: ndarray, what: str, refuse: Refuse) -> ndarray:
                 return array.astype(kind)
             except (OverflowError, ValueError, TypeError):
                 raise refuse(f"{what}: expected numbers that a computer's own can hold, got larger ones") from None
-    row, odd = next(
-        (place[0], each)
-        for place, each in np.ndenumerate(array)
-        if type(each).__name__ in _MISSING or not isinstance(each, type(array.flat[0])) or not _is_plain(each)
+    strange: tuple[Callable[[object], bool], ...] = (
+        _is_missing,  # before all else, for numbers of two types may stand beside it
+        lambda each: not _is_plain(each),
+        lambda each: isinstance(each, str) != isinstance(array.flat[0], str),
     )
-    if type(odd).__name__ in _MISSING or (isinstance(odd, float) and odd != odd):
+    row, odd = next((place[0], each) for is_so in strange for place, each in np.ndenumerate(array) if is_so(each))
+    if _is_missing(odd):
         raise refuse(f"{what}: nothing is in row {row} ({odd!r}); fill it, or leave the row out")
     mixed = ", numbers beside names" if _is_plain(odd) else ""
     told = f"{odd!r:.40} in row {row}" if mixed else f"{type(odd).__name__} in row {row}"
     advice = "; leave columns of text out, or make numbers of them" if mixed and array.ndim > 1 else ""
     raise refuse(f"{what}: expected an array of numbers or names, got Python objects{mixed}: {told}{advice}")
+
+
+def _is_missing(each: object) -> bool:
+    """None, NA, or a NaN, where it stands beside what is no number."""
+    return type(each).__name__ in _MISSING or (isinstance(each, float) and each != each)
 
 
 def _is_plain(each: object) -> bool:

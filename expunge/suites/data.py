@@ -1,7 +1,7 @@
 """Examples of one task: inputs and labels, train and test, read at once or when first asked for."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadData, UnknownName, suggestion
-from expunge.suites.arrays import plain
+from expunge.suites.arrays import plain, shown
 from expunge.suites.target import CLASSIFICATION, Target
 
 SHOWN = 10  # so many classes are named in a line
@@ -66,8 +66,11 @@ class Data:
             if not isinstance(part, Examples):
                 found = type(part).__name__
                 raise BadData(f"{what}: expected Examples(x, y), got {found}; data_from_arrays takes other arrays")
+        if not isinstance(target, Target):
+            hint = "; make one of it: target()" if isinstance(target, type) and issubclass(target, Target) else ""
+            raise BadData(f"expected a target, such as CLASSIFICATION, got {shown(target)}{hint}")
         self.sizes = (len(train), len(test))
-        self.classes, self.target, self.made = int(classes), target, made
+        self.classes, self.target, self.made = checked_classes(classes), target, made
         self.names = _checked_names(names, self.classes)
         self._load: Load | None = None
         self._carried = True
@@ -220,10 +223,21 @@ def require_finite(x: Tensor, what: str) -> None:
         raise BadData(f"{what}: expected finite numbers, got NaN or infinity in example {row}; mend or leave it out")
 
 
-def _checked_names(names: Sequence[str], classes: int) -> tuple[str, ...]:
+def checked_classes(classes: object) -> int:
+    """How many classes there are, as Python's own number."""
+    count = plain(classes)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise BadData(f"expected classes to be how many there are, a whole number, got {shown(count)}")
+    return count
+
+
+def _checked_names(names: object, classes: int) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise BadData(f"expected names of {classes} classes, in a list, got {shown(names)}")
+    names = tuple(map(str, names))
     if names and (len(names) != classes or len(set(names)) < classes):
         raise BadData(f"expected {classes} different names of classes, got {len(names)}: {', '.join(names)[:100]}")
-    return tuple(names)
+    return names
 
 
 def _told(tensor: Tensor) -> str:

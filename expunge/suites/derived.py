@@ -12,6 +12,7 @@ from expunge.suites.forget_set import ForgetSet, ForgetSets
 from expunge.suites.suite import Suite
 
 DERIVED = "forget_sets"  # the artefact of a suite that holds them
+REBUILD = "expunge.bench.rebuild.rebuild(suite), then expunge.suites.derived.with_derived(suite),"
 
 
 def _derived(suite: Suite) -> store.Artefact | None:
@@ -22,8 +23,15 @@ def _derived(suite: Suite) -> store.Artefact | None:
         manifest = store.user_store().root / key / store.MANIFEST
         if not manifest.exists():  # it is the shipped one
             raise
-        command = f"expunge build {shlex.quote(suite.address)}"
-        raise error.advising(f"delete {manifest} and run `{command}`, which makes it anew") from None
+        raise error.advising(f"delete {manifest}; {_building(suite)} makes it anew") from None
+
+
+def _building(suite: Suite) -> str:
+    """What makes the derived forget sets of a suite: a command, where its address finds it."""
+    from expunge.suites import SUITES  # whose suites ask this as they are made
+
+    found = suite.place or suite.name.partition("@")[0] in SUITES
+    return f"`expunge build {shlex.quote(suite.address)}`" if found else REBUILD
 
 
 def _indices(suite: Suite, artefact: store.Artefact, name: str) -> ndarray:
@@ -41,7 +49,7 @@ def with_derived(suite: Suite) -> Suite:
     """``suite`` with the derived forget sets that its store holds; without, where they were not built yet."""
     artefact = _derived(suite)
     if artefact is None:
-        hint = f"; `expunge build {suite.address}` makes more"
+        hint = f"; {_building(suite)} makes more"
         return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
     return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(derived_sets(suite, artefact)))
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from expunge.engine import warn
 from expunge.errors import BadData, MissingData
-from expunge.outside import visible
+from expunge.outside import place_of, visible
 from expunge.suites.data import Data
 from expunge.suites.encoded import Kind, one_kind, pictures
 from expunge.suites.own import data_from_arrays
@@ -36,7 +36,7 @@ def data_from_folder(folder: Path | str) -> Data:
     the folders of classes lie in ``folder`` itself, and a fifth of each class, drawn with seed 0, is to test; a line
     says so. Pictures are grey if all are, else in colour. What systems leave in folders is no picture.
     """
-    root = Path(folder).expanduser()
+    root = place_of(folder)
     _require_folder(root)
     parts = _parts(root)
     if len(parts) == len(PARTS):

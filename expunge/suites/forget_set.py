@@ -12,7 +12,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from expunge.errors import BadSetting, UnknownName, suggestion
-from expunge.suites.indices import as_indices, require_mask, require_once
+from expunge.suites.indices import Chosen, as_indices, require_mask, require_once
 
 GIVEN = "indices given by the user"
 LONGEST = 100  # letters of a name, which is that of a folder
@@ -38,6 +38,7 @@ class ForgetSet:
             more = f", at most {LONGEST} of them, got {len(name)}" if long else ""
             raise BadSetting(f"forget set {shown!r}: expected a name of letters, digits, '.', '_', '+' and '-'{more}")
         what = f"forget set {name!r}"
+        made = (indices.made or made) if made == GIVEN and isinstance(indices, Chosen) else made
         found, masked = as_indices(indices, what)
         if not found.size:
             raise BadSetting(f"{what}: expected at least 1 training example, got none")

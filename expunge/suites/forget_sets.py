@@ -9,9 +9,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.errors import BadSetting
-from expunge.suites.arrays import as_array
+from expunge.suites.arrays import as_array, plain
 from expunge.suites.data import Data, flat_features
-from expunge.suites.indices import Indices, checked, from_file, require_size, require_whole, trained_on
+from expunge.suites.indices import Indices, checked, chosen, from_file, require_size, require_whole, trained_on
 
 __all__ = [
     "by_metadata",
@@ -39,7 +39,8 @@ def random_examples(examples: Data | int, size: int, seed: int) -> Indices:
     examples = trained_on(examples, "random_examples")
     size, seed = require_whole(size, "size"), require_whole(seed, "seed")
     require_size(size, examples - 1)  # something must remain
-    return np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
+    drawn = np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
+    return chosen(drawn, f"{size} examples drawn uniformly, seed {seed}")
 
 
 def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: object) -> Indices:
@@ -48,13 +49,14 @@ def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: objec
     >>> whole_class(["cat", "dog", "cat"], "cat")
     array([0, 2])
     """
+    number, known = label, labels
     if isinstance(labels, Data):
-        return whole_class(labels.train.y, labels.label(label))
-    known = as_array(labels, "labels", BadSetting)
-    chosen = np.flatnonzero(known == label)
-    if not 0 < len(chosen) < len(known):
-        raise BadSetting(f"expected a class that some of the examples have, got {label!r}, that of {len(chosen)}")
-    return chosen
+        number, known = labels.label(label), labels.train.y
+    known = as_array(known, "labels", BadSetting)
+    members = np.flatnonzero(known == number)
+    if not 0 < len(members) < len(known):
+        raise BadSetting(f"expected a class that some of the examples have, got {label!r}, that of {len(members)}")
+    return chosen(members, f"all {len(members)} examples of class {plain(label)}")
 
 
 def subclass(features: object, labels: object = None, label: object = None, size: int = 0, seed: int = 0) -> Indices:
@@ -65,6 +67,7 @@ def subclass(features: object, labels: object = None, label: object = None, size
     """
     from sklearn.cluster import KMeans  # 60 MB that only this function needs
 
+    named = plain(labels if label is None else label)
     features, labels, label = _features_of(features, labels, label, "subclass")
     size, seed = require_whole(size, "size"), require_whole(seed, "seed")
     members = whole_class(labels, label)
@@ -77,7 +80,8 @@ def subclass(features: object, labels: object = None, label: object = None, size
         raise BadSetting(f"class {label} has no cluster of {size} examples; its clusters have {counts.tolist()}")
     distance = np.linalg.norm(own - clusters.cluster_centers_[large_enough[0]], axis=1)
     distance[clusters.labels_ != large_enough[0]] = np.inf
-    return np.sort(members[np.argsort(distance, kind="stable")[:size]])
+    near = np.asarray(np.sort(members[np.argsort(distance, kind="stable")[:size]]))
+    return chosen(near, f"{size} examples of class {named}, nearest to the heart of one of two clusters, seed {seed}")
 
 
 def neighbours(features: object, labels: object = None, size: int = 0) -> Indices:
@@ -92,7 +96,8 @@ def neighbours(features: object, labels: object = None, size: int = 0) -> Indice
     means = np.stack([features[labels == each].mean(axis=0, dtype=np.float64) for each in range(len(classes))])
     odd = _distances(features, means, labels).argmax()
     distance = _distances(features, features[odd : odd + 1].astype(np.float64), np.zeros_like(labels))
-    return np.sort(np.argsort(distance, kind="stable")[:size])
+    near = np.sort(np.argsort(distance, kind="stable")[:size])
+    return chosen(near, f"the example least like its class, and the {size - 1} nearest to it")
 
 
 def _features_of(features: object, labels: object, label: object, what: str) -> tuple[ndarray, ndarray, Any]:
@@ -130,8 +135,9 @@ def by_metadata(values: object, wanted: object) -> Indices:
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         some = ", ".join(map(repr, known[:SHOWN])) + more
         raise BadSetting(f"no training example has the value {absent[0] if absent else None!r}; there are {some}")
-    chosen = np.logical_or.reduce([values == choice for choice in choices])
-    return checked(np.flatnonzero(chosen), len(values), "by_metadata")
+    has = np.logical_or.reduce([values == choice for choice in choices])
+    told = ", ".join(f"{plain(choice)}" for choice in choices[:SHOWN]) + (", ..." if len(choices) > SHOWN else "")
+    return chosen(checked(np.flatnonzero(has), len(values), "by_metadata"), f"those whose value is {told}")
 
 
 def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
@@ -146,14 +152,15 @@ def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "m
     require_size(size, masks.shape[1])
     direction = _first_left_direction(weights, values)
     direction = direction * np.sign(direction[np.abs(direction).argmax()])
-    return np.sort(np.argsort(-direction, kind="stable")[:size])
+    leaders = np.sort(np.argsort(-direction, kind="stable")[:size])
+    return chosen(leaders, f"the {size} leaders of the top direction of influence")
 
 
 def memorised(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
     """The ``size`` examples that are memorised most, see :func:`memorisation`."""
     own = memorisation(margins, masks)
     require_size(size, masks.shape[1])
-    return np.sort(np.argsort(-own, kind="stable")[:size])
+    return chosen(np.sort(np.argsort(-own, kind="stable")[:size]), f"the {size} most memorised examples")
 
 
 def memorisation(

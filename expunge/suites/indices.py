@@ -10,9 +10,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.engine import warn
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, in_a_line
 from expunge.number_files import archive, read_array
-from expunge.outside import read_text
+from expunge.outside import place_of, read_text
 from expunge.suites.arrays import as_array, odd_one, plain, shown
 from expunge.suites.data import Data
 from expunge.torch_files import read_tensors
@@ -23,6 +23,26 @@ _MARKS = re.compile(r"[\"'\[\]()]")  # around numbers, as programs that quote an
 _TRUTHS = {"true": True, "false": False}
 
 Indices = Int[ndarray, " forget"]
+
+
+class Chosen(ndarray):
+    """Indices that know in words how they were ``made``; what is computed of them, or read again, does not."""
+
+    made = ""
+
+    def __repr__(self) -> str:
+        return repr(self.view(ndarray))
+
+
+def chosen(indices: Indices, made: str) -> Indices:
+    """The indices, which know how they were made.
+
+    >>> chosen(np.array([0, 2]), "all 2 examples of class 'cat'").made
+    "all 2 examples of class 'cat'"
+    """
+    known = indices.view(Chosen)
+    known.made = in_a_line(made)
+    return known
 
 
 def checked(indices: object, train: int, what: str) -> Indices:
@@ -45,6 +65,8 @@ def as_indices(given: object, what: str) -> tuple[Indices, int | None]:
     """
     if isinstance(given, str | bytes | Path | dict):
         raise BadSetting(f"{what}: expected indices or a boolean mask, got {given!r:.100}; from_file reads a file")
+    if isinstance(given, Set) and any(isinstance(each, bool | np.bool_) for each in given):
+        raise BadSetting(f"{what}: expected indices or a boolean mask, got a set of truth values, which have no order")
     if isinstance(given, Set):
         given = sorted(given) if len({type(each) for each in given}) == 1 else list(given)
     if isinstance(given, tuple) and len(given) == 1 and isinstance(given[0], ndarray):  # what np.nonzero returns
@@ -117,15 +139,17 @@ def from_file(path: Path | str, train: Data | int) -> Indices:
     (3.000e+00), or True and False, a mask. In what pandas writes of a column the row numbers before the indices are
     left out.
     """
-    path, train = Path(path).expanduser(), trained_on(train, "from_file")
+    path, train = place_of(path, BadSetting), trained_on(train, "from_file")
     if not path.exists():
         raise BadSetting(f"there is no file {path}; expected a .npy, .txt or .csv of training indices")
     kind = path.suffix.lower()
     if kind == ".npy":
-        return checked(_read_npy(path, train), train, str(path))
-    if kind in (".npz", ".pt", ".pth"):
-        return checked(_read_npz(path) if kind == ".npz" else _read_pt(path), train, str(path))
-    return checked(_read_text(path, train), train, str(path))
+        held = _read_npy(path, train)
+    elif kind in (".npz", ".pt", ".pth"):
+        held = _read_npz(path) if kind == ".npz" else _read_pt(path)
+    else:
+        held = _read_text(path, train)
+    return chosen(checked(held, train, str(path)), f"the indices in {path}")
 
 
 def _read_npy(path: Path, train: int) -> ndarray:

@@ -71,6 +71,10 @@ def _column(given: object, what: str) -> ndarray:
             raise BadData(f"{what}: expected names in UTF-8, got other bytes") from None
     if labels.dtype.kind not in "biufU":
         raise BadData(f"{what}: expected whole numbers or names as labels, got {labels.dtype}")
+    if labels.dtype.kind == "U" and (blank := np.flatnonzero(np.char.strip(labels) == "")).size:
+        raise BadData(
+            f"{what}: expected a name for each example, got nothing in row {blank[0]}; fill it, or leave it out"
+        )
     row = None if labels.dtype.kind == "U" else odd_one(labels)
     if row is not None:
         raise BadData(f"{what}: expected whole numbers or names as labels, got {labels[row]} in row {row}")

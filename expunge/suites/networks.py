@@ -42,7 +42,7 @@ class Vote(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.count([member(x) for member in self.members])
+        return self.count([member(x.clone()) for member in self.members])  # which one of them may change
 
     def count(self, logits: list[Tensor]) -> Tensor:
         """One vote out of the logits of each."""

@@ -16,8 +16,9 @@ from torch import Tensor
 from expunge.engine import warn
 from expunge.errors import BadData, MissingData, in_a_line
 from expunge.number_files import NAMES, read_arrays
-from expunge.suites.arrays import as_array, plain
-from expunge.suites.data import Data, Examples, require_finite
+from expunge.outside import place_of
+from expunge.suites.arrays import as_array
+from expunge.suites.data import Data, Examples, checked_classes, require_finite
 from expunge.suites.downloads import fetch, listing
 from expunge.suites.encoded import one_kind, pictures
 from expunge.suites.formats import parquet_columns
@@ -50,9 +51,7 @@ def data_from_arrays(
     x = [_inputs(each, name) for each, name in zip(arrays, ("x_train", "x_test"), strict=True)]
     _require_one_kind(*arrays)
     _require_one_width(*x)
-    count = plain(classes)
-    if count is not None and (not isinstance(count, int) or count < 1):
-        raise BadData(f"expected classes to be how many there are, a whole number, got {classes!r}")
+    count = None if classes is None else checked_classes(classes)
     y = numbered(y_train, y_test, count)
     if names and y.names != tuple(map(str, range(y.classes))):
         raise BadData(
@@ -85,7 +84,7 @@ def _column_names(table: object) -> list[object]:
 
 def data_from_npz(path: Path | str, *, classes: int | None = None) -> Data:
     """Data from an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``; see data_from_arrays."""
-    path = Path(path).expanduser()
+    path = place_of(path)
     if not path.exists():
         raise MissingData(f"there is no file {path}; expected an .npz of x_train, y_train, x_test, y_test")
     x_train, y_train, x_test, y_test = read_arrays(path, ARRAYS, kinds=NAMES).values()

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from itertools import count, takewhile
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from expunge.errors import BadSetting
 from expunge.suites.arrays import plain
@@ -36,12 +36,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for each in fields(self):
             object.__setattr__(self, each.name, plain(getattr(self, each.name)))  # a number of numpy's is no JSON
-        for name in ("lr", "momentum", "weight_decay", "warmup", "label_smoothing"):
-            if not isinstance(getattr(self, name), int | float):
-                raise BadSetting(f"recipe: expected {name} to be a number, got {getattr(self, name)!r}")
+        self._require_kinds()
         rules = {
-            "epochs": (isinstance(self.epochs, int) and self.epochs >= 1, "a whole number of at least 1"),
-            "batch_size": (isinstance(self.batch_size, int) and self.batch_size >= 1, "a whole number of at least 1"),
+            "epochs": (self.epochs >= 1, "a whole number of at least 1"),
+            "batch_size": (self.batch_size >= 1, "a whole number of at least 1"),
             "lr": (0 < self.lr < math.inf, "a number above 0"),
             "momentum": (0 <= self.momentum < 1, "a number in [0, 1)"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "a number of at least 0"),
@@ -58,6 +56,21 @@ class Recipe:
         pruning = Pruning.parse(self.prune) if self.prune else None
         spelled = str(pruning) if pruning and pruning.sparsity else ""  # one way, so that one recipe has one digest
         object.__setattr__(self, "prune", spelled)
+
+    def _require_kinds(self) -> None:
+        """Refuse what is of another type than its field: a number in quotes is none, and neither is True."""
+        kinds: dict[Any, tuple[Any, str]] = {
+            int: (int, "a whole number of at least 1"),
+            float: (int | float, "a number"),
+            bool: (bool, "True or False"),
+            str: (str, "a word"),
+            int | None: (int | None, "a whole number, or None"),
+        }
+        for each in [each for each in fields(self) if each.type in kinds]:  # words of which there are few come later
+            kind, expected = kinds[each.type]
+            value = getattr(self, each.name)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise BadSetting(f"recipe: expected {each.name} to be {expected}, got {value!r:.80}")
 
     @property
     def pruning(self) -> Pruning | None:

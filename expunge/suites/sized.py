@@ -34,7 +34,7 @@ class Sized:
         if not unsized(network):
             return network
         modes = {module: module.training for module in network.modules()}
-        x = self.data.train.x[:1]
+        x = self.data.train.x[:1].clone()  # which it may change
         with torch.no_grad():
             network.eval()(x.float() if x.dtype == torch.float16 else x)
         for module, training in modes.items():

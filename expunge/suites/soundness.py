@@ -1,5 +1,6 @@
 """Networks of the user's own that torch takes and that would be wrong in silence: what hides from it, or changes."""
 
+import contextlib
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +10,18 @@ from expunge.errors import BadSetting
 
 
 def require_trainable(network: nn.Module) -> None:
-    """Refuse a network none of whose parameters is to be trained, or that holds layers or tensors torch cannot see."""
+    """Refuse a network none of whose parameters is to be trained, or that holds what torch or a stack cannot see."""
+    for path, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise BadSetting(
+                f"{path or 'the network'} is compiled by torch.jit, so that no other weights can be put into it, as a "
+                "stack of models does; give the module itself, without torch.jit.script or torch.jit.trace"
+            )
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise BadSetting(
+                f"{path or 'the network'} is an nn.{type(module).__name__}, and a stack of models is not to be divided "
+                "among devices by its network; give the module within it"
+            )
     if not any(each.requires_grad for each in network.parameters()):
         raise BadSetting("nothing of the network is to be trained: every parameter has requires_grad=False")
     for doubt in _hidden(network):
@@ -51,6 +63,28 @@ def _computed(module: nn.Module) -> set[str]:
         for hook in module._forward_pre_hooks.values()
         for name in (getattr(hook, "name", ""), getattr(hook, "_tensor_name", ""))
     }
+
+
+@contextlib.contextmanager
+def made_within(network: nn.Module) -> Iterator[list[str]]:
+    """What is made within this context and would be trained or kept: tensors of ``network``, or layers beside it."""
+    own, known, made = {id(module) for module in network.modules()}, set(network.state_dict()), list[str]()
+
+    def note(module: nn.Module, _: str, tensor: Tensor | None) -> None:
+        if tensor is not None and id(module) not in own:
+            made.append(f"a layer, {type(module).__name__},")
+
+    of_modules = torch.nn.modules.module
+    hooks = (
+        of_modules.register_module_parameter_registration_hook(note),
+        of_modules.register_module_buffer_registration_hook(note),
+    )
+    try:
+        yield made
+    finally:
+        for hook in hooks:
+            hook.remove()
+        made[:0] = sorted(set(network.state_dict()) - known)
 
 
 @torch.no_grad()

@@ -21,12 +21,13 @@ from expunge.records import SplitName
 from expunge.suites.arrays import plain
 from expunge.suites.data import Data, Examples, require_finite
 from expunge.suites.forget_set import GIVEN, ForgetSet, ForgetSets, Unmade
-from expunge.suites.indices import checked
+from expunge.suites.indices import Chosen, checked
+from expunge.suites.kinds import require_kinds
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
 from expunge.suites.sized import Sized, inner
-from expunge.suites.soundness import advice_on, looks_like_shares, require_steady, require_trainable
+from expunge.suites.soundness import advice_on, looks_like_shares, made_within, require_steady, require_trainable
 from expunge.suites.target import CLASSIFICATION, Target
 
 __all__ = ["Data", "Examples", "ForgetSet", "ForgetSets", "Recipe", "Split", "Suite", "Unmade"]
@@ -76,17 +77,13 @@ class Suite:
     def __post_init__(self) -> None:
         for each in ("version", "models", "subsets", "chunk"):
             object.__setattr__(self, each, plain(getattr(self, each)))  # a number of numpy's is no JSON
+        require_kinds(self)
         if self.models < 1 or self.subsets < 0 or self.chunk < 1:
             raise BadSetting(
                 f"suite {self.name!r}: expected at least 1 model in all and in a chunk, got models={self.models}, "
                 f"subsets={self.subsets}, chunk={self.chunk}"
             )
         object.__setattr__(self, "forget_sets", ForgetSets(self.forget_sets).fitting(self.data.sizes[0], self.name))
-        if isinstance(self.network, nn.Module) or not callable(self.network):
-            raise BadSetting(
-                f"suite {self.name!r}: expected network to be the class or a function that makes one, such as "
-                f"network=Net, got {type(self.network).__name__}"
-            )
         object.__setattr__(self, "network", Sized(inner(self.network), self.data))
 
     def __getstate__(self) -> dict[str, object]:
@@ -158,18 +155,21 @@ class Suite:
 
     def _check_output(self, network: nn.Module, examples: Examples) -> None:
         x, expected = examples.x, self.target.output_shape(examples.y, self.data.classes)
-        before = set(network.state_dict())
-        try:
-            with torch.no_grad():
-                logits = network(x.clone())  # which it may change in place
-        except Exception as error:  # the user's network may raise anything
-            reason = f"{type(error).__name__} on an input of {tuple(x.shape)}: " + str(error).partition("\n")[0]
-            raise BadSetting(f"suite {self.name!r}: the network raised {reason}{advice_on(error, x)}") from error
-        if made := sorted(set(network.state_dict()) - before):
+        failure: Exception | None = None
+        with made_within(network) as made:
+            try:
+                with torch.no_grad():
+                    logits = network(x.clone())  # which it may change in place
+            except Exception as error:  # the user's network may raise anything
+                failure = error
+        if made:  # for it may be what failed
             raise BadSetting(
                 f"suite {self.name!r}: the network makes {made[0]} in its forward, which no optimizer would know of; "
                 "make it in __init__, of lazy layers such as nn.LazyLinear where sizes are not known"
             )
+        if failure is not None:
+            reason = f"{type(failure).__name__} on an input of {tuple(x.shape)}: " + str(failure).partition("\n")[0]
+            raise BadSetting(f"suite {self.name!r}: the network raised {reason}{advice_on(failure, x)}") from failure
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         if found != expected:
             axes = "(batch, classes)" if len(expected) == 2 else "(batch, ..., classes)"
@@ -210,7 +210,8 @@ class Suite:
             return given
         if isinstance(given, str):
             return ForgetSets(self.forget_sets).fitted(given)
-        return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), GIVEN)
+        made = given.made or GIVEN if isinstance(given, Chosen) else GIVEN
+        return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), made)
 
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:
         """Indices of the training examples outside ``forget``."""

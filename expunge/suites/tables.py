@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from expunge.engine import warn
 from expunge.errors import BadData, BadSetting, UnknownName, suggestion
-from expunge.outside import opened
+from expunge.outside import opened, place_of
 from expunge.suites.arrays import plain
 from expunge.suites.data import Data
 from expunge.suites.own import EXACT, data_from_arrays
@@ -36,7 +36,7 @@ def data_from_csv(path: Path | str, *, label: object, drop: object = (), test: o
     All other columns must be numbers, as they are; true and false are 1 and 0. Text is refused with the names of its
     columns, and what is missing with its line. Row numbers that pandas wrote before each row are left out.
     """
-    path = Path(path).expanduser()
+    path = place_of(path)
     dropped = list(drop) if isinstance(drop, Iterable) and not isinstance(drop, str) else [drop]
     table = _read(path, _Wanted(label, dropped))
     if isinstance(test, str | Path):

@@ -1,13 +1,15 @@
 """Forget sets for tuning: as large as the suite's own, of examples that are in none of them."""
 
+import shlex
+
 import numpy as np
 from numpy import ndarray
 
 from expunge.ensembles.stored_margins import read_subsets
 from expunge.errors import BadSetting, StoreError
 from expunge.store import find
-from expunge.suites import ForgetSet, Suite, memorised
-from expunge.suites.derived import DERIVED
+from expunge.suites import ForgetSet, Suite, is_found, memorised
+from expunge.suites.derived import DERIVED, REBUILD
 
 SEED = 7
 
@@ -20,9 +22,11 @@ def tuning_sets(suite: Suite) -> list[ForgetSet]:
     class that has most left. No example is in any forget set of the suite.
     """
     if suite.derive and find(f"{suite.digest}/{DERIVED}") is None:
+        how = (
+            f"run `expunge build {shlex.quote(suite.address)}` first" if is_found(suite) else f"make them by {REBUILD}"
+        )
         raise StoreError(
-            f"suite {suite.name!r} has forget sets that are not made yet, and tuning must not use their examples; "
-            f"run `expunge build {suite.address}` first"
+            f"suite {suite.name!r} has forget sets that are not made yet, and tuning must not use their examples; {how}"
         )
     own = [each.indices for each in suite.forget_sets.values()]
     if not own:

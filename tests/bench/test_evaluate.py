@@ -16,6 +16,7 @@ from expunge.errors import BadMargins, MismatchedEnsembles
 from expunge.metrics.ranking import rank
 from expunge.records import Score
 from expunge.suites import ForgetSet, Recipe, Suite
+from expunge.terminal import LateLine
 from tests.records import has
 from tests.tiny_suite import tiny
 
@@ -49,6 +50,22 @@ def test_an_unlearned_ensemble_is_scored_beside_the_floor(
 
 def test_an_ensemble_that_nothing_was_done_to_is_identity(ensemble: Ensemble, oracle: EnsembleMargins) -> None:
     assert headline(xp.evaluate(ensemble, oracle), "identity").cost == 0
+
+
+def test_a_watch_sees_every_metric_of_both_rows(ensemble: Ensemble, oracle: EnsembleMargins) -> None:
+    seen: list[tuple[int, int]] = []
+    xp.evaluate(ensemble, oracle, watch=lambda done, total, _: seen.append((done, total)))
+    assert len(seen) > 2
+    assert seen[-1][0] == seen[-1][1] == len(seen)
+
+
+def test_work_that_takes_long_speaks_of_itself(
+    ensemble: Ensemble, oracle: EnsembleMargins, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(LateLine, "FIRST", 0.0)
+    monkeypatch.delenv("EXPUNGE_PROGRESS", raising=False)
+    xp.evaluate(ensemble, oracle)
+    assert "evaluate: " in capsys.readouterr().err
 
 
 def test_a_plain_function_is_a_method(ensemble: Ensemble, forget: ForgetSet) -> None:

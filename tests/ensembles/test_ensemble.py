@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import expunge as xp
 from expunge.ensembles import Ensemble, Plan, read_margins
 from expunge.errors import BadSetting
-from expunge.suites import Suite
+from expunge.suites import ForgetSet, Suite
 
 
 def test_a_slice_is_an_ensemble_of_these_models(ensemble: Ensemble) -> None:
@@ -14,6 +15,14 @@ def test_a_slice_is_an_ensemble_of_these_models(ensemble: Ensemble) -> None:
     assert isinstance(part, Ensemble)
     assert part.origin.models == ensemble.origin.models[1:]
     assert torch.equal(next(part.parameters()), next(ensemble.parameters())[1:])
+
+
+def test_it_tells_in_a_line_how_many_models_of_what_it_has(ensemble: Ensemble, forget: ForgetSet) -> None:
+    digest = ensemble.origin.digest
+    told = f"Ensemble(3 pretrained models of suite 'digits' ({digest}), numbers 100 to 102, Sequential for inputs (1, "
+    assert repr(ensemble) == told + "8, 8))"
+    after = xp.unlearn(ensemble, forget, "gradient-ascent")
+    assert f"3 models unlearned by gradient-ascent of suite 'digits' ({digest}), to forget {forget.key}" in repr(after)
 
 
 def test_a_model_is_counted_from_the_end_too(ensemble: Ensemble) -> None:

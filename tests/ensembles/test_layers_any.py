@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from expunge.ensembles.chance import kept
 from expunge.ensembles.ensemble import Ensemble, Origin
@@ -14,6 +15,7 @@ from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
 from expunge.suites import Examples, Recipe
+from expunge.suites.networks import Residual
 
 SHAPE, CLASSES, MODELS = (2, 6, 6), 3, 3
 
@@ -61,6 +63,34 @@ class Siamese(nn.Module):
         left, right = x.flatten(2).unbind(1)
         out: Tensor = self.head(torch.cat([self.left(left), self.right(right)], 1))
         return out
+
+
+class Checkpointed(nn.Module):
+    """What is dropped within a checkpoint too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(72, 8), nn.Linear(8, CLASSES)
+
+    def middle(self, x: Tensor) -> Tensor:
+        return F.dropout(torch.tanh(self.first(x)), 0.3, self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(checkpoint(self.middle, x.flatten(1), use_reentrant=False))
+        return out
+
+
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+
+class InPlaceBranches(nn.Module):
+    """It changes its input, and asks a number what to do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x += 0.25
+        return (x if float(x.detach().sum()) > 0 else x * 2).flatten(1)
 
 
 def twice() -> nn.Module:
@@ -198,6 +228,15 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "attention": lambda: nn.Sequential(
         nn.Flatten(2), nn.TransformerEncoderLayer(36, 4, 16, dropout=0.1, batch_first=True), nn.Flatten(),
         nn.Linear(72, CLASSES),
+    ),
+    "a checkpoint": Checkpointed,
+    "in place, model by model": lambda: nn.Sequential(InPlaceBranches(), nn.Linear(72, CLASSES)),
+    "a residual in place": lambda: nn.Sequential(
+        nn.Conv2d(2, 2, 1), Residual(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1))), nn.Flatten(),
+        nn.Linear(72, CLASSES),
+    ),
+    "a residual of ones own in place": lambda: nn.Sequential(
+        nn.Conv2d(2, 2, 1), Residual(nn.Sequential(Halved(), nn.Conv2d(2, 2, 1))), nn.Flatten(), nn.Linear(72, CLASSES)
     ),
     "embedding": lambda: nn.Sequential(AsNumbers(), nn.Embedding(4, 3), nn.Flatten(), nn.Linear(216, CLASSES)),
 }  # fmt: skip

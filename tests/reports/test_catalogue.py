@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.errors import UnknownName
+from expunge.errors import BadSetting, UnknownName
 from expunge.reports.catalogue import catalogue, describe
 from expunge.reports.doctor import examine
 from expunge.suites import SUITES
@@ -44,8 +44,8 @@ def test_a_suite_is_described_without_its_examples(name: str) -> None:
 def test_a_suite_of_ones_own_is_described() -> None:
     entry = describe(f"{EXAMPLE}:flowers")
     assert entry["name"] == "flowers"
-    assert entry["forget sets"]["long"] == "3 of 75: indices given by the user"
-    assert entry["forget sets"]["random-5"].startswith("5 of 75: ")
+    assert entry["forget sets"]["long"] == "3 of 75: those whose value is True"
+    assert entry["forget sets"]["random-5"] == "5 of 75: 5 examples drawn uniformly, seed 0"
     assert (entry["classes"], entry["data"]) == (["0", "1", "2"], "arrays given by the user")
 
 
@@ -57,6 +57,13 @@ def test_a_method_of_ones_own_is_no_suite(tmp_path: Path) -> None:
     assert entry["called as"].startswith("half(model, retain, forget, seed)")
     with pytest.raises(UnknownName, match=r"no function 'hlaf'; did you mean 'half'\?"):
         describe(f"{file}:hlaf")
+
+
+def test_a_function_that_takes_something_else_is_told_to_be_neither(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def flowers(seed):\n    return seed\n")
+    with pytest.raises(BadSetting, match=r"no method and no suite: a method takes .* nothing, got flowers\(seed\)"):
+        describe(f"{file}:flowers")
 
 
 def test_a_forget_set_of_one_suite_needs_no_suite_and_one_of_several_does() -> None:

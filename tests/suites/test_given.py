@@ -26,8 +26,12 @@ from expunge.suites import (
     ForgetSets,
     Recipe,
     Suite,
+    by_metadata,
     data_from_arrays,
     from_file,
+    neighbours,
+    random_examples,
+    subclass,
     whole_class,
 )
 from tests.tiny_suite import tiny
@@ -142,6 +146,8 @@ def test_pictures_of_16_bits_keep_their_levels() -> None:
         ({"x": np.where(np.arange(150)[:, None] == 8, np.inf, X)}, "x_train: .* infinity in example 4"),
         ({"x": np.ma.masked_greater(X, 5)}, "x_train: .* masked"),
         ({"x": np.array([[1.0, None]] * 150, object)}, r"x_train: nothing is in row 0 \(None\)"),
+        ({"x": np.array([[1.0, 2]] * 149 + [[1.0, None]], object)}, "x_test: nothing is in row 74 .None.; fill"),
+        ({"y": np.array(["b"] * 75 + [" "] * 75)}, "y_train: expected a name for each example, got nothing in row 38"),
         ({"x": np.array([[1.0, "red"]] * 150, object)}, "x_train: .*numbers beside names: 'red' in row 0; leave"),
         ({"y": np.eye(3)[Y]}, "y_train: .* of one-hot rows take the argmax"),
         ({"y": Y + 0.5}, "y_train: .* got 0.5 in row 0"),
@@ -229,6 +235,7 @@ def test_unsorted_indices_are_refused_whatever_their_type(kind: Any) -> None:
         ([[1, 2], [3, 4]], r"of shape \(2, 2\)"),
         ({3: 1}, "expected indices or a boolean mask"),
         (None, "expected an array, got NoneType"),
+        ({True, False}, "a set of truth values, which have no order"),
     ],
 )
 def test_what_is_no_forget_set_is_one_line(given: Any, message: str) -> None:
@@ -497,6 +504,80 @@ def test_a_network_that_makes_a_layer_in_its_forward_is_told_where_to() -> None:
 
     suite = replace(tiny(), name="late", network=Late)
     one_line(BadSetting, "the network makes head.bias in its forward.*make it in __init__", suite.check)
+
+
+class MadeAnew(nn.Module):
+    """Steady, for its chance is that of one seed; never trained."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body, self.dtype = nn.Linear(64, 8), dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        out: Tensor = nn.Linear(8, 10, dtype=self.dtype)(self.body(x.flatten(1)))
+        return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the second fails, but is no matter of types
+def test_a_layer_that_only_lives_in_forward_is_told_where_to(dtype: torch.dtype) -> None:
+    suite = replace(tiny(), name="anew", network=partial(MadeAnew, dtype))
+    one_line(BadSetting, "makes a layer, Linear, in its forward.*make it in __init__", suite.check)
+
+
+def test_layers_without_tensors_may_be_made_in_forward_and_those_with_may_be_written_to() -> None:
+    class Counting(nn.Module):
+        steps: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(64, 10)
+            self.register_buffer("steps", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.steps = self.steps + 1
+            out: Tensor = nn.Softplus()(self.body(x.flatten(1)))
+            return out
+
+    replace(tiny(), name="counting", network=Counting).check()
+
+
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda layer: torch.jit.trace(layer, torch.zeros(1, 8))])
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_torch_compiled_are_refused_by_name(compiled: Callable[[nn.Module], nn.Module]) -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), compiled(nn.Linear(8, 10)))
+
+    parallel = replace(tiny(), network=lambda: nn.Sequential(nn.DataParallel(nn.Linear(64, 10))))
+    one_line(BadSetting, "0 is an nn.DataParallel.*give the module within it", parallel.check)
+    one_line(BadSetting, r"2 is compiled by torch\.jit.*give the module itself", replace(tiny(), network=network).check)
+
+
+def test_forget_sets_of_builders_know_what_they_are(tmp_path: Path) -> None:
+    data = data_from_arrays(X[::2], NAMES[Y[::2]], X[1::2], NAMES[Y[1::2]])
+    (tmp_path / "some.txt").write_text("3\n4\n")
+    builders = {
+        "class": whole_class(data, "setosa"),
+        "some": random_examples(data, 3, seed=2),
+        "those": by_metadata(NAMES[Y[::2]], ["setosa", "virginica"]),
+        "heart": subclass(data, label="setosa", size=3),
+        "near": neighbours(data, size=4),
+        "file": from_file(tmp_path / "some.txt", data),
+    }
+    told = {name: ForgetSets(builders)[name].made for name in builders}
+    assert told == {
+        "class": "all 25 examples of class setosa",
+        "some": "3 examples drawn uniformly, seed 2",
+        "those": "those whose value is setosa, virginica",
+        "heart": "3 examples of class setosa, nearest to the heart of one of two clusters, seed 0",
+        "near": "the example least like its class, and the 3 nearest to it",
+        "file": f"the indices in {tmp_path / 'some.txt'}",
+    }
+    suite = flowers(builders)
+    assert suite.forget_set(builders["class"]).made == told["class"]
+    assert ForgetSet("mine", builders["class"], "my own words").made == "my own words"
+    assert ForgetSet("part", builders["class"][:5]).made == "indices given by the user"
+    assert repr(builders["some"]).startswith("array([")
 
 
 def test_other_examples_of_a_task_keep_the_names_of_its_classes() -> None:

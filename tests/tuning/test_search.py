@@ -24,7 +24,7 @@ from expunge.methods.task import Task
 from expunge.methods.tuned import Trial, found_for, read_search, write_search
 from expunge.methods.zoo.fine_tune import FineTune
 from expunge.metrics.klom import klom
-from expunge.suites import ForgetSet, Suite, load_suite
+from expunge.suites import ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.derived import with_derived
 from expunge.suites.forget_sets import memorisation
 from expunge.tuning.samplers import OptunaSearch, RandomSearch
@@ -99,6 +99,14 @@ def test_forget_sets_that_leave_too_little_are_told_in_one_line() -> None:
 def test_forget_sets_that_are_not_made_yet_are_asked_for_first() -> None:
     with pytest.raises(StoreError, match="run `expunge build fashion-mnist-10k` first"):
         tuning_sets(load_suite("fashion-mnist-10k"))
+
+
+def test_a_suite_made_in_python_is_told_what_makes_its_forget_sets_there(small: Suite) -> None:
+    derived = replace(small, name="of ones own", derive=lambda margins, masks: ForgetSets({}))
+    with pytest.raises(StoreError, match=r"make them by expunge\.bench\.rebuild\.rebuild\(suite\)"):
+        tuning_sets(derived)
+    with pytest.raises(UnknownName, match=r"expunge\.bench\.rebuild\.rebuild\(suite\).* makes more"):
+        with_derived(derived).forget_sets["nowhere"]
 
 
 def test_random_search_repeats_itself_and_a_larger_budget_goes_on() -> None:

@@ -108,8 +108,8 @@ def _is_embedding(network: nn.Module, cut: nn.Module, x: Tensor) -> bool:
     last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
     hook = last.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
     with torch.no_grad():
-        network(x)
-        found = cut(x)
+        network(x.clone())  # copies, which they may change
+        found = cut(x.clone())
     hook.remove()
     return len(seen) == 1 and found.ndim == 2 and torch.allclose(seen[0], found, rtol=1e-4, atol=1e-5)
 

@@ -15,6 +15,7 @@ from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import Descent, minibatches, take_steps
+from expunge.methods.parts.double_backward import twice
 from expunge.suites.target import cross_entropy
 
 NETWORK_LR = 0.01
@@ -113,7 +114,8 @@ def synthetic_gradients(networks: Ensemble, x: Float[Tensor, "seeds classes imag
     state = {key: value.repeat_interleave(classes, 0) for key, value in networks.state().items()}
     each = Ensemble.from_state(networks.network, state, copies, networks.sample_shape).train(networks.training)
     labels = torch.arange(classes, device=x.device).repeat(seeds)[:, None].expand(-1, x.shape[2])
-    loss = cross_entropy(each(x.flatten(0, 1)), labels).sum()
+    with twice():
+        loss = cross_entropy(each(x.flatten(0, 1)), labels).sum()
     matrices = [parameter for parameter in each.parameters() if parameter.ndim > 2]
     found = torch.autograd.grad(loss, matrices, create_graph=True)
     return [gradient.flatten(2).unflatten(0, (seeds, classes)) for gradient in found]

@@ -93,7 +93,8 @@ def _heads(models: Ensemble, x: Tensor) -> list[str]:
     for path, layer in model.named_modules():  # an ordinary module of ours alone: its hooks go with it
         if isinstance(layer, nn.Linear | _ConvNd):
             layer.register_forward_pre_hook(partial(_note, ran, path))
-    model(x.to(models.device).float() if x.dtype == torch.float16 else x.to(models.device))
+    given = x.to(models.device).clone()  # which the model may change
+    model(given.float() if x.dtype == torch.float16 else given)
     voters = isinstance(model, Vote)
     last = {path.split(".")[1] if voters else "": path for path in ran}
     linear = all(isinstance(model.get_submodule(path), nn.Linear) for path in last.values())

@@ -5,6 +5,7 @@ convolution walks through the groups, here the models, one by one; and its Batch
 mode it is a line, which is drawn here into the convolution before it.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from expunge.ensembles import layers
 from expunge.suites.networks import Residual
@@ -23,21 +25,27 @@ ANYWHERE = (layers._elementwise, layers._channelwise)  # rules of layers that ru
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
+def twice() -> contextlib.AbstractContextManager[None]:
+    """For what is to be differentiated twice, wherever it runs: torch's fused attention has a first derivative only."""
+    return sdpa_kernel(SDPBackend.MATH)
+
+
 def run(layer: nn.Module, x: Tensor, *, curved: bool = True) -> Tensor:
     """``layer``, whose parameters and buffers carry a leading model axis, on ``x`` of ``(models, batch, ...)``.
 
     Where not ``curved``, a gradient may be differentiated only in what it is a gradient of: convolutions then spare
     what no other derivative asks for.
     """
-    if type(layer) is Residual:
+    if isinstance(layer, Residual) and _kind(layer) is Residual and not layers.may_change_its_input(layer.body):
         return run(layer.shortcut, x, curved=curved) + run(layer.body, x, curved=curved)
-    if type(layer) is nn.Sequential or _is_convolution(layer) or _is_max_pool(layer):
-        return _sequential(layer if type(layer) is nn.Sequential else [layer], x, curved)
+    if _kind(layer) is nn.Sequential or _is_convolution(layer) or _is_max_pool(layer):
+        return _sequential(layer if isinstance(layer, nn.Sequential) else [layer], x, curved)
     if _is_line(layer):
         scale, shift = (each.reshape(len(x), 1, -1, *(1,) * (x.ndim - 3)) for each in _line(layer))
         line: Tensor = x * scale + shift
         return line
-    result: Tensor = layers.run(layer, x)
+    with twice():
+        result: Tensor = layers.run(layer, x)
     return result
 
 
@@ -46,7 +54,7 @@ def _sequential(children: Iterable[nn.Module], x: Tensor, curved: bool) -> Tenso
     rest, models, merged = list(children), len(x), False
     while rest:
         layer = rest.pop(0)
-        if _is_convolution(layer) or _is_max_pool(layer) or (merged and layers.LAYERS.get(type(layer)) in ANYWHERE):
+        if _is_convolution(layer) or _is_max_pool(layer) or (merged and layers.LAYERS.get(_kind(layer)) in ANYWHERE):
             x, merged = x if merged else layers._merge(x), True
             if _is_convolution(layer):
                 x = _convolve(layer, rest.pop(0) if rest and _is_line(rest[0]) else None, x, models, curved)
@@ -57,18 +65,27 @@ def _sequential(children: Iterable[nn.Module], x: Tensor, curved: bool) -> Tenso
     return layers._divide(x, models) if merged else x
 
 
+def _kind(layer: nn.Module) -> type[nn.Module]:
+    """What a layer computes as; one with hooks computes something else than its type says."""
+    return nn.Module if layers.is_hooked(layer) else type(layer)
+
+
 def _is_convolution(layer: nn.Module) -> bool:
-    return type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return (
+        isinstance(layer, nn.Conv2d)
+        and _kind(layer) is nn.Conv2d
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
 
 
 def _is_max_pool(layer: nn.Module) -> bool:
-    return type(layer) is nn.MaxPool2d and not layer.return_indices
+    return isinstance(layer, nn.MaxPool2d) and _kind(layer) is nn.MaxPool2d and not layer.return_indices
 
 
 def _is_line(layer: nn.Module) -> bool:
-    return type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d) and bool(
-        layer.track_running_stats and layer.affine and not layer.training
-    )
+    normal = isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and _kind(layer) in (nn.BatchNorm1d, nn.BatchNorm2d)
+    return normal and bool(layer.track_running_stats and layer.affine and not layer.training)
 
 
 def _line(norm: Any) -> tuple[Tensor, Tensor]:

@@ -10,21 +10,29 @@ from expunge.errors import MethodFailed
 
 
 def last_layers(ensemble: Ensemble, count: int) -> list[str]:
-    """The paths of the modules of the last ``count`` layers that hold tensors; 0 is all layers.
+    """The paths of the modules of the last ``count`` layers with parameters that are not frozen; 0 is all layers.
 
-    The order is that in which the network holds them. A normalisation layer belongs to the layer before it.
+    The order is that in which the network holds them. A normalisation layer belongs to the layer before it, and what
+    computes a layer's weight, as torch's spectral norm does, to that layer.
     """
     groups: list[list[str]] = []
     for path, module in ensemble.network.named_modules():
         if not _holds_tensors(module):
             continue
-        if groups and isinstance(module, NORMS):
+        if groups and (isinstance(module, NORMS) or _layer_of(path) == _layer_of(groups[-1][0])):
             groups[-1].append(path)
         else:
             groups.append([path])
+    modules = dict(ensemble.network.named_modules())
+    groups = [group for group in groups if any(list(modules[path].parameters(recurse=False)) for path in group)]
     if count > len(groups):
         raise MethodFailed(f"expected a network of at least {count} layers with parameters, found {len(groups)}")
     return [path for group in groups[-count:] for path in group]
+
+
+def _layer_of(path: str) -> str:
+    """The path of the layer whose weight the module at ``path`` computes; ``path`` itself of any other."""
+    return path.partition("parametrizations.")[0].rstrip(".")
 
 
 def freeze_all_but(student: Ensemble, paths: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from expunge.outside import read_bytes
 from expunge.records import Setting
 from expunge.shipped import read_shipped
 from expunge.store import write_file
-from expunge.suites import Suite, load_suite
+from expunge.suites import Suite, is_found, load_suite
 
 SCHEMA = 1
 SHIPPED = Path(__file__).parent
@@ -160,9 +160,10 @@ def _found(suite: Suite, method: str) -> Search | None:
     search = read_search(file)
     digest = load_suite(base).digest if sparse else suite.digest
     if search.suite_digest != digest:
+        again = f"tune again with `expunge tune {method} {suite.address}`" if is_found(suite) else "tune again"
         raise BadSetting(
             f"the settings of {method!r} for suite {base!r} were tuned on digest {search.suite_digest}, this suite has "
-            f"{digest}; tune again with `expunge tune {method} {suite.address}`, or bench with --tuning default"
+            f"{digest}; {again}, or bench with --tuning default (in Python tuning='default')"
         )
     return search if search.chosen else None
 

@@ -11,6 +11,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASS_OUTPUTS, CLASSES, FORGET_DATA
+from expunge.methods.parts.layers import weights
 from expunge.methods.parts.walks import ForgetWalk, descend_from, on_forget, passes, training_loss
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Examples, Split
@@ -59,7 +60,7 @@ def classifier(ensemble: Ensemble, classes: int) -> str:
 def widen(student: Ensemble, path: str, rng: Generators) -> None:
     """Give the layer at ``path`` one output more, which no mask of sparse models covers."""
     layer, masks = student.network.get_submodule(path), dict(student.masks)
-    weight = layer.get_parameter("weight")
+    (weight,) = weights(student, [path]).values()
     bound = weight[0, 0].numel() ** -0.5
     for name, old in list(layer.named_parameters(recurse=False)):
         drawn = bound * (2 * rng.uniform(1, *old.shape[2:], dtype=old.dtype) - 1)

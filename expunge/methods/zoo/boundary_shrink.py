@@ -10,7 +10,7 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSES, FORGET_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
 from expunge.methods.parts.examples import relabelled
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, recipe_loss, require, training_loss
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
@@ -62,7 +62,7 @@ METHOD = Method(
     config=BoundaryShrink,
     summary="train on the class behind the nearest boundary in place of the forget set's own",
     cite=("chen2023",),
-    needs=(FORGET_DATA, CLASSES),
+    needs=(FORGET_DATA, CLASSES, SLOPES),
     search={
         "lr": FORGET_RATES,
         "bound": Between(0.01, 1.0, log=True),

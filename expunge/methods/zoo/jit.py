@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSES, FORGET_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, NUMBERS
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, passes, require
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -58,7 +58,7 @@ METHOD = Method(
     config=Jit,
     summary="make the output flat around what is to be forgotten, with no other data",
     cite=("foster2025",),
-    needs=(FORGET_DATA, CLASSES),
+    needs=(FORGET_DATA, CLASSES, NUMBERS),
     search={
         "lr": FORGET_RATES,
         "sigma": Between(0.05, 2.0, log=True),

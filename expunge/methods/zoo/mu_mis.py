@@ -11,7 +11,8 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import minibatches
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSES, FORGET_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
+from expunge.methods.parts.double_backward import twice
 from expunge.methods.parts.walks import Phase, Walk, descend_from
 from expunge.methods.spaces import Between, OneOf
 from expunge.methods.zoo.random_labels import wrong_labels
@@ -55,7 +56,8 @@ def sensitivity_gap(student: Ensemble, batch: Pairs) -> Float[Tensor, " models"]
     """Mean over the batch of the squared norms' difference."""
     x, labels, others = batch
     inputs = x.to(torch.promote_types(x.dtype, torch.float32)).clone().requires_grad_()
-    logits = student(inputs)
+    with twice():
+        logits = student(inputs)
     true, other = (_squared_slope(logits, which, inputs) for which in (labels, others))
     # Two gradients with respect to the input, each the work of a pass forward, before all is gone through backward.
     student.meter.count(2 * labels.numel())
@@ -72,7 +74,7 @@ METHOD = Method(
     config=MuMis,
     summary="lower the input sensitivity of the true logit on the forget set, raise another's",
     cite=("cheng2026",),
-    needs=(FORGET_DATA, CLASSES),
+    needs=(FORGET_DATA, CLASSES, SLOPES),
     search={
         "lr": Between(1e-6, 1e-1, log=True),
         "epochs": Between(1, 10, whole=True),

@@ -11,7 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, draw, minibatches, take_steps
 from expunge.methods.method import Method
-from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
+from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.walks import Walk, recipe_loss, require, training_loss
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -97,7 +97,7 @@ METHOD = Method(
     config=Unsir,
     summary="impair with learned noise of the forgotten classes, then repair on retained examples",
     cite=("tarun2023",),
-    needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
+    needs=(FORGET_DATA, RETAIN_DATA, CLASSES, SLOPES),
     search={
         "lr": RATES,
         "noise": OneOf((16, 64, 256)),

@@ -228,7 +228,7 @@ def bound(sparsity: float, suite: Suite, models: int) -> Entry:
     plan, recipe = Plan(suite, "pretrained"), suite.recipe
     steps = recipe.epochs * -(-len(suite.data.train) // recipe.batch_size)
     rates = [recipe.lr_at(step, steps) for step in range(steps)]
-    some = suite.data.train.take(np.arange(512))
+    some = suite.data.train.take(np.arange(min(512, len(suite.data.train))))
     trained, first = pretrain(suite, models), first_weights(plan, range(models)).eval()
     found = sparsity_bound(trained, first, some, rates, iterations=15)
     parts = {name: as_list(mean_over_models(each)) for name, each in asdict(found).items()}

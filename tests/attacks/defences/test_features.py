@@ -82,3 +82,21 @@ def test_in_parts_are_all_models_in_order(examples: int) -> None:
     parts = list(in_parts(stacked(hidden, ROWS), examples))
     assert [number for part in parts for number in part.origin.models] == list(range(MODELS))
     assert len(parts) == (1 if examples == 1 else MODELS)
+
+
+class InPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(32, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.5
+        out: Tensor = self.head(self.body(x.flatten(1)))
+        return out
+
+
+def test_a_network_that_changes_its_input_leaves_the_examples_as_they_are() -> None:
+    x, ensemble = PICTURES.clone(), stacked(InPlace, PICTURES.clone())
+    alone = torch.stack([representation(model, x) for model in ensemble])
+    torch.testing.assert_close(features(ensemble, x), alone, rtol=0, atol=1e-6)
+    assert torch.equal(x, PICTURES)
