@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expunge.errors import UserError
+from expunge.methods import METHODS
 from expunge.records import Score
 from expunge.reports.readings import Reading, reading
 from expunge.reports.summaries import FLOOR, NOTHING, Summary, summaries
+
+UNVERIFIED = "UNVERIFIED: margins that were handed in; no rank"
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,13 @@ class Line:
 
     row: Summary
     reading: Reading
+
+    @property
+    def note(self) -> str:
+        """What is to be known beside the numbers: why it failed or is doubted, or that nobody saw the models."""
+        handed_in = self.row.method not in METHODS and ":" not in self.row.method
+        told = [f"{self.reading}: {self.row.reason}"] if self.row.reason else []
+        return "; ".join([*told, *([UNVERIFIED] if handed_in else [])])
 
 
 @dataclass(frozen=True)

@@ -132,3 +132,13 @@ def test_a_doubted_row_says_why_and_has_no_rank(suite: Suite, alarm: bool) -> No
 
 def judged_untouched(suite: Suite) -> EnsembleMargins:
     return read_margins(Plan(suite, "pretrained"), 0, 100)
+
+
+def test_margins_that_were_handed_in_are_unverified_always(suite: Suite) -> None:
+    untouched = np.array(read_margins(Plan(suite, "pretrained"), 100, 20).values)
+    found = boards(score_margins(suite, "class-3", untouched))[0].lines
+    assert {line.row.method: line.note for line in found} == {
+        "oracle": "",
+        "identity": "",
+        "yours": "UNVERIFIED: margins that were handed in; no rank",
+    }

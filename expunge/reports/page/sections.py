@@ -152,7 +152,7 @@ def _line(line: Line, board: Board, drawn: Drawn) -> View:
         "mark": MARKS[line.reading],
         "reading": line.reading,
         "slug": _slug(line.reading),
-        "reason": row.reason,
+        "reason": line.note,
         "closed": {"value": formats.whole_percent(formats.value(row.closed)), "half": formats.half_percent(row.closed)},
         "distances": [_distance(line, board, split, drawn.axis) for split in SPLITS],
         "klom": {"value": formats.klom(formats.value(klom)), "between": formats.between(klom)},

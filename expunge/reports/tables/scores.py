@@ -96,7 +96,7 @@ def _cells(line: Line) -> list[Text]:
 
 
 def _caption(board: Board) -> Text | None:
-    failed = [f"{line.row.method} {line.reading}: {line.row.reason}" for line in board.lines if line.row.reason]
+    failed = [f"{line.row.method} {line.note}" for line in board.lines if line.note]
     if board.floor is None:
         failed.append("no row oracle: without the floor nothing can be read")
     if board.no_headroom:
