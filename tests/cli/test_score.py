@@ -17,19 +17,18 @@ from tests.cli.commands import refused, run
 
 @pytest.fixture
 def margins(suite: Suite) -> ndarray:
-    forget = suite.forget_sets["random-50"]
-    return np.array(read_margins(Plan(suite, "oracle", forget), 150, 10).values)
+    return np.array(read_margins(Plan(suite, "pretrained"), 150, 10).values)
 
 
-def test_score_puts_real_oracles_at_the_floor(margins: ndarray, tmp_path: Path) -> None:
+def test_score_puts_other_untouched_models_where_identity_is(margins: ndarray, tmp_path: Path) -> None:
     for row, values in enumerate(margins):
         np.save(tmp_path / f"{row:03}.npy", values)
     done = run("score", "digits", "random-50", tmp_path, "--json", "--name", "mine")
     assert done.returncode == 0, done.stderr
     found = {record["subject"]["method"]: record for record in json.loads(done.stdout) if is_headline(record)}
     assert found.keys() == {"identity", "oracle", "mine"}
-    assert found["mine"]["low"] < found["oracle"]["high"]
-    assert found["oracle"]["low"] < found["mine"]["high"]
+    assert found["mine"]["low"] < found["identity"]["high"]
+    assert found["identity"]["low"] < found["mine"]["high"]
     assert found["mine"]["cost"] is None
 
 
