@@ -37,10 +37,11 @@ def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
     told = {name for name, each in found.items() if all(map(each.distance, SPLITS))}
-    return [name for name in scores if name in told - broken and _may_be_ranked(name)]
+    return [name for name in scores if name in told - broken and may_be_ranked(name)]
 
 
-def _may_be_ranked(name: str) -> bool:
+def may_be_ranked(name: str) -> bool:
+    """Whether a method has a rank, if its row is sound: upper bounds have none, nor have margins made elsewhere."""
     return METHODS[name].ranked if name in METHODS else ":" in name
 
 
