@@ -15,6 +15,8 @@ from expunge.suites.indices import require_whole
 
 MEASURED = 100  # models of each ensemble that are looked at, at most
 COST = 0.15  # of a retraining: what a method may cost in a search
+FARTHEST = 1000.0  # sd: margins end at 100 nats
+DEAREST, CROWD = 100.0, 1_000_000  # retrainings that a model may cost, and methods
 METHODS, ORACLE = "two methods", "a method from the oracle"
 
 
@@ -36,6 +38,10 @@ class Gap:
         if is_share and size > 1:
             raise BadSetting(
                 f"expected a gap of at most 100%, which is all between doing nothing and the floor: {text}"
+            )
+        if size > FARTHEST:
+            raise BadSetting(
+                f"expected a gap of at most {FARTHEST:g} sd of the oracles, farther than margins go: {text}"
             )
         return cls(size, is_share)
 
@@ -104,8 +110,10 @@ def models_needed(
         TooFewModels: fewer than 10 of them.
     """
     suite, gap = as_suite(suite), Gap.parse(gap) if isinstance(gap, str) else gap
-    if not (0 < cost < math.inf and require_whole(methods, "the number of methods") >= 1):
-        raise BadSetting(f"expected a cost above 0 and 1 method or more, got {cost} and {methods}")
+    if not 0 < cost <= DEAREST:
+        raise BadSetting(f"expected a cost above 0 and of at most {DEAREST:g} retrainings a model, got {cost}")
+    if not 1 <= require_whole(methods, "the number of methods") <= CROWD:
+        raise BadSetting(f"expected 1 to {CROWD:,} methods, got {str(methods)[:40]}")
     ships = suite.models // 2
     if ships < LEAST:
         raise TooFewModels(

@@ -179,7 +179,10 @@ def left_by_pairing(scatter: Scatter, suite: Suite, forget: ForgetSet, bench: Pa
             apart = sum(scatter.variances(list(pair))[:-1])
             shares += [paired / apart] if apart > 0 else []
     if not shares:
-        raise BadSetting(f"--bench {bench}: expected two methods with a rank on {forget.name!r}, got {len(found)}")
+        raise BadSetting(
+            f"--bench {bench}: expected two methods with a rank on {forget.name!r}, got {len(found)}; "
+            "name the sets that it has by --forget-set"
+        )
     return float(np.median(shares))
 
 

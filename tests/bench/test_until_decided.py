@@ -10,8 +10,8 @@ import pytest
 
 from expunge.bench import until_decided
 from expunge.bench.plan import BenchPlan, plan_bench
-from expunge.bench.run import run_bench
-from expunge.bench.until_decided import Decided, rounds, run_until_decided
+from expunge.bench.run import require_place, run_bench
+from expunge.bench.until_decided import Decided, require_a_place, rounds, run_until_decided
 from expunge.errors import BadSetting, StoreError, TooFewModels
 from expunge.methods import task
 from expunge.records import read_scores
@@ -144,6 +144,7 @@ def test_of_anchors_alone_nothing_is_asked(tiny_suite: Suite, threes: None, tmp_
     assert models_of(tmp_path).keys() == {"identity", "oracle"}
 
 
+@pytest.mark.slow
 def test_workers_decide_the_same(tiny_suite: Suite, threes: None, tmp_path: Path) -> None:
     plan = plan_bench(tiny_suite, ["gradient-ascent"], ["first", "more"], models=6)
     alone = run_until_decided(plan, tmp_path / "alone")
@@ -169,3 +170,12 @@ def test_rounds_are_of_whole_chunks() -> None:
     assert rounds(10, 100) == [20, 40, 60, 80, 100]
     assert rounds(25, 20) == [20]
     assert np.all(np.diff(rounds(3, 100)[:-1]) == 21)
+
+
+def test_a_later_bench_is_told_which_numbers_stand_there(
+    suite: Suite, decided: tuple[Decided, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BadSetting, match="give --models 25 --oracles 100, or another --out"):
+        require_place(plan_bench(suite, ["fine-tune"], ["class-3"], models=25), decided[1] / "out")
+    require_place(plan_bench(suite, ["fine-tune"], ["class-3"], models=25, oracles=100), decided[1] / "out")
+    require_a_place(plan_bench(suite, ["fine-tune"], ["class-3"]), decided[1] / "out")  # it may stop after 25
