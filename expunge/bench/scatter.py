@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.bench.folder import arrays_file, mapped
+from expunge.bench.folder import arrays_file, mapped, read_folder
 from expunge.bench.ranks import may_be_ranked
 from expunge.bench.score import reference_of
 from expunge.ensembles.plan import Plan
@@ -21,7 +21,6 @@ from expunge.metrics.distance import has_headroom
 from expunge.metrics.power import Contrast
 from expunge.metrics.ranking import mean_difference
 from expunge.metrics.wasserstein import wasserstein
-from expunge.records import read_scores
 from expunge.suites import ForgetSet, Suite
 
 DEALS = 8  # divisions of the oracles, over which what is measured is averaged
@@ -163,8 +162,9 @@ def left_by_pairing(scatter: Scatter, suite: Suite, forget: ForgetSet, bench: Pa
     Raises:
         BadSetting: the folder is of another suite, or has no two methods on the forget set.
         BadMargins: its arrays are not margins of this suite.
+        StoreError: there is no bench in it, or it is damaged.
     """
-    subjects = [score.subject for score in read_scores(bench / "scores.jsonl")]
+    subjects = [score.subject for score in read_folder(bench).scores]
     if any(each.suite_digest != suite.digest for each in subjects):
         raise BadSetting(f"--bench {bench}: expected the folder of a bench of suite {suite.name!r} ({suite.digest})")
     there = {each.method for each in subjects if each.forget_digest == forget.sha256 and may_be_ranked(each.method)}

@@ -48,7 +48,7 @@ def test_more_methods_take_more_oracles_in_place_of_models() -> None:
         (["--gap", "0.2", "--cost", "1e300"], "at most 100 retrainings"),
         (["--gap", "1e200"], "at most 1000 sd"),
         (["--gap", "0.2", "--forget-set", "random-5"], "unknown forget set 'random-5'"),
-        (["--gap", "0.2", "--bench", "nowhere"], "nowhere"),
+        (["--gap", "0.2", "--bench", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
         (["--gap", "0.2", "--prune", "omp:0.8"], "expunge build digits@omp-0.8"),
     ],
 )
@@ -81,6 +81,11 @@ def test_bench_until_decided_says_what_was_decided_and_saved(tmp_path: Path) -> 
         run("plan", "digits", "--gap", "5%", "--bench", tmp_path / "out", "--json", *rows[4:6]).stdout
     )
     assert 0 < measured[0]["left"] < 2
+    done = run("plan", "digits", "--gap", "5%", "--bench", tmp_path / "out", "--forget-set", "random-10")
+    assert "expected two methods with a rank on 'random-10', got 0" in refused(done)
+    (tmp_path / "out/arrays/class-3/random-labels.npz").write_bytes(b"PK")
+    done = run("plan", "digits", "--gap", "5%", "--bench", tmp_path / "out", "--forget-set", "class-3")
+    assert "random-labels.npz" in refused(done)
 
 
 def test_too_few_models_to_decide_are_refused(tmp_path: Path) -> None:
