@@ -156,7 +156,9 @@ def test_a_decided_pair_is_not_compared_again(monkeypatch: pytest.MonkeyPatch) -
     race, names = (
         Race(("a", "b", "c"), 100),
         {
-            name: LeftOut(np.full(1, place), np.ones((1, 1)), np.ones((1, 1)), (np.zeros(1, int), np.zeros(1, int)))
+            name: LeftOut(
+                np.full(1, float(place)), np.ones((1, 1)), np.ones((1, 1)), (np.zeros(1, int), np.zeros(1, int))
+            )
             for place, name in enumerate("abc")
         },
     )
