@@ -145,9 +145,10 @@ def _require_alike(folder: Path, first: Score, place: Place) -> None:
     if first.subject.forget_digest != place.forget_digest:
         raise BadSetting(f"{there}, a forget set of that name with other examples; give another --out")
     if (first.models, first.oracle_models) != (place.models, place.oracles):
+        oracles = "" if first.models == first.oracle_models else f" --oracles {first.oracle_models}"
         raise BadSetting(
             f"{there} of {first.models} models against {first.oracle_models} oracles, which cannot stand beside rows "
-            f"of {place.models} against {place.oracles}; give --models {first.models}, or another --out"
+            f"of {place.models} against {place.oracles}; give --models {first.models}{oracles}, or another --out"
         )
 
 

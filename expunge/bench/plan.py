@@ -29,6 +29,7 @@ class BenchPlan:
     suite: Suite
     tasks: tuple[Task, ...]
     models: int
+    oracles: int
     metrics: tuple[str, ...]
     keep_weights: bool = False
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each forget set, what it lacks to run
@@ -45,8 +46,8 @@ class BenchPlan:
         """Read all that rows are compared with, so that what is missing or damaged is known before any work."""
         read_margins(Plan(self.suite, "pretrained"), 0, self.models)
         for forget in self.forget_sets:
-            for first in (0, self.suite.models // 2):
-                read_margins(Plan(self.suite, "oracle", forget), first, self.models)
+            read_margins(Plan(self.suite, "oracle", forget), 0, self.oracles)
+            read_margins(Plan(self.suite, "oracle", forget), self.suite.models // 2, self.models)
         for task in self.tasks:
             task.require(range(self.models))
 
@@ -79,6 +80,7 @@ def plan_bench(
     forget_sets: Sequence[str] | None = None,
     *,
     models: int = 100,
+    oracles: int | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
     tuning: str = "tuned",
     seed: int = 0,
@@ -97,7 +99,8 @@ def plan_bench(
         suite: the suite, or its name.
         methods: names of METHODS, or ``file.py:function`` of one's own.
         forget_sets: names of the suite's.
-        models: the first so many pretrained models are unlearned, against as many oracles.
+        models: the first so many pretrained models are unlearned.
+        oracles: they are compared with the first so many oracles; default: as many as models.
         settings: on top of the others, by method.
         tuning: "tuned" for the settings that were found for the suite, where there are some, or "default".
         seed: of the methods' own chance.
@@ -106,12 +109,8 @@ def plan_bench(
         keep_weights: keep the weights of the unlearned models in the store.
         timeout: seconds that a method of one's own may take for a model; one that takes longer fails.
     """
-    suite, models = as_suite(suite), require_whole(models, "the number of models")
-    if not 2 <= models <= suite.models // 2:
-        raise BadSetting(
-            f"expected 2 to {suite.models // 2} models, half of the {suite.models} that suite {suite.name!r} has "
-            f"(the other half of the oracles is the floor), got {models}"
-        )
+    suite = as_suite(suite)
+    models, oracles = _numbers(suite, models, oracles)
     if timeout is not None and not timeout > 0:
         raise BadSetting(f"expected a timeout of more than 0 seconds for a model, got {timeout}")
     everything = methods is None or ALL in methods
@@ -145,7 +144,22 @@ def plan_bench(
     }
     measured = default_metrics(classic=classic) if metrics is None else _checked(metrics)
     keep_weights |= any("weights" in METRICS[name].reads for name in measured)  # or every method ran once more
-    return BenchPlan(suite, tuple(kept), models, measured, keep_weights, {k: v for k, v in left.items() if v})
+    left = {name: each for name, each in left.items() if each}
+    return BenchPlan(suite, tuple(kept), models, oracles, measured, keep_weights, left)
+
+
+def _numbers(suite: Suite, models: int, oracles: int | None) -> tuple[int, int]:
+    """How many models are compared with how many oracles."""
+    half, models = suite.models // 2, require_whole(models, "the number of models")
+    oracles = models if oracles is None else require_whole(oracles, "the number of oracles")
+    if not 2 <= models <= half:
+        raise BadSetting(
+            f"expected 2 to {half} models, half of the {suite.models} that suite {suite.name!r} has "
+            f"(the other half of the oracles is the floor), got {models}"
+        )
+    if not 2 <= oracles <= half:
+        raise BadSetting(f"expected 2 to {half} oracles, half of what suite {suite.name!r} has, got {oracles}")
+    return models, oracles
 
 
 def _checked(metrics: Sequence[str]) -> tuple[str, ...]:

@@ -25,23 +25,31 @@ def is_comparison(score: Score) -> bool:
 
 
 def rankable(scores: Mapping[str, Sequence[Score]]) -> list[str]:
-    """The methods whose rows have a rank.
+    """The methods whose rows have a rank: the sound ones that surely close some of the gap on forget.
 
-    Upper bounds have none, nor have margins made elsewhere, whose models are paired with no others, nor do methods that
-    break the model: a broken method must not win, nor one that is doubted. Nor have those that do not surely close any
-    of the gap on forget, as `identity` does not: where a set has no headroom, none has a rank. Where an anchor failed,
-    nothing says who breaks the model, and none has a rank.
+    `identity` does not; where a set has no headroom, none does.
+    """
+    return [name for name in sound(scores) if _Found(scores[name]).is_nearer]
+
+
+def sound(scores: Mapping[str, Sequence[Score]]) -> list[str]:
+    """The methods whose rows could have a rank.
+
+    Upper bounds cannot, nor can margins made elsewhere, whose models are paired with no others, nor methods that break
+    the model: a broken method must not win, nor one that is doubted. Where an anchor failed, nothing says who breaks
+    the model, and none can; nor can a row without a distance.
     """
     found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
     if not found.keys() >= set(ANCHORS):
         return []
     anchors = found["oracle"], found["identity"]
     broken = {name for name, each in found.items() if name != "oracle" and is_broken(each, *anchors)}
-    nearer = {name for name, each in found.items() if each.is_nearer and not each.doubted}
-    return [name for name in scores if name in nearer - broken and _may_be_ranked(name)]
+    told = {name for name, each in found.items() if all(map(each.distance, SPLITS)) and not each.doubted}
+    return [name for name in scores if name in told - broken and may_be_ranked(name)]
 
 
-def _may_be_ranked(name: str) -> bool:
+def may_be_ranked(name: str) -> bool:
+    """Whether a method has a rank, if its row is sound: upper bounds have none, nor have margins made elsewhere."""
     return METHODS[name].ranked if name in METHODS else ":" in name
 
 
@@ -59,7 +67,7 @@ class _Found:
     def is_nearer(self) -> bool:
         """Whether it is surely nearer to the oracles on forget than the untouched models are."""
         closed = self._one("forget", "gap-closed", "mean")
-        return closed is not None and closed.low is not None and closed.low > 0 and all(map(self.distance, SPLITS))
+        return closed is not None and closed.low is not None and closed.low > 0
 
     def distance(self, split: SplitName) -> Score | None:
         return self._one(split, "distance", "mean")

@@ -28,6 +28,8 @@ from expunge.store import unchanging
 from expunge.suites import ForgetSet, Suite
 from expunge.timing import Work
 
+Sizes = tuple[int, int]  # of models that are unlearned, and of oracles they are compared with
+
 
 def run_bench(
     plan: BenchPlan,
@@ -70,7 +72,7 @@ def require_place(plan: BenchPlan, folder: Path) -> None:
     places = {}
     for forget in plan.forget_sets:
         methods = frozenset(require_name("method", task.name) for task in plan.of(forget))
-        places[forget.name] = Place(forget.sha256, methods, plan.models, plan.models)
+        places[forget.name] = Place(forget.sha256, methods, plan.models, plan.oracles)
     with unchanging(folder):
         require_room(folder, contents_of(folder), (plan.suite.name, plan.suite.digest), places)
 
@@ -101,6 +103,7 @@ class _Bench:
 
     def __init__(self, plan: BenchPlan, folder: Path, command: str) -> None:
         self.plan, self.folder, self.command = plan, folder, command
+        self._sizes: Sizes = plan.models, plan.oracles
         self._started = time.perf_counter()
         self._outcomes: dict[int, dict[int, Outcome]] = {id(task): {} for task in plan.tasks}
         self._rows: dict[int, ScoredRow] = {}
@@ -165,7 +168,7 @@ class _Bench:
                 job.forget,
                 {task.name: self._new_row(task) for task in self.plan.of(job.forget)},
                 models=self.plan.models,
-                oracles=self.plan.models,
+                oracles=self.plan.oracles,
                 ranks=result,
                 command=self.command,
                 seconds=time.perf_counter() - self._started,
@@ -180,7 +183,7 @@ class _Bench:
 
     def _arrays(self, task: Task) -> dict[str, ndarray]:
         """The margins of a row after its last epoch, and what is kept beside them."""
-        reference = reference_of(self.plan.suite, task.forget, self.plan.models, self.plan.models)
+        reference = reference_of(self.plan.suite, task.forget, self.plan.models, self.plan.oracles)
         margins = rows_of(task, self._found(task), self.plan.models, reference)[-1].margins.values
         return {"margins": margins, **self._rows[id(task)].arrays}
 
@@ -193,7 +196,7 @@ class _Bench:
         if timed and not task.method.anchor:
             seconds = retraining_seconds(task.suite, task.forget)
         label = f"scores of {task.name} on {task.forget.name}"
-        arguments = (task, self._found(task), self.plan.models, self.plan.metrics, seconds)
+        arguments = (task, self._found(task), self._sizes, self.plan.metrics, seconds)
         return _Score(
             label, score_task, arguments, (task.suite,), scoring(task, self.plan.models, self.plan.metrics), task=task
         )
@@ -201,16 +204,17 @@ class _Bench:
     def _compare_job(self, forget: ForgetSet, tasks: Sequence[Task]) -> Job:
         ranked = _ranked(tasks, {task.name: self._rows[id(task)].scores for task in tasks})
         rows = [(task, self._found(task)) for task in ranked]
-        arguments = (rows, self.plan.suite, forget, self.plan.models, self.plan.metrics)
+        arguments = (rows, self.plan.suite, forget, self._sizes, self.plan.metrics)
         label, work = f"ranks on {forget.name}", comparing(tasks, self.plan.models)
         return _Compare(label, compare_tasks, arguments, (self.plan.suite,), work, forget=forget)
 
 
 def score_task(
-    task: Task, outcomes: Sequence[Outcome], models: int, metrics: Sequence[str], seconds: float | None
+    task: Task, outcomes: Sequence[Outcome], sizes: Sizes, metrics: Sequence[str], seconds: float | None
 ) -> ScoredRow:
     """Every number of a task's row; a task that failed is a row without numbers. Workers run this."""
-    reference = reference_of(task.suite, task.forget, models, models, seconds)
+    models, oracles = sizes
+    reference = reference_of(task.suite, task.forget, models, oracles, seconds)
     reasons = [
         f"models {each.models.start} to {each.models.stop - 1}: {each.reason}" for each in outcomes if each.reason
     ]
@@ -226,11 +230,12 @@ def compare_tasks(
     found: Sequence[tuple[Task, Sequence[Outcome]]],
     suite: Suite,
     forget: ForgetSet,
-    models: int,
+    sizes: Sizes,
     metrics: Sequence[str],
 ) -> list[Score]:
     """The ranks of these rows of a forget set. Workers run this."""
-    reference = reference_of(suite, forget, models, models)
+    models, oracles = sizes
+    reference = reference_of(suite, forget, models, oracles)
     last = {task.name: rows_of(task, outcomes, models, reference)[-1] for task, outcomes in found}
     return compare({name: last[name] for name in in_order(last)}, reference, metrics)
 

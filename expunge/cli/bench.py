@@ -20,7 +20,7 @@ from expunge.cli.options import (
     place_of_work,
     settings_of,
 )
-from expunge.cli.printing import print_scores, print_search, print_usability, say_what_lacks, sizes_of
+from expunge.cli.printing import print_decided, print_scores, print_search, print_usability, say_what_lacks, sizes_of
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ def bench(
         int | None,
         typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
     ] = None,
+    oracles: Annotated[
+        int | None, typer.Option(help="The first M oracles are compared with; default: as many as models.")
+    ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided", help="Add models in rounds, up to --models, until every two ranked rows are told apart."
+        ),
+    ] = False,
     tuning: Annotated[
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
     ] = "tuned",
@@ -63,6 +72,7 @@ def bench(
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import require_place, run_bench
+    from expunge.bench.until_decided import require_a_place, run_until_decided
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
 
@@ -72,6 +82,7 @@ def bench(
         method or None,
         forget_set,
         models=min(100, loaded.models // 2) if models is None else models,
+        oracles=oracles,
         settings=settings_of(set_ or []),
         tuning=tuning,
         seed=seed,
@@ -79,14 +90,22 @@ def bench(
         keep_weights=keep_weights,
         timeout=timeout,
     )
-    require_place(plan, out_)
+    command = " ".join(["expunge", *sys.argv[1:]])
+    (require_a_place if until_decided else require_place)(plan, out_)
     _foretell(plan, where)
-    with ProgressLine("bench", whole=True) as watch:
-        scores = run_bench(plan, out_, workers=where, watch=watch, command=" ".join(["expunge", *sys.argv[1:]]))
-    page = write_report(out_)
+    decided = None
+    with ProgressLine("bench", whole=not until_decided) as watch:
+        if until_decided:
+            decided = run_until_decided(plan, out_, workers=where, watch=watch, command=command)
+            scores = decided.all_scores if as_json else decided.scores
+        else:
+            scores = run_bench(plan, out_, workers=where, watch=watch, command=command)
+    pages = [write_report(folder) for folder in (decided.tables if decided else [out_])]
     sizes = sizes_of(loaded, [forget.name for forget in plan.forget_sets])
     print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes)
-    say(f"records: {out_ / 'scores.jsonl'}, report: {page}")
+    if decided:
+        print_decided(decided, as_json)
+    say(f"records: {out_ / 'scores.jsonl'}, report: {pages[0]}")
     return exit_code(scores)
 
 

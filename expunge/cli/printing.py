@@ -9,11 +9,14 @@ from expunge.records import Score, SplitName, to_json
 from expunge.terminal import out, print_json, print_json_text, print_line, print_table, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from expunge.bench.enough import Enough
+    from expunge.bench.until_decided import Decided, Decisions
     from expunge.ensembles.published.porting import Ported
     from expunge.methods.tuned import Search
     from expunge.suites import Suite
 
 
+NAMED = 6  # so many are named in one line
 Sizes = Mapping[str, Mapping[SplitName, int]]
 
 
@@ -45,6 +48,68 @@ def print_scores(
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
     for table in [*render_tables(scores, sizes or {}), *more]:
         print_table(table)
+
+
+def print_decided(decided: "Decided", as_json: bool) -> None:
+    """Who is nearer to the oracles than whom, after how many models, and what that saved; beside JSON, for people."""
+    tell = say if as_json else print_line
+    for each in decided.sets:
+        for line in _in_lines(each):
+            tell(line)
+    unlearned, full = decided.unlearned
+    tell(f"unlearned {unlearned} of {full} models: {100 * decided.saved:.0f} % saved")
+    for folder in list(decided.tables)[1:]:
+        tell(f"rows that ran on, among themselves: {folder}")
+
+
+def _in_lines(found: "Decisions") -> list[str]:
+    """Of a forget set: what was decided after how many models, and what was not."""
+    lines = []
+    for models in sorted({each.models for each in found.decided}):
+        beaten: dict[str, list[str]] = {}
+        for each in found.decided:
+            if each.models == models:
+                beaten.setdefault(each.nearer, []).append(each.farther)
+        told = _some([f"{nearer} nearer than {_some(names)}" for nearer, names in beaten.items()], "; ")
+        lines.append(f"  after {models} models: {told}")
+    if found.open_:
+        told = _some([f"{one} and {other}" for one, other in found.open_])
+        lines.append(f"  not told apart with {max(found.ran.values(), default=found.full)} models or fewer: {told}")
+    return [f"{found.forget_set}: {len(found.decided)} pairs decided, {len(found.open_)} open", *lines]
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return between.join([*names[:NAMED], *more])
+
+
+def print_enough(found: "Sequence[Enough]", cost: float, methods: int) -> None:
+    """The numbers of models that tell a gap, a row for each question on each forget set; then what is assumed."""
+    table = Table("forget set", "told apart", "gap (sd)", "models", "oracles", "retrainings", "of its own", "")
+    for each in found:
+        held_out = f" + {each.held_out:,}" if each.held_out else ""
+        table.add_row(
+            each.forget_set,
+            each.question,
+            "–" if each.gap is None else f"{each.gap:.3g}",
+            "–" if each.models is None else f"{each.models:,}",
+            "–" if each.oracles is None else f"{each.oracles:,}{held_out}",
+            "–" if each.cost is None else f"{each.cost:,.0f}",
+            "–" if each.own_models is None else f"{each.own_models} / {each.own_oracles}",
+            each.note,
+        )
+    print_table(table)
+    pairing = ", ".join(f"{100 * each.left:.0f} % on {each.forget_set}" for each in found if each.left is not None)
+    print_line(
+        f"Power 95 %, level 5 %; the cheapest numbers, {methods} methods at {100 * cost:g} % of a retraining a model, "
+        "an oracle at one; + held-out oracles, the floor. Of its own: models / oracles, the cheapest within what the "
+        "suite has."
+    )
+    if pairing:
+        print_line(
+            "Assumed: two methods lie halfway between the floor and doing nothing, and being paired on the same "
+            f"pretrained models leaves of the variance {pairing}."
+        )
 
 
 def say_what_lacks(scores: Sequence[Score]) -> None:

@@ -24,6 +24,7 @@ INFLATION = 1.4  # of dealt intervals: measured, see tests/metrics/test_calibrat
 
 Rows = ndarray | slice
 Spread = tuple[ndarray, int]  # the variance of each number, and its degrees of freedom
+LeftOutPart = tuple[ndarray, ndarray]  # numbers without each group of models, and the group of each model
 
 
 @dataclass(frozen=True)
@@ -217,21 +218,45 @@ def estimate_of(
     >>> estimate_of(lambda one, other: one / other, [numbers, numbers], pairs=[(0, 1)])[0].value
     1.0
     """
+    value, parts = left_out_of(function, ensembles, pairs)
+    return _differences(value, *standard_error([spread(value, *part) for part in parts]), level)
+
+
+def left_out_of(
+    function: Callable[..., ndarray], ensembles: Sequence[LeftOut], pairs: Sequence[tuple[int, ...]] = ()
+) -> tuple[ndarray, list[LeftOutPart]]:
+    """Numbers of ensembles as :func:`estimate_of` compares them; and those without each group, with the groups.
+
+    One part for each of ``pairs``, then for each ensemble in none of them, at last for the oracles.
+    """
     whole = [each.whole for each in ensembles]
-    value = np.asarray(function(*whole))
     alone = [(number,) for number in range(len(ensembles)) if not any(number in pair for pair in pairs)]
-    spreads = []
+    parts = []
     for members in [*pairs, *alone]:
         group = ensembles[members[0]].grouped[0]
         without = [
             function(*(each.without_models[k] if i in members else each.whole for i, each in enumerate(ensembles)))
             for k in range(int(group.max()) + 1)
         ]
-        spreads.append(_spread(value, np.array(without), group))
+        parts.append((np.array(without), group))
     group = ensembles[0].grouped[1]
     without = [function(*(each.without_oracles[k] for each in ensembles)) for k in range(int(group.max()) + 1)]
-    spreads.append(_spread(value, np.array(without), group))
-    return _differences(value, *_standard_error(spreads), level)
+    return np.asarray(function(*whole)), [*parts, (np.array(without), group)]
+
+
+def without_bias(value: ndarray, parts: Sequence[LeftOutPart]) -> ndarray:
+    """``value`` less what of it goes with one over the number of models, which the jackknife estimates of each part.
+
+    It is ``G value - sum over g of (1 - m_g / m) value_g`` for G groups of m_g of m models, one part's correction added
+    to another's.
+
+    Source: Quenouille 1956, doi:10.1093/biomet/43.3-4.353; unequal groups as in :func:`estimate`.
+
+    >>> without_bias(np.ones(1), [(np.full((4, 1), 1.5), np.arange(4))])  # 1 + 3 (1 - 1.5)
+    array([-0.5])
+    """
+    corrected: ndarray = value + sum(_centre(value, *part) - value for part in parts)
+    return corrected
 
 
 def difference_of(
@@ -328,25 +353,34 @@ def _require_two(*ensembles: ndarray) -> None:
 def _errors(numbers: ndarray, grouped: tuple[ndarray, ndarray]) -> tuple[ndarray, ndarray, ndarray]:
     """The numbers themselves, their standard errors, and the degrees of freedom."""
     value, without = numbers[0], np.split(numbers[1:], [int(grouped[0].max()) + 1])
-    spreads = [_spread(value, part, group) for part, group in zip(without, grouped, strict=True)]
-    return value, *_standard_error(spreads)
+    spreads = [spread(value, part, group) for part, group in zip(without, grouped, strict=True)]
+    return value, *standard_error(spreads)
 
 
-def _spread(value: ndarray, without: ndarray, group: ndarray) -> Spread:
-    """The jackknife variance of numbers, from those ``without`` each group of models."""
-    models, count = len(group), len(without)
-    share = (models / np.bincount(group))[:, None]  # of all models to those left out; the same for equal groups
+def spread(value: ndarray, without: ndarray, group: ndarray) -> Spread:
+    """The jackknife variance of numbers, from those ``without`` each group of models; and its degrees of freedom."""
+    share = _share(group)
     pseudo = share * value - (share - 1) * without
-    centre = count * value - ((1 - 1 / share) * without).sum(axis=0)
-    variance: ndarray = ((pseudo - centre) ** 2 / (share - 1)).mean(axis=0)
-    return variance, count - 1
+    variance: ndarray = ((pseudo - _centre(value, without, group)) ** 2 / (share - 1)).mean(axis=0)
+    return variance, len(without) - 1
+
+
+def _centre(value: ndarray, without: ndarray, group: ndarray) -> ndarray:
+    centre: ndarray = len(without) * value - ((1 - 1 / _share(group)) * without).sum(axis=0)
+    return centre
+
+
+def _share(group: ndarray) -> ndarray:
+    """Of all models to those left out; the same for equal groups."""
+    share: ndarray = (len(group) / np.bincount(group))[:, None]
+    return share
 
 
 def _groups(models: int, groups: int) -> Int[ndarray, " models"]:
     return np.arange(models) % min(groups, models)
 
 
-def _standard_error(spreads: Sequence[Spread]) -> tuple[ndarray, ndarray]:
+def standard_error(spreads: Sequence[Spread]) -> tuple[ndarray, ndarray]:
     """Of independent contributions; and Satterthwaite's degrees of freedom."""
     variance = sum((part for part, _ in spreads), np.zeros(1))
     fourth = sum((part**2 / freedom for part, freedom in spreads), np.zeros(1))

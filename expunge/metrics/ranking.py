@@ -70,7 +70,9 @@ def rank(
 def rank_of(distances: Mapping[str, LeftOut]) -> dict[str, Rank]:
     """:func:`rank`, from the distances of methods that began from the same models."""
     pairs = list(combinations(distances, 2))
-    found = [estimate_of(_difference, [distances[one], distances[other]], pairs=[(0, 1)])[0] for one, other in pairs]
+    found = [
+        estimate_of(mean_difference, [distances[one], distances[other]], pairs=[(0, 1)])[0] for one, other in pairs
+    ]
     beats = set()
     for (first, second), difference, p in zip(pairs, found, holm([each.p_value for each in found]), strict=True):
         if p <= LEVEL:
@@ -90,7 +92,8 @@ def rank_of(distances: Mapping[str, LeftOut]) -> dict[str, Rank]:
     }
 
 
-def _difference(one: ndarray, other: ndarray) -> ndarray:
+def mean_difference(one: Float[ndarray, " numbers"], other: Float[ndarray, " numbers"]) -> Float[ndarray, "1"]:
+    """How much more one is than the other, mean over all numbers."""
     return np.atleast_1d(one.mean() - other.mean())
 
 
