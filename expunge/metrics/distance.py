@@ -1,5 +1,6 @@
 """The distance of a row to the oracles, the share of the gap that it closes, and how far it drifts elsewhere."""
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -18,7 +19,7 @@ def distance_scores(row: Row, reference: Reference) -> Scored:
     require_comparable(row.margins.values, reference.oracle.values)
     if reference.models < LEAST_ORACLES:
         return Scored([])
-    found = estimate_of(lambda mine: mine, [reference.distances(row.margins)])
+    found = estimate_of(lambda mine: mine, [reference.distances(row.margins)], besides=reference.floor_spread)
     scores = [
         row.score(split, "distance", "mean", _within(each, 0.0), reference, module=__name__)
         for split, each in zip(SPLITS, found, strict=True)
@@ -79,7 +80,8 @@ def drift_scores(row: Row, reference: Reference) -> Scored:
     """How much farther than held-out oracles the row lies on retain and test, in standard deviations of the oracles."""
     if reference.models < LEAST_ORACLES:
         return Scored([])
-    found = estimate_of(lambda mine, floor: mine - floor, [reference.distances(row.margins), reference.floor])
+    both = [reference.distances(row.margins), reference.floor]
+    found = estimate_of(lambda mine, floor: mine - floor, both, besides=np.sqrt(2) * reference.floor_spread)
     drifts: dict[SplitName, Difference] = dict(zip(SPLITS, found, strict=True))
     return Scored(
         [

@@ -14,7 +14,7 @@ from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.errors import TooFewModels
 from expunge.fingerprint import code_digest
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import Estimate, LeftOut, leave_out
+from expunge.metrics.calibration import Estimate, LeftOut, dealt_spread, leave_out
 from expunge.metrics.wasserstein import least_scale, wasserstein
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites import ForgetSet, Suite
@@ -145,13 +145,21 @@ class Reference:
             )
         if (known := self._distances.get(margins)) is not None:
             return known
+        return self._distances.setdefault(margins, leave_out(self._mean_distances, margins.values, self.oracle.values))
+
+    @cached_property
+    def _mean_distances(self) -> ByExample:
         columns = list(self.suite.columns(self.forget).values())
 
         def means(values: ndarray) -> ndarray:
             return np.array([values[split].mean() for split in columns])
 
-        statistic = ByExample(partial(wasserstein, least=self.least_scale), means)
-        return self._distances.setdefault(margins, leave_out(statistic, margins.values, self.oracle.values))
+        return ByExample(partial(wasserstein, least=self.least_scale), means)
+
+    @cached_property
+    def floor_spread(self) -> Float[ndarray, " splits"]:
+        """The standard deviation of the floor of each split, over deals of the oracles and the held-out ones."""
+        return dealt_spread(self._mean_distances, self.held_out.values, self.oracle.values)
 
     @cached_property
     def least_scale(self) -> float:
