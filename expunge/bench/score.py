@@ -19,7 +19,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles, StoreError
-from expunge.methods.task import modules_of, own_code_of
+from expunge.methods.task import alarms_of_cost, modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.oracle_copies import copies, differ, disguised, likeness
@@ -281,6 +281,7 @@ def evaluate(
             seconds=made.seconds,
             modules=modules_of(made.method, made.settings),
             own_code=own_code_of(made.method),
+            alarms=(*alarms_of_cost(made.method, made.cost), *made.alarms),
         )
     if isinstance(after, Ensemble):
         row = replace(row, weights=lambda: after)
