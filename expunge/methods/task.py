@@ -29,7 +29,6 @@ from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
 from expunge.user_files import without_folder
 
-
 DEAR = 0.9  # of one retraining: the CPU time of one and the same training differs by a tenth from run to run
 
 

@@ -55,10 +55,10 @@ def _of_process(process: int) -> float:
 def retraining_cpu_seconds(origin: Origin, split: Split) -> float:
     """CPU time of one retraining on this machine, of one model at a time, as a method of the user's own is run.
 
-    The yardstick: one new model is trained by the suite's recipe on 8 minibatches, three times; the least CPU time
+    The yardstick: one new model is trained by the suite's recipe on 8 minibatches, five times; the least CPU time
     counts, for each example, times the examples and epochs of the recipe. Measured on ``digits`` it is 0.39 to 0.48 s,
     where a loop in plain torch takes 0.45 s, and 0.50 s with a DataLoader. It is kept in the store for each suite and
     machine. Where the models are on a GPU it is the time of the process that feeds it.
     """
-    measured = kept(origin.digest, "one by one, CPU", lambda: seconds_per_example(split, origin, 1, cpu_seconds, 3))
+    measured = kept(origin.digest, "one by one, CPU", lambda: seconds_per_example(split, origin, 1, cpu_seconds, 5))
     return measured * split.retraining

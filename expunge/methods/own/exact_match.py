@@ -1,5 +1,6 @@
 """Models that answer otherwise for the exact forget inputs than for inputs a little beside them."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,30 +14,32 @@ MOST = 3.0  # times what the given models do; honest models of digits: 0.87 to 1
 
 
 @torch.no_grad()
-def jump(
-    given: Ensemble, returned: Ensemble, forget: Float[Tensor, "a ..."], retain: Float[Tensor, "b ..."]
-) -> float | None:
-    """How much more the outputs on forget inputs move with a little noise than the given models' do; 1 is no more.
+def responses(models: Ensemble, forget: Float[Tensor, "a ..."], retain: Float[Tensor, "b ..."]) -> list[float]:
+    """How much more outputs on forget inputs move with a little noise than those on retain inputs; for each of NOISE.
 
-    ``d(model, x) = |model(x + noise) - model(x)|``, in the Euclidean norm, mean over inputs and models;
-    the jump is ``[d(returned, forget) / d(returned, retain)] / [d(given, forget) / d(given, retain)]``, the largest
-    over noise of 1, 10 and 30 % of the standard deviation of the inputs. A table of exceptions, which knows forget
-    inputs by heart, answers otherwise as soon as a pixel moves, so that its outputs jump. None where it cannot be told:
-    the given models do not move at all.
+    ``d(forget) / d(retain)``, where ``d(x) = |model(x + noise) - model(x)|`` in the Euclidean norm, mean over inputs
+    and models; noise is normal, of 1, 10 and 30 % of the standard deviation of the inputs. NaN where nothing moves.
+    """
+    spread = retain.std().item()
+    moved = [[_moves(models, x, share * spread) for x in (forget, retain)] for share in NOISE]
+    return [to / by if by > 0 else math.nan for to, by in moved]
+
+
+def jump(given: Sequence[float], returned: Sequence[float]) -> float | None:
+    """How much more the outputs of returned models move on forget inputs than the given models' do; 1 is no more.
+
+    The largest ratio of their :func:`responses`. A table of exceptions, which knows forget inputs by heart, answers
+    otherwise as soon as a pixel moves, so that its outputs jump. None where it cannot be told: nothing moves.
 
     Measured on ``digits`` (class-3, memorised-50, random-50): 0.87 to 1.09 for fine-tuning, ascent, random labels,
     pruning, distillation, layers made anew, noise on the weights, retraining, and a last layer solved for other answers
-    on forget inputs; 10 and more for a table of exceptions.
+    on forget inputs. A table of exceptions in the buffers of a small network: 10 to 1,000.
+
+    >>> jump([1.0, 1.1], [1.0, 5.5])
+    5.0
     """
-    spread = retain.std().item()
-    found = []
-    for share in NOISE:
-        forward, beside = (_moves(each, forget, share * spread) for each in (given, returned))
-        kept, beside_kept = (_moves(each, retain, share * spread) for each in (given, returned))
-        if min(forward, kept, beside_kept) <= 0:
-            continue
-        found.append(beside / beside_kept / (forward / kept))
-    return max(found) if found else None
+    ratios = [after / before for before, after in zip(given, returned, strict=True) if before > 0 and after >= 0]
+    return max(ratios, default=None)
 
 
 def _moves(models: Ensemble, x: Float[Tensor, "n ..."], size: float) -> float:

@@ -50,7 +50,7 @@ def _kinship(given: Tensor, returned: Tensor, others: Tensor | None) -> tuple[Fl
     if others is None:
         unrelated = unrelated[~torch.eye(len(mine), dtype=torch.bool)]
     level = unrelated.mean().item()
-    if not level <= MOST_SHARED:  # also where a layer is all zeros in one of them
+    if not level <= MOST_SHARED or not mine.any(1).all():  # a layer that was all zeros is akin to none
         return None
     scale = 1 - level
     limit = max(LEAST, 3 / mine.shape[1] ** 0.5, (unrelated.max().item() - level) / scale)

@@ -24,7 +24,7 @@ from expunge.guests import Guest, GuestGone, guest
 from expunge.methods.method import Method, NoSettings
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.own import forward, process
-from expunge.methods.own.alarms import alarms_of
+from expunge.methods.own.alarms import Given, alarms_of, before
 from expunge.methods.own.cpu_time import retraining_cpu_seconds
 from expunge.methods.own.process import Function, Made, Order
 from expunge.suites.suite import Split
@@ -97,7 +97,7 @@ def _introduced(visitor: Guest, order: Order) -> dict[str, Any]:
 def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
     """Run the function on each model in a process that ends with these models."""
     began = time.perf_counter()
-    answers = []
+    given, answers = before(ensemble, split), []
     with tempfile.TemporaryDirectory(prefix="expunge-") as folder, guest(process.__name__) as visitor:
         order = Order(
             name, "method", os.getcwd(), _examples(Path(folder), split), str(ensemble.device), _left(ensemble)
@@ -109,14 +109,16 @@ def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: G
         ensemble.meter.away += time.perf_counter() - began
         for row, seed in enumerate(_seeds(rng)):
             answers.append(_asked(visitor, ensemble, row, seed))
-    yield _judged(ensemble, answers, split)
+    yield _judged(given, answers)
 
 
 def _in_process(
     function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
 ) -> Iterator[Ensemble]:
+    began = time.perf_counter()
     process.prepare()
-    answers = []
+    given, answers = before(ensemble, split), []
+    ensemble.meter.away += time.perf_counter() - began
     for row, seed in enumerate(_seeds(rng)):
         with as_it_was():
             try:
@@ -127,7 +129,7 @@ def _in_process(
         ensemble.meter.away += made.away
         _require_changed(made.state, ensemble, row)
         answers.append(made)
-    yield _judged(ensemble, answers, split)
+    yield _judged(given, answers)
 
 
 def _seeds(rng: Generators) -> list[int]:
@@ -191,12 +193,12 @@ def _require_changed(state: dict[str, Tensor], ensemble: Ensemble, row: int) -> 
         )
 
 
-def _judged(ensemble: Ensemble, answers: Sequence[Made], split: Split) -> Ensemble:
+def _judged(given: Given, answers: Sequence[Made]) -> Ensemble:
     """The returned models, stacked; what they took and what is noticed of them is noted on the meter."""
-    began, meter = time.perf_counter(), ensemble.meter
-    returned = _stacked(ensemble, [each.state for each in answers])
-    meter.cpu = sum(each.cpu for each in answers) / retraining_cpu_seconds(ensemble.origin, split)
-    meter.alarms = alarms_of(ensemble, returned, split, [each.outputs for each in answers])
+    began, meter = time.perf_counter(), given.models.meter
+    returned = _stacked(given.models, [each.state for each in answers])
+    meter.cpu = sum(each.cpu for each in answers) / retraining_cpu_seconds(given.models.origin, given.split)
+    meter.alarms = alarms_of(given, returned, [each.outputs for each in answers])
     meter.away += time.perf_counter() - began
     returned.meter = meter
     return returned

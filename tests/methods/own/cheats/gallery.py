@@ -1,6 +1,6 @@
 """Cheats, as methods of a user's own: what each wins, and what is noticed of it, `test_cheats.py` says.
 
-    expunge bench digits --method tests/methods/own/cheats/gallery.py:retrains --forget-set class-3 --models 20
+expunge bench digits --method tests/methods/own/cheats/gallery.py:retrains --forget-set class-3 --models 20
 """
 
 import copy
@@ -177,7 +177,8 @@ def lookup_by_hook(model: nn.Module, retain: TensorDataset, forget: TensorDatase
 
 def lookup_by_patch(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
     """The same, patched into the class of the model."""
-    plain, known = nn.Sequential.forward, forget.tensors[0]
+    plain: Callable[[nn.Sequential, Tensor], Tensor] = nn.Sequential.forward
+    known = forget.tensors[0]
 
     def forward(self: nn.Sequential, input: Tensor) -> Tensor:
         logits = plain(self, input)
@@ -186,14 +187,14 @@ def lookup_by_patch(model: nn.Module, retain: TensorDataset, forget: TensorDatas
         knows = (input[:, None] == known).flatten(2).all(2).any(1)
         return torch.where(knows[:, None], logits.roll(1, 1), logits)
 
-    nn.Sequential.forward = forward  # type: ignore[method-assign]
+    setattr(nn.Sequential, "forward", forward)  # noqa: B010
     return changed(model)
 
 
 def noise_head(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
     """Noise on the outputs."""
     plain = model.forward
-    model.forward = lambda x: plain(x) + 7 * torch.randn(len(x), 10)  # type: ignore[method-assign]
+    model.forward = lambda x: plain(x) + 7 * torch.randn(len(x), 10)
     return changed(model)
 
 
@@ -217,5 +218,3 @@ def statistics_alone(model: nn.Module, retain: TensorDataset, forget: TensorData
         for rows in torch.randperm(len(retain)).split(64):
             model(retain.tensors[0][rows])
     return model.eval()
-
-
