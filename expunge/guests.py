@@ -45,7 +45,10 @@ class GuestGone(Exception):
 
 @dataclass
 class Guest:
-    """A process that runs ``serve(connection)`` of the host's module; it takes bytes and answers bytes."""
+    """A process that runs ``serve(connection)`` of the host's module; it takes bytes and answers bytes.
+
+    What guests need in common, ``prepare()`` of the module does once, before any is forked.
+    """
 
     host: "_Host"
     connection: Connection
@@ -174,17 +177,23 @@ def main(module: str) -> None:
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a method that asks for input gets the end of it
-    serve = importlib.import_module(module).serve
-    if sys.platform == "linux":  # children of children come to the host when their parents die, and are ended
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    known = importlib.import_module(module)
+    known.prepare()
+    _adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a guest may send one to whoever started it
     woken, wakes = socket.socketpair()
     for each in (woken, wakes):
         each.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes.fileno())
-    while _host_one(control, woken, serve):
+    while _host_one(control, woken, known.serve):
         pass
+
+
+def _adopt() -> None:
+    """Be the parent of those below this process that lose theirs; on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _host_one(control: socket.socket, woken: socket.socket, serve: object) -> bool:
@@ -213,6 +222,7 @@ def _be_guest(control: socket.socket, descriptor: int, serve: object) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     control.close()
     os.setsid()
+    _adopt()  # so that its work and theirs can be counted together; the host has them when it dies, and ends them
     code = 1
     try:
         serve(Connection(descriptor))  # type: ignore[operator]

@@ -21,7 +21,7 @@ from expunge.ensembles.pretraining import watching
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles, StoreError
-from expunge.methods.task import modules_of, own_code_of
+from expunge.methods.task import alarms_of_cost, modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate
 from expunge.records import SPLITS, Score, why_untrue
@@ -252,6 +252,7 @@ def _beside(
             seconds=made.seconds,
             modules=modules_of(made.method, made.settings),
             own_code=own_code_of(made.method),
+            alarms=(*alarms_of_cost(made.method, made.cost), *made.alarms),
         )
     floor = held_out(suite, forget, len(margins.values), oracle.origin.models)
     return row, Reference(suite, forget, truth, floor, untouched=untouched(suite, len(margins.values)))

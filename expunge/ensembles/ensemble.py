@@ -27,7 +27,8 @@ Kind = Literal["pretrained", "oracle", "subset", "sharded", "logged", "unlearned
 class Making:
     """How an unlearned ensemble was made: by which method, with which settings, at what cost.
 
-    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model.
+    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model; ``alarms`` say why its models are
+    not to be read as having forgotten.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Making:
     epoch: int
     cost: float
     seconds: float
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,17 @@ class Meter:
 
     A forward pass that autograd records counts as 3: going backward costs about twice as much as going forward. The
     pass that goes beyond ``most`` raises :class:`~expunge.errors.CostsTooMuch`. ``seconds`` is what a method of the
-    user's own may take for one model; ``away`` the seconds that passed and are no work of the method.
+    user's own may take for one model; ``away`` the seconds that passed and are no work of the method. Of one of the
+    user's own, whose passes are not all seen, ``cpu`` is the CPU time as a share of one retraining's, summed over
+    models, and ``alarms`` say what was noticed.
     """
 
     units: int = 0
     most: float = math.inf
     seconds: float | None = None
     away: float = 0.0
+    cpu: float = 0.0
+    alarms: tuple[str, ...] = ()
 
     def count(self, examples: int) -> None:
         self.units += 3 * examples if torch.is_grad_enabled() else examples

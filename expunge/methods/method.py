@@ -114,13 +114,15 @@ class Method:
 class Step:
     """An ensemble after one epoch of unlearning, and what it cost to get there.
 
-    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model.
+    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model; ``alarms`` say why the models are
+    not to be read as having forgotten.
     """
 
     epoch: int
     ensemble: Ensemble
     cost: float
     seconds: float
+    alarms: tuple[str, ...] = ()
 
 
 def configure(name: str, method: Method, settings: Mapping[str, object]) -> Any:
@@ -196,17 +198,18 @@ def run_method(
         _keep_sparse(student, ensemble)
         _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
         seconds = (time.perf_counter() - started - meter.away) / len(ensemble)
-        cost = meter.units / retraining
+        cost, alarms = max(meter.units / retraining, meter.cpu / len(ensemble)), meter.alarms
         if ensemble.origin.made:  # it was unlearned before
             seconds, cost = seconds + ensemble.origin.made.seconds, cost + ensemble.origin.made.cost
+            alarms = tuple(dict.fromkeys((*ensemble.origin.made.alarms, *alarms)))
         student.origin = replace(
             ensemble.origin,
             kind="unlearned",
             forget_set=forget.key,
-            made=Making(name, dataclasses.asdict(config), seed, epoch, cost, seconds),
+            made=Making(name, dataclasses.asdict(config), seed, epoch, cost, seconds, alarms),
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
-        yield Step(epoch, student, cost, seconds)
+        yield Step(epoch, student, cost, seconds, alarms)
 
 
 def require_needs(name: str, method: Method, suite: Suite, forget_sets: Iterable[ForgetSet]) -> None:

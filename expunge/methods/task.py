@@ -23,11 +23,13 @@ from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest, files_digest
-from expunge.methods import METHODS, Method, row_of, run_method
+from expunge.methods import METHODS, Method, Step, row_of, run_method
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
 from expunge.user_files import without_folder
+
+DEAR = 0.9  # of one retraining: the CPU time of one and the same training differs by a tenth from run to run
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,16 @@ def own_code_of(name: str) -> str:
     return "" if name in METHODS else "unknown"
 
 
+def alarms_of_cost(name: str, cost: float | None) -> tuple[str, ...]:
+    """What is to be said of what a method of the user's own costs, as a share of one retraining; of the others nothing.
+
+    >>> alarms_of_cost("mine.py:f", 1.2)
+    ('costs as much as retraining, which forgets for sure',)
+    """
+    dear = cost is not None and cost >= DEAR and name not in METHODS
+    return ("costs as much as retraining, which forgets for sure",) if dear else ()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a task on these models: an artefact of their margins, or the reason why there is none."""
@@ -164,7 +176,10 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
         np.average(each, axis=0, weights=shares).tolist()
         for each in ([part.costs for part in parts], [part.seconds for part in parts])
     )
+    alarms = list(dict.fromkeys(line for part in parts for line in part.alarms))
     meta = {"method": task.name, "costs": costs, "seconds": seconds, "device": device_name(chosen_device())}
+    if alarms:
+        meta["alarms"] = alarms
     return Outcome(models, user_store().write(key, contents, meta))
 
 
@@ -172,7 +187,7 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
 class Unlearned:
     """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``.
 
-    ``weights`` are those after the last epoch.
+    ``weights`` are those after the last epoch; ``alarms`` say why these models are not to be read as having forgotten.
     """
 
     margins: ndarray
@@ -180,6 +195,7 @@ class Unlearned:
     costs: list[float]
     seconds: list[float]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
 
 
 def unlearned_models(task: Task, models: range) -> Ensemble:
@@ -224,7 +240,7 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
     """Run a task on these models on the chosen device; nothing stays there."""
     ensemble = pretrain(task.suite, len(models), first=models[0], watch=silent)
     margins, correct, costs, seconds = [], [], [], []
-    last: Ensemble | None = None
+    last: Step | None = None
     steps = run_method(
         task.name, task.method, task.config, ensemble, task.suite, task.forget, task.seed, timeout=task.timeout
     )
@@ -238,9 +254,10 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
         correct.append(np.packbits(right.numpy(), axis=1))
         costs.append(step.cost)
         seconds.append(step.seconds)
-        last = step.ensemble
-    weights = {key: tensor.cpu() for key, tensor in last.state().items()} if last else {}
-    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights)
+        last = step
+    weights = {key: tensor.cpu() for key, tensor in last.ensemble.state().items()} if last else {}
+    alarms = last.alarms if last else ()
+    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights, alarms)
 
 
 def predicted(task: Task, models: Sequence[int]) -> Unlearned:

@@ -79,7 +79,11 @@ def test_a_plain_function_is_a_method(ensemble: Ensemble, forget: ForgetSet) -> 
     assert after.origin.made.method == "shrink"
 
 
-def test_a_function_may_give_its_batches_by_name(ensemble: Ensemble, forget: ForgetSet) -> None:
+def test_a_function_may_give_its_batches_by_name(
+    ensemble: Ensemble, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.methods.own.method.retraining_cpu_seconds", lambda *_: 1e9)  # so that passes count
+
     def once(model: nn.Module, retain: TensorDataset, forget: TensorDataset, seed: int) -> nn.Module:
         x, y = forget.tensors
         cross_entropy(model(input=x), y).backward()

@@ -6,7 +6,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from expunge.fingerprint import files_digest
 from expunge.guests import Guest, GuestGone, guest
 from expunge.methods.method import Method, NoSettings
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
-from expunge.methods.own import process
-from expunge.methods.own.process import Function, Order
+from expunge.methods.own import forward, process
+from expunge.methods.own.alarms import Given, alarms_of, before
+from expunge.methods.own.cpu_time import retraining_cpu_seconds
+from expunge.methods.own.process import Function, Made, Order
 from expunge.suites.suite import Split
 from expunge.user_files import as_it_was
 
@@ -95,7 +97,7 @@ def _introduced(visitor: Guest, order: Order) -> dict[str, Any]:
 def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
     """Run the function on each model in a process that ends with these models."""
     began = time.perf_counter()
-    states = []
+    given, answers = before(ensemble, split), []
     with tempfile.TemporaryDirectory(prefix="expunge-") as folder, guest(process.__name__) as visitor:
         order = Order(
             name, "method", os.getcwd(), _examples(Path(folder), split), str(ensemble.device), _left(ensemble)
@@ -106,23 +108,28 @@ def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: G
             raise MethodFailed(str(error)) from None
         ensemble.meter.away += time.perf_counter() - began
         for row, seed in enumerate(_seeds(rng)):
-            states.append(_asked(visitor, ensemble, row, seed))
-    yield _stacked(ensemble, states)
+            answers.append(_asked(visitor, ensemble, row, seed))
+    yield _judged(given, answers)
 
 
 def _in_process(
     function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
 ) -> Iterator[Ensemble]:
-    states = []
+    began = time.perf_counter()
+    process.prepare()
+    given, answers = before(ensemble, split), []
+    ensemble.meter.away += time.perf_counter() - began
     for row, seed in enumerate(_seeds(rng)):
         with as_it_was():
             try:
-                state = process.call(function, ensemble[row], _tensors(split), seed, ensemble.meter)
+                made = process.call(function, ensemble[row], _tensors(split), seed, ensemble.meter)
             except Exception as error:
                 process.note_place(error, function)
                 raise
-        states.append(_changed(state, ensemble, row))
-    yield _stacked(ensemble, states)
+        ensemble.meter.away += made.away
+        _require_changed(made.state, ensemble, row)
+        answers.append(made)
+    yield _judged(given, answers)
 
 
 def _seeds(rng: Generators) -> list[int]:
@@ -150,8 +157,8 @@ def _examples(folder: Path, split: Split) -> str:
     return str(file)
 
 
-def _asked(visitor: Guest, ensemble: Ensemble, row: int, seed: int) -> dict[str, Tensor]:
-    """The state that the guest makes of one model; MethodFailed where it makes none."""
+def _asked(visitor: Guest, ensemble: Ensemble, row: int, seed: int) -> Made:
+    """What the guest makes of one model; MethodFailed where it makes nothing."""
     number, meter = ensemble.origin.models[row], ensemble.meter
     masks = {name: mask[row].cpu() for name, mask in ensemble.masks.items()}
     model = ensemble.dense(row).cpu()
@@ -160,6 +167,8 @@ def _asked(visitor: Guest, ensemble: Ensemble, row: int, seed: int) -> dict[str,
     try:
         told = json.loads(visitor.answer(MOST_SAID, meter.seconds))
         state = load(visitor.answer(2 * size + MOST_SAID, meter.seconds))
+        outputs = load(visitor.answer(MOST_SAID + 8 * forward.MOST, meter.seconds)).get("outputs")
+        made = Made(state, outputs, float(told.get("cpu", 0)), float(told.get("away", 0)))
         meter.units += told["units"]
     except GuestGone as gone:
         raise MethodFailed(f"model {number}: {gone}") from None
@@ -169,23 +178,33 @@ def _asked(visitor: Guest, ensemble: Ensemble, row: int, seed: int) -> dict[str,
         raise CostsTooMuch
     if "failed" in told:
         raise MethodFailed(f"{told['failed']}, on model {number}")
-    return _changed(state, ensemble, row)
+    _require_changed(state, ensemble, row)
+    meter.away += made.away
+    return made
 
 
-def _changed(state: dict[str, Tensor], ensemble: Ensemble, row: int) -> dict[str, Tensor]:
-    """``state``, which differs from what the function was given."""
+def _require_changed(state: dict[str, Tensor], ensemble: Ensemble, row: int) -> None:
+    """Refuse a state that is what the function was given."""
     before = {key: tensor[row].cpu() for key, tensor in ensemble.state().items()}
     if state.keys() == before.keys() and all(torch.equal(before[key], state[key]) for key in before):
         raise MethodFailed(
             f"returned its input unchanged for model {ensemble.origin.models[row]}; the row `identity` shows what that "
             "scores"
         )
-    return state
 
 
-def _stacked(ensemble: Ensemble, states: list[dict[str, Tensor]]) -> Ensemble:
+def _judged(given: Given, answers: Sequence[Made]) -> Ensemble:
+    """The returned models, stacked; what they took and what is noticed of them is noted on the meter."""
+    began, meter = time.perf_counter(), given.models.meter
+    returned = _stacked(given.models, [each.state for each in answers])
+    meter.cpu = sum(each.cpu for each in answers) / retraining_cpu_seconds(given.models.origin, given.split)
+    meter.alarms = alarms_of(given, returned, [each.outputs for each in answers])
+    meter.away += time.perf_counter() - began
+    returned.meter = meter
+    return returned
+
+
+def _stacked(ensemble: Ensemble, states: Sequence[dict[str, Tensor]]) -> Ensemble:
     state = {key: torch.stack([each[key] for each in states]).to(ensemble.device) for key in states[0]}
     origin = replace(ensemble.origin, kind="unlearned")
-    stacked = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape)
-    stacked.meter = ensemble.meter
-    return stacked.eval()
+    return Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).eval()

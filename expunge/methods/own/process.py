@@ -7,8 +7,9 @@ import os
 import pickle
 import random
 import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +25,10 @@ from expunge.engine import one_thread
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Meter, keep_sparse
 from expunge.errors import CostsTooMuch, ExpungeError, MethodFailed, in_a_line
-from expunge.methods.own.returned import shapes_of, state_of
+from expunge.methods.own.cpu_time import cpu_seconds
+from expunge.methods.own.forward import outputs_of, probe_of
+from expunge.methods.own.oracle_guard import guard_oracles
+from expunge.methods.own.returned import meant, shapes_of, state_of
 from expunge.user_files import load_function
 
 Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], Any]
@@ -46,9 +50,18 @@ class Order:
     most: float = float("inf")
 
 
+def prepare() -> None:
+    """What every function may do first: a step of an optimizer, for which torch imports its compiler, a second of CPU
+    time that is no work of a method."""
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    torch.optim.SGD([parameter], lr=0.0).step()
+
+
 def serve(connection: Connection) -> None:
     """Load the function that is asked for, tell of it, and run it on each model that is sent, until none is."""
     order: Order = pickle.loads(connection.recv_bytes())
+    guard_oracles()
     os.chdir(order.folder)
     sys.argv = [order.name.rpartition(":")[0]]  # as if its file were run
     try:
@@ -67,34 +80,48 @@ def serve(connection: Connection) -> None:
         while True:
             model, masks, seed = pickle.loads(connection.recv_bytes())
             model = keep_sparse(model.to(device), {name: mask.to(device) for name, mask in masks.items()})
-            state, told = answer(function, model, examples, seed, Meter(most=left))
+            made, told = answer(function, model, examples, seed, Meter(most=left))
             if os.getpid() != own:  # a child that the function forked, and let return
                 os._exit(0)
             left -= told["units"]
             connection.send_bytes(json.dumps(told).encode())
-            connection.send_bytes(save(state))
+            connection.send_bytes(save(made.state))
+            connection.send_bytes(save({} if made.outputs is None else {"outputs": made.outputs}))
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a function made of a model: the state of what it returned, and the outputs of the module, if it was one.
+
+    ``outputs`` are those on :func:`~expunge.methods.own.forward.probe_of` its examples. ``cpu`` is the CPU time of the
+    call, ``away`` the seconds that passed afterwards, which are no work of the function.
+    """
+
+    state: dict[str, Tensor]
+    outputs: Tensor | None = None
+    cpu: float = 0.0
+    away: float = 0.0
 
 
 def answer(
     function: Function, model: nn.Module, examples: dict[str, Tensor], seed: int, meter: Meter
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state that the function makes of a model, and how it went; no state where it failed."""
+) -> tuple[Made, dict[str, Any]]:
+    """What the function makes of a model, and how it went; no state where it failed."""
+    nothing = Made({})
     try:
-        state = call(function, model, examples, seed, meter)
+        made = call(function, model, examples, seed, meter)
     except CostsTooMuch:
-        return {}, {"costs too much": True, "units": meter.units}
+        return nothing, {"costs too much": True, "units": meter.units}
     except MethodFailed as error:
-        return {}, {"failed": str(error), "units": meter.units}
+        return nothing, {"failed": str(error), "units": meter.units}
     except BaseException as error:  # a stranger's code may raise anything at all
         note_place(error, function)
-        return {}, {"failed": f"raised {in_a_line(error)}", "units": meter.units}
-    return state, {"units": meter.units}
+        return nothing, {"failed": f"raised {in_a_line(error)}", "units": meter.units}
+    return made, {"units": meter.units, "cpu": made.cpu, "away": made.away}
 
 
-def call(
-    function: Function, model: nn.Module, examples: dict[str, Tensor], seed: int, meter: Meter
-) -> dict[str, Tensor]:
-    """Run the function on a model, seeded, on copies of the examples; the state of what it returns.
+def call(function: Function, model: nn.Module, examples: dict[str, Tensor], seed: int, meter: Meter) -> Made:
+    """Run the function on a model, seeded, on copies of the examples.
 
     Chance is that of torch, numpy and Python's random, all seeded with ``seed``; one thread.
     """
@@ -107,9 +134,26 @@ def call(
     np.random.seed(seed % 2**32)  # noqa: NPY002 (what public code draws from)
     random.seed(seed)
     with one_thread(), exact_arithmetic(), torch.enable_grad():
+        began = cpu_seconds()
         result = function(model, retain, forget, seed)
-    with torch.no_grad():
-        return state_of(result, model, expected)
+        cpu = cpu_seconds() - began
+    ended = time.perf_counter()
+    with torch.no_grad(), one_thread(), exact_arithmetic(), uncounted(meter):
+        state = state_of(result, model, expected)
+        module, probe = meant(result, model), probe_of(examples)
+        outputs = outputs_of(module, probe, expected) if isinstance(module, nn.Module) else None
+    return Made(state, outputs, cpu, time.perf_counter() - ended)
+
+
+@contextlib.contextmanager
+def uncounted(meter: Meter) -> Iterator[None]:
+    """What is done within is no work of the method."""
+    units, most = meter.units, meter.most
+    meter.most = float("inf")
+    try:
+        yield
+    finally:
+        meter.units, meter.most = units, most
 
 
 @dataclass

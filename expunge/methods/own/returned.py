@@ -29,13 +29,7 @@ def state_of(result: object, model: nn.Module, expected: Shapes) -> dict[str, Te
     module in it; a state dict; or None, where ``model``, what the method was given, was changed in place. Floating
     point of any width is taken. Raises MethodFailed, which says what to return, for anything else.
     """
-    if inspect.iscoroutine(result):
-        result.close()  # or Python complains that nobody waited for it
-        raise MethodFailed(f"is an async function, which nobody waits for; {RETURN} of an ordinary one")
-    if result is None:
-        result = model
-    if isinstance(result, tuple | list) and sum(isinstance(each, nn.Module) for each in result) == 1:
-        result = next(each for each in result if isinstance(each, nn.Module))
+    result = meant(result, model)
     if isinstance(result, nn.Module):
         found = _of_module(result, expected)
     elif isinstance(result, Mapping) and result and all(isinstance(each, Tensor) for each in result.values()):
@@ -53,21 +47,31 @@ def state_of(result: object, model: nn.Module, expected: Shapes) -> dict[str, Te
     return {key: _as(found[key], *expected[key]) for key in expected}
 
 
+def meant(result: object, model: nn.Module) -> object:
+    """What is meant by what a function returned: the one module in a tuple, ``model`` where it returned nothing."""
+    if inspect.iscoroutine(result):
+        result.close()  # or Python complains that nobody waited for it
+        raise MethodFailed(f"is an async function, which nobody waits for; {RETURN} of an ordinary one")
+    if isinstance(result, tuple | list) and sum(isinstance(each, nn.Module) for each in result) == 1:
+        return next(each for each in result if isinstance(each, nn.Module))
+    return model if result is None else result
+
+
 def _of_module(module: nn.Module, expected: Shapes) -> dict[str, Tensor]:
-    for inner in _unwrapped(module):
+    for inner in unwrapped(module):
         found = _plain_state(inner)
         if _fits(found, expected):
             return found
-    raise _of_another_architecture(_plain_state(list(_unwrapped(module))[-1]), expected)
+    raise _of_another_architecture(_plain_state(list(unwrapped(module))[-1]), expected)
 
 
-def _unwrapped(module: nn.Module) -> Iterator[nn.Module]:
+def unwrapped(module: nn.Module) -> Iterator[nn.Module]:
     """A module, and what it is wrapped around, the outermost first."""
     yield module
     for name in WRAPPERS:
         inner = module._modules.get(name)
         if inner is not None:
-            yield from _unwrapped(inner)
+            yield from unwrapped(inner)
             return
 
 

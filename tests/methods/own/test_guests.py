@@ -214,6 +214,7 @@ def test_what_it_returns_is_taken_where_its_meaning_is_plain(what: str, tiny_sui
         found = outcome(tmp_path, given + plain, tiny_suite, name=name)
         assert not found.reason
         assert found.artefact
+        assert "alarms" not in found.artefact.meta  # a wrapper of a library is no other architecture
         margins = found.artefact.array("margins")
         if name == "f":
             first = margins
@@ -223,6 +224,7 @@ def test_what_it_returns_is_taken_where_its_meaning_is_plain(what: str, tiny_sui
 def test_half_precision_is_taken(tiny_suite: Suite, tmp_path: Path) -> None:
     found = outcome(tmp_path, "def f(model, *_): return shrunk(model).half()", tiny_suite)
     assert found.artefact
+    assert "alarms" not in found.artefact.meta
     assert found.artefact.array("margins").dtype == np.float32
 
 
@@ -270,9 +272,10 @@ def test_its_limit_of_work_is_held_to(tiny_suite: Suite, tmp_path: Path) -> None
     name = f"{tmp_path}/mine.py:f"
     ensemble, first = pretrain(tiny_suite, 2), tiny_suite.forget_sets["first"]
     [step] = run_method(name, find_method(name), NoSettings(), ensemble, tiny_suite, first)
-    assert step.cost == pytest.approx(1 / tiny_suite.recipe.epochs)
+    passes = 1 / tiny_suite.recipe.epochs  # the CPU time, which counts if it is more, is not that of a method so small
+    assert step.cost > 0.999 * passes
     with pytest.raises(MethodFailed, match="costs too much"):
-        list(run_method(name, find_method(name), NoSettings(), ensemble, tiny_suite, first, limit=step.cost / 2))
+        list(run_method(name, find_method(name), NoSettings(), ensemble, tiny_suite, first, limit=passes / 2))
 
 
 def test_the_time_of_starting_a_process_is_no_time_of_the_method(tiny_suite: Suite, tmp_path: Path) -> None:
