@@ -39,9 +39,10 @@ Of {len(cheats)} cheats the bench refuses {refused} and doubts {doubted}. Above 
 {len(won) or "none"}{": " + _names(won) if won else ""}. Read as better than doing nothing, without an alarm:
 {"; ".join(better) or "none"}.
 
-What no score can catch: margins that were made of oracles which the cheat trained himself. Where he hands in margins,
-the row has no rank and is UNVERIFIED, always; as a method, it is retraining and costs what retraining costs. And a bias
-of the class is no cheat but a weak method: it is read as what it does.
+What no score can catch: margins that were made of oracles which somebody trained for it. Margins that are handed in
+have no rank and are UNVERIFIED, always; as a method, it is retraining, and costs what retraining costs. A bias or a
+temperature on the output is doubted as such; with enough else beside it, it is read as what it does. Cheats that are
+methods, with what is noticed of each: `tests/methods/own/cheats`.
 """
 
 
