@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from expunge.ensembles.ensemble import Origin
 from expunge.errors import BadMargins
 from expunge.metrics import Reference, Row
 from expunge.reports.boards import boards
+from expunge.reports.leaderboard.records import read_records
 from expunge.reports.studies.cheats import CHEATS, Material
 from expunge.suites import Suite
 
@@ -142,3 +144,9 @@ def test_margins_that_were_handed_in_are_unverified_always(suite: Suite) -> None
         "identity": "",
         "yours": "UNVERIFIED: margins that were handed in; no rank",
     }
+
+
+def test_no_row_of_the_leaderboard_is_doubted() -> None:
+    records = read_records(Path(__file__).parents[2] / "results")["digits"]
+    assert {score.metric for score in records} >= {"distance", "model-level"}
+    assert not [score.subject.method for score in records if score.status == "ok" and score.reason]
