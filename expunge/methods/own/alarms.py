@@ -10,6 +10,7 @@ from expunge.ensembles.ensemble import Ensemble, Meter
 from expunge.ensembles.plan import new_networks
 from expunge.methods.own.exact_match import MOST, jump, responses, spaced
 from expunge.methods.own.forward import computes_otherwise, probe_of
+from expunge.methods.own.hiding import LEAST, differing_share
 from expunge.methods.own.kinship import trained_anew
 from expunge.suites.suite import Split
 
@@ -22,6 +23,7 @@ ANOTHER = (
 )
 ANEW = "not made from the given models: its weights are no nearer to them than other models' are, as after retraining"
 BY_HEART = "answers otherwise for the exact forget inputs than a little beside them, as a table of exceptions does"
+HIDDEN = "answers as before but for the same numbers added for every input: what it knew is hidden, not forgotten"
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class Given:
     models: Ensemble
     split: Split
     responses: list[float] | None  # None where inputs cannot be moved a little
+    outputs: Tensor  # on some forget and some retain inputs
 
 
 def before(models: Ensemble, split: Split) -> Given:
     """What is to be known before the method runs."""
     plain = models.copy()
     plain.meter = Meter()
-    return Given(models, split, _responses(plain.eval(), split))
+    with torch.no_grad():
+        return Given(models, split, _responses(plain.eval(), split), plain(_some(split)))
 
 
 def alarms_of(given: Given, returned: Ensemble, outputs: Sequence[Tensor | None]) -> tuple[str, ...]:
@@ -51,6 +55,7 @@ def alarms_of(given: Given, returned: Ensemble, outputs: Sequence[Tensor | None]
             ),
             ANEW: _anew(given.models, returned, split),
             BY_HEART: _by_heart(given, returned),
+            HIDDEN: _share(differing_share(given.outputs, returned(_some(split))) < LEAST) > FEW,
         }
     return tuple(line for line, wrong in found.items() if wrong)
 
@@ -61,8 +66,15 @@ def _anew(given: Ensemble, returned: Ensemble, split: Split) -> bool:
     if len(given) == 1:
         states = [each.state_dict() for each in new_networks(split.network, range(3))]
         others = {key: torch.stack([each[key] for each in states]) for key in states[0]}
-    anew = trained_anew(given.state(), returned.state(), others)
-    return anew.float().mean().item() > FEW
+    return _share(trained_anew(given.state(), returned.state(), others)) > FEW
+
+
+def _share(models: Tensor) -> float:
+    return models.float().mean().item()
+
+
+def _some(split: Split) -> Tensor:
+    return torch.cat([spaced(each.x, INPUTS) for each in (split.forget, split.retain)])
 
 
 def _by_heart(given: Given, returned: Ensemble) -> bool:
