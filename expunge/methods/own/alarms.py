@@ -1,5 +1,6 @@
 """What is noticed of the models that a method of the user's own returned, and keeps its row from a rank."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from expunge.methods.own.kinship import trained_anew
 from expunge.suites.suite import Split
 
 FEW = 0.1  # share of the models beyond which a mixture can win something
-INPUTS = 64  # forget inputs, and retain inputs, that are moved a little
+INPUTS = 64  # forget inputs, and retain inputs, that are looked at
+OUTPUTS = 1 << 24  # numbers, of all models: those of texts may be millions an input
 
 ANOTHER = (
     "another architecture: what it returned computes otherwise than the suite's network with its weights, which is "
@@ -41,7 +43,7 @@ def before(models: Ensemble, split: Split) -> Given:
     plain = models.copy()
     plain.meter = Meter()
     with torch.no_grad():
-        return Given(models, split, _responses(plain.eval(), split), plain(_some(split)))
+        return Given(models, split, _responses(plain.eval(), split), plain(_some(split, len(models))))
 
 
 def alarms_of(given: Given, returned: Ensemble, outputs: Sequence[Tensor | None]) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def alarms_of(given: Given, returned: Ensemble, outputs: Sequence[Tensor | None]
             ),
             ANEW: _anew(given.models, returned, split),
             BY_HEART: _by_heart(given, returned),
-            HIDDEN: _share(differing_share(given.outputs, returned(_some(split))) < LEAST) > FEW,
+            HIDDEN: _share(differing_share(given.outputs, returned(_some(split, len(returned)))) < LEAST) > FEW,
         }
     return tuple(line for line, wrong in found.items() if wrong)
 
@@ -73,8 +75,11 @@ def _share(models: Tensor) -> float:
     return models.float().mean().item()
 
 
-def _some(split: Split) -> Tensor:
-    return torch.cat([spaced(each.x, INPUTS) for each in (split.forget, split.retain)])
+def _some(split: Split, models: int) -> Tensor:
+    """Some inputs of forget and of retain, as many as have outputs that are not too many."""
+    each_of = math.prod(split.target.output_shape(split.forget.y[:1], split.classes)) * models
+    most = max(1, min(INPUTS, OUTPUTS // each_of))
+    return torch.cat([spaced(each.x, most) for each in (split.forget, split.retain)])
 
 
 def _by_heart(given: Given, returned: Ensemble) -> bool:
