@@ -9,7 +9,7 @@ from numpy import ndarray
 from expunge.bench.score import floor_row, identity_row
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
-from expunge.methods.task import Outcome, Task, alarms_of_cost, unlearned_models
+from expunge.methods.task import Outcome, Task, alarms_in, alarms_of_cost, unlearned_models
 from expunge.metrics import Reference, Row
 
 
@@ -33,8 +33,7 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
         np.average([each.meta[name] for each in artefacts], axis=0, weights=shares).tolist()
         for name in ("costs", "seconds")
     )
-    noticed = tuple(dict.fromkeys(line for each in artefacts for line in each.meta.get("alarms", ())))
-    alarms = (*alarms_of_cost(task.name, costs[-1]), *noticed)
+    alarms = (*alarms_of_cost(task.name, costs[-1]), *alarms_in(artefacts))
     devices = "; ".join(sorted({str(each.meta.get("device", "unknown")) for each in artefacts}))
     return [
         Row(

@@ -13,7 +13,7 @@ from expunge.ensembles.ensemble import Ensemble, Origin
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
-from expunge.errors import DamagedArtefact
+from expunge.errors import DamagedArtefact, StoreError
 from expunge.records import hardware, versions
 from expunge.store import Store, user_store
 from expunge.suites.suite import Split
@@ -46,18 +46,22 @@ def _new_models(split: Split, origin: Origin, numbers: Sequence[int]) -> Ensembl
 
 
 def kept(digest: str, what: str, measured: Callable[[], float]) -> float:
-    """A number of seconds that this machine was ``measured`` to take for a suite, ``what`` says of what: once."""
+    """A number of seconds that this machine was ``measured`` to take for a suite, ``what`` says of what: once.
+
+    Where the store cannot be written to, it is measured at every call.
+    """
     facts = f"{hardware()} {chosen_device()} {versions()['torch']} {what}"
     key = f"{digest}/timing/{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
-    store = user_store()
-    seconds = _kept_seconds(store, key)
-    if seconds is not None:
-        return seconds
-    with store.locked(key):  # several workers may want it at once
-        seconds = _kept_seconds(store, key)
-        if seconds is None:
-            seconds = measured()
-            store.write(key, {"seconds": np.array([seconds])}, {"on": facts})
+    store, seconds = user_store(), None
+    try:
+        if (seconds := _kept_seconds(store, key)) is not None:
+            return seconds
+        with store.locked(key):  # several workers may want it at once
+            if (seconds := _kept_seconds(store, key)) is None:
+                seconds = measured()
+                store.write(key, {"seconds": np.array([seconds])}, {"on": facts})
+    except StoreError:
+        return measured() if seconds is None else seconds
     return seconds
 
 

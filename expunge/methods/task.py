@@ -223,11 +223,16 @@ def unlearned_models(task: Task, models: range) -> Ensemble:
         before.origin,
         kind="unlearned",
         forget_set=task.forget.key,
-        made=Making(task.name, task.settings, task.seed, epoch, cost, seconds),
+        made=Making(task.name, task.settings, task.seed, epoch, cost, seconds, alarms_in(artefacts)),
     )
     state = {key: torch.cat([each[key] for each in states]) for key in states[0]}
     shape = task.suite.data.train.x.shape[1:]
     return Ensemble.from_state(before.network, state, origin, shape, before.masks).to(before.device).eval()
+
+
+def alarms_in(artefacts: Sequence[Artefact]) -> tuple[str, ...]:
+    """What was noticed of any of these chunks, each line once."""
+    return tuple(dict.fromkeys(line for each in artefacts for line in each.meta.get("alarms", ())))
 
 
 def _last_mean(outcomes: Sequence[Outcome]) -> Callable[[str], float]:

@@ -46,14 +46,9 @@ def outputs_of(module: nn.Module, probe: Tensor, expected: Shapes) -> Tensor:
 
 
 def _outputs(module: nn.Module, probe: Tensor) -> Tensor:
-    parts: list[Tensor] = []
-    for x in probe.split(INPUTS):
-        found = module(x.clone())
-        parts.append(found.detach().float().cpu())
-        if sum(each.numel() for each in parts) >= MOST:
-            break
-    outputs = torch.cat(parts)
-    return outputs[: max(1, MOST * len(outputs) // max(outputs.numel(), 1))]
+    first = module(probe[:1].clone()).detach().float().cpu()
+    most = max(1, MOST // max(first.numel(), 1))  # inputs, of which the outputs are not too many
+    return torch.cat([module(x.clone()).detach().float().cpu() for x in probe[:most].split(INPUTS)])
 
 
 @torch.no_grad()

@@ -3,6 +3,10 @@
 import os
 import re
 import sys
+from typing import Any
+
+import safetensors
+import safetensors.torch
 
 from expunge.errors import MethodFailed
 
@@ -33,6 +37,14 @@ def guard_oracles() -> None:
     cannot be removed. What libraries of other languages open by themselves, and other programs, they do not see.
     """
     sys.addaudithook(_refuse)
+    opens = safetensors.safe_open  # written in Rust, which tells no hook what it opens
+
+    def told(filename: Any, *arguments: Any, **named: Any) -> Any:
+        sys.audit("open", filename, "rb", 0)
+        return opens(filename, *arguments, **named)
+
+    for module in (safetensors, safetensors.torch):
+        setattr(module, "safe_open", told)  # noqa: B010
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:

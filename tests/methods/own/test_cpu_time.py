@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,15 @@ def test_what_is_damaged_in_the_store_is_measured_anew() -> None:
     for file in user_store().root.glob("*/timing/*/seconds.npy"):
         file.write_bytes(b"no array")
     assert kept("0" * 16, "this", lambda: 4.0) == 4.0
+
+
+def test_a_store_that_cannot_be_written_to_keeps_nothing_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path / "file" / "store"))
+    assert kept("0" * 16, "this", lambda: 2.0) == 2.0
+    assert kept("0" * 16, "this", lambda: 3.0) == 3.0
 
 
 def test_the_cost_is_the_larger_of_counted_passes_and_cpu_time(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

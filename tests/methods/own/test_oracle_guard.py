@@ -37,6 +37,7 @@ WAYS = {
     "open": "open(f'{FOLDER}/margins.npy', 'rb').read(1)",
     "bytes": "open(os.fsencode(f'{FOLDER}/margins.npy'), 'rb')",
     "descriptor": "os.open(f'{FOLDER}/margins.npy', os.O_RDONLY)",
+    "tensors": "from safetensors.torch import load_file\nload_file(f'{FOLDER}/weights.safetensors')",
     "folder": "os.open(os.path.dirname(FOLDER), os.O_RDONLY)",
     "there": "os.chdir(FOLDER)\nopen('margins.npy', 'rb')",
     "dots": "open(f'{FOLDER}/../../oracles/{os.path.basename(FOLDER)}/margins.npy', 'rb')",
