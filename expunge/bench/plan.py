@@ -18,6 +18,7 @@ from expunge.suites.indices import require_whole
 from expunge.timing import crowd, makespan
 
 ALL = "all"  # names every method that has what it needs
+SAYS_WHO_IS_RANKED = ("distance", "gap-closed", "outliers")
 ANCHORS = tuple(name for name, method in METHODS.items() if method.anchor)
 START, START_OF_WORKERS = 1.5, 5.0  # seconds of what every bench does first and last, alone and with workers
 
@@ -163,9 +164,12 @@ def _numbers(suite: Suite, models: int, oracles: int | None) -> tuple[int, int]:
 
 
 def _checked(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Metrics of the table, each once; a rank needs what says who breaks the model, for such a one must not win."""
+    """Metrics of the table, each once; a rank needs what says who has one."""
     for name in metrics:
         lookup("metric", name, METRICS)
-    if "rank" in metrics and not {"klom", "outliers"} <= set(metrics):
-        raise BadSetting("metrics: a rank needs klom and outliers beside it, which say who breaks the model")
+    if "rank" in metrics and (lacking := [name for name in SAYS_WHO_IS_RANKED if name not in metrics]):
+        raise BadSetting(
+            f"metrics: a rank needs {', '.join(lacking)} beside it: only who is nearer than identity and does not "
+            "break the model has one"
+        )
     return tuple(dict.fromkeys(metrics))

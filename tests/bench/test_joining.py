@@ -21,7 +21,7 @@ from expunge.suites import Suite
 from tests.records import a_score, changed
 
 SETS = ["random-10", "class-3"]
-METRICS = ["klom", "outliers", "rank"]
+METRICS = ["distance", "gap-closed", "klom", "outliers", "rank"]
 Values = dict[tuple[str, str, str, str, str], float | None]
 
 
@@ -67,6 +67,17 @@ def test_rows_of_a_later_bench_are_added_and_ranks_are_among_all(suite: Suite, b
         assert one.read_bytes() == other.read_bytes()
 
 
+def test_ranks_of_two_benches_are_those_of_one(suite: Suite, tmp_path: Path) -> None:
+    place = {"sets": ["class-3"], "models": 20}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_bench(planned(suite, "salun", "random-labels", **place), whole)  # type: ignore[arg-type]
+    for method in ("salun", "random-labels"):
+        run_bench(planned(suite, method, **place), parts)  # type: ignore[arg-type]
+    found = [{k: v for k, v in values(read_folder(each).scores).items() if k[3] == "rank"} for each in (whole, parts)]
+    assert found[0] == found[1]
+    assert {method for _, method, *_ in found[0]} == {"salun", "random-labels"}
+
+
 def test_rows_on_other_forget_sets_stay(suite: Suite, tmp_path: Path) -> None:
     first = run_bench(planned(suite, "gradient-ascent", sets=SETS[1:]), tmp_path)
     second = run_bench(planned(suite, "gradient-ascent"), tmp_path)
@@ -100,7 +111,7 @@ def test_numbers_of_the_same_models_that_are_not_measured_again_stay(suite: Suit
     assert before.items() <= after.items()
     assert ("random-10", "fine-tune", "test", "accuracy", "mean") in after
     with np.load(tmp_path / "arrays/random-10/identity.npz") as arrays:
-        assert {"margins", "klom"} == set(arrays)
+        assert {"margins", "klom", "distance"} == set(arrays)
 
 
 def test_margins_made_elsewhere_stand_beside_a_bench(suite: Suite, tmp_path: Path) -> None:

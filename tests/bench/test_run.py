@@ -104,6 +104,6 @@ def test_a_repeated_bench_that_is_stopped_loses_no_record(suite: Suite, tmp_path
 
 
 def test_a_rank_is_not_asked_for_without_what_says_who_breaks_the_model(suite: Suite) -> None:
-    with pytest.raises(BadSetting, match="a rank needs klom and outliers"):
-        small(suite, metrics=["rank", "klom"])
+    with pytest.raises(BadSetting, match="a rank needs gap-closed, outliers beside it"):
+        small(suite, metrics=["rank", "klom", "distance"])
     assert small(suite, metrics=["klom", "klom"]).metrics == ("klom",)

@@ -15,7 +15,7 @@ from expunge.records import Score
 from expunge.store import at_store
 from tests.tiny_suite import tiny
 
-METRICS = ["klom", "outliers", "rank", "accuracy"]
+METRICS = ["distance", "gap-closed", "klom", "outliers", "rank", "accuracy"]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["tests.faults.benches"])
 
