@@ -64,7 +64,7 @@ def _first_run(layer: nn.Module, x: Any, ways: dict[bool, Way]) -> Any:
 def _differ(given: Any, x: Any) -> bool:
     """Whether copies that a layer was given were written to, be it without a change or behind autograd's back."""
     pairs = zip(leaves(given), leaves(x), strict=True)
-    return any(one._version > 0 or not torch.equal(one, other) for one, other in pairs)
+    return any(one._version > 0 or not (one.is_meta or torch.equal(one, other)) for one, other in pairs)
 
 
 def _at_once(layer: nn.Module, x: Any) -> Any:

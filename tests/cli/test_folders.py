@@ -168,7 +168,7 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half(full: Path, suite: Suite, tmp_path: Path) -> None:
-    margins = np.array(read_margins(Plan(suite, "oracle", suite.forget_sets["random-50"]), 150, 10).values)
+    margins = np.array(read_margins(Plan(suite, "pretrained"), 150, 10).values)
     np.save(tmp_path / "m.npy", margins)
     bench = write_bench(tmp_path / "bench")
     commands: list[list[str | Path]] = [

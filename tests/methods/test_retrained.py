@@ -134,7 +134,7 @@ def test_a_prediction_has_margins_no_accuracy_and_no_cost(suite: Suite, forget: 
 
 def test_rows_with_retrained_models_are_benched_and_only_methods_are_ranked(suite: Suite, tmp_path: Path) -> None:
     names, settings = ["dm-direct", "oracle-matching"], {"oracle-matching": {"epochs": 1}}
-    scores = run_bench(plan_bench(suite, names, ["random-10"], models=10, settings=settings), tmp_path)
+    scores = run_bench(plan_bench(suite, names, ["memorised-50"], models=20, settings=settings), tmp_path)
     found = {(score.subject.method, score.metric) for score in scores if score.status == "ok"}
     assert {("dm-direct", "klom"), ("oracle-matching", "klom"), ("dm-direct", "rank")} <= found
     assert ("dm-direct", "accuracy") not in found
