@@ -47,30 +47,37 @@ def cheating(suite: Suite, name: str, cheat: str, *, everywhere: bool = False) -
     return row_of(suite, reference, margins), reference
 
 
-@pytest.mark.parametrize("name", SETS)
+ALARMS = {
+    "constant at the oracles' mode": "one answer",
+    "a refusing head": "one answer",
+    "a bias of the class": "only rescaled",
+    "temperature 3": "only rescaled",
+    "normal about the oracles' mean": "drawn apart from the models",
+    "reference, each example shuffled": "not independent of the oracles",
+    "reference with 0.25 sd of noise": "not independent of the oracles",
+    "draws with the reference's covariance": "drawn apart from the models: .* all other examples",
+    "noise, 10 sd": "drawn apart from the models",
+}
+QUICK = {(name, cheat) for name, cheat in zip(SETS * 3, ALARMS, strict=True)}  # each once, on one set or another
+
+
 @pytest.mark.parametrize(
-    ("cheat", "alarm"),
+    ("name", "cheat"),
     [
-        ("constant at the oracles' mode", "one answer"),
-        ("a refusing head", "one answer"),
-        ("a bias of the class", "only rescaled"),
-        ("temperature 3", "only rescaled"),
-        ("normal about the oracles' mean", "drawn apart from the models"),
-        ("reference, each example shuffled", "not independent of the oracles"),
-        ("reference with 0.25 sd of noise", "not independent of the oracles"),
-        ("draws with the reference's covariance", "drawn apart from the models: .* all other examples"),
-        ("noise, 10 sd", "drawn apart from the models"),
+        pytest.param(name, cheat, marks=() if (name, cheat) in QUICK else pytest.mark.slow)
+        for name in SETS
+        for cheat in ALARMS
     ],
 )
-def test_a_cheat_on_the_examples_to_forget_raises_its_alarm(suite: Suite, name: str, cheat: str, alarm: str) -> None:
+def test_a_cheat_on_the_examples_to_forget_raises_its_alarm(suite: Suite, name: str, cheat: str) -> None:
     row, reference = cheating(suite, name, cheat)
     found = alarms_of(row, reference)
-    assert any(re.search(alarm, each) for each in found), found
+    assert any(re.search(ALARMS[cheat], each) for each in found), found
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_honest_models_raise_none(suite: Suite, name: str) -> None:
-    for models in (100, 20, 3):
+    for models in (100, 20) if name == "class-3" else (20, 3):
         reference, untouched = judged(suite, name, models)
         more = read_margins(Plan(suite, "pretrained"), 100, models).values
         for margins in (reference.held_out.values, untouched, more):
