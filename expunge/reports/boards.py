@@ -24,7 +24,8 @@ class Line:
     def note(self) -> str:
         """What is to be known beside the numbers: why it failed or is doubted, or that nobody saw the models."""
         handed_in = self.row.method not in METHODS and ":" not in self.row.method
-        told = [f"{self.reading}: {self.row.reason}"] if self.row.reason else []
+        what = self.reading if self.reading in ("failed", "doubted") else "would also be doubted"
+        told = [f"{what}: {self.row.reason}"] if self.row.reason else []
         return "; ".join([*told, *([UNVERIFIED] if handed_in else [])])
 
 

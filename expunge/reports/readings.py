@@ -58,8 +58,9 @@ MARKS: dict[Reading, str] = {  # read without colour
 }
 
 LEGEND = (
-    "Readings compare 95 % intervals of the distance with those of the rows oracle (the floor) and identity (do "
-    "nothing); two intervals that overlap count as equal. The share of the gap is over the same models. On forget a "
+    "Readings follow from 95 % intervals: of the share of the gap, which is over the same models as identity's, so "
+    "that it is known better than the two distances it is made of; and of the distances beside those of the row oracle (the "
+    "floor), where intervals that overlap count as equal. On forget a "
     f"row reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor, "
     "no example surely differs from the oracles', and its models, taken whole, may be oracles. The first rule that "
     "holds decides, in the order failed, breaks the "

@@ -70,6 +70,7 @@ def test_the_folder_is_that_of_a_bench_of_as_many(suite: Suite, decided: tuple[D
         assert run_bench(planned(suite, models=25, oracles=100), tmp_path) == found.scores
 
 
+@pytest.mark.slow
 def test_again_it_is_the_same_and_nothing_is_unlearned(
     suite: Suite, decided: tuple[Decided, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def test_plan_prints_a_row_for_each_question_and_what_is_assumed() -> None:
     assert oracle["cost"] == pytest.approx((2 * 0.15 + 1) * oracle["models"] + oracle["oracles"])
 
 
+@pytest.mark.slow
 def test_more_methods_take_more_oracles_in_place_of_models() -> None:
     few, many = (
         json.loads(run(*PLAN, "--gap", "0.2", "--cost", "100%", "--methods", str(count), "--json").stdout)[1]
@@ -56,6 +57,7 @@ def test_what_cannot_be_planned_is_refused_in_a_line(options: list[str], message
     assert message in refused(run(*PLAN, *options, cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_bench_until_decided_says_what_was_decided_and_saved(tmp_path: Path) -> None:
     rows = ["--method", "gradient-ascent", "--method", "random-labels", "--forget-set", "class-3"]
     command: list[str | Path] = [

@@ -4,6 +4,7 @@ epochs are not."""
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from numpy import ndarray
 
@@ -23,6 +24,7 @@ def margins_of(suite: Suite) -> ndarray:
         return np.concatenate([measure(part, suite.data)[0].numpy() for part in parts])
 
 
+@pytest.mark.slow
 def test_new_models_are_exchangeable_with_the_shipped_and_half_trained_ones_are_not(suite: Suite) -> None:
     shipped = np.array(read_margins(Plan(suite, "pretrained"), 0, 200).values)
     half = replace(suite, recipe=replace(suite.recipe, epochs=suite.recipe.epochs // 2))
