@@ -59,8 +59,8 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 LEGEND = (
     "Readings follow from 95 % intervals: of the share of the gap, which is over the same models as identity's, so "
-    "that it is known better than the two distances it is made of; and of the distances beside those of the row oracle (the "
-    "floor), where intervals that overlap count as equal. On forget a "
+    "that it is known better than the two distances it is made of; and of the distances beside those of the row oracle "
+    "(the floor), where intervals that overlap count as equal. On forget a "
     f"row reaches the floor if its share may be {100 - 100 * MATTERS:g} % or more, its KLoM P95 reaches the floor, "
     "no example surely differs from the oracles', and its models, taken whole, may be oracles. The first rule that "
     "holds decides, in the order failed, breaks the "

@@ -193,7 +193,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_another_number_of_models_is_refused_only_where_rows_would_stay(suite: Suite, tmp_path: Path) -> None:
     run_bench(planned(suite, "gradient-ascent"), tmp_path)
-    with pytest.raises(BadSetting, match=r"'gradient-ascent' .*3 models against 3 oracles.* --models 3, or another"):
+    with pytest.raises(
+        BadSetting, match=r"'gradient-ascent' .*3 models against 3 oracles.* --models 3, or give another"
+    ):
         run_bench(planned(suite, "fine-tune", models=4), tmp_path, watch=never)
     with pytest.warns(UserWarning, match="other settings, seed or models"):
         run_bench(planned(suite, "gradient-ascent", models=4), tmp_path)

@@ -176,7 +176,7 @@ def test_rounds_are_of_whole_chunks() -> None:
 def test_a_later_bench_is_told_which_numbers_stand_there(
     suite: Suite, decided: tuple[Decided, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(BadSetting, match="give --models 25 --oracles 100, or another --out"):
+    with pytest.raises(BadSetting, match="bench with --models 25 --oracles 100, or give another"):
         require_place(plan_bench(suite, ["fine-tune"], ["class-3"], models=25), decided[1] / "out")
     require_place(plan_bench(suite, ["fine-tune"], ["class-3"], models=25, oracles=100), decided[1] / "out")
     require_a_place(plan_bench(suite, ["fine-tune"], ["class-3"]), decided[1] / "out")  # it may stop after 25
