@@ -37,7 +37,7 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_json_is_json_whatever_a_method_prints(workers: str, tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD, encoding="utf-8")
     options = ["--models", "4", "--forget-set", "random-10", "--workers", workers, "--out", str(tmp_path / "out")]

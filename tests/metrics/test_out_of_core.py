@@ -83,7 +83,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setattr(blockwise, "LARGE", width * models)
 
 
-@pytest.mark.parametrize("width", [2, 50, 200])
+@pytest.mark.parametrize("width", [pytest.param(2, marks=pytest.mark.slow), 50, 200])
 @pytest.mark.parametrize("name", sorted(STATISTICS))
 def test_blocks_change_no_bit(
     name: str, width: int, pair: tuple[ndarray, ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
