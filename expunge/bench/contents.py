@@ -146,12 +146,11 @@ def _require_alike(folder: Path, first: Score, place: Place) -> None:
         raise BadSetting(f"{there}, a forget set of that name with other examples; give another --out")
     if (first.models, first.oracle_models) != (place.models, place.oracles):
         oracles = "" if first.models == first.oracle_models else f" --oracles {first.oracle_models}"
-        how = f"bench with --models {first.models}{oracles}, or give another --out"
-        if first.models == place.models:
-            how = f"bench with --oracles {place.oracles}, as `score` takes them, or give another --out"
+        all_of_them = " (`score` takes all oracles)" if first.models == place.models else ""
         raise BadSetting(
             f"{there} of {first.models} models against {first.oracle_models} oracles, which cannot stand beside rows "
-            f"of {place.models} against {place.oracles}; {how}"
+            f"of {place.models} against {place.oracles}{all_of_them}; bench with --models {first.models}{oracles}, or "
+            "give another --out"
         )
 
 

@@ -97,6 +97,7 @@ def test_no_iterations_inject_the_records_themselves_so_the_attack_is_its_honest
     assert {score.subject.suite_digest for score in found} == {suite.digest}
 
 
+@pytest.mark.slow
 def test_condensed_data_of_a_file_is_used_again(scores: list[Score], tmp_path: Path) -> None:
     again = replace(QUICK, owners=Owners(load=str(tmp_path / "condensed-0.npz")))
     found = run(small(), again, tmp_path / "again")
@@ -127,6 +128,7 @@ def test_a_folder_of_another_kind_is_refused(scores: list[Score], tmp_path: Path
     assert report_usability(tmp_path).is_file()
 
 
+@pytest.mark.slow
 def test_what_an_earlier_attack_left_is_gone(scores: list[Score], tmp_path: Path) -> None:
     (tmp_path / "condensed-7.npz").write_bytes(b"old")
     run(small(), QUICK, tmp_path)

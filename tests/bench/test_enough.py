@@ -153,6 +153,7 @@ def test_a_row_for_each_question_on_each_set(suite: Suite) -> None:
     assert (methods.own_models, methods.own_oracles) == (methods.models, methods.oracles)
 
 
+@pytest.mark.slow
 def test_more_than_the_suite_has_is_said(suite: Suite) -> None:
     for each in models_needed(suite, "0.02", ["random-50"]):
         assert "more than the suite has, 100 of each" in each.note

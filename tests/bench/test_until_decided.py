@@ -83,6 +83,7 @@ def test_again_it_is_the_same_and_nothing_is_unlearned(
     assert (folder / "out/scores.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_race_goes_on(suite: Suite, decided: tuple[Decided, Path], tmp_path: Path) -> None:
     def stop(done: int, total: int, label: str) -> None:
         if label.startswith("look at random-labels"):

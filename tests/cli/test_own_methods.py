@@ -98,6 +98,7 @@ def noise(model, retain, forget, seed):
 """
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_is_known_by_what_it_does_wherever_it_lies(tmp_path: Path) -> None:
     """Named with another path it scores the same; when a file that it imports changes, it is run again."""
     (tmp_path / "mine.py").write_text(NOISE)

@@ -43,6 +43,7 @@ def test_an_error_of_a_suite_is_one_line(function: str, workers: str, says: str,
     assert says in refused(run("build", f"suite.py:{function}", "--workers", workers, cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_neighbours_of_a_suite_are_found_when_its_functions_are_called(tmp_path: Path) -> None:
     (tmp_path / "beside_a_suite.py").write_text("WIDTH = 10")
     (tmp_path / "suite.py").write_text(

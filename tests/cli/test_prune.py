@@ -34,6 +34,7 @@ def test_a_bench_of_models_that_nobody_made_names_the_command_that_makes_them() 
     assert "run `expunge build digits@omp-0.95" in refused(done)
 
 
+@pytest.mark.slow
 def test_sparse_models_are_built_benched_and_scored(tmp_path: Path) -> None:
     sets = load_suite(HIDDEN).forget_sets
     assert run("build", HIDDEN, *SPARSE, "--workers", "1").returncode == 0

@@ -259,6 +259,7 @@ print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to know the peak of a process")
 def test_two_hundred_thousand_examples_take_little_more_memory_than_two_thousand(tmp_path: Path) -> None:
     """Both files have 80 MB; a process that held one of them, or a copy, would show it."""

@@ -135,6 +135,7 @@ def test_a_table_that_cannot_be_used_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*counts the rows:UserWarning")
 def test_a_table_takes_little_more_memory_than_its_numbers(tmp_path: Path) -> None:
     text = "p,y\n" + "0,a\n0,b\n" * 200_000 + "0," + "c" * 1000 + "\n" * 2
