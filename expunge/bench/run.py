@@ -78,10 +78,16 @@ def require_place(plan: BenchPlan, folder: Path) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Unlearn(Job):
+class Unlearn(Job):
     """Runs a task on some models."""
 
     task: Task = field(kw_only=True)
+
+
+def unlearn_job(task: Task, part: range, keep_weights: bool) -> Unlearn:
+    """The job that unlearns the models ``part``, and keeps what comes of it in the store."""
+    label, arguments = f"{task.name} on {task.forget.name}", (task, part, keep_weights)
+    return Unlearn(label, unlearn_chunk, arguments, (task.suite,), unlearning(task, part), task=task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +133,7 @@ class _Bench:
                     self._outcomes[id(task)][part.start] = kept
                 else:
                     missing.append(part)
-            for part in missing:
-                label = f"{task.name} on {task.forget.name}"
-                arguments = (task, part, self.plan.keep_weights)
-                work = unlearning(task, part)
-                jobs.append(_Unlearn(label, unlearn_chunk, arguments, (task.suite,), work, task=task))
+            jobs += [unlearn_job(task, part, self.plan.keep_weights) for part in missing]
             if not missing:
                 jobs.append(self._score_job(task))
         return jobs
@@ -146,7 +148,7 @@ class _Bench:
 
     def follow(self, job: Job, result: object) -> Iterable[Job]:
         """What a finished job makes possible."""
-        if isinstance(job, _Unlearn) and isinstance(result, Outcome):
+        if isinstance(job, Unlearn) and isinstance(result, Outcome):
             found = self._outcomes[id(job.task)]
             found[result.models.start] = result
             if len(found) == len(job.task.chunks(range(self.plan.models))):

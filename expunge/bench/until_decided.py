@@ -10,13 +10,13 @@ from pydantic import TypeAdapter
 from expunge.bench.plan import BenchPlan
 from expunge.bench.ranks import may_be_ranked, sound
 from expunge.bench.rows import rows_of
-from expunge.bench.run import Sizes, require_place, run_bench
+from expunge.bench.run import Sizes, Unlearn, require_place, run_bench, unlearn_job
 from expunge.bench.score import reference_of, score_row
 from expunge.bench.work import scoring, unlearning
 from expunge.engine import Job, Watch, Workers, run_jobs
 from expunge.ensembles.pretraining import watching
 from expunge.errors import BadSetting, TooFewModels
-from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
+from expunge.methods.task import Outcome, Task, finished
 from expunge.metrics.calibration import LeftOut
 from expunge.metrics.racing import Decision, Race
 from expunge.metrics.row import LEAST_ORACLES
@@ -155,13 +155,6 @@ def _tables(plan: BenchPlan, out: Path, races: "_Races") -> Iterator[tuple[Path,
 
 
 @dataclass(frozen=True, eq=False)
-class _Unlearn(Job):
-    """Runs a task on some models."""
-
-    task: Task = field(kw_only=True)
-
-
-@dataclass(frozen=True, eq=False)
 class _Look(Job):
     """Looks how far a row is from the oracles."""
 
@@ -256,7 +249,7 @@ class _Races:
 
     def follow(self, job: Job, result: object) -> Iterable[Job]:
         """What a finished job makes possible: a look at the row, or the next round."""
-        if isinstance(job, _Unlearn) and isinstance(result, Outcome):
+        if isinstance(job, Unlearn) and isinstance(result, Outcome):
             self._found(job.task)[result.models] = result
             yield from self._looks(job.task)
         elif isinstance(job, _Look) and isinstance(result, Seen):
@@ -272,10 +265,7 @@ class _Races:
         self._models[name] = next(self._rounds[name])
         for task in self.sets[name].running:
             missing = self._missing(task)
-            for part in missing:
-                arguments = (task, part, self.plan.keep_weights)
-                label, work = f"{task.name} on {name}", unlearning(task, part)
-                yield _Unlearn(label, unlearn_chunk, arguments, (task.suite,), work, task=task)
+            yield from (unlearn_job(task, part, self.plan.keep_weights) for part in missing)
             if not missing:
                 yield from self._looks(task)
 

@@ -20,19 +20,20 @@ _JUDGED = TypeAdapter(list[Judged])
 def metrics(folder: Path, watch: Watch) -> Path:
     """Which distance judges: ``metrics.md`` and ``metrics.json``; the path of the page."""
     found = study_metrics(load_suite("digits"), watch)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "metrics.json", _FOUND.dump_json(found, indent=1) + b"\n")
-    write_file(folder / "metrics.md", metrics_page(found))
-    return folder / "metrics.md"
+    return _written(folder / "metrics.md", _FOUND.dump_json(found, indent=1), metrics_page(found))
 
 
 def cheats(folder: Path, watch: Watch) -> Path:
     """Which cheats win, by which score: ``cheats.md`` and ``cheats.json``; the path of the page."""
     found = study_resistance(load_suite("digits"), watch)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "cheats.json", _JUDGED.dump_json(found, indent=1) + b"\n")
-    write_file(folder / "cheats.md", resistance_page(found))
-    return folder / "cheats.md"
+    return _written(folder / "cheats.md", _JUDGED.dump_json(found, indent=1), resistance_page(found))
+
+
+def _written(page: Path, figures: bytes, text: str) -> Path:
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_file(page.with_suffix(".json"), figures + b"\n")
+    write_file(page, text)
+    return page
 
 
 STUDIES: Mapping[str, Callable[[Path, Watch], Path]] = {"metrics": metrics, "cheats": cheats}
