@@ -8,13 +8,13 @@ from pydantic import TypeAdapter
 from expunge.engine import Watch
 from expunge.reports.studies.metrics import Found, study_metrics
 from expunge.reports.studies.metrics_page import metrics_page
-from expunge.reports.studies.resistance import Judged, study_resistance
+from expunge.reports.studies.resistance import Judged, study_methods, study_resistance
 from expunge.reports.studies.resistance_page import resistance_page
 from expunge.store import write_file
 from expunge.suites import load_suite
 
 _FOUND = TypeAdapter(dict[str, Found])
-_JUDGED = TypeAdapter(list[Judged])
+_JUDGED = TypeAdapter(dict[str, list[Judged]])
 
 
 def metrics(folder: Path, watch: Watch) -> Path:
@@ -25,8 +25,10 @@ def metrics(folder: Path, watch: Watch) -> Path:
 
 def cheats(folder: Path, watch: Watch) -> Path:
     """Which cheats win, by which score: ``cheats.md`` and ``cheats.json``; the path of the page."""
-    found = study_resistance(load_suite("digits"), watch)
-    return _written(folder / "cheats.md", _JUDGED.dump_json(found, indent=1), resistance_page(found))
+    suite = load_suite("digits")
+    found = {"methods": study_methods(suite, watch), "margins": study_resistance(suite, watch)}
+    figures = _JUDGED.dump_json(found, indent=1)
+    return _written(folder / "cheats.md", figures, resistance_page(found["margins"], found["methods"]))
 
 
 def _written(page: Path, figures: bytes, text: str) -> Path:

@@ -34,6 +34,21 @@ SETS = ("random-50", "class-3", "memorised-50")
 OTHER = "random-144"  # the set that was forgotten instead
 BEST = 5  # honest methods: those that close the largest shares of the gap
 READ = ("distance", "gap-closed", "drift", "klom", "distinguishable", "model-level", "outliers")
+FEW = 20  # models of each method that cheats
+HOME = Path(__file__).with_name("cheating_methods.py")
+METHODS = {  # of that file, and what each does
+    "retrains": "trains a network of its own",
+    "retrains_early": "the same, for 4 of 15 epochs",
+    "retrains_half": "the same, of half of the models",
+    "retrains_by_fork": "in a child process",
+    "retrains_by_the_library": "by what makes oracles",
+    "reads_the_oracles": "from the package's own files",
+    "lookup_head": "a table of exceptions around the model",
+    "noise_head": "noise on the outputs",
+    "refusing_head": "says nothing on the examples to forget",
+    "class_bias": "a bias of -29 ± 4 on the class",
+    "statistics_alone": "BatchNorm's running statistics of what is kept",
+}
 CHEATING = "cheating"  # the name that every cheat is judged by
 
 
@@ -91,6 +106,22 @@ def study_resistance(suite: Suite, watch: Watch = silent) -> list[Judged]:
         for label, cheat in CHEATS.items():
             found += [court.judge(shown, margins) for shown, margins in _variants(court, label, cheat)]
             steps.done(f"{label}, {name}")
+    return found
+
+
+def study_methods(suite: Suite, watch: Watch = silent) -> list[Judged]:
+    """Cheats that are methods of a user's own, each benched on the sets with most to gain."""
+    steps, found = Steps(watch, 1), list[Judged]()
+    plan = plan_bench(suite, [f"{HOME}:{name}" for name in METHODS], SETS[1:], models=FEW, metrics=[*READ, "rank"])
+    with TemporaryDirectory(prefix="expunge-") as folder:
+        scores = run_bench(plan, Path(folder), workers=default_workers())
+    for board in boards(scores):
+        for line in board.lines:
+            name = line.row.method.rpartition(":")[2]
+            closed, honest = line.row.closed.value if line.row.closed else None, name not in METHODS
+            cost = {} if line.row.cost is None else {"cost": line.row.cost}
+            found.append(Judged(board.forget_set, name, honest, cost, closed, str(line.reading), line.row.reason))
+    steps.done("methods")
     return found
 
 

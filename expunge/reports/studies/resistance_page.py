@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from expunge.reports.readings import MARKS
 from expunge.reports.studies.cheats import CHEATS
 from expunge.reports.studies.markdown import Markdown, code, grid
-from expunge.reports.studies.resistance import BEST, MODELS, SETS, Judged
+from expunge.reports.studies.resistance import BEST, FEW, METHODS, MODELS, SETS, Judged
 from expunge.reports.studies.rulers import RULERS
 from expunge.reports.summaries import FLOOR, NOTHING
+from expunge.reports.tables.formats import whole_percent
 
 INTRODUCTION = f"""\
 # Which cheats win?
@@ -22,9 +23,31 @@ Made by `expunge study cheats`.
 """
 
 
-def resistance_page(found: Sequence[Judged]) -> str:
-    """The page, out of what was found of each row."""
-    return "\n".join([INTRODUCTION, _verdict(found), _by_score(found), *(_judged(found, name) for name in SETS)])
+def resistance_page(found: Sequence[Judged], methods: Sequence[Judged]) -> str:
+    """The page, out of what was found of each row, and of the cheats that are methods."""
+    sets = [_judged(found, name) for name in SETS]
+    return "\n".join([INTRODUCTION, _verdict(found), _by_score(found), _methods(methods), *sets])
+
+
+def _methods(found: Sequence[Judged]) -> str:
+    lines = [
+        [
+            each.forget_set,
+            code(each.name),
+            METHODS.get(each.name, _why(each.name)),
+            "" if each.closed is None else whole_percent(each.closed),
+            f"{100 * each.numbers['cost']:.0f} %" if "cost" in each.numbers else "",
+            f"{MARKS[each.reading]} {each.reading}",  # type: ignore[index]
+            each.told,
+        ]
+        for each in found
+    ]
+    head = ["forget set", "method", "what it does", "gap closed", "cost", "reads", "why"]
+    text = (
+        f"Functions of a user's own, {FEW} models; whatever is returned, what is scored are its weights in the suite's "
+        "network.\n\n"
+    )
+    return "## Cheats that are methods\n\n" + text + grid(head, lines) + "\n"
 
 
 def _verdict(found: Sequence[Judged]) -> str:
@@ -41,8 +64,7 @@ Of {len(cheats)} cheats the bench refuses {refused} and doubts {doubted}. Above 
 
 What no score can catch: margins that were made of oracles which somebody trained for it. Margins that are handed in
 have no rank and are UNVERIFIED, always; as a method, it is retraining, and costs what retraining costs. A bias or a
-temperature on the output is doubted as such; with enough else beside it, it is read as what it does. Cheats that are
-methods, with what is noticed of each: `tests/methods/own/cheats`.
+temperature on the output is doubted as such; with enough else beside it, it is read as what it does.
 """
 
 
@@ -73,7 +95,7 @@ def _judged(found: Sequence[Judged], forget_set: str) -> str:
     lines = []
     for each in (row for row in found if row.forget_set == forget_set):
         mark = MARKS[each.reading]  # type: ignore[index]
-        closed = "" if each.closed is None else f"{100 * each.closed:.0f} %".replace("-", "−")
+        closed = "" if each.closed is None else whole_percent(each.closed)
         name = code(each.name) if each.honest else each.name
         numbers = [f"{min(each.numbers[ruler], 999):.2f}" for ruler in ("Wasserstein-1", "KLoM P95", "KLoM mean")]
         lines.append([name, _why(each.name), *numbers, closed, f"{mark} {each.reading}", each.told])

@@ -12,8 +12,8 @@ from expunge.methods.method import NoSettings
 from expunge.methods.own.alarms import ANEW, ANOTHER, HIDDEN
 from expunge.methods.own.oracle_guard import REFUSED
 from expunge.methods.task import Outcome, Task, alarms_of_cost, unlearn_chunk
+from expunge.reports.studies import cheating_methods as gallery
 from expunge.suites import Suite
-from tests.methods.own.cheats import gallery
 
 GALLERY = str(Path(gallery.__file__))
 MODELS = 3

@@ -1,6 +1,6 @@
-"""Cheats, as methods of a user's own: what each wins, and what is noticed of it, `test_cheats.py` says.
+"""Cheats as methods of a user's own, which run as guests: what each wins, and what is noticed of it.
 
-expunge bench digits --method tests/methods/own/cheats/gallery.py:retrains --forget-set class-3 --models 20
+expunge bench digits --method expunge/reports/studies/cheating_methods.py:retrains --forget-set class-3 --models 20
 """
 
 import copy
@@ -90,9 +90,9 @@ import os, sys, torch
 if os.fork():
     os._exit(0)  # so that nobody waits for the one that works
 sys.path.insert(0, {folder!r})
-import gallery
+import cheating_methods
 model, retain = torch.load({given!r}, weights_only=False)
-torch.save(gallery.trained(gallery.anew(model), retain).state_dict(), {made!r} + ".part")
+torch.save(cheating_methods.trained(cheating_methods.anew(model), retain).state_dict(), {made!r} + ".part")
 os.rename({made!r} + ".part", {made!r})
 import time
 time.sleep(60)
