@@ -79,7 +79,12 @@ def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
         retain = len(suite.data.train) - len(forget)
         counts = Counts(step.epoch, retain, len(forget), suite.recipe.epochs, suite.data.classes)
         expected.append(CASES[name].examples(counts) / (suite.recipe.epochs * retain))
-    assert costs == pytest.approx(expected)
+    if CASES[name].searches:  # a price before the first epoch, the same for all
+        found = [cost - known for cost, known in zip(costs, expected, strict=True)]
+        assert found == pytest.approx([found[0]] * EPOCHS)
+        assert found[0] > 0
+    else:
+        assert costs == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class Case:
     given: type | None = None  # what its row takes out of a store
     makes_models: bool = True  # else it predicts margins
     own_models: bool = False  # it starts from models that are built for it alone
+    searches: bool = False  # beside what is counted it costs what depends on where models err
     votes: bool = False  # its models are votes of networks, and cost what depends on where the forget set lies
 
     # What it does to models.
