@@ -22,7 +22,7 @@ from tests.methods.equations.toy import (
 )
 
 PLAIN = {"epochs": 1, "lr": LR, "momentum": 0.0}
-SCRUB = {**PLAIN, "alpha": 0.5, "gamma": 0.3, "temperature": 2.0}
+SCRUB = {**PLAIN, "alpha": 0.5, "gamma": 0.9, "temperature": 2.0}
 KEPT, GONE = SIX.retain, SIX.forget
 
 
