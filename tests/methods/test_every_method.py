@@ -62,7 +62,8 @@ def test_it_moves_every_model_leaves_its_input_and_repeats_itself(
 def test_every_epoch_is_yielded_and_is_a_snapshot(name: str, ensemble: Ensemble, laboratory: Laboratory) -> None:
     steps = steps_of(name, ensemble, laboratory)
     assert [step.epoch for step in steps] == list(range(1, EPOCHS + 1))
-    assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
+    if not CASES[name].rewinds:
+        assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINING if not CASES[name].votes])

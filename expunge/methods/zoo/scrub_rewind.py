@@ -27,10 +27,10 @@ UNSEEN = ("class", "forget")  # whose error, where it was not seen, is the refer
 class ScrubRewind(Scrub):
     """``scrub``, and after each epoch the student of the epochs so far whose forget error is nearest a reference.
 
-    Each model is rewound by itself; of two as near, the later stays. An error is a label that is given less than even
-    odds, in evaluation mode. The reference is the mean over the forget set of the error of models trained on halves,
-    on what they did not see: with ``unseen`` "class" on retained examples of the same class, with "forget" on the
-    forget examples themselves; and 1 for a class of which nothing is retained. After one epoch, the default, which
+    Each model is rewound by itself, of two epochs as near to the earlier. An error is a label that is given less than
+    even odds, in evaluation mode. The reference is the mean over the forget set of the error of models trained on
+    halves, on what they did not see: with ``unseen`` "class" on retained examples of the same class, with "forget" on
+    the forget examples themselves; and 1 for a class of which nothing is retained. After one epoch, the default, which
     keeps within a limit of cost, there is nothing to rewind to yet. Kurmanji et al. 2023, arXiv:2302.09880.
     """
 
@@ -55,7 +55,7 @@ def scrub_rewind(ensemble: Ensemble, split: Split, cfg: ScrubRewind, rng: Genera
         if kept is None:
             kept, least = student, apart
         else:
-            kept, least = rewound(student, kept, apart > least), torch.minimum(apart, least)
+            kept, least = rewound(student, kept, apart >= least), torch.minimum(apart, least)
         yield kept.copy()
 
 
@@ -116,8 +116,7 @@ METHOD = Method(
     "the error is that of models trained on halves, somewhat high for their half of the examples, and too low where "
     "nearly all of a class is forgotten. Their forget sets are like their classes; unseen=forget is added for those "
     "that are not. Stored margins do not say what is the first choice, so an error is less than even odds. The public "
-    "code has the model as it came among those to rewind to, and takes the first of equal ones. For privacy it takes "
-    "5 epochs with ascent in 3, forget batches of 16, alpha 0.5, gamma 1, temperature 4, and a rate of 5e-4, a tenth "
-    "of it after the third; here it is constant. The models trained on halves serve all requests and are not in the "
-    "cost.",
+    "code has the model as it came among those to rewind to. For privacy it takes 5 epochs with ascent in 3, forget "
+    "batches of 16, alpha 0.5, gamma 1, temperature 4, and a rate of 5e-4, a tenth of it after the third; here it is "
+    "constant. The models trained on halves serve all requests and are not in the cost.",
 )

@@ -56,6 +56,7 @@ class Case:
     last_layers: bool = False  # nothing moves before them
     moves_statistics: bool = True  # of BatchNorm
     passes: frozenset[Pass] = frozenset({WALK})  # all that there are through BatchNorm
+    rewinds: bool = False  # an epoch may give the models of an earlier one
     ends_on_forget: bool = False  # its last batches are of what is to be forgotten; BatchNorm may be told to skip them
     smoothed: bool = True  # its loss is that of training, smoothed labels included; else it has other targets, or none
 
