@@ -108,7 +108,7 @@ METHOD = Method(
     unlearn=amun,
     config=Amun,
     summary="train on the nearest adversarial examples of the forget set, with the classes seen there",
-    cite=("ebrahimpour2025",),
+    cite=("ebrahimpourboroojeny2025",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES, SLOPES),
     search={
         "lr": RATES,

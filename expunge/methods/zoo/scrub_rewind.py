@@ -103,7 +103,7 @@ METHOD = Method(
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES, HALVES),
     search={
         "lr": RATES,
-        "epochs": OneOf((2, 3, 5, 10)),
+        "epochs": OneOf((1, 2, 3, 5, 10)),
         "ascent_epochs": OneOf((1, 2, 3, 5)),
         "alpha": Between(0.001, 10.0, log=True),
         "temperature": OneOf((1.0, 2.0, 4.0)),
