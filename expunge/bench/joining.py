@@ -101,12 +101,16 @@ def _made(score: Score) -> tuple[object, ...]:
 
 
 def _written(folder: Path, name: RowName, row: NewRow, old: Kept | None) -> Kept:
-    """Write the arrays of a row. Of the very same models, numbers are kept that were measured before and not now."""
+    """Write the arrays of a row. Of the very same models, numbers are kept that were measured before and not now.
+
+    Models of other settings may be the same, as those that were rewound to one epoch are: their records are others.
+    """
     if row.arrays is None:
         return Kept(list(row.scores), list(row.curve))
     file, arrays = arrays_file(folder, *name), dict(row.arrays())
     scores, curve = list(row.scores), list(row.curve)
-    if old and old.stands_on and _same(mapped(file, "margins"), arrays["margins"]):
+    again = bool(old and old.stands_on and old.scores[0].subject.config == row.scores[0].subject.config)
+    if old and again and _same(mapped(file, "margins"), arrays["margins"]):
         arrays = {each: mapped(file, each) for each in names_in(file)} | arrays
         scores, curve = _with_others(scores, old.scores), _with_others(curve, old.curve)
     digest = write_arrays(file, arrays)

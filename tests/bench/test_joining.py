@@ -82,6 +82,16 @@ def test_the_same_row_is_replaced_and_that_it_is_another_is_said(suite: Suite, t
     assert seeds == {"identity": 1, "oracle": 1, "gradient-ascent": 1, "fine-tune": 0}
 
 
+@pytest.mark.filterwarnings("ignore:.*replaces gradient-ascent")
+def test_a_row_whose_other_settings_give_the_same_models_is_replaced_all_the_same(suite: Suite, tmp_path: Path) -> None:
+    for epochs in (2, 1):
+        settings = {"gradient-ascent": {"lr": 1e-30, "forget_statistics": False, "epochs": epochs}}
+        run_bench(plan_bench(suite, ["gradient-ascent"], SETS[:1], models=3, settings=settings), tmp_path)
+    found = [each for each in read_folder(tmp_path).scores if each.subject.method == "gradient-ascent"]
+    assert {each.subject.config["epochs"] for each in found} == {1}
+    values(found)
+
+
 def test_numbers_of_the_same_models_that_are_not_measured_again_stay(suite: Suite, tmp_path: Path) -> None:
     run_bench(planned(suite, "gradient-ascent"), tmp_path)
     before = values(read_folder(tmp_path).scores)
