@@ -14,6 +14,7 @@ from expunge.methods.needs import ORACLES
 from expunge.methods.own import from_function, known_method, user_method
 from expunge.methods.zoo import (
     amnesiac,
+    amun,
     ascent_descent,
     assd,
     bad_teacher,
@@ -36,6 +37,7 @@ from expunge.methods.zoo import (
     jit,
     kde,
     l1_sparse,
+    l2ul,
     lfssd,
     lfssd_det,
     msg,
@@ -53,7 +55,9 @@ from expunge.methods.zoo import (
     rum,
     salun,
     scrub,
+    scrub_rewind,
     second_order,
+    sfr_on,
     sisa,
     ssd,
     ssd_det,
@@ -88,8 +92,12 @@ METHODS: dict[str, Method] = {
     "unsir": unsir.METHOD,
     "mu-mis": mu_mis.METHOD,
     "uam": uam.METHOD,
+    "sfr-on": sfr_on.METHOD,
+    "amun": amun.METHOD,
+    "l2ul": l2ul.METHOD,
     # Teachers and students.
     "scrub": scrub.METHOD,
+    "scrub-rewind": scrub_rewind.METHOD,
     "bad-teacher": bad_teacher.METHOD,
     "delete": delete.METHOD,
     # Weights damped, or drawn anew.

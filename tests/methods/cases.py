@@ -4,6 +4,7 @@ import dataclasses
 
 from expunge.methods import METHODS
 from tests.methods.equations import (
+    adversarial,
     challenge,
     curvature,
     damping,
@@ -17,6 +18,7 @@ from tests.methods.equations import (
 from tests.methods.equations.case import Case
 
 CASES: dict[str, Case] = {
+    **adversarial.CASES,
     **challenge.CASES,
     **curvature.CASES,
     **damping.CASES,

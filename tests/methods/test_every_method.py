@@ -62,7 +62,8 @@ def test_it_moves_every_model_leaves_its_input_and_repeats_itself(
 def test_every_epoch_is_yielded_and_is_a_snapshot(name: str, ensemble: Ensemble, laboratory: Laboratory) -> None:
     steps = steps_of(name, ensemble, laboratory)
     assert [step.epoch for step in steps] == list(range(1, EPOCHS + 1))
-    assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
+    if not CASES[name].rewinds:
+        assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINING if not CASES[name].votes])
@@ -79,7 +80,12 @@ def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
         retain = len(suite.data.train) - len(forget)
         counts = Counts(step.epoch, retain, len(forget), suite.recipe.epochs, suite.data.classes)
         expected.append(CASES[name].examples(counts) / (suite.recipe.epochs * retain))
-    assert costs == pytest.approx(expected)
+    if CASES[name].searches:  # a price before the first epoch, the same for all
+        found = [cost - known for cost, known in zip(costs, expected, strict=True)]
+        assert found == pytest.approx([found[0]] * EPOCHS)
+        assert found[0] > 0
+    else:
+        assert costs == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

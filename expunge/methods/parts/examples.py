@@ -25,3 +25,19 @@ def relabelled(x: Tensor, labels: Int[Tensor, "models examples"], batch_size: in
     """One pass over the examples ``x`` with labels of each model's own, in an order of each model's own."""
     for rows in minibatches(rng.permutation(len(x)), batch_size):
         yield x[rows], labels.gather(1, rows)
+
+
+def own_rows(own: Batch, rows: Int[Tensor, "models batch"]) -> Batch:
+    """At ``rows``, of inputs and labels that each model has for itself."""
+    inputs, labels = own
+    models = torch.arange(len(labels), device=labels.device)[:, None]
+    return inputs[models, rows], labels.gather(1, rows)
+
+
+def beside(own: Batch, shared: Examples, rows: Int[Tensor, "models batch"]) -> Batch:
+    """At ``rows``, of each model's own inputs and labels, followed by the examples that all models share."""
+    count = own[1].shape[1]
+    mine, others = own_rows(own, rows.clamp(max=count - 1)), (rows - count).clamp(min=0)
+    first = rows < count
+    x = torch.where(first.view(*rows.shape, *[1] * (own[0].ndim - 2)), mine[0], shared.x[others])
+    return x, torch.where(first, mine[1], shared.y[others])

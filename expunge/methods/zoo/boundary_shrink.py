@@ -11,6 +11,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
+from expunge.methods.parts.adversarial import for_each_model, input_slope
 from expunge.methods.parts.examples import relabelled
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, recipe_loss, require, training_loss
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf
@@ -48,9 +49,8 @@ def nearest_others(original: Ensemble, split: Split, cfg: BoundaryShrink) -> Int
     found, ce = [], recipe_loss(split)
     for x, y in zip(split.forget.x.split(cfg.batch_size), split.forget.y.split(cfg.batch_size), strict=True):
         labels = y.expand(len(original), -1)
-        inputs = x.to(torch.promote_types(x.dtype, torch.float32)).repeat(len(original), *[1] * x.ndim)
-        inputs.requires_grad_()
-        (slope,) = torch.autograd.grad(ce(original(inputs), labels).sum(), inputs)
+        inputs = for_each_model(x, len(original))
+        _, slope = input_slope(original, inputs, labels, ce)
         with torch.no_grad():
             logits = original(inputs + cfg.bound * slope.sign())
             found.append(logits.scatter(-1, labels[..., None], -torch.inf).argmax(-1))

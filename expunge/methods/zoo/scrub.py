@@ -94,5 +94,5 @@ METHOD = Method(
     deviations="data-unlearning-bench builds the optimizer on the teacher, so its student's weights never move; here "
     "the optimizer is the student's. The learning rate is constant, and the student is not averaged over steps. The "
     "authors take 3 to 10 epochs, ascent in the first 2 or 3, which a limit of cost may not allow. Rewinding to an "
-    "earlier epoch (SCRUB+R) is left out.",
+    "earlier epoch, SCRUB+R, is the row scrub-rewind.",
 )

@@ -12,6 +12,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, draw, minibatches, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
+from expunge.methods.parts.examples import beside
 from expunge.methods.parts.walks import Walk, recipe_loss, require, training_loss
 from expunge.methods.spaces import RATES, Between, OneOf
 from expunge.suites.suite import Split
@@ -81,15 +82,11 @@ def error_maximising(original: Ensemble, split: Split, cfg: Unsir, rng: Generato
 
 def mixed(split: Split, noise: Noise, part: Int[Tensor, "models part"], cfg: Unsir, rng: Generators) -> Iterator[Batch]:
     """One pass over the copies of the noise and a part of the retained examples, each model in an order of its own."""
-    inputs, labels = noise
-    count = cfg.copies * labels.shape[1]
-    models = torch.arange(len(labels), device=labels.device)[:, None]
+    different = noise[1].shape[1]
+    count = cfg.copies * different
     for rows in minibatches(rng.permutation(count + part.shape[1]), cfg.batch_size):
-        noisy, first = rows < count, rows % labels.shape[1]
         kept = part.gather(1, (rows - count).clamp(min=0))
-        shape = (*rows.shape, *[1] * (inputs.ndim - 2))
-        x = torch.where(noisy.view(shape), inputs[models, first], split.retain.x[kept])
-        yield x, torch.where(noisy, labels.gather(1, first), split.retain.y[kept])
+        yield beside(noise, split.retain, torch.where(rows < count, rows % different, different + kept))
 
 
 METHOD = Method(

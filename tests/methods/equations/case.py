@@ -48,6 +48,7 @@ class Case:
     given: type | None = None  # what its row takes out of a store
     makes_models: bool = True  # else it predicts margins
     own_models: bool = False  # it starts from models that are built for it alone
+    searches: bool = False  # beside what is counted it costs what depends on where models err
     votes: bool = False  # its models are votes of networks, and cost what depends on where the forget set lies
 
     # What it does to models.
@@ -55,6 +56,7 @@ class Case:
     last_layers: bool = False  # nothing moves before them
     moves_statistics: bool = True  # of BatchNorm
     passes: frozenset[Pass] = frozenset({WALK})  # all that there are through BatchNorm
+    rewinds: bool = False  # an epoch may give the models of an earlier one
     ends_on_forget: bool = False  # its last batches are of what is to be forgotten; BatchNorm may be told to skip them
     smoothed: bool = True  # its loss is that of training, smoothed labels included; else it has other targets, or none
 

@@ -18,13 +18,17 @@ from tests.methods.equations.toy import (
     FORGET,
     LR,
     RETAIN,
+    SIX,
     SPLIT,
     W,
     config_of,
     cross_entropy_gradient,
+    distillation_gradient,
     exactly,
     linear,
+    mean_gradient,
     method_of,
+    over,
     require_steps,
     run_toy,
 )
@@ -129,6 +133,23 @@ def taken_back(name: str) -> None:
     require_steps(run_toy(name, {"epochs": 0}, split), removed)
 
 
+REWIND = {"epochs": 4, "lr": 2.0, "momentum": 0.0, "alpha": 0.5, "gamma": 0.9, "temperature": 2.0, "ascent_epochs": 4}
+
+
+def rewound(name: str) -> None:
+    """Of three examples one, two, one and two are wrong after the four epochs of scrub; two should be: the second."""
+    w, steps, wrong = W, [], []
+    for _ in range(4):
+        w = w + 2 * over(distillation_gradient(W, w, x, 2.0) for x in SIX.forget.x)
+        obeyed = over(distillation_gradient(W, w, x, 2.0) for x in SIX.retain.x)
+        w = w - 2 * (0.5 * obeyed + 0.9 * mean_gradient(w, SIX.retain))
+        steps.append(w)
+        wrong.append(sum(margin(w, x, y) < 0 for x, y in zip(SIX.forget.x, SIX.forget.y.tolist(), strict=True)))
+    assert wrong == [1, 2, 1, 2]
+    found = run_toy(name, REWIND, dataclasses.replace(SIX, extra=2 / 3))
+    require_steps(found, steps[0], steps[1], steps[1], steps[1])
+
+
 CASES = {
     "sisa": Case(
         voted,
@@ -158,6 +179,15 @@ CASES = {
         given=ByExample,
         ends_on_forget=True,
         smoothed=False,
+    ),
+    "scrub-rewind": Case(  # its teacher goes forward only, and so does the student to be judged
+        rewound,
+        lambda n: (n.epochs * n.retain + min(n.epochs, 3) * n.forget) * 4 / 3 + n.epochs * n.forget / 3,
+        refused=[{"unseen": "test"}, {"temperature": 0.0}],
+        given=float,
+        rewinds=True,
+        passes=frozenset({WALK, TAUGHT}),
+        words={"unseen": "forget"},
     ),
     "dm-direct": Case(
         predicted,

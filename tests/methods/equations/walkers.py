@@ -1,5 +1,6 @@
 """Methods that walk up and down losses."""
 
+import torch
 from torch import Tensor
 
 from expunge.suites import Examples
@@ -118,6 +119,66 @@ def uam() -> Tensor:
     return W - LR * mean_gradient(W + 0.5 * up / up.square().sum().sqrt(), KEPT)
 
 
+SFR_ON = {
+    "epochs": 2,
+    "lr": LR,
+    "momentum": 0.5,
+    "alpha": 2.0,
+    "max_norm": 0.4,
+    "beta": 0.75,
+    "lam": 2.0,
+    "gamma": 0.3,
+}
+
+
+def sfr_on(every: int) -> list[Tensor]:
+    """Up where forget has more of the squares of gradients, down on what is kept, and a quarter of the way back.
+
+    Of two steps the second is half as long, and climbs only if it is one of ``every``. The gradient is cut to 0.4,
+    which the first is above.
+    """
+
+    def slope(w: Tensor, x: Tensor, y: int) -> Tensor:
+        return cross_entropy_gradient(w, x, y)
+
+    gone, kept = (list(zip(part.x, part.y.tolist(), strict=True)) for part in (GONE, KEPT))
+    squares = [over(slope(W, x, y) ** 2 for x, y in part) for part in (gone, kept)]
+    mask = squares[0] / squares[1] >= 0.3
+    assert int(mask.sum()) == 3
+    w, pushed, steps = W, torch.zeros_like(W), []
+    for number, fall in enumerate((1.0, 0.5)):
+        slow = w
+        if number % every == 0:
+            losses = torch.stack([-(w @ x).log_softmax(0)[y] for x, y in gone])
+            up = 2.0 * fall * sum(share * slope(w, x, y) for share, (x, y) in zip(shares(losses), gone, strict=True))
+            up = mask * up
+            assert (up.norm() > 0.4) == (number == 0)
+            pushed = 0.5 * pushed - up * min(1.0, 0.4 / (float(up.norm()) + 1e-6))
+            w = w - LR * fall * pushed
+        pushed = 0.5 * pushed + mean_gradient(w, KEPT)
+        w = w - LR * fall * pushed
+        w = slow + 0.75 * (w - slow)
+        steps.append(w)
+    return steps
+
+
+def shares(losses: Tensor) -> list[float]:
+    """Of the inverse squares of the losses."""
+    found: list[float] = (losses**-2 / (losses**-2).sum()).tolist()
+    return found
+
+
+def check_sfr_on(name: str) -> None:
+    for every in (1, 2):
+        require_steps(run_toy(name, {**SFR_ON, "forget_every": every}, SIX), *sfr_on(every))
+
+
+def fifths(n: Counts) -> float:
+    """Forget examples, in batches of 64 before every fifth of the steps on batches of 64 retained ones."""
+    passes, rest = divmod(-(-n.epochs * -(-n.retain // 64) // 5), -(-n.forget // 64))
+    return passes * n.forget + min(n.forget, rest * 64)
+
+
 def paired(n: Counts) -> float:
     """Forget examples in batches of 16 beside retained ones in batches of 64, one batch each at every step."""
     passes, rest = divmod(-(-n.retain // 64), -(-n.forget // 16))
@@ -171,6 +232,16 @@ CASES = {
         refused=[{"rho": -1.0}, {"forget_batch_size": 0}],
         ends_on_forget=True,
         still={"rho": 0.0},  # else retained batches go through other weights
+    ),
+    "sfr-on": Case(  # and the Fisher information of forget, and of a draw of what is kept
+        check_sfr_on,
+        lambda n: n.epochs * n.retain + fifths(n) + n.forget + min(n.retain, 512),
+        refused=[
+            *({"alpha": 0.0}, {"forget_every": 0}, {"forget_batch_size": 0}, {"max_norm": 0.0}, {"beta": 1.5}),
+            *({"lam": -1.0}, {"gamma": -1.0}, {"retain_examples": 0}),
+        ],
+        passes=frozenset({WALK, MEASURED}),
+        beside={"retain_examples": {"retain_examples": 100}, "forget_every": {"forget_every": 1}},
     ),
     "l1-sparse": Case(
         check_l1_sparse,
