@@ -1,5 +1,7 @@
 """Methods with teachers, and methods that look at where a boundary lies."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -97,6 +99,36 @@ def unsir(repair: float = 0.25, copies: int = 1) -> list[Tensor]:
     return after
 
 
+LOTUS = {"epochs": 2, "lr": 0.5, "momentum": 0.0, "alpha": 6.0, "retain_share": 1.0}
+
+
+def lotus() -> list[list[Tensor]]:
+    """Of either model after each epoch, in one batch of all six; one of three to forget is told right, or is not."""
+    steps: list[list[Tensor]] = [[], []]
+    for model in range(2):
+        rng, w = Generators([model]), W
+        for after in steps:
+            right = [int((w @ x).argmax()) == y for x, y in zip(GONE.x, GONE.y.tolist(), strict=True)]
+            temperature = math.exp(6.0 * (sum(right) / 3 - 0.25))
+            chosen, order = rng.permutation(3)[0].tolist(), rng.permutation(6)[0].tolist()
+            noise = -(-rng.uniform(6, 3, dtype=torch.float64)[0].log()).log()
+            gradients = []
+            for place, g in zip(order, noise, strict=True):
+                gone = place < 3
+                x = GONE.x[place] if gone else KEPT.x[chosen[place - 3]]
+                noisy = W @ x + g
+                target = (noisy / temperature).softmax(0) if gone else (noisy == noisy.max()).double()
+                gradients.append(target_gradient(w, x, target))
+            w = w - 0.5 * over(gradients)
+            after.append(w)
+    return steps
+
+
+def check_lotus(name: str) -> None:
+    require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.25}, SIX), *lotus())
+    require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.5}, SIX), W, W)  # forgotten already
+
+
 UNSIR = {"noise": 2, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
 
 BESIDE_A_TEACHER = frozenset({WALK, TAUGHT})
@@ -129,6 +161,19 @@ CASES = {
         ),
         lambda n: n.epochs * (n.forget + round(0.3 * n.retain)) * 5 / 3,
         refused=[{"temperature": 0.0}, {"retain_share": 0.0}],
+        passes=BESIDE_A_TEACHER,
+        smoothed=False,
+    ),
+    "lotus": Case(  # its teacher goes forward only, and so does the forget set for its accuracy
+        check_lotus,
+        lambda n: n.epochs * ((n.forget + round(0.3 * n.retain)) * 4 + n.forget) / 3,
+        refused=[
+            {"alpha": -1.0},
+            {"unseen_accuracy": -0.1},
+            {"unseen_accuracy": 1.1},
+            {"retain_share": 0.0},
+            {"retain_share": 1.1},
+        ],
         passes=BESIDE_A_TEACHER,
         smoothed=False,
     ),
