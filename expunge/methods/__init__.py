@@ -26,6 +26,7 @@ from expunge.methods.zoo import (
     dm_direct,
     dmm,
     esc,
+    esc_t,
     eu_k,
     fcs,
     fine_tune,
@@ -108,6 +109,7 @@ METHODS: dict[str, Method] = {
     # Weights projected, and steps.
     "gradient-free": gradient_free.METHOD,
     "esc": esc.METHOD,
+    "esc-t": esc_t.METHOD,
     "rfe": rfe.METHOD,
     # By influence and curvature.
     "influence": influence.METHOD,

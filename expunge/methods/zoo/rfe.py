@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.per_sample import in_parts
 from expunge.methods.parts.rows import in_one_row
-from expunge.methods.parts.walks import Walk, cycled, recipe_loss, require, shuffled, training_loss
+from expunge.methods.parts.walks import Walk, cycled, example_losses, recipe_loss, require, shuffled, training_loss
 from expunge.methods.spaces import Between, OneOf
 from expunge.suites.suite import Split
 
@@ -40,7 +39,7 @@ class Rfe(Walk):
     epochs: int = 2
     lr: float = 1e-2
     forgetting_epochs: int = 1
-    forget_lr: float = 1e-4
+    forget_lr: float = 3e-4
     forget_batch_size: int = 16
     gamma: float = 1.0
     mu: float = 10.0
@@ -86,15 +85,9 @@ def parted(
         for part in (split.retain, split.forget)
     )
     order = torch.cdist(retain, forget).amin(2).argsort(dim=1, stable=True)
-    lost = losses(split, retain, split.retain.y.expand(len(order), -1))
+    lost = example_losses(split, retain, split.retain.y.expand(len(order), -1))
     remote = order[:, min(near, others) :]
     return order[:, :near], remote, lost.gather(1, remote).mean(1)
-
-
-def losses(split: Split, logits: Tensor, labels: Tensor) -> Float[Tensor, "models batch"]:
-    """The loss of each example."""
-    smoothing = split.recipe.label_smoothing
-    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing)
 
 
 def forgetting(
@@ -114,7 +107,7 @@ def forgetting(
     def lagrangian(student: Ensemble, pair: tuple[Batch, Batch]) -> Float[Tensor, " models"]:
         nonlocal multiplier
         (x, y), (gone, labels) = pair
-        lost = losses(split, student(gone), labels).clamp(max=cfg.cap).mean(1)
+        lost = example_losses(split, student(gone), labels).clamp(max=cfg.cap).mean(1)
         excess = ce(student(x), y) - pinned
         value = -cfg.gamma * lost + multiplier * excess + cfg.mu / 2 * excess.square()
         multiplier = multiplier + cfg.mu * excess.detach()  # for the next step
@@ -143,8 +136,8 @@ def mending(
     def relapse(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         x, y = batch
         with torch.no_grad():
-            then = losses(split, after_first(x), y).sort(1).values
-        now = losses(split, student(x), y)
+            then = example_losses(split, after_first(x), y).sort(1).values
+        now = example_losses(split, student(x), y)
         distance = (now.sort(1).values - then).square().mean(1)
         return (cfg.alpha - 1) * now.mean(1) + cfg.alpha * distance
 

@@ -1,15 +1,17 @@
 """Methods that project: weights away from inputs of the forget set, and steps across the slopes of what is to stay."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from expunge.suites import Examples
 from tests.methods.equations.case import MEASURED, TAUGHT, Case, Counts
-from tests.methods.equations.conv_toy import FORGET, RETAIN, State, require_equal, run_conv, starts
+from tests.methods.equations.conv_toy import FORGET, RETAIN, SPLIT, State, require_equal, run_conv, starts
+from tests.methods.equations.teachers import STEEP
 from tests.methods.equations.toy import (
     SIX,
-    W,
     cross_entropy_gradient,
     exactly,
     mean_gradient,
@@ -76,6 +78,35 @@ def check_esc(name: str) -> None:
         require_equal(found, expected)
 
 
+ESC_T = {"epochs": 3, "lr": 2.0, "threshold": 0.7, "batch_size": 64}
+
+
+def check_esc_t(name: str) -> None:
+    """A mask of the numbers of U goes up the loss of what is told right; in each epoch some are erased, not all."""
+    before, labels = starts(), torch.tensor([1, 1, 2])  # of which in each epoch some are told right, not all
+    split = dataclasses.replace(SPLIT, forget=Examples(FORGET.x, labels))
+    expected = [{key: tensor.clone() for key, tensor in before.items()} for _ in range(3)]
+    for model in range(2):
+        z = layer_inputs(before, model, FORGET.x)["4.weight"]
+        head, bias = before["4.weight"][model], before["4.bias"][model]
+        u, _, _ = torch.linalg.svd(z.T, full_matrices=False)
+        outside, mask = torch.eye(8, dtype=torch.float64) - u @ u.T, torch.ones_like(u)
+        for after in expected:
+            mask.requires_grad_()
+            logits = (z @ outside + z @ (u * mask) @ (u * mask).T) @ head.T + bias
+            right = logits.argmax(1) == labels
+            assert right.any()
+            assert not right.all()
+            torch.nn.functional.cross_entropy(logits[right], labels[right]).backward()
+            assert mask.grad is not None
+            mask = (mask.detach() + ESC_T["lr"] * mask.grad).clamp(0, 1)
+            hard = (mask > ESC_T["threshold"]).double()
+            assert 0 < hard.mean() < 1
+            after["4.weight"][model] = head @ (outside + (u * hard) @ (u * hard).T)
+    for found, wanted in zip(exactly(3, run_conv(name, ESC_T, split=split)), expected, strict=True):
+        require_equal(found, wanted)
+
+
 RFE = {
     "epochs": 5, "forgetting_epochs": 3, "forget_lr": 0.05, "forget_batch_size": 64, "gamma": 0.8, "mu": 4.0,
     "cap": 1.0, "adjacent": 0.4, "alpha": 0.3, "lr": 0.2, "momentum": 0.5,
@@ -84,12 +115,12 @@ RFE = {
 
 def check_rfe(name: str) -> None:
     """One of three retained examples is near; three steps by Adam, then two across both slopes."""
-    distances = [min(float((W @ (x - other)).norm()) for other in GONE.x) for x in KEPT.x]
+    distances = [min(float((STEEP @ (x - other)).norm()) for other in GONE.x) for x in KEPT.x]
     near = distances.index(min(distances))
     far = [row for row in range(3) if row != near]
     steps = climbed(far, RFE)
     steps += mended(steps[-1], near, far, RFE)
-    require_steps(run_toy(name, RFE, SIX), *steps)
+    require_steps(run_toy(name, RFE, SIX, STEEP), *steps)
 
 
 def cross_entropies(w: Tensor) -> Tensor:
@@ -108,8 +139,8 @@ def climbed(far: list[int], cfg: Mapping[str, float]) -> list[Tensor]:
     def pinned(w: Tensor) -> float:
         return sum(float(-(w @ KEPT.x[row]).log_softmax(0)[int(KEPT.y[row])]) for row in far) / len(far)
 
-    w, multiplier, start, steps = W, 0.0, pinned(W), []
-    mean, square = torch.zeros_like(W), torch.zeros_like(W)
+    w, multiplier, start, steps = STEEP, 0.0, pinned(STEEP), []
+    mean, square = torch.zeros_like(w), torch.zeros_like(w)
     for number in range(1, 4):
         inside = cross_entropies(w) < cfg["cap"]
         assert inside.any()
@@ -190,6 +221,16 @@ CASES = {
         moves_statistics=False,
         passes=frozenset(),
         smoothed=False,
+    ),
+    "esc-t": Case(
+        check_esc_t,
+        lambda n: n.forget / 3 + n.epochs * n.forget,
+        moving={"lr": 1000.0},
+        refused=[{"epochs": 0}, {"lr": 0.0}, {"threshold": -0.1}, {"threshold": 1.0}, {"batch_size": 0}],
+        convolutions=True,
+        draws_chance=False,
+        moves_statistics=False,
+        passes=frozenset({MEASURED}),
     ),
     "rfe": Case(
         check_rfe,

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from tests.methods.equations.case import MEASURED, TAUGHT, WALK, Case
 from tests.methods.equations.toy import (
@@ -12,9 +13,13 @@ from tests.methods.equations.toy import (
     LR,
     SIX,
     W,
+    config_of,
     cross_entropy_gradient,
     distillation_gradient,
+    exactly,
+    linear,
     mean_gradient,
+    method_of,
     over,
     require_steps,
     run_toy,
@@ -127,6 +132,12 @@ def lotus() -> list[list[Tensor]]:
 def check_lotus(name: str) -> None:
     require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.25}, SIX), *lotus())
     require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.5}, SIX), W, W)  # forgotten already
+    both = [linear(w, 1)[0] for w in (W, -W)]  # of which the second is told nothing right
+    stack = Ensemble.stack(both, Origin("test", "0", "pretrained", None, (0, 1)), (2,))
+    steps = method_of(name)(stack, SIX, config_of(name, {**LOTUS, "unseen_accuracy": 0.25}), Generators([0, 1]))
+    for step, wanted in zip(exactly(2, steps), lotus(), strict=True):
+        for found, each in zip(step.state()["0.weight"], (wanted[0], -W), strict=True):
+            assert torch.allclose(found, each, rtol=0, atol=1e-12)
 
 
 UNSIR = {"noise": 2, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
