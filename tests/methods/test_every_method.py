@@ -113,7 +113,7 @@ def test_no_two_methods_move_to_the_same_weights(ensemble: Ensemble, suite: Suit
     """On so many examples a draw of them is not all, and dampening starts low enough that all rows move."""
     one, moves = ensemble.take([0]), {}
     for name in [name for name in TRAINING if not CASES[name].own_models]:
-        settings = {"epochs": 1} if has_epochs(name) else CASES[name].moving
+        settings = {**CASES[name].moving, **({"epochs": 1} if has_epochs(name) else {})}
         config = configure(name, METHODS[name], settings)
         *_, last = run_method(name, METHODS[name], config, one, suite, forget)
         moves[name] = flat(last.ensemble) - flat(one)

@@ -23,7 +23,7 @@ ALONE = [name for name in RUN if name not in BUILT]  # which need no models of t
 # Those that differentiate twice, or in the inputs, that run two models on one batch, or that work on single layers.
 SOME = [
     *("fine-tune", "scrub", "npo", "boundary-shrink", "boundary-expand", "unsir", "mu-mis", "jit", "second-order"),
-    *("influence", "prune-first", "eu-k", "cf-k"),
+    *("influence", "prune-first", "eu-k", "cf-k", "gradient-free", "esc"),
 ]
 
 
@@ -223,7 +223,12 @@ def test_methods_find_on_it_what_they_find_on_the_plain_network(
 
 
 WITHOUT_SLOPES = {"boundary-shrink", "mu-mis", "unsir"}  # and jit where inputs are whole numbers
-COMPUTED = {"boundary-expand", "prune-first"}  # which change a weight that here is computed of others
+COMPUTED = {
+    "boundary-expand",
+    "prune-first",
+    "gradient-free",
+    "esc",
+}  # which change a weight that here is computed of others
 
 
 @pytest.mark.parametrize(
@@ -234,7 +239,11 @@ COMPUTED = {"boundary-expand", "prune-first"}  # which change a weight that here
         (Bagged, {*WITHOUT_SLOPES, "jit", "second-order"}, "needs outputs|the method differentiates twice, and torch"),
         (Scaled, WITHOUT_SLOPES, "needs outputs with a gradient in the inputs .*then changed in place"),
         (normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
-        (old_normed_convolution, {"prune-first"}, "expected layer '0' to have a weight of its own, it is computed"),
+        (
+            old_normed_convolution,
+            {"prune-first", "gradient-free"},
+            "expected layer '0' to have a weight of its own, it is computed",
+        ),
         (old_normed, COMPUTED, "expected layer '[13]' to have a weight of its own, it is computed of others"),
     ],
 )

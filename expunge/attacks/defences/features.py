@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from expunge.ensembles import layers
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.layer_inputs import LayerInputs
 from expunge.suites.networks import Vote
 
 BATCH = 256  # examples that pass through all models at once
@@ -37,7 +38,7 @@ def last_inputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | 
         return None
     trunk = _trunk(models.network, heads)
     with exact_arithmetic():
-        return torch.cat([layers.run(trunk, _stacked(part, models)).flatten(2) for part in x.split(BATCH)], dim=1)
+        return torch.cat([_joined(layers.run(trunk, _stacked(part, models))) for part in x.split(BATCH)], dim=1)
 
 
 @torch.no_grad()
@@ -55,35 +56,18 @@ def in_parts(ensemble: Ensemble, examples: int) -> Iterator[Ensemble]:
         yield ensemble.take(range(first, min(first + size, len(ensemble))))
 
 
-class _Trunk(nn.Module):
-    """A network of any kind up to its heads: it runs whole, and what went into the heads is what comes out."""
-
-    def __init__(self, network: nn.Module, heads: list[str]) -> None:
-        super().__init__()
-        self.network, self.heads = network, heads
-
-    def forward(self, x: Tensor) -> Float[Tensor, "batch d"]:
-        seen: dict[str, Tensor] = {}
-        layer = self.network.get_submodule
-        hooks = [layer(path).register_forward_pre_hook(partial(_keep, seen, path)) for path in self.heads]
-        try:
-            self.network(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.cat([seen[path].flatten(1) for path in self.heads], dim=1)
-
-
-def _keep(seen: dict[str, Tensor], path: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-    seen[path] = inputs[0]
-
-
 def _trunk(network: nn.Module, heads: list[str]) -> nn.Module:
     """All before the heads: of layers in a row those that come earlier, which the stack has rules for."""
     if type(network) is nn.Sequential and heads[0] in network._modules:
         children: list[nn.Module] = list(network)
         return nn.Sequential(*children[: list(network._modules).index(heads[0])])
-    return _Trunk(network, heads)
+    return LayerInputs(network, heads, read=lambda layer, given: given)
+
+
+def _joined(found: Tensor | dict[str, list[Tensor]]) -> Float[Tensor, "models batch d"]:
+    """Features in a row; those of several heads, as they went in last, side by side."""
+    each = [found] if isinstance(found, Tensor) else [given[-1] for given in found.values()]
+    return torch.cat([given.flatten(2) for given in each], dim=2)
 
 
 def _heads(models: Ensemble, x: Tensor) -> list[str]:

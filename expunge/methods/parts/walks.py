@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -100,6 +101,12 @@ def training_loss(split: Split) -> Loss[Batch]:
 def recipe_loss(split: Split) -> Callable[[Tensor, Tensor], Tensor]:
     """:func:`training_loss` as a function of outputs and labels."""
     return partial(split.target.loss, smoothing=split.recipe.label_smoothing)
+
+
+def example_losses(split: Split, logits: Tensor, labels: Tensor) -> Float[Tensor, "models batch"]:
+    """:func:`recipe_loss` of each example, of labels that are classes."""
+    smoothing = split.recipe.label_smoothing
+    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing)
 
 
 def on_forget(loss: Loss[B], config: ForgetWalk) -> Loss[B]:

@@ -52,14 +52,16 @@ def bad_teacher(ensemble: Ensemble, split: Split, cfg: BadTeacher, rng: Generato
         divergence: Tensor = (taught.exp() * (taught - learnt)).sum(-1)
         return divergence.mean(1)
 
-    yield from descend(ensemble, cfg, ([(loss, marked(split, cfg, rng))] for _ in range(cfg.epochs)))
+    yield from descend(
+        ensemble, cfg, ([(loss, marked(split, cfg.retain_share, cfg.batch_size, rng))] for _ in range(cfg.epochs))
+    )
 
 
-def marked(split: Split, cfg: BadTeacher, rng: Generators) -> Iterator[Marked]:
-    """One pass over the forget set and some of the rest, in an order of its own for each model."""
-    kept, size = max(1, round(cfg.retain_share * len(split.retain))), len(split.forget)
+def marked(split: Split, retain_share: float, batch_size: int, rng: Generators) -> Iterator[Marked]:
+    """One pass over the forget set and a share of the rest, in an order of its own for each model."""
+    kept, size = max(1, round(retain_share * len(split.retain))), len(split.forget)
     some = rng.permutation(len(split.retain))[:, :kept]
-    for rows in minibatches(rng.permutation(size + kept), cfg.batch_size):
+    for rows in minibatches(rng.permutation(size + kept), batch_size):
         forgotten = rows < size
         others = split.retain.x[some.gather(1, (rows - size).clamp(min=0))]
         shape = (*rows.shape, *[1] * (others.ndim - 2))

@@ -1,8 +1,11 @@
 """Methods with teachers, and methods that look at where a boundary lies."""
 
+import math
+
 import torch
 from torch import Tensor
 
+from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from tests.methods.equations.case import MEASURED, TAUGHT, WALK, Case
 from tests.methods.equations.toy import (
@@ -10,9 +13,13 @@ from tests.methods.equations.toy import (
     LR,
     SIX,
     W,
+    config_of,
     cross_entropy_gradient,
     distillation_gradient,
+    exactly,
+    linear,
     mean_gradient,
+    method_of,
     over,
     require_steps,
     run_toy,
@@ -97,6 +104,42 @@ def unsir(repair: float = 0.25, copies: int = 1) -> list[Tensor]:
     return after
 
 
+LOTUS = {"epochs": 2, "lr": 0.5, "momentum": 0.0, "alpha": 6.0, "retain_share": 1.0}
+
+
+def lotus() -> list[list[Tensor]]:
+    """Of either model after each epoch, in one batch of all six; one of three to forget is told right, or is not."""
+    steps: list[list[Tensor]] = [[], []]
+    for model in range(2):
+        rng, w = Generators([model]), W
+        for after in steps:
+            right = [int((w @ x).argmax()) == y for x, y in zip(GONE.x, GONE.y.tolist(), strict=True)]
+            temperature = math.exp(6.0 * (sum(right) / 3 - 0.25))
+            chosen, order = rng.permutation(3)[0].tolist(), rng.permutation(6)[0].tolist()
+            noise = -(-rng.uniform(6, 3, dtype=torch.float64)[0].log()).log()
+            gradients = []
+            for place, g in zip(order, noise, strict=True):
+                gone = place < 3
+                x = GONE.x[place] if gone else KEPT.x[chosen[place - 3]]
+                noisy = W @ x + g
+                target = (noisy / temperature).softmax(0) if gone else (noisy == noisy.max()).double()
+                gradients.append(target_gradient(w, x, target))
+            w = w - 0.5 * over(gradients)
+            after.append(w)
+    return steps
+
+
+def check_lotus(name: str) -> None:
+    require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.25}, SIX), *lotus())
+    require_steps(run_toy(name, {**LOTUS, "unseen_accuracy": 0.5}, SIX), W, W)  # forgotten already
+    both = [linear(w, 1)[0] for w in (W, -W)]  # of which the second is told nothing right
+    stack = Ensemble.stack(both, Origin("test", "0", "pretrained", None, (0, 1)), (2,))
+    steps = method_of(name)(stack, SIX, config_of(name, {**LOTUS, "unseen_accuracy": 0.25}), Generators([0, 1]))
+    for step, wanted in zip(exactly(2, steps), lotus(), strict=True):
+        for found, each in zip(step.state()["0.weight"], (wanted[0], -W), strict=True):
+            assert torch.allclose(found, each, rtol=0, atol=1e-12)
+
+
 UNSIR = {"noise": 2, "noise_steps": 1, "noise_lr": 0.5, "lam": 0.1, "retain_share": 1.0, "repair": 0.25}
 
 BESIDE_A_TEACHER = frozenset({WALK, TAUGHT})
@@ -129,6 +172,19 @@ CASES = {
         ),
         lambda n: n.epochs * (n.forget + round(0.3 * n.retain)) * 5 / 3,
         refused=[{"temperature": 0.0}, {"retain_share": 0.0}],
+        passes=BESIDE_A_TEACHER,
+        smoothed=False,
+    ),
+    "lotus": Case(  # its teacher goes forward only, and so does the forget set for its accuracy
+        check_lotus,
+        lambda n: n.epochs * ((n.forget + round(0.3 * n.retain)) * 4 + n.forget) / 3,
+        refused=[
+            {"alpha": -1.0},
+            {"unseen_accuracy": -0.1},
+            {"unseen_accuracy": 1.1},
+            {"retain_share": 0.0},
+            {"retain_share": 1.1},
+        ],
         passes=BESIDE_A_TEACHER,
         smoothed=False,
     ),
