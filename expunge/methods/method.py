@@ -25,7 +25,7 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, in_a_line, suggestion
 from expunge.methods.needs import Need
 from expunge.methods.references import REFERENCES, Reference
-from expunge.methods.spaces import Space
+from expunge.methods.spaces import Published, Space
 from expunge.records import Setting
 from expunge.suites.arrays import plain
 from expunge.suites.suite import ForgetSet, Split, Suite
@@ -71,6 +71,8 @@ class Method:
     cite: tuple[str, ...] = ()  # keys of references.toml, the source first
     needs: tuple[Need, ...] = ()  # predicates, asked before any work
     search: Mapping[str, Space] = field(default_factory=dict)  # where tuning looks for settings
+    published: tuple[Published, ...] = ()  # where it looks first
+    whole_runs: bool = False  # a run of fewer epochs is no beginning of a longer one: steps depend on their number
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
     ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank

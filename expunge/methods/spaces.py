@@ -1,6 +1,7 @@
 """Where tuning looks for a setting: a range of numbers, or a choice of values."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ class Between:
         value = math.exp(rng.uniform(low, high)) if self.log else rng.uniform(low, high)
         return round(value) if self.whole else min(max(float(f"{value:.3g}"), self.low), self.high)
 
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int if self.whole else int | float) and self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class OneOf:
@@ -36,8 +40,24 @@ class OneOf:
         """One value at random."""
         return self.values[int(rng.integers(len(self.values)))]
 
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
 
 Space = Between | OneOf
+
+
+@dataclass(frozen=True)
+class Published:
+    """Settings that those who published a method take, which a search tries first.
+
+    ``source`` says where they stand and what for, such as "the paper, table 5, a class of CIFAR-10". Only what is
+    stated there is set; all of it lies in the row's ``search``, where that looks for the setting at all.
+    """
+
+    source: str
+    settings: Mapping[str, Setting]
+
 
 RATES = Between(1e-4, 0.5, log=True)  # learning rates of walks that see what is kept
 FORGET_RATES = Between(1e-6, 0.1, log=True)  # of those that see forget examples only, or climb their loss

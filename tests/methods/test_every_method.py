@@ -66,6 +66,15 @@ def test_every_epoch_is_yielded_and_is_a_snapshot(name: str, ensemble: Ensemble,
         assert not torch.equal(flat(steps[0].ensemble), flat(steps[1].ensemble))
 
 
+@pytest.mark.parametrize("name", [name for name in TRAINING if has_epochs(name)])
+def test_a_shorter_run_is_the_beginning_of_a_longer_one_or_its_row_says_so(
+    name: str, ensemble: Ensemble, laboratory: Laboratory
+) -> None:
+    first = flat(steps_of(name, ensemble, laboratory)[0].ensemble)
+    alone = flat(steps_of(name, ensemble, laboratory, epochs=1)[0].ensemble)
+    assert torch.equal(first, alone) != METHODS[name].whole_runs
+
+
 @pytest.mark.parametrize("name", [name for name in TRAINING if not CASES[name].votes])
 def test_costs_are_counted_and_looking_at_a_result_costs_nothing(
     name: str, ensemble: Ensemble, laboratory: Laboratory

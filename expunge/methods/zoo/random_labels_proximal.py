@@ -81,6 +81,7 @@ METHOD = Method(
     summary="random labels, while the weights that move least are pulled back",
     cite=("fan2024",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
+    whole_runs=True,
     search={"lr": RATES, "quantile": Between(0.1, 0.9), "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
     deviations="For CIFAR the public code mixes both passes, lets the quantile fall epoch by epoch, and takes as the "
     "start of each epoch's change the weights of that epoch; here the start is theta_0, as the word proximal says.",

@@ -89,6 +89,7 @@ METHOD = Method(
     summary="draw the classifier anew, add noise to random tensors and train only these, then fine-tune all",
     cite=("triantafillou2024", "cadet2024"),
     needs=(RETAIN_DATA, CLASSIFIER),
+    whole_runs=True,
     search={
         "lr": RATES,
         "fine_lr": RATES,

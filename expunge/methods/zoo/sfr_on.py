@@ -138,6 +138,7 @@ METHOD = Method(
     summary="ascend on forget where its Fisher information outweighs retain's, and descend on retain in between",
     cite=("huang2024",),
     needs=(FORGET_DATA, RETAIN_DATA),
+    whole_runs=True,
     search={
         "lr": RATES,
         "alpha": Between(0.1, 500.0, log=True),
