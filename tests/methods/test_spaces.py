@@ -29,6 +29,7 @@ PUBLISHED = [(name, each) for name, method in METHODS.items() for each in method
 def test_what_authors_take_is_a_setting_and_lies_where_tuning_looks(name: str, published: Published) -> None:
     method = METHODS[name]
     config = configure(name, method, published.settings)
-    assert published.source and published.settings
+    assert published.source
+    assert published.settings
     searched = {key: getattr(config, key) for key in published.settings if key in method.search}
     assert all(value in method.search[key] for key, value in searched.items()), searched
