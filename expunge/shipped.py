@@ -19,7 +19,7 @@ OWN = 65  # bytes of its last line
 PATTERNS = (
     "suites/*.npz",
     "methods/*.toml",
-    "methods/tuned/*/*.json",
+    "methods/tuned/*/*/*.json",
     "reports/leaderboard/results.json",
     "reports/page/vendor/*",
 )

@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Tune every method that has settings to search on a suite, and write the settings that a bench uses: `digits` with 24
-# trials each; `fashion-mnist-10k` with 6, the second of them those found for `digits`. Each is tried on 20 models and
-# three tuning sets; nothing that is scored takes part. On 2 cores about half a minute a method on `digits`, one or two
-# on `fashion-mnist-10k`, more for those that train from scratch, and for `fashion-mnist-10k` half an hour before the
-# first. What is finished is kept in the store, so run it again and it goes on where it stopped.
-# Run: runs/tune.sh SUITE [METHOD ...]
+# Tune every method that has settings to search on a suite, for each kind of forget set, and write the records from which
+# a bench takes its settings: `digits` with 20 trials each that did not fail; `fashion-mnist-10k` with TRIALS of them
+# (default 6), what was found for `digits` among the first. Each is tried on 20 models; nothing that is scored takes part.
+# On 2 cores about half a minute a method and kind on `digits`; results/tuning.md says what it took. One search a core at
+# a time; what is finished is kept in the store and a record that is there is left alone, so run it again and it goes on
+# where it stopped; remove a record to search anew.
+# Run: runs/tune.sh SUITE [KIND[,KIND...]|all [METHOD ...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite="${1:?expected a suite: digits or fashion-mnist-10k}"
-shift
+kinds="${2:-all}"
+shift $(($# < 2 ? $# : 2))
 case "$suite" in
-    digits) options=(--budget 24) ;;
-    fashion-mnist-10k) options=(--budget 6 --start digits --oracles 50 --limit 0.3) ;; # a retraining has 8 epochs there, on digits 15
+    digits) options=(--sampler optuna) ;;
+    fashion-mnist-10k) options=(--sampler optuna --trials "${TRIALS:-6}" --start digits --oracles 50) ;;
     *) echo "expected digits or fashion-mnist-10k, got $suite" >&2 && exit 2 ;;
 esac
+if [ "$kinds" = all ]; then kinds=class,memorised,random,subclass,neighbours; fi
 methods="$(python - "$@" << 'END'
 import sys
 
@@ -22,19 +25,25 @@ from expunge.methods import METHODS
 print(*(sys.argv[1:] or (name for name, method in METHODS.items() if method.search)))
 END
 )"
-folder="expunge/methods/tuned/$suite"
-kept="$(mktemp -d)"
-trap 'rm -rf "$kept"' EXIT
-for method in $methods; do
-    code=0
-    echo "== $method"
-    expunge tune "$method" "$suite" "${options[@]}" --out "$kept/$method.json" || code=$?
+export OMP_NUM_THREADS=1
+search() { # SUITE KIND METHOD OPTION ...
+    local suite="$1" kind="$2" method="$3" code=0 kept file
+    shift 3
+    file="expunge/methods/tuned/$suite/$kind/$method.json"
+    [ ! -e "$file" ] || return 0
+    kept="$(mktemp -d)"
+    expunge tune "$method" "$suite" --kind "$kind" --workers 1 "$@" --out "$kept/record.json" > "$kept/out" 2>&1 || code=$?
     if [ $code = 0 ]; then
-        mkdir -p "$folder"
-        mv "$kept/$method.json" "$folder/$method.json"
-    elif [ $code = 3 ]; then
-        echo "$method: every trial failed, so no settings are kept" >&2
-    else
-        exit $code
+        mkdir -p "$(dirname "$file")"
+        mv "$kept/record.json" "$file"
+        echo "$kind $method: $(grep -o '"seconds": [0-9.]*' "$file" | head -1)"
+    else # 3: every trial failed; 2: the suite lacks what it needs
+        echo "$kind $method: no settings: $(tail -1 "$kept/out")" >&2
     fi
+    rm -rf "$kept"
+}
+export -f search
+for kind in ${kinds//,/ }; do
+    printf '%s\n' $methods | xargs -P "$(nproc)" -I {} bash -c 'search "$@"' _ "$suite" "$kind" {} "${options[@]}"
 done
+python -m expunge.shipped

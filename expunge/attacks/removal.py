@@ -98,13 +98,11 @@ def tasks_of(
     found = []
     for each in attacked:
         method = find_method(each.method)
-        used = settings_for(injection.honest, [each.method], {each.method: each.settings})[each.method]
-        config = configure(each.method, method, used.settings)
         require_needs(each.method, method, injection.suite, requests.values())
-        found += [
-            (Task(injection.suite, forget, each.method, config, seed, used.label), each.label, name)
-            for name, forget in requests.items()
-        ]
+        for name, forget in requests.items():
+            used = settings_for(injection.honest, forget, each.method, each.settings)
+            config = configure(each.method, method, used.settings)
+            found.append((Task(injection.suite, forget, each.method, config, seed, used.label), each.label, name))
     return found
 
 

@@ -11,7 +11,7 @@ from expunge.ensembles.stored_margins import read_margins, require_dense
 from expunge.errors import BadSetting, lookup
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.task import Task, finished
-from expunge.methods.tuned import settings_for
+from expunge.methods.tuned import BUDGET, settings_for
 from expunge.metrics import METRICS, default_metrics
 from expunge.suites import ForgetSet, Suite, as_suite
 from expunge.suites.indices import require_whole
@@ -84,6 +84,7 @@ def plan_bench(
     oracles: int | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
     tuning: str = "tuned",
+    budget: float = BUDGET,
     seed: int = 0,
     classic: bool = False,
     metrics: Sequence[str] | None = None,
@@ -103,7 +104,10 @@ def plan_bench(
         models: the first so many pretrained models are unlearned.
         oracles: they are compared with the first so many oracles; default: as many as models.
         settings: on top of the others, by method.
-        tuning: "tuned" for the settings that were found for the suite, where there are some, or "default".
+        tuning: "tuned" for the settings that were found for the suite and the kind of each forget set, where there are
+            some, or "default".
+        budget: share of one retraining, in (0, 1], that a method may cost: tuned settings are those that came nearest
+            to the oracles at such a cost, or the cheapest where all that were found cost more.
         seed: of the methods' own chance.
         classic: also compute the scores that take long, MIA-efficacy and the average gap.
         metrics: names of METRICS, in place of those.
@@ -123,8 +127,6 @@ def plan_bench(
             raise BadSetting(
                 f"a setting is given for {name!r}, which is not benched; the methods are {', '.join(names)}"
             )
-    used = settings_for(suite, names, settings, tuning)
-    configs = {name: configure(name, find_method(name), used[name].settings) for name in names}
     chosen = [suite.forget_set(name) for name in dict.fromkeys(forget_sets or suite.forget_sets)]
     if not chosen:
         raise BadSetting(
@@ -134,10 +136,11 @@ def plan_bench(
         prepare = find_method(name).prepare
         if prepare and prepare.plan:
             require_dense(suite, name)  # which nothing that is built can mend
-    tasks = [
-        Task(suite, forget, name, configs[name], seed, used[name].label, timeout)
-        for forget, name in product(chosen, names)
-    ]
+    tasks = []
+    for forget, name in product(chosen, names):
+        used = settings_for(suite, forget, name, settings.get(name, {}), tuning, budget)
+        config = configure(name, find_method(name), used.settings)
+        tasks.append(Task(suite, forget, name, config, seed, used.label, timeout))
     kept = [task for task in tasks if not everything or task.name in named or not task.lacking(range(models))]
     left = {
         forget.name: tuple(sorted({task.name for task in tasks if task.forget is forget and task not in kept}))

@@ -13,7 +13,7 @@ from expunge.ensembles.stored_margins import require_dense
 from expunge.errors import BadSetting
 from expunge.methods import METHODS, configure, find_method
 from expunge.methods.method import require_needs
-from expunge.methods.tuned import settings_for
+from expunge.methods.tuned import BUDGET, settings_for
 from expunge.metrics.exchangeable import exchangeable
 from expunge.store import SHIPPED, Artefact, Store
 from expunge.suites import ForgetSet, Suite
@@ -27,6 +27,7 @@ def rebuild(
     methods: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, object]] | None = None,
     tuning: str = "tuned",
+    budget: float = BUDGET,
     models: int | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
@@ -35,7 +36,7 @@ def rebuild(
     """Train the ensembles of ``suite`` into the user's store; what is there already is kept.
 
     With ``methods``, only what these need beside the ensembles that every suite has, for the settings that a bench
-    takes with the same ``tuning`` and ``settings``.
+    takes with the same ``tuning``, ``budget`` and ``settings``.
 
     Returns one entry per ensemble: its name, its number of models, and ``shipped``: whether it has the bytes of the
     shipped one or, on another kind of machine, whether it is exchangeable with it.
@@ -45,9 +46,14 @@ def rebuild(
         raise BadSetting(f"expected 1 to {suite.models} models, as many as suite {suite.name!r} has, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
     if methods or settings:
-        used = settings_for(suite, methods, settings or {}, tuning)  # what a bench takes
-        chosen = {**(settings or {}), **{name: each.settings for name, each in used.items()}}
-        wanted = [(plan, count) for plan in own_plans(suite, known, methods, chosen)]
+        plans = {}
+        for forget in known:
+            used = {
+                name: settings_for(suite, forget, name, (settings or {}).get(name, {}), tuning, budget).settings
+                for name in methods
+            }  # what a bench takes
+            plans |= {plan.key: plan for plan in own_plans(suite, [forget], methods, {**(settings or {}), **used})}
+        wanted = [(plan, count) for plan in plans.values()]
         made = build_all(wanted, workers=workers, watch=watch, say=say)
         return [_row(plan, each, count) for (plan, _), each in zip(wanted, made, strict=True)]
     wanted = [(Plan(suite, "pretrained"), count), *((Plan(suite, "oracle", forget), count) for forget in known)]

@@ -19,6 +19,7 @@ from expunge.cli.options import (
     load,
     place_of_work,
     settings_of,
+    share_of,
 )
 from expunge.cli.printing import print_decided, print_scores, print_search, print_usability, say_what_lacks, sizes_of
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
@@ -54,6 +55,9 @@ def bench(
     tuning: Annotated[
         str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
     ] = "tuned",
+    budget: Annotated[
+        str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
+    ] = "15%",
     metric: Metrics = None,
     seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
     prune: Prune = None,
@@ -85,6 +89,7 @@ def bench(
         oracles=oracles,
         settings=settings_of(set_ or []),
         tuning=tuning,
+        budget=share_of(budget),
         seed=seed,
         metrics=list(dict.fromkeys([*default_metrics(classic=classic), *(metric or [])])),
         keep_weights=keep_weights,
@@ -109,32 +114,33 @@ def bench(
     return exit_code(scores)
 
 
-@app.command(cls=Command, epilog="Example: expunge tune scrub digits --budget 24 --out scrub.json")
+@app.command(cls=Command, epilog="Example: expunge tune scrub digits --kind class --out scrub.json")
 def tune(
     method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
     suite: Suite = "digits",
-    budget: Annotated[int, typer.Option(help="How many settings are tried, the defaults among them.")] = 24,
+    kind: Annotated[str, typer.Option(help="Kind of the forget sets that the settings are for.")] = "random",
+    trials: Annotated[int, typer.Option(help="How many settings are tried that do not fail.")] = 20,
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
-    start: Annotated[str, typer.Option(help="A suite whose settings are trial 1, after the defaults.")] = "",
+    start: Annotated[str, typer.Option(help="A suite whose tuned settings are tried too, among the first.")] = "",
     models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
     oracles: Annotated[
-        int | None, typer.Option(help="Oracles of each tuning set; default: half of what the suite has.")
+        int | None, typer.Option(help="Oracles of the tuning set; default: half of what the suite has.")
     ] = None,
-    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 0.15,
+    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 1.0,
     out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Search the settings of METHOD that come nearest to oracles.
+    """Search the settings of METHOD that come nearest to oracles, at every cost up to that of a retraining.
 
     It looks at no forget set, model or oracle that a bench of SUITE scores.
     """
     from dataclasses import asdict
 
     from expunge.methods import find_method
-    from expunge.methods.tuned import require_writable, write_search
+    from expunge.methods.searches import require_writable, write_search
     from expunge.suites import load_suite
     from expunge.tuning.search import tune as run
 
@@ -146,7 +152,8 @@ def tune(
         found = run(
             method,
             loaded,
-            budget=budget,
+            kind=kind,
+            trials=trials,
             sampler=sampler,
             seed=seed,
             start=start,
@@ -160,7 +167,7 @@ def tune(
         write_search(out_, found)
         say(f"record: {out_}")
     print_json(asdict(found)) if as_json else print_search(found, suite)
-    return OK if found.chosen else FAILED_ROWS
+    return OK if found.frontier else FAILED_ROWS
 
 
 @app.command(cls=Command, epilog="Example: expunge score digits random-50 margins.npy --name my-method")
@@ -266,12 +273,16 @@ def leaderboard(
 
 def _foretell(plan: "BenchPlan", where: int | str) -> None:
     """Say which settings are taken, whether so few models tell much, and how long it will take."""
-    from expunge.methods.tuned import in_words
+    from expunge.methods.tuned import in_words, kind_in_words
     from expunge.reports.readings import FEW
 
-    tuned = {task.name: task.tuning for task in plan.tasks if task.tuning}
+    tuned = [(task.name, task.tuning) for task in plan.tasks if task.tuning]
     if tuned:  # anchors and methods of one's own have none
-        say(in_words(plan.suite.name, tuned))
+        say(in_words(tuned))
+    if any(label.startswith("tuned") for _, label in tuned):
+        for forget in plan.forget_sets:
+            if line := kind_in_words(forget):
+                say(line)
     if plan.models <= FEW:
         say(
             f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "

@@ -68,5 +68,23 @@ def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
     return settings
 
 
+def share_of(text: str) -> float:
+    """A share of a retraining, as people write it.
+
+    >>> share_of("15%"), share_of("15 %"), share_of("0.15")
+    (0.15, 0.15, 0.15)
+    """
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = float("nan")
+    if rest or not 0 < value <= 1:
+        near = f"; did you mean {number}%?" if 1 < value <= 100 and not percent else ""
+        near = near or ("; the nearest is 100%" if value > 1 else "")
+        raise BadSetting(f"--budget {text!r}: expected a share of a retraining, above 0% and at most 100%{near}")
+    return value
+
+
 def exit_code(scores: list[Score]) -> int:
     return FAILED_ROWS if any(score.status == "failed" for score in scores) else OK

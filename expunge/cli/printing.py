@@ -1,5 +1,6 @@
 """Results as people or programs read them on standard output."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.bench.enough import Enough
     from expunge.bench.until_decided import Decided, Decisions
     from expunge.ensembles.published.porting import Ported
-    from expunge.methods.tuned import Search
+    from expunge.methods.searches import Search
     from expunge.suites import Suite
 
 
@@ -142,25 +143,29 @@ def print_ported(ensembles: "list[Ported]", as_json: bool) -> None:
 
 
 def print_search(search: "Search", suite: str) -> None:
-    """The trials, the best first and the failed last, then what was chosen."""
-    best = sorted(search.trials, key=lambda each: (each.objective is None, each.objective, each.number))
+    """The trials, the best first and the failed last, then the frontier of distance against cost."""
+    best = sorted(search.trials, key=lambda each: (not each.points, each.objective(math.inf), each.number))
     for trial in best:
-        cost = "" if trial.cost is None else f"{100 * trial.cost:5.1f} %"
-        value = "failed" if trial.objective is None else f"{trial.objective:6.3f}"
+        last = trial.points[-1] if trial.points else None
+        value, cost = (f"{last.objective:.3f}", f"{100 * last.cost:.1f} %") if last else ("failed", "")
         settings = ", ".join(f"{key}={each}" for key, each in trial.settings.items()) or "the defaults"
         print_line(f"{value:>6}  {cost:>7}  {trial.number:3}  {settings}{'  ' + trial.reason if trial.reason else ''}")
     limit = f"cost at most {100 * search.limit:g} % of a retraining" if search.limit else "any cost: it trains anew"
-    print_line(f"{search.objective}; untouched {search.untouched:.3f}; {limit}")
-    if search.chosen is None:
+    nothing = search.untouched.objective
+    print_line(f"{search.objective}; for {search.kind}; untouched {nothing:.3f}; {limit}")
+    if not search.frontier:
         costly = all("costs too much" in trial.reason for trial in search.trials)
         advice = f"; all cost too much: raise --limit above {search.limit:g}" if costly and search.limit else ""
         print_line(f"no trial succeeded: nothing is chosen{advice}")
         return
-    if search.chosen.objective >= search.untouched:
+    if search.frontier[-1].objective >= nothing:
         print_line("no trial came nearer to the oracles than doing nothing")
-    keys = [key for key in search.space if key in search.chosen.settings]
-    options = " ".join(f"--set {search.method}.{key}={search.chosen.settings[key]}" for key in keys)
-    print_line(f"chosen: trial {search.chosen.trial}; expunge bench {suite} --method {search.method} {options}")
+    print_line("frontier: what is nearest to the oracles at each cost")
+    for stop in search.frontier:
+        keys = [key for key in search.space if key in stop.settings]
+        options = " ".join(f"--set {search.method}.{key}={stop.settings[key]}" for key in keys)
+        print_line(f"{stop.objective:6.3f}  {100 * stop.cost:5.1f} %  trial {stop.trial:2}  {options}")
+    print_line(f"to use one: expunge bench {suite} --method {search.method} and its --set")
 
 
 def in_words(value: object) -> str:

@@ -182,9 +182,11 @@ def derive_forget_sets(suite: Suite) -> Artefact:
     masks = np.unpackbits(artefact.array("masks"), axis=1, count=suite.data.sizes[0]).view(bool)
     sets = suite.derive(artefact.array("margins"), masks)
     contents = {name: each.indices for name, each in sets.items()}
-    return user_store().write(
-        f"{suite.digest}/{DERIVED}", contents, {"made": {name: each.made for name, each in sets.items()}}
-    )
+    told = {
+        "made": {name: each.made for name, each in sets.items()},
+        "kinds": {n: each.kind for n, each in sets.items()},
+    }
+    return user_store().write(f"{suite.digest}/{DERIVED}", contents, told)
 
 
 def _sound(key: str, say: Say) -> Artefact | None:

@@ -47,6 +47,7 @@ MADE = {
     9: "top 250 and bottom 250 of the second principal component of the influence matrix",
     10: "training example 6, a cassowary, and the 99 nearest to it in the image space of CLIP ViT-B/32",
 }
+KIND_OF = {**dict.fromkeys((1, 2, 3), "random"), **dict.fromkeys(range(4, 10), "influential"), 10: "neighbours"}
 
 
 def in_order(raw: Raw, batches: Sequence[tuple[str, tuple[int, ...]]]) -> Raw:
@@ -121,7 +122,9 @@ def published_indices(k: int) -> Int[ndarray, " forget"]:
 
 def published_sets() -> ForgetSets:
     """``set-1`` to ``set-10``, sorted."""
-    return ForgetSets.of(*(ForgetSet(f"set-{k}", np.sort(published_indices(k)), made) for k, made in MADE.items()))
+    return ForgetSets.of(
+        *(ForgetSet(f"set-{k}", np.sort(published_indices(k)), made, KIND_OF[k]) for k, made in MADE.items())
+    )
 
 
 @lru_cache(maxsize=1)  # the jobs of one process share the examples

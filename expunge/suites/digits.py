@@ -9,15 +9,10 @@ from torch import nn
 
 from expunge.suites.data import Data, Examples, flat_features
 from expunge.suites.derived import with_derived
-from expunge.suites.forget_sets import (
-    neighbours,
-    random_examples,
-    subclass,
-    whole_class,
-)
-from expunge.suites.pictures import derived_forget_sets
+from expunge.suites.forget_sets import neighbours, subclass, whole_class
+from expunge.suites.pictures import derived_forget_sets, random_sets
 from expunge.suites.recipe import Recipe
-from expunge.suites.suite import ForgetSet, ForgetSets, Suite, Unmade
+from expunge.suites.suite import ForgetSets, Suite, Unmade
 
 RECIPE = Recipe(epochs=15, batch_size=64, lr=0.1)
 
@@ -63,19 +58,19 @@ def known_forget_sets(data: Data) -> ForgetSets:
     """The forget sets that follow from the data alone; k-means, half a second, runs when its set is asked for."""
     train, _ = data.sizes
     return ForgetSets.of(
-        ForgetSet("random-10", random_examples(train, 10, seed=0), "10 examples drawn uniformly, seed 0"),
-        ForgetSet("random-50", random_examples(train, 50, seed=0), "50 examples drawn uniformly, seed 0"),
-        ForgetSet("random-144", random_examples(train, 144, seed=0), "144 examples drawn uniformly, seed 0"),
-        Unmade("class-3", partial(_threes, data), "every training example of the digit 3"),
+        *random_sets(train, 10, 50, 144),
+        Unmade("class-3", partial(_threes, data), "every training example of the digit 3", "class"),
         Unmade(
             "subclass-50",
             partial(_one_kind_of_ones, data),
             "one way of writing the digit 1: the heart of one of two k-means clusters of its pixels, seed 0",
+            "subclass",
         ),
         Unmade(
             "neighbours-50",
             partial(_odd_and_near, data),
-            "the digit least like the mean of its class, and the 49 nearest to it in pixels",
+            "the digit least like the mean of its class, and every other one of the 98 nearest to it in pixels",
+            "neighbours",
         ),
     )
 
@@ -89,7 +84,7 @@ def _one_kind_of_ones(data: Data) -> ndarray:
 
 
 def _odd_and_near(data: Data) -> ndarray:
-    return neighbours(flat_features(data.train.x), data.train.y.numpy(), size=50)
+    return neighbours(flat_features(data.train.x), data.train.y.numpy(), size=50, every=2)
 
 
 def digits() -> Suite:

@@ -11,10 +11,18 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from expunge.errors import BadSetting, UnknownName, suggestion
+from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.suites.indices import Chosen, as_indices, require_mask, require_once
 
 GIVEN = "indices given by the user"
+FORGET_KINDS = {
+    "random": "drawn uniformly",
+    "class": "every example of a class",
+    "subclass": "one cluster of a class",
+    "memorised": "examples that models know by heart",
+    "influential": "examples that move what models say of others",
+    "neighbours": "an odd example and those nearest to it",
+}
 LONGEST = 100  # letters of a name, which is that of a folder
 SHOWN = 8  # so many forget sets are told in a line
 
@@ -29,16 +37,20 @@ class ForgetSet:
     name: str
     indices: Int[ndarray, " forget"]
     made: str
+    kind: str  # one of FORGET_KINDS, which says what settings are right for it; "" where nobody has said it
     masked: int | None = field(init=False)  # how long the mask was that it was given as
 
-    def __init__(self, name: str, indices: object, made: str = GIVEN) -> None:
+    def __init__(self, name: str, indices: object, made: str = GIVEN, kind: str = "") -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name) or len(name) > LONGEST:
             long = isinstance(name, str) and len(name) > LONGEST
             shown = f"{name[:20]}..." if long else name
             more = f", at most {LONGEST} of them, got {len(name)}" if long else ""
             raise BadSetting(f"forget set {shown!r}: expected a name of letters, digits, '.', '_', '+' and '-'{more}")
         what = f"forget set {name!r}"
-        made = (indices.made or made) if made == GIVEN and isinstance(indices, Chosen) else made
+        if isinstance(indices, Chosen):
+            made, kind = indices.made if made == GIVEN and indices.made else made, kind or indices.kind
+        if kind:
+            lookup("kind of forget set", kind, FORGET_KINDS)
         found, masked = as_indices(indices, what)
         if not found.size:
             raise BadSetting(f"{what}: expected at least 1 training example, got none")
@@ -47,7 +59,7 @@ class ForgetSet:
         require_once(found, what)
         if (np.diff(found) <= 0).any():
             raise BadSetting(f"{what}: expected indices in rising order; sort them: np.sort(indices)")
-        for key, value in {"name": name, "indices": found, "made": made, "masked": masked}.items():
+        for key, value in dict(name=name, indices=found, made=made, kind=kind, masked=masked).items():
             object.__setattr__(self, key, value)
 
     def __len__(self) -> int:
@@ -89,9 +101,10 @@ class Unmade:
     name: str
     make: Callable[[], ndarray]
     made: str
+    kind: str = ""
 
     def __call__(self) -> ForgetSet:
-        return ForgetSet(self.name, self.make(), self.made)
+        return ForgetSet(self.name, self.make(), self.made, self.kind)
 
 
 class ForgetSets(Mapping[str, ForgetSet]):

@@ -40,7 +40,7 @@ def random_examples(examples: Data | int, size: int, seed: int) -> Indices:
     size, seed = require_whole(size, "size"), require_whole(seed, "seed")
     require_size(size, examples - 1)  # something must remain
     drawn = np.sort(np.random.default_rng(seed).choice(examples, size, replace=False))
-    return chosen(drawn, f"{size} examples drawn uniformly, seed {seed}")
+    return chosen(drawn, f"{size} examples drawn uniformly, seed {seed}", "random")
 
 
 def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: object) -> Indices:
@@ -56,7 +56,7 @@ def whole_class(labels: Data | Sequence[object] | ndarray | Tensor, label: objec
     members = np.flatnonzero(known == number)
     if not 0 < len(members) < len(known):
         raise BadSetting(f"expected a class that some of the examples have, got {label!r}, that of {len(members)}")
-    return chosen(members, f"all {len(members)} examples of class {plain(label)}")
+    return chosen(members, f"all {len(members)} examples of class {plain(label)}", "class")
 
 
 def subclass(features: object, labels: object = None, label: object = None, size: int = 0, seed: int = 0) -> Indices:
@@ -81,23 +81,34 @@ def subclass(features: object, labels: object = None, label: object = None, size
     distance = np.linalg.norm(own - clusters.cluster_centers_[large_enough[0]], axis=1)
     distance[clusters.labels_ != large_enough[0]] = np.inf
     near = np.asarray(np.sort(members[np.argsort(distance, kind="stable")[:size]]))
-    return chosen(near, f"{size} examples of class {named}, nearest to the heart of one of two clusters, seed {seed}")
+    made = f"{size} examples of class {named}, nearest to the heart of one of two clusters, seed {seed}"
+    return chosen(near, made, "subclass")
 
 
-def neighbours(features: object, labels: object = None, size: int = 0) -> Indices:
+def neighbours(features: object, labels: object = None, size: int = 0, *, every: int = 1) -> Indices:
     """One odd example, the farthest from the mean of its own class, and those nearest to it, ``size`` in all.
 
-    ``neighbours(data, size=20)`` takes the inputs and labels of data.
+    ``neighbours(data, size=20)`` takes the inputs and labels of data; ``every`` is that of :func:`memorised`.
     """
     features, labels, _ = _features_of(features, labels, None, "neighbours")
-    size = require_whole(size, "size")
-    require_size(size, len(features) - 1)
+    size, every = require_whole(size, "size"), require_whole(every, "every")
+    require_size(1 + (size - 1) * every, len(features) - 1)
+    near = np.sort(neighbours_of(features, odd_one(features, labels))[: size * every : every])
+    which = f"{size - 1}{_of_so_many(size, every)} nearest to it"
+    return chosen(near, f"the example least like its class, and the {which}", "neighbours")
+
+
+def odd_one(features: ndarray, labels: ndarray) -> int:
+    """The example that is farthest from the mean of its own class; features are rows of numbers."""
     classes, labels = np.unique(labels, return_inverse=True)
     means = np.stack([features[labels == each].mean(axis=0, dtype=np.float64) for each in range(len(classes))])
-    odd = _distances(features, means, labels).argmax()
-    distance = _distances(features, features[odd : odd + 1].astype(np.float64), np.zeros_like(labels))
-    near = np.sort(np.argsort(distance, kind="stable")[:size])
-    return chosen(near, f"the example least like its class, and the {size - 1} nearest to it")
+    return int(_distances(features, means, labels).argmax())
+
+
+def neighbours_of(features: ndarray, example: int) -> Indices:
+    """All examples, that one first, then the nearest to it."""
+    centre, all_of_them = features[example : example + 1].astype(np.float64), np.zeros(len(features), np.int64)
+    return np.argsort(_distances(features, centre, all_of_them), kind="stable")
 
 
 def _features_of(features: object, labels: object, label: object, what: str) -> tuple[ndarray, ndarray, Any]:
@@ -140,27 +151,57 @@ def by_metadata(values: object, wanted: object) -> Indices:
     return chosen(checked(np.flatnonzero(has), len(values), "by_metadata"), f"those whose value is {told}")
 
 
-def influential(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
+def influential(
+    margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int, *, every: int = 1
+) -> Indices:
     """The ``size`` training examples with the largest entries in the top principal direction of their influence.
 
     Entry ``(i, j)`` of the influence matrix: mean margin on ``j`` of models trained on ``i``, less that of models not
     trained on ``i``, in nats (Feldman and Zhang 2020, arXiv:2008.03703, with margins in place of correctness). The
     direction is its first left singular vector, with the sign of its largest entry; forget sets 4 to 9 of Georgiev et
-    al. 2024, arXiv:2410.23232, are made of such directions. ``masks`` says which model was trained on which example.
+    al. 2024, arXiv:2410.23232, are made of such directions. ``masks`` says which model was trained on which example;
+    ``every`` is that of :func:`memorised`.
     """
-    weights, values = _contrast(margins, masks)
-    require_size(size, masks.shape[1])
-    direction = _first_left_direction(weights, values)
-    direction = direction * np.sign(direction[np.abs(direction).argmax()])
-    leaders = np.sort(np.argsort(-direction, kind="stable")[:size])
-    return chosen(leaders, f"the {size} leaders of the top direction of influence")
+    require_size(size * every, masks.shape[1])
+    leaders = np.sort(_leaders(influence_direction(margins, masks), size, every))
+    made = f"the {size}{_of_so_many(size, every)} leaders of the top direction of influence"
+    return chosen(leaders, made, "influential")
 
 
-def memorised(margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int) -> Indices:
-    """The ``size`` examples that are memorised most, see :func:`memorisation`."""
+def influence_direction(
+    margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"]
+) -> Float[ndarray, " train"]:
+    """The top principal direction of the influence matrix, see :func:`influential`: an entry for each example."""
+    direction = _first_left_direction(*_contrast(margins, masks))
+    signed: ndarray = direction * np.sign(direction[np.abs(direction).argmax()])
+    return signed
+
+
+def memorised(
+    margins: Float[ndarray, "models train"], masks: Bool[ndarray, "masks train"], size: int, *, every: int = 1
+) -> Indices:
+    """The ``size`` examples that are memorised most, see :func:`memorisation`.
+
+    With ``every`` = 2 they are those of rank 0, 2, 4, ...: the others, as hard, are left to tune on.
+    """
     own = memorisation(margins, masks)
-    require_size(size, masks.shape[1])
-    return chosen(np.sort(np.argsort(-own, kind="stable")[:size]), f"the {size} most memorised examples")
+    require_size(size * every, masks.shape[1])
+    return chosen(
+        np.sort(_leaders(own, size, every)),
+        f"the {size}{_of_so_many(size, every)} most memorised examples",
+        "memorised",
+    )
+
+
+def _leaders(values: Float[ndarray, " train"], size: int, every: int) -> Indices:
+    """The places of ``size`` of the largest values, largest first: of the first, of the ``every``-th after it, ..."""
+    if every < 1:
+        raise BadSetting(f"expected every to be at least 1, got {every}")
+    return np.argsort(-values, kind="stable")[: size * every : every]
+
+
+def _of_so_many(size: int, every: int) -> str:
+    return f" of even rank of the {2 * size}" if every == 2 else f" of {size * every}" if every > 1 else ""
 
 
 def memorisation(

@@ -26,22 +26,26 @@ Indices = Int[ndarray, " forget"]
 
 
 class Chosen(ndarray):
-    """Indices that know in words how they were ``made``; what is computed of them, or read again, does not."""
+    """Indices that know in words how they were ``made`` and of what ``kind`` of forget set they are.
+
+    What is computed of them, or read again, does not.
+    """
 
     made = ""
+    kind = ""
 
     def __repr__(self) -> str:
         return repr(self.view(ndarray))
 
 
-def chosen(indices: Indices, made: str) -> Indices:
+def chosen(indices: Indices, made: str, kind: str = "") -> Indices:
     """The indices, which know how they were made.
 
     >>> chosen(np.array([0, 2]), "all 2 examples of class 'cat'").made
     "all 2 examples of class 'cat'"
     """
     known = indices.view(Chosen)
-    known.made = in_a_line(made)
+    known.made, known.kind = in_a_line(made), kind
     return known
 
 

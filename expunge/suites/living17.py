@@ -36,7 +36,12 @@ MADE = {  # what the published files are: their numbers differ from those in the
 def published_sets() -> ForgetSets:
     """``set-1`` to ``set-5``, sorted."""
     read = shipped_indices(INDICES)
-    return ForgetSets.of(*(ForgetSet(f"set-{k}", np.sort(read(f"set-{k}")), made) for k, made in MADE.items()))
+    return ForgetSets.of(
+        *(
+            ForgetSet(f"set-{k}", np.sort(read(f"set-{k}")), made, "random" if k == 1 else "subclass")
+            for k, made in MADE.items()
+        )
+    )
 
 
 @lru_cache(maxsize=1)  # the jobs of one process share the examples

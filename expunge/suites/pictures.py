@@ -44,7 +44,12 @@ def examples(raw: Raw, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] 
 def random_sets(train: int, *sizes: int) -> list[ForgetSet]:
     """``random-SIZE`` for each size."""
     return [
-        ForgetSet(f"random-{size}", random_examples(train, size, seed=0), f"{size:,} examples drawn uniformly, seed 0")
+        ForgetSet(
+            f"random-{size}",
+            random_examples(train, size, seed=0),
+            f"{size:,} examples drawn uniformly, seed 0",
+            "random",
+        )
         for size in sizes
     ]
 
@@ -58,28 +63,36 @@ def picture_sets(data: Data, *, whole: tuple[int, str], part: tuple[int, str], s
         "class": f"every training example of class {whole[0]}, {whole[1]}",
         "subclass": f"one kind of {part[1]} (class {part[0]}): the heart of one of two k-means clusters of its pixels, "
         "seed 0",
-        "neighbours": f"the picture least like the mean of its class, and the {size - 1} nearest to it in pixels",
+        "neighbours": f"the picture least like the mean of its class, and every other one of the {2 * (size - 1)} "
+        "nearest to it in pixels",
     }
     numbers = {"class": whole[0], "subclass": size, "neighbours": size}
     return [
-        Unmade(f"{kind}-{numbers[kind]}", partial(_made, kind, data, whole[0], part[0], size), how)
+        Unmade(f"{kind}-{numbers[kind]}", partial(_made, kind, data, whole[0], part[0], size), how, kind)
         for kind, how in said.items()
     ]
 
 
 def derived_forget_sets(margins: ndarray, masks: ndarray, *, size: int) -> ForgetSets:
-    """The forget sets that need the effect of an example: ``margins`` and ``masks`` of the ``subsets`` ensemble."""
+    """The forget sets that need the effect of an example: ``margins`` and ``masks`` of the ``subsets`` ensemble.
+
+    Every other one of those that come first, so that as hard ones are left to tune on.
+    """
     own = margins[:, : masks.shape[1]].astype(np.float64)
     return ForgetSets.of(
         ForgetSet(
             f"influential-{size}",
-            influential(own, masks, size),
-            "largest entries in the top principal direction of the train-by-train influence matrix of `subsets`",
+            influential(own, masks, size, every=2),
+            "every other one of the largest entries in the top principal direction of the train-by-train influence "
+            "matrix of `subsets`",
+            "influential",
         ),
         ForgetSet(
             f"memorised-{size}",
-            memorised(own, masks, size),
-            "examples whose margin depends most on having been trained on, measured on `subsets`",
+            memorised(own, masks, size, every=2),
+            "every other one of the examples whose margin depends most on having been trained on, measured on "
+            "`subsets`",
+            "memorised",
         ),
     )
 
@@ -87,7 +100,7 @@ def derived_forget_sets(margins: ndarray, masks: ndarray, *, size: int) -> Forge
 def shipped_sets(sets: Sequence[Unmade], file: str, suite: str) -> list[ForgetSet]:
     """``sets`` with the indices that ``file`` holds for them, so that they need no data and no k-means."""
     read = shipped_indices(file)
-    return [ForgetSet(each.name, read(f"{suite}.{each.name}"), each.made) for each in sets]
+    return [ForgetSet(each.name, read(f"{suite}.{each.name}"), each.made, each.kind) for each in sets]
 
 
 def shipped_indices(file: str) -> Callable[[str], ndarray]:
@@ -109,4 +122,4 @@ def _made(kind: str, data: Data, whole: int, part: int, size: int) -> ndarray:
         return whole_class(labels, whole)
     if kind == "subclass":
         return subclass(pixels, labels, label=part, size=size, seed=0)
-    return neighbours(pixels, labels, size=size)
+    return neighbours(pixels, labels, size=size, every=2)

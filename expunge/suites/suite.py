@@ -210,8 +210,8 @@ class Suite:
             return given
         if isinstance(given, str):
             return ForgetSets(self.forget_sets).fitted(given)
-        made = given.made or GIVEN if isinstance(given, Chosen) else GIVEN
-        return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), made)
+        made, kind = (given.made or GIVEN, given.kind) if isinstance(given, Chosen) else (GIVEN, "")
+        return ForgetSet("given", checked(given, self.data.sizes[0], "forget set"), made, kind)
 
     def retain(self, forget: ForgetSet) -> Int[ndarray, " retain"]:
         """Indices of the training examples outside ``forget``."""

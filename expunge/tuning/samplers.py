@@ -1,33 +1,36 @@
 """Which settings a search tries: drawn at random, or proposed by Optuna from what it was told."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from expunge.errors import BadSetting, lookup
+from expunge.methods.searches import Settings
 from expunge.methods.spaces import OneOf, Space
 from expunge.records import Setting
 
-Settings = dict[str, Setting]
 ATTEMPTS = 100  # to draw settings that were not tried yet
-CEILING = 11.5129  # of KLoM, nats: what Optuna is told of a trial that failed
 
 
 @runtime_checkable
 class Sampler(Protocol):
     """Proposes settings; the same seed, and the same values told, give the same settings."""
 
+    name: str
+
     def ask(self, count: int) -> list[Settings]:
         """At most ``count`` settings to try next; none when there are no others."""
 
-    def tell(self, values: list[float | None]) -> None:
-        """The objective of each of the settings asked for last, absent where the trial failed."""
+    def tell(self, tried: Sequence[Settings], values: Sequence[float]) -> None:
+        """The objective of each of these settings, whoever proposed them; lower is better."""
 
 
 class RandomSearch:
-    """Settings drawn independently, none twice. The first N are the same for every budget of N or more."""
+    """Settings drawn independently, none twice. The first N are the same however many are asked for."""
+
+    name = "random"
 
     def __init__(self, space: Mapping[str, Space], seed: int, name: str) -> None:
         self._space = space
@@ -37,8 +40,9 @@ class RandomSearch:
     def ask(self, count: int) -> list[Settings]:
         return [settings for _ in range(count) if (settings := self._another()) is not None]
 
-    def tell(self, values: list[float | None]) -> None:
-        """Random search learns nothing."""
+    def tell(self, tried: Sequence[Settings], values: Sequence[float]) -> None:
+        """Random search learns only what was tried."""
+        self._seen += [each for each in tried if each not in self._seen]
 
     def _another(self) -> Settings | None:
         for _ in range(ATTEMPTS):
@@ -50,9 +54,12 @@ class RandomSearch:
 
 
 class OptunaSearch:
-    """Tree-structured Parzen estimators, in batches of a fixed size, so that proposals do not depend on workers."""
+    """At random until RANDOM were tried, then tree-structured Parzen estimators; none twice.
 
-    BATCH = 4
+    In batches of a fixed size, so that proposals do not depend on workers.
+    """
+
+    name, BATCH, RANDOM = "random, then optuna", 4, 10
 
     def __init__(self, space: Mapping[str, Space], seed: int, name: str) -> None:
         try:
@@ -62,18 +69,40 @@ class OptunaSearch:
                 "the sampler 'optuna' is not installed; run pip install -e '.[tune]' in the checkout of expunge"
             ) from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.TPESampler(seed=(seed + zlib.crc32(name.encode())) % 2**32)
+        sampler = optuna.samplers.TPESampler(
+            seed=(seed + zlib.crc32(name.encode())) % 2**32, n_startup_trials=self.RANDOM
+        )
         self._study = optuna.create_study(direction="minimize", sampler=sampler)
-        self._space = space
-        self._asked: list[Any] = []
+        self._space, self._seen = space, list[Settings]()
+        self._new = optuna.trial.create_trial
+        self._distributions = {key: _distribution(optuna.distributions, each) for key, each in space.items()}
 
     def ask(self, count: int) -> list[Settings]:
-        self._asked = [self._study.ask() for _ in range(min(count, self.BATCH))]
-        return [{key: _suggest(trial, key, space) for key, space in self._space.items()} for trial in self._asked]
+        found: list[Settings] = []
+        for _ in range(ATTEMPTS):
+            if len(found) == min(count, self.BATCH):
+                break
+            trial = self._study.ask()
+            settings = {key: _suggest(trial, key, space) for key, space in self._space.items()}
+            if settings not in self._seen:
+                self._seen.append(settings)
+                found.append(settings)
+        return found
 
-    def tell(self, values: list[float | None]) -> None:
-        for trial, value in zip(self._asked, values, strict=True):
-            self._study.tell(trial, CEILING if value is None else value)
+    def tell(self, tried: Sequence[Settings], values: Sequence[float]) -> None:
+        for settings, value in zip(tried, values, strict=True):
+            known = {key: settings[key] for key in self._space}
+            self._seen += [known] if known not in self._seen else []
+            self._study.add_trial(self._new(params=known, distributions=self._distributions, value=value))
+
+
+def _distribution(known: Any, space: Space) -> Any:
+    """What Optuna calls a space."""
+    if isinstance(space, OneOf):
+        return known.CategoricalDistribution(list(space.values))
+    if space.whole:
+        return known.IntDistribution(round(space.low), round(space.high), log=space.log)
+    return known.FloatDistribution(space.low, space.high, log=space.log)
 
 
 def _suggest(trial: Any, key: str, space: Space) -> Setting:

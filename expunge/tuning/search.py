@@ -1,33 +1,39 @@
-"""Tuning: which settings of a method come nearest to the oracles, on models and examples that are never scored."""
+"""Tuning: which settings of a method come nearest to the oracles at which cost, on models and examples not scored."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from expunge.engine import Watch, Workers, silent
 from expunge.errors import BadSetting
 from expunge.methods import Method, configure, find_method
+from expunge.methods.searches import BUDGETS, Point, Search, Settings, Stop, Trial
 from expunge.methods.spaces import OneOf, Space
-from expunge.methods.tuned import Chosen, Search, Trial, found_for
+from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
 from expunge.suites import Suite, as_suite
-from expunge.tuning.samplers import Settings, make_sampler
-from expunge.tuning.trials import MOST, Field, build_all_needed, objective, run_trials, untouched
-from expunge.tuning.tuning_sets import tuning_sets
+from expunge.tuning.samplers import Sampler, make_sampler
+from expunge.tuning.trials import MOST, Field, Proposal, build_all_needed, by_epochs, run_trials, untouched
+from expunge.tuning.tuning_sets import tuning_set
 
 OBJECTIVE = (
-    "P95 of KLoM in nats, of at most {most:,} evenly spaced examples of each split; mean over forget, retain and test, "
-    "then over the tuning sets; lower is better"
+    "mean over forget, retain and test of the distance, Wasserstein-1 in standard deviations of the oracles, of at "
+    "most {most:,} evenly spaced examples of each; of retain, those in no scored forget set; lower is better"
 )
 MODELS = 20
-LIMIT = 0.15  # share of one retraining that a method may cost
+TRIALS = 20  # that do not fail
+LIMIT = 1.0  # of a retraining: what costs more saves nothing
 
 
 def tune(
     method: str,
     suite: Suite | str = "digits",
     *,
-    budget: int = 24,
+    kind: str = "random",
+    trials: int = TRIALS,
     sampler: str = "random",
     seed: int = 0,
     start: str = "",
@@ -37,64 +43,146 @@ def tune(
     workers: Workers = 1,
     watch: Watch = silent,
 ) -> Search:
-    """Search the settings of ``method`` with the least objective on the tuning sets of ``suite``.
+    """Search the settings of ``method`` for forget sets of ``kind``: the frontier of distance against cost.
 
-    Trial 0 is the defaults, trial 1 what was found for the suite ``start``, where one is named. ``models`` pretrained
-    models (default: 20) from the suite's second half are unlearned and compared with ``oracles`` oracles of each tuning
-    set (default: half the suite's number), built on first use: few oracles raise the floor, and all methods share them.
-    A trial that fails, costs more than ``limit`` of a retraining or makes outliers of models is listed and never
-    chosen. Every finished trial is kept in the store: the same search goes on where it was interrupted.
+    Tried first are the defaults, what the authors take and what was found for the suite ``start``, where one is named;
+    then settings of the sampler until ``trials`` of all did not fail, twice as many at most. A method that goes by
+    epochs runs as long as it may, and each epoch is a candidate; so one search serves every budget.
+
+    ``models`` pretrained models (default: 20) from the suite's second half are unlearned and compared with ``oracles``
+    oracles of the tuning set (default: half the suite's number), built on first use: few oracles raise the floor, and
+    all methods share them. What costs more than ``limit`` of a retraining is stopped there; what fails or makes
+    outliers of models is listed and never chosen. Every finished trial is kept in the store: the same search goes on
+    where it was interrupted.
     """
     row = find_method(method)
-    _require_tunable(method, row, budget, limit)
-    chance = make_sampler(sampler, row.search, seed, method)
-    fixed: list[Settings] = [{}, *([_settings_for(start, method, row)] if start else [])][:budget]
-    suite = as_suite(suite)
+    _require_tunable(method, row, trials, limit)
+    suite, started = as_suite(suite), time.perf_counter()
+    chance = make_sampler(sampler, _drawn(row), seed, method)
+    first = _first_proposals(method, row, start, kind)
     cap = None if row.from_scratch else limit
-    counted = _tuning_models(suite, models), _tuning_oracles(suite, oracles)
-    field = Field(suite, tuple(tuning_sets(suite)), method, *counted, cap, seed)
+    forget = tuning_set(suite, kind)
+    field = Field(suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed)
     build_all_needed(field, workers, watch)
-    trials: list[Trial] = []
-    asked = chance.ask(budget - len(fixed))
-    while fixed or asked:
-        trials += run_trials(field, len(trials), [*fixed, *asked], workers, watch)
-        chance.tell([each.objective for each in trials[len(trials) - len(asked) :]])
-        fixed, asked = [], chance.ask(budget - len(trials))
+    nothing = untouched(field)
+    tried = _tried(field, chance, first, trials, nothing, workers, watch)
     return Search(
         method=method,
         suite=suite.name,
         suite_digest=suite.digest,
+        kind=kind,
         objective=OBJECTIVE.format(most=MOST),
-        sampler=sampler,
+        sampler=chance.name,
         seed=seed,
         start=start,
-        budget=budget,
+        wanted=trials,
         limit=cap,
         pretrained=[field.models[0], field.models[-1]],
         oracles=[0, field.oracles - 1],
         space={key: described(space) for key, space in row.search.items()},
-        sets=[{"name": each.name, "size": len(each), "digest": each.digest, "made": each.made} for each in field.sets],
-        untouched=objective([untouched(field, forget)[0] for forget in field.sets]),
-        trials=trials,
-        chosen=choose(method, row, trials),
+        forget_set={
+            "name": forget.name,
+            "digest": forget.digest,
+            "made": forget.made,
+            "indices": forget.indices.tolist(),
+        },
+        untouched=nothing,
+        trials=tried,
+        frontier=frontier(method, row, tried, nothing.objective),
+        seconds=round(time.perf_counter() - started, 1),
         hardware=hardware(),
         versions=versions(),
     )
 
 
-def choose(name: str, method: Method, trials: Sequence[Trial]) -> Chosen | None:
-    """The trial with the least objective, the first of equals, with all its settings; None where every one failed."""
-    found = [(each.objective, each.number, each.settings) for each in trials if each.objective is not None]
-    if not found:
-        return None
-    value, number, settings = min(found, key=lambda each: each[:2])
-    return Chosen(trial=number, objective=value, settings=asdict(configure(name, method, settings)))
+def _tried(
+    field: Field,
+    chance: Sampler,
+    first: Sequence[Proposal],
+    wanted: int,
+    nothing: Point,
+    workers: Workers,
+    watch: Watch,
+) -> list[Trial]:
+    """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
+    trials: list[Trial] = []
+    proposed = list(first)[:wanted]
+    while proposed:
+        found = run_trials(field, len(trials), proposed, workers, watch)
+        trials += found
+        values = [worth(each, nothing.objective, unlimited=field.limit is None) for each in found]
+        chance.tell([_known(field.row, each.settings) for each in found], values)
+        short = wanted - sum(each.status == "ok" for each in trials)
+        asked = chance.ask(min(short, 2 * wanted - len(trials))) if short > 0 else []
+        proposed = [Proposal(chance.name, _longest(field.row, each)) for each in asked]
+    return trials
 
 
-def _settings_for(suite: str, name: str, method: Method) -> Settings:
-    """The searched settings that were found for another suite."""
-    settings = found_for(suite, name).settings
-    return {key: settings[key] for key in method.search if key in settings}
+def worth(trial: Trial, nothing: float, *, unlimited: bool = False) -> float:
+    """One number of a trial's own frontier: the mean over BUDGETS of its least objective that is as cheap.
+
+    Where nothing is as cheap, or a trial failed, it is that of doing nothing. Lower is better.
+    """
+    budgets = [*BUDGETS[:-1], np.inf] if unlimited else BUDGETS
+    found = [trial.objective(budget) for budget in budgets]
+    return float(np.mean([nothing if each is None else each for each in found]))
+
+
+def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float) -> list[Stop]:
+    """The points of all trials than which nothing as cheap is nearer, doing nothing included, with rising cost.
+
+    Where no point is nearer than ``nothing``, the nearest of all: a method is to be run even so.
+    """
+    points = [(each.cost, each.objective, trial.number, each) for trial in trials for each in trial.points]
+    stops: list[Stop] = []
+    for cost, objective, number, point in sorted(points):
+        nearest = stops[-1].objective if stops else max(nothing, min(each for _, each, _, _ in points) + 1e-9)
+        if objective < nearest:
+            settings = dict(trials[number].settings)
+            settings |= {"epochs": point.epoch} if by_epochs(method) else {}
+            full = asdict(configure(name, method, settings))
+            stops.append(Stop(trial=number, cost=cost, objective=round(objective, 4), settings=full))
+    return stops
+
+
+def _first_proposals(name: str, method: Method, start: str, kind: str) -> list[Proposal]:
+    """The defaults, what the authors take, and what was found for another suite; the same settings once."""
+    named: list[tuple[str, Settings]] = [("the defaults", {})]
+    named += [(each.source, dict(each.settings)) for each in method.published]
+    named += [(f"found for {start}", each) for each in _found_for(start, name, method, kind)] if start else []
+    proposals: list[Proposal] = []
+    for origin, settings in named:
+        settings = _longest(method, settings)
+        if settings not in [each.settings for each in proposals]:
+            proposals.append(Proposal(origin, settings))
+    return proposals
+
+
+def _drawn(method: Method) -> dict[str, Space]:
+    """The settings that are drawn: a run goes as long as it may where each of its epochs is a candidate."""
+    return {key: space for key, space in method.search.items() if key != "epochs" or not by_epochs(method)}
+
+
+def _longest(method: Method, settings: Settings) -> Settings:
+    """With as many epochs as the search goes to."""
+    space = method.search.get("epochs")
+    if space is None or not by_epochs(method):
+        return settings
+    most = max(space.values) if isinstance(space, OneOf) else int(space.high)
+    return {**settings, "epochs": most}
+
+
+def _known(method: Method, settings: Settings) -> Settings:
+    """What is searched of settings, the defaults filled in."""
+    full = asdict(method.config(**settings))
+    return {key: full[key] for key in _drawn(method)}
+
+
+def _found_for(suite: str, name: str, method: Method, kind: str) -> list[Settings]:
+    """The searched settings that were found for another suite, at each of BUDGETS."""
+    search = searched_for(suite, kind, name)
+    stops = [stop for budget in BUDGETS if (stop := search.at(budget))] or search.frontier[:1]
+    return [{key: each.settings[key] for key in method.search if key in each.settings} for each in stops]
 
 
 def described(space: Space) -> dict[str, Any]:
@@ -102,14 +190,14 @@ def described(space: Space) -> dict[str, Any]:
     return {"values": list(space.values)} if isinstance(space, OneOf) else asdict(space)
 
 
-def _require_tunable(name: str, method: Method, budget: int, limit: float) -> None:
+def _require_tunable(name: str, method: Method, trials: int, limit: float) -> None:
     if method.anchor:
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to tune")
     if not method.search:
         own = "a method of your own states no settings" if ":" in name else "it has no settings that are searched"
         raise BadSetting(f"{name!r}: nothing to tune, {own}")
-    if budget < 1:
-        raise BadSetting(f"expected a budget of at least 1 trial, got {budget}")
+    if trials < 1:
+        raise BadSetting(f"expected at least 1 trial, got {trials}")
     if not 0 < limit < float("inf"):
         raise BadSetting(f"expected a limit above 0, as a share of one retraining, got {limit}")
 

@@ -1,11 +1,10 @@
-"""The trials of a search as jobs: one for each trial and tuning set, each kept in the store when it is finished."""
+"""The trials of a search as jobs: one for each trial, kept in the store when it is finished."""
 
 import hashlib
 import json
 import math
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -24,20 +23,18 @@ from expunge.ensembles.stored_margins import read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
-from expunge.methods import configure, find_method, run_method
+from expunge.methods import Method, configure, find_method, run_method
 from expunge.methods.method import require_needs
 from expunge.methods.needs import ORACLES
+from expunge.methods.searches import Point, Settings, Trial
 from expunge.methods.task import Task, predicted
-from expunge.methods.tuned import Trial
-from expunge.metrics.klom import klom
 from expunge.metrics.outliers import outliers_of_parts
+from expunge.metrics.wasserstein import wasserstein
 from expunge.store import user_store
 from expunge.suites import Data, ForgetSet, Suite
-from expunge.tuning.samplers import Settings
 
 MOST = 2000  # examples of each split that trials are scored on
-
-Klom = dict[str, float]  # P95 of each split
+PATIENCE = 6  # epochs without coming nearer after which a trial ends: more than any ascent that begins one takes
 
 
 @dataclass(frozen=True)
@@ -45,42 +42,49 @@ class Field:
     """What all trials of a search have in common."""
 
     suite: Suite
-    sets: tuple[ForgetSet, ...]
+    forget: ForgetSet
     method: str
     models: range  # pretrained, which no bench scores
-    oracles: int  # of each tuning set, from number 0
+    oracles: int  # of the tuning set, from number 0
     limit: float | None
     seed: int
 
+    @property
+    def row(self) -> Method:
+        return find_method(self.method)
 
-def objective(values: Sequence[Klom]) -> float:
-    """Mean over splits, then over tuning sets.
 
-    >>> objective([{"forget": 3.0, "retain": 1.0, "test": 2.0}, {"forget": 5.0, "retain": 1.0, "test": 0.0}])
-    2.0
-    """
-    return float(np.mean([np.mean(list(each.values())) for each in values]))
+@dataclass(frozen=True)
+class Proposal:
+    """Settings to try, and who proposed them."""
+
+    origin: str
+    settings: Settings
+
+
+def by_epochs(method: Method) -> bool:
+    """Whether each epoch of a run is what a run of so many epochs ends with."""
+    return "epochs" in {each.name for each in fields(method.config)} and not method.whole_runs
 
 
 def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
-    """Have the pretrained models, the oracles of the tuning sets, and what the method takes out of a store."""
-    suite, method = field.suite, find_method(field.method)
-    require_needs(field.method, method, suite, field.sets)
+    """Have the pretrained models, the oracles of the tuning set, and what the method takes out of a store."""
+    suite, method = field.suite, field.row
+    require_needs(field.method, method, suite, [field.forget])
     pretrain(suite, len(field.models), first=field.models.start, workers=workers, watch=watch)
     # a method that is given oracles takes others than those it is compared with
     count = suite.models if ORACLES in method.needs else field.oracles
-    build_all([(Plan(suite, "oracle", forget), count) for forget in field.sets], workers=workers, watch=watch)
+    build_all([(Plan(suite, "oracle", field.forget), count)], workers=workers, watch=watch)
     _build_own(field, [{}], workers, watch)
-    for forget in field.sets:
-        _task(field, forget, {})
+    _task(field, {})
 
 
 def _build_own(field: Field, proposed: Sequence[Settings], workers: Workers, watch: Watch) -> None:
     """Have what a method with these settings needs of its own, such as models trained on shards."""
-    method, plans = find_method(field.method), {}
+    method, plans = field.row, {}
     for settings in proposed if method.prepare and method.prepare.plan else ():
         try:
-            found = own_plans(field.suite, field.sets, [field.method], {field.method: settings})
+            found = own_plans(field.suite, [field.forget], [field.method], {field.method: settings})
         except BadSetting:
             if not settings:
                 raise
@@ -89,129 +93,172 @@ def _build_own(field: Field, proposed: Sequence[Settings], workers: Workers, wat
     build_some(list(plans.values()), field.models, workers=workers, watch=watch)
 
 
-def run_trials(field: Field, first: int, proposed: Sequence[Settings], workers: Workers, watch: Watch) -> list[Trial]:
-    """The trials of these settings, numbered from ``first``; a job is a trial on one tuning set."""
-    _build_own(field, proposed, workers, watch)
-    jobs: dict[int, tuple[int, str]] = {}
-    found: dict[int, dict[str, dict[str, Any]]] = {number: {} for number in range(len(proposed))}
+def run_trials(field: Field, first: int, proposed: Sequence[Proposal], workers: Workers, watch: Watch) -> list[Trial]:
+    """The trials of these settings, numbered from ``first``; a job is a trial."""
+    _build_own(field, [each.settings for each in proposed], workers, watch)
+    numbers: dict[int, int] = {}
+    found: dict[int, dict[str, Any]] = {}
     wanted = []
-    for number, settings in enumerate(proposed):
+    for number, proposal in enumerate(proposed):
         try:
-            tasks = [_task(field, forget, settings) for forget in field.sets]
+            task = _task(field, proposal.settings)
         except (DamagedArtefact, CannotRead):
             raise
         except (BadSetting, StoreError) as error:  # settings that do not go together, or need what nobody has made
-            found[number]["refused"] = {"reason": str(error)}
+            found[number] = {"points": [], "reason": str(error)}
             continue
-        for task in tasks:
-            kept = user_store().read(_key(field, task))
-            if kept:
-                found[number][task.forget.name] = kept.meta
-                continue
-            label = f"trial {first + number} of {field.method} on {task.forget.name}"
-            job = Job(label, try_settings, (field, task), shared=(field.suite,))
-            jobs[id(job)] = (number, task.forget.name)
-            wanted.append(job)
+        kept = user_store().read(_key(field, task))
+        if kept:
+            found[number] = kept.meta
+            continue
+        label = f"trial {first + number} of {field.method} on {task.forget.name}"
+        job = Job(label, try_settings, (field, task), shared=(field.suite,))
+        numbers[id(job)] = number
+        wanted.append(job)
     for job, meta in run_jobs(wanted, workers, watch):
-        number, name = jobs[id(job)]
-        found[number][name] = meta
-    return [_trial(field, first + number, settings, found[number]) for number, settings in enumerate(proposed)]
+        found[numbers[id(job)]] = meta
+    return [_trial(first + number, proposal, found[number]) for number, proposal in enumerate(proposed)]
 
 
-def _task(field: Field, forget: ForgetSet, settings: Settings) -> Task:
-    """A trial on a tuning set, for which the store has all that it takes out of it."""
-    config = configure(field.method, find_method(field.method), settings)
-    task = Task(field.suite, forget, field.method, config, field.seed)
+def _task(field: Field, settings: Settings) -> Task:
+    """A trial, for which the store has all that it takes out of it."""
+    task = Task(field.suite, field.forget, field.method, configure(field.method, field.row, settings), field.seed)
     task.require(field.models)
     return task
 
 
-def _trial(field: Field, number: int, settings: Settings, found: dict[str, dict[str, Any]]) -> Trial:
-    names = [each.name for each in field.sets if each.name in found]
-    reasons = [(name, found[name]["reason"]) for name in (*names, "refused") if found.get(name, {}).get("reason")]
-    if reasons:
-        name, reason = reasons[0]
-        told = reason if name == "refused" else f"{name}: {reason}"
-        return Trial(number=number, settings=settings, status="failed", reason=told)
-    values = {name: found[name]["klom"] for name in names}
+def _trial(number: int, proposal: Proposal, found: dict[str, Any]) -> Trial:
+    points = [Point(*each) for each in found["points"]]
     return Trial(
         number=number,
-        settings=settings,
-        status="ok",
-        objective=objective(list(values.values())),
-        klom=values,
-        cost=max(found[name]["cost"] for name in names),
-        seconds=float(np.mean([found[name]["seconds"] for name in names])),
+        origin=proposal.origin,
+        settings=proposal.settings,
+        status="ok" if points else "failed",
+        reason=found["reason"],
+        points=points,
     )
 
 
 def try_settings(field: Field, task: Task) -> dict[str, Any]:
-    """Run one trial on one tuning set and keep what came of it in the store: numbers, or the reason for none."""
+    """Run one trial and keep what came of it in the store: numbers, or the reason for none."""
     key = _key(field, task)  # before the method runs: it may change the current folder
-    try:
-        meta = _measured(field, task)
-    except MethodFailed as error:
-        meta = {"reason": str(error)}
+    meta = _measured(field, task)
     user_store().write(key, {}, meta)
     return meta
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """Some models after an epoch: margins on the examples looked at; ``moved`` unless no weight is another."""
+
+    number: int
+    cost: float
+    margins: ndarray
+    moved: bool = True
+
+
 def _measured(field: Field, task: Task) -> dict[str, Any]:
-    chunks = [field.models[at : at + field.suite.chunk] for at in range(0, len(field.models), field.suite.chunk)]
-    parts = [part for chunk in chunks for part in in_halves(partial(_unlearned, field, task), chunk, warn)]
-    margins = np.concatenate([part[0] for part in parts])
-    cost, seconds = np.average([part[1:] for part in parts], axis=0, weights=[len(part[0]) for part in parts])
-    found, strays = _near(field, task.forget, margins)
-    _, usual = untouched(field, task.forget)
-    for split, count in strays.items():
-        if count > usual[split]:  # they stretch KLoM's bins and hide what the other models do
-            raise MethodFailed(f"makes outliers of {count} of {len(margins)} models on {split}")
-    return {"klom": found, "cost": float(cost), "seconds": float(seconds)}
+    """The points of a trial that are nearer than those before them, and why there are no more."""
+    chunks, ruler = task.chunks(field.models), Ruler.of(field)
+    parts = [part for chunk in chunks for part in in_halves(partial(_walked, field, task, ruler), chunk, warn)]
+    reason = next((reason for _, reason in parts if reason), "")
+    points: list[Point] = []
+    for epoch in zip(*(epochs for epochs, _ in parts), strict=False):  # one part may have ended before the others
+        if not any(each.moved for each in epoch):  # which a search would like well
+            reason = reason or "moves no weight, so it is the same as doing nothing"
+            continue
+        margins = np.concatenate([each.margins for each in epoch])
+        cost = float(np.average([each.cost for each in epoch], weights=[len(each.margins) for each in epoch]))
+        if told := ruler.strays(margins):
+            reason = told
+            continue
+        point = ruler.point(epoch[0].number, cost, margins)
+        if not points or point.objective < points[-1].objective:
+            points.append(point)
+    return {"points": points, "reason": "" if points and not _ended(reason) else reason}
 
 
-def _unlearned(field: Field, task: Task, models: Sequence[int]) -> tuple[ndarray, float, float]:
-    """Margins, cost and seconds after the last epoch; a method that costs too much is stopped."""
+def _ended(reason: str) -> bool:
+    """Whether a reason says that a trial went no further."""
+    return not reason.startswith(("makes outliers", "moves no weight"))
+
+
+def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> tuple[list[Epoch], str]:
+    """Each epoch of a run that a run of so many epochs would end with, and why there are no more of them."""
     if task.method.predict:
         only = predicted(task, models)
-        return only.margins[-1][:, _columns(field.suite, task.forget)], only.costs[-1], only.seconds[-1]
+        return [Epoch(1, only.costs[-1], only.margins[-1][:, _columns(field.suite, task.forget)])], ""
     ensemble = pretrain(field.suite, len(models), first=models[0], watch=silent)
+    before, data = ensemble.state(), _data(field.suite, task.forget)
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
-    steps = run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit)
-    last = next(iter(deque(steps, maxlen=1)), None)
-    if last is None:
-        raise MethodFailed("yielded no ensemble")
-    before, after = ensemble.state(), last.ensemble.state()
-    if before.keys() == after.keys() and all(torch.equal(after[key], before[key]) for key in before):
-        raise MethodFailed("moves no weight, so it is the same as doing nothing")  # which a search would like well
-    values = measure(last.ensemble, _data(field.suite, task.forget))[0]
-    if not values.isfinite().all():
-        raise MethodFailed("diverged: margins are not finite")
-    return values.numpy(), last.cost, last.seconds
+    epochs, every, best = list[Epoch](), by_epochs(task.method), (math.inf, 0)
+    try:
+        for step in run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit):
+            values = measure(step.ensemble, data)[0]
+            if not values.isfinite().all():
+                raise MethodFailed(f"diverged: margins are not finite after epoch {step.epoch}")
+            after = step.ensemble.state()
+            moved = before.keys() != after.keys() or any(not torch.equal(after[key], before[key]) for key in before)
+            epochs = [*(epochs if every else []), Epoch(step.epoch, step.cost, values.numpy(), moved)]
+            best = min(best, (ruler.point(step.epoch, step.cost, values.numpy()).objective, step.epoch))
+            if every and step.epoch - best[1] >= PATIENCE:
+                return epochs, f"came no nearer for {PATIENCE} epochs"
+    except MethodFailed as error:
+        return (epochs if every else []), str(error)
+    return epochs, "" if epochs else "yielded no ensemble"
 
 
-def untouched(field: Field, forget: ForgetSet) -> tuple[Klom, dict[str, int]]:
+@dataclass(frozen=True)
+class Ruler:
+    """What the trials of a field are held against: oracles, and what the untouched models get."""
+
+    oracle: ndarray  # (oracles, examples looked at)
+    columns: dict[str, ndarray]  # of each split
+    usual: list[int]  # outliers among the untouched models, of each split
+    models: int
+
+    @classmethod
+    def of(cls, field: Field) -> "Ruler":
+        suite, forget, picked = field.suite, field.forget, _columns(field.suite, field.forget)
+        oracle = read_margins(Plan(suite, "oracle", forget), 0, field.oracles).values[:, picked]
+        columns = {
+            split: np.searchsorted(picked, suite.columns_of(some)) for split, some in _looked_at(suite, forget).items()
+        }
+        pretrained = read_margins(Plan(suite, "pretrained"), field.models.start, len(field.models)).values[:, picked]
+        usual = [int(each.sum()) for each in outliers_of_parts(pretrained, oracle, list(columns.values()))]
+        return cls(oracle, columns, usual, len(field.models))
+
+    def point(self, epoch: int, cost: float, margins: ndarray) -> Point:
+        """The distance of these margins on each split; digits beyond the fourth are chance."""
+        found = wasserstein(margins, self.oracle)
+        means = {split: round(float(found[some].mean()), 4) for split, some in self.columns.items()}
+        return Point(epoch, round(cost, 6), **means)
+
+    def strays(self, margins: ndarray) -> str:
+        """A line where more of the models are outliers than of the untouched ones; else ""."""
+        found = outliers_of_parts(margins, self.oracle, list(self.columns.values()))
+        for split, each, usual in zip(self.columns, found, self.usual, strict=True):
+            if each.sum() > usual:
+                return f"makes outliers of {each.sum()} of {self.models} models on {split}"
+        return ""
+
+
+def untouched(field: Field) -> Point:
     """What the pretrained models get, nothing done."""
-    pretrained = read_margins(Plan(field.suite, "pretrained"), field.models.start, len(field.models)).values
-    return _near(field, forget, pretrained[:, _columns(field.suite, forget)])
-
-
-def _near(field: Field, forget: ForgetSet, margins: ndarray) -> tuple[Klom, dict[str, int]]:
-    """P95 of KLoM, and the number of outliers among the models, of each split; ``margins`` of the picked examples."""
-    suite, picked = field.suite, _columns(field.suite, forget)
-    oracle = read_margins(Plan(suite, "oracle", forget), 0, field.oracles).values[:, picked]
-    columns = {
-        split: np.searchsorted(picked, suite.columns_of(some)) for split, some in _looked_at(suite, forget).items()
-    }
-    values, far = klom(margins, oracle), outliers_of_parts(margins, oracle, list(columns.values()))
-    return (
-        {split: float(np.percentile(values[some], 95)) for split, some in columns.items()},
-        {split: int(each.sum()) for split, each in zip(columns, far, strict=True)},
-    )
+    picked = _columns(field.suite, field.forget)
+    margins = read_margins(Plan(field.suite, "pretrained"), field.models.start, len(field.models)).values[:, picked]
+    return Ruler.of(field).point(0, 0.0, margins)
 
 
 def _looked_at(suite: Suite, forget: ForgetSet) -> dict[str, ndarray]:
-    """The examples of each split that trials are scored on: of more than MOST, as many, evenly spaced."""
-    return {split: examples[spaced(len(examples), MOST)] for split, examples in suite.parts(forget).items()}
+    """The examples of each split that trials are scored on: of more than MOST, as many, evenly spaced.
+
+    Of what is retained those are left out that a scored forget set holds.
+    """
+    parts = dict(suite.parts(forget))
+    scored = np.concatenate([each.indices for each in suite.forget_sets.values()])
+    parts["retain"] = np.setdiff1d(parts["retain"], scored)
+    return {split: examples[spaced(len(examples), MOST)] for split, examples in parts.items()}
 
 
 def _picked(suite: Suite, forget: ForgetSet) -> ndarray:
@@ -231,6 +278,6 @@ def _data(suite: Suite, forget: ForgetSet) -> Data:
 
 
 def _key(field: Field, task: Task) -> str:
-    """Where a trial on a tuning set is kept: it changes with all that changes the result."""
+    """Where a trial is kept: it changes with all that changes the result."""
     facts = [task.key(field.models), field.oracles, field.limit, code_digest(__name__)]
     return f"{field.suite.digest}/tuning/{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
