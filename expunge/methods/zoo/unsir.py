@@ -102,6 +102,7 @@ METHOD = Method(
         "copies": OneOf((1, 5, 20)),
         "noise_steps": OneOf((0, 10, 40)),
         "retain_share": Between(0.1, 1.0),
+        "repair": OneOf((0.1, 0.5, 1.0)),
     },
     published=(
         Published(
