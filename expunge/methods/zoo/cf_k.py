@@ -58,7 +58,7 @@ METHOD = Method(
     },
     published=(
         Published(
-            "SCRUB's notebooks, random sets and classes, where the last block of a ResNet moves",
+            "SCRUB's notebooks, where the last block of a ResNet moves",
             {"epochs": 10, "lr": 0.01, "momentum": 0.0, "batch_size": 64},
         ),
         Published(

@@ -65,7 +65,7 @@ METHOD = Method(
     },
     published=(
         Published(
-            "the authors' scripts and SCRUB's notebooks: the last layer, for as many epochs as the training had",
+            "the authors' script, the fewest layers that it tries, for as many epochs as the training had",
             {"layers": 1, "passes": 0},
         ),
         Published("the authors of Unlearn-WorstCase, its issue 1", {"layers": 1, "passes": 10}),

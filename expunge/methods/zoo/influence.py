@@ -173,11 +173,11 @@ METHOD = Method(
     },
     published=(
         Published(
-            "SalUn's paper searches alpha from 1 to this, random sets and classes",
+            "SalUn's paper searches alpha from 1 to this",
             {"variant": "official", "alpha": 20.0, "curvature_examples": 1000},
         ),
         Published(
-            "RUM's paper tunes alpha from 1 to this, memorised sets",
+            "RUM's paper tunes alpha from 1 to this",
             {"variant": "official", "alpha": 100.0, "curvature_examples": 1000},
         ),
         Published("the beginning of either range", {"variant": "official", "alpha": 1.0, "curvature_examples": 1000}),

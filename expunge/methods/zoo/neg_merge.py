@@ -76,6 +76,6 @@ METHOD = Method(
             "torchunlearn, the smallest of its rates", {"epochs": 1, "lr": 1e-4, "tunes": 3, "ratio": 1.0, "scale": 1.0}
         ),
     ),
-    deviations="The authors have no code out yet. They merge all fine-tunes of a sweep over their settings; here they "
-    "are a few, which differ in learning rate and order. Running statistics of BatchNorm stay what they were.",
+    deviations="The authors' own code was not at hand. They merge all fine-tunes of a sweep over their settings; here "
+    "they are a few, which differ in learning rate and order. Running statistics of BatchNorm stay what they were.",
 )
