@@ -10,7 +10,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.last_layers import freeze_all_but, last_layers, thaw
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require, shuffled, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -51,7 +51,22 @@ METHOD = Method(
     summary="fine-tune only the last layers on the retained examples",
     cite=("goel2022",),
     needs=(RETAIN_DATA,),
-    search={"lr": RATES, "layers": OneOf((1, 2, 3)), "epochs": OneOf((1, 2))},
-    deviations="The authors' code lets running statistics of BatchNorm follow in frozen layers too. Costs count a "
-    "whole pass backward, though it need not reach the frozen layers.",
+    search={
+        "lr": Between(1e-4, 2.0, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "layers": OneOf((1, 2, 3)),
+    },
+    published=(
+        Published(
+            "SCRUB's notebooks, where the last block of a ResNet moves",
+            {"epochs": 10, "lr": 0.01, "momentum": 0.0, "batch_size": 64},
+        ),
+        Published(
+            "the authors of Unlearn-WorstCase, its issue 1: 10 epochs, k 1, rates from 1e-4 to this",
+            {"epochs": 10, "layers": 1, "lr": 0.1},
+        ),
+    ),
+    deviations="The authors train for 30 epochs at rates that fall from 0.1 to 0.005, again and again; here the rate "
+    "is constant. Their code lets running statistics of BatchNorm follow in frozen layers too. Costs count a whole "
+    "pass backward, though it need not reach the frozen layers.",
 )

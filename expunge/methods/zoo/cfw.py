@@ -16,7 +16,7 @@ from expunge.methods.needs import CLASSES, CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.layers import convolutions, weights
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require, shuffled
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -79,12 +79,19 @@ METHOD = Method(
     summary="noise on the convolutions, then fine-tuning with weights for the classes",
     cite=("triantafillou2024", "cadet2024"),
     needs=(RETAIN_DATA, CONVOLUTIONS, CLASSES),
+    whole_runs=True,  # noise comes before the last epoch
     search={
-        "lr": RATES,
+        "lr": Between(1e-4, 1.0, log=True),
+        "epochs": Between(1, 16, log=True, whole=True),
         "noise": Between(0.005, 1.0, log=True),
         "layers": OneOf(("first", "all")),
-        "epochs": OneOf((1, 2)),
     },
+    published=(
+        Published(
+            "the authors' code as DeepUnlearn has it, random sets; the rate falls from this along a cosine",
+            {"epochs": 4, "lr": 7e-4, "noise": 0.6, "last_noise": 0.005, "layers": "first"},
+        ),
+    ),
     deviations="The public code adds noise to convolutions held by the network itself, not by its blocks, which in a "
     "ResNet is the first one: layers=first. It multiplies the batch's mean loss by the mean of its weights; here each "
     "example's loss has its own. It decays the weights and lowers the learning rate along a cosine; not here.",

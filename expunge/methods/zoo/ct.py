@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.layers import convolutions, layer, weights
 from expunge.methods.parts.walks import Walk, descend_from, passes, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -57,7 +57,16 @@ METHOD = Method(
     summary="transpose the convolution kernels, then fine-tune on the retained examples",
     cite=("triantafillou2024", "cadet2024"),
     needs=(RETAIN_DATA, CONVOLUTIONS),
-    search={"lr": RATES, "epochs": OneOf((1, 2))},
+    search={
+        "lr": Between(1e-4, 1.0, log=True),
+        "epochs": Between(1, 16, whole=True),
+    },
+    published=(
+        Published(
+            "the authors' code as DeepUnlearn has it, random sets; the rate falls from this along a cosine",
+            {"epochs": 3, "lr": 1e-3},
+        ),
+    ),
     deviations="The public code decays the weights and lowers the learning rate along a cosine; here it is constant "
     "and nothing decays. Kernels that are not square keep their shape here, and so stay as they are.",
 )

@@ -16,7 +16,7 @@ from expunge.methods.needs import CLASS_OUTPUTS, CLASSES, FORGET_DATA
 from expunge.methods.parts.layers import weights
 from expunge.methods.parts.per_sample import in_order
 from expunge.methods.parts.walks import example_losses, require
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.esc import feature_directions
 from expunge.suites.suite import Split
 
@@ -102,11 +102,17 @@ METHOD = Method(
     cite=("lee2025",),
     needs=(FORGET_DATA, CLASS_OUTPUTS, CLASSES),
     search={
-        "lr": Between(5e-4, 1000.0, log=True),
+        "lr": Between(1e-4, 1000.0, log=True),
         "threshold": Between(0.1, 0.99),
-        "epochs": OneOf((1, 2, 5, 10, 50)),
+        "epochs": Between(1, 50, whole=True),
         "batch_size": OneOf((16, 64)),
     },
+    published=(
+        Published(
+            "the authors' code, its defaults, a class of CIFAR-10",
+            {"epochs": 50, "lr": 1e-3, "threshold": 0.7, "batch_size": 64},
+        ),
+    ),
     deviations="The public code goes at rate 1e-3 and threshold 0.7 through at most 50 epochs of 5,000 examples, "
     "shuffled, until none is told right, after which nothing moves here either; here the forget set comes in its own "
     "order. As for esc it takes features in training mode, and of few examples keeps nothing outside of what they "

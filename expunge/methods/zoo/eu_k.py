@@ -13,7 +13,7 @@ from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.last_layers import freeze_all_but, last_layers, thaw
 from expunge.methods.parts.reset import new_seeds, reset_by_seeds
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import OneOf
+from expunge.methods.spaces import OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -59,7 +59,17 @@ METHOD = Method(
     summary="draw the last layers anew and train them on the retained examples",
     cite=("goel2022",),
     needs=(RETAIN_DATA,),
-    search={"layers": OneOf((1, 2, 3)), "passes": OneOf((1, 2))},
+    search={
+        "layers": OneOf((1, 2, 3)),
+        "passes": OneOf((0, 1, 2, 3, 5, 7, 10)),
+    },
+    published=(
+        Published(
+            "the authors' script, the fewest layers that it tries, for as many epochs as the training had",
+            {"layers": 1, "passes": 0},
+        ),
+        Published("the authors of Unlearn-WorstCase, its issue 1", {"layers": 1, "passes": 10}),
+    ),
     deviations="The authors' code lets running statistics of BatchNorm follow in frozen layers too, and draws anew "
     "convolutions and linear layers only, not BatchNorm's scale and shift. Costs count a whole pass backward, though "
     "it need not reach the frozen layers.",

@@ -14,7 +14,7 @@ from expunge.ensembles.train import Batch, Descent, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import Walk, cycled, require, shuffled, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 Pair = tuple[Batch, Batch]  # of the forget set, of what is kept
@@ -85,11 +85,18 @@ METHOD = Method(
     cite=("triantafillou2024", "cadet2024"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
-        "lr": RATES,
-        "uniform_lr": RATES,
+        "lr": Between(1e-4, 2.0, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "uniform_lr": Between(1e-4, 0.5, log=True),
         "forget_lr": Between(1e-5, 0.1, log=True),
         "temperature": OneOf((0.5, 1.15, 4.0)),
     },
+    published=(
+        Published(
+            "the winner's code as DeepUnlearn has it, random sets; the retain rate is 0.001 * 256 / 64",
+            {"epochs": 8, "batch_size": 256, "lr": 0.004, "uniform_lr": 0.005, "forget_lr": 3e-4, "temperature": 1.15},
+        ),
+    ),
     deviations="The public code decays the weights in retain rounds and lowers the learning rate of forget rounds "
     "along a cosine; here all are constant and nothing decays.",
 )

@@ -16,7 +16,7 @@ from expunge.methods.parts.examples import class_counts
 from expunge.methods.parts.per_sample import flat_weights, in_parts, mean_square, with_weights
 from expunge.methods.parts.rows import in_a_row
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import Between
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 VARIANTS = ("paper", "official")
@@ -115,7 +115,20 @@ METHOD = Method(
     summary="noise on every weight, the more the less the retained examples depend on it",
     cite=("golatkar2020", "jia2023"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
-    search={"alpha": Between(1e-9, 1e-3, log=True)},
+    search={
+        "alpha": Between(1e-10, 1e-2, log=True),
+        "variant": OneOf(VARIANTS),
+    },
+    published=(
+        Published(
+            "Golatkar et al.'s notebook, and SSD's code for random sets and classes; gradients of single examples",
+            {"variant": "official", "alpha": 1e-6},
+        ),
+        Published(
+            "the authors of Jia et al. 2023, Unlearn-Sparse, its issue 5: about this",
+            {"variant": "official", "alpha": 1e-9},
+        ),
+    ),
     deviations="The published code takes the inverse of the information in place of its inverse root, clamps it, and "
     "has a row of the classifier drawn anew where a class is forgotten whole; the version of Jia et al. 2023 squares "
     "the gradients of means over batches of 32, which makes the information too small, that of Golatkar et al. those "

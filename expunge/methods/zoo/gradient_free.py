@@ -15,7 +15,7 @@ from expunge.methods.parts.layers import layer, weighted, weights
 from expunge.methods.parts.per_sample import in_order
 from expunge.methods.parts.second_moments import as_many_as_fit, in_groups, second_moments
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -104,12 +104,26 @@ METHOD = Method(
     search={
         "alpha_retain": Between(1.0, 3000.0, log=True),
         "alpha_forget": Between(0.1, 3000.0, log=True),
-        "retain_examples": OneOf((128, 300, 900)),
+        "retain_examples": Between(64, 1000, log=True, whole=True),
     },
-    deviations="Made for whole classes. The public code takes 900 examples to forget and 900 to keep, as many of each "
-    "class, of a large input one window of three kernels' width, and at most 10,000 patches; here it is all of the "
-    "forget set, retained examples at random, and every patch. Its alpha_retain and alpha_forget are 100 and 3 for "
-    "CIFAR-10, 1000 and 30 for CIFAR-100, 100 and 10 for ImageNet, found among 10 to 1000 and 1 to 100 by retained "
-    "accuracy times forgotten error. It finds singular vectors; here a linear system gives the same matrix. Equations "
-    "are those of the code; the text of the paper was not read.",
+    published=(
+        Published(
+            "the authors' code, a class of CIFAR-10",
+            {"alpha_retain": 100.0, "alpha_forget": 3.0, "retain_examples": 900},
+        ),
+        Published(
+            "the authors' code, a class of CIFAR-100",
+            {"alpha_retain": 1000.0, "alpha_forget": 30.0, "retain_examples": 990},
+        ),
+        Published(
+            "the authors' code, a class of ImageNet",
+            {"alpha_retain": 100.0, "alpha_forget": 10.0, "retain_examples": 999},
+        ),
+    ),
+    deviations="Made for whole classes. The public code takes 900 to 999 examples to forget and to keep, as many of "
+    "each class, of a large input one window of three kernels' width, and at most 10,000 patches; here it is all of "
+    "the forget set, retained examples at random, and every patch. Its alpha_retain and alpha_forget are 100 and 3 "
+    "for CIFAR-10, 1000 and 30 for CIFAR-100, 100 and 10 for ImageNet, found among 10 to 1000 and 1 to 100 by "
+    "retained accuracy times forgotten error. It finds singular vectors; here a linear system gives the same matrix. "
+    "Equations are those of the code; the text of the paper was not read.",
 )

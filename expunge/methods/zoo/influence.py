@@ -18,7 +18,7 @@ from expunge.methods.parts.curvature import gauss_newton, gradient_sum, mean_pro
 from expunge.methods.parts.inverse import conjugate_gradients, lissa, woodbury
 from expunge.methods.parts.per_sample import Loss, flat_weights, per_sample_gradients, with_weights
 from expunge.methods.parts.walks import cycled, recipe_loss, require
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples, Split
 from expunge.suites.target import cross_entropy
@@ -165,10 +165,23 @@ METHOD = Method(
     cite=("jia2023", "koh2017", "izzo2021", "singh2020"),
     needs=(FORGET_DATA, RETAIN_DATA),
     search={
-        "alpha": Between(0.1, 30.0, log=True),
+        "alpha": Between(0.1, 300.0, log=True),
+        "variant": OneOf(VARIANTS),
         "damping": Between(1e-4, 1.0, log=True),
         "solver": OneOf(SOLVERS),
+        "curvature_examples": OneOf((64, 256, 1000)),
     },
+    published=(
+        Published(
+            "SalUn's paper searches alpha from 1 to this",
+            {"variant": "official", "alpha": 20.0, "curvature_examples": 1000},
+        ),
+        Published(
+            "RUM's paper tunes alpha from 1 to this",
+            {"variant": "official", "alpha": 100.0, "curvature_examples": 1000},
+        ),
+        Published("the beginning of either range", {"variant": "official", "alpha": 1.0, "curvature_examples": 1000}),
+    ),
     deviations="The public WoodFisher keeps one vector in place of a matrix, which stays parallel to the gradient of "
     "the first example: its inverse is the identity minus a term of rank one, undamped. Here it is the variant "
     "official, on curvature_examples drawn for each model, for which it takes 1,000; the default inverts the damped "

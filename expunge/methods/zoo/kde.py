@@ -14,7 +14,7 @@ from expunge.methods.needs import CLASSES, CLASSIFIER, CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.layers import convolutions, last_linear
 from expunge.methods.parts.reset import reset_layers
 from expunge.methods.parts.walks import Walk, descend_from, passes, recipe_loss, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.scrub import distillation, teach
 from expunge.suites.suite import Split
 
@@ -73,11 +73,19 @@ METHOD = Method(
     cite=("triantafillou2024", "cadet2024"),
     needs=(RETAIN_DATA, CONVOLUTIONS, CLASSIFIER, CLASSES),
     search={
-        "lr": RATES,
-        "warmup_lr": RATES,
+        "lr": Between(1e-4, 1.0, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "warmup_lr": Between(1e-4, 1.0, log=True),
+        "warmup_epochs": Between(1, 4, whole=True),
         "warmup": Between(0.05, 0.5),
         "temperature": OneOf((1.0, 2.0, 5.0)),
     },
+    published=(
+        Published(
+            "the authors' code as DeepUnlearn has it, random sets: 3 epochs of warm-up and 3 of the rest",
+            {"epochs": 3, "lr": 1e-3, "warmup_epochs": 3, "warmup_lr": 9e-4, "temperature": 5.0},
+        ),
+    ),
     deviations="The warm-up of the public code is on validation data, which the model never saw; here, where there are "
     "none, it is on a share of the retained examples. It decays the weights and lowers the learning rate along a "
     "cosine; here it is constant and nothing decays.",

@@ -65,6 +65,7 @@ def l1_sparse(ensemble: Ensemble, split: Split, cfg: L1Sparse, rng: Generators) 
 METHOD = Method(
     unlearn=l1_sparse,
     config=L1Sparse,
+    whole_runs=True,  # the penalty fades along all epochs
     summary="fine-tune on the retained examples under an l1 penalty that fades",
     cite=("jia2023",),
     needs=(RETAIN_DATA,),

@@ -14,7 +14,7 @@ from expunge.methods.needs import CONVOLUTIONS, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.layers import convolutions, weights
 from expunge.methods.parts.masks import scale_gradients, smallest_share
 from expunge.methods.parts.walks import Walk, descend_from, passes, recipe_loss, require, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of logits and labels, for each model
@@ -94,7 +94,18 @@ METHOD = Method(
     summary="draw anew the kernel weights with small gradients, fine-tune the others slowly",
     cite=("triantafillou2024", "cadet2024"),
     needs=(FORGET_DATA, RETAIN_DATA, CONVOLUTIONS),
-    search={"lr": RATES, "reset": Between(0.05, 0.9), "slow": OneOf((0.01, 0.1, 1.0)), "epochs": OneOf((1, 2))},
+    search={
+        "lr": Between(1e-4, 1.0, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "reset": Between(0.05, 0.9),
+        "slow": OneOf((0.01, 0.1, 1.0)),
+    },
+    published=(
+        Published(
+            "the authors' code as DeepUnlearn has it, random sets; the rate goes up to this and down",
+            {"epochs": 5, "lr": 1e-3, "reset": 0.3, "slow": 0.1},
+        ),
+    ),
     deviations="The public code decays the weights and lets the learning rate rise and fall, sums the gradients of "
     "batches and sets no mode before; here the rate is constant, nothing decays, and g is of means, in evaluation "
     "mode. As there, the share is of each convolution, not of all together.",

@@ -14,7 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
 from expunge.methods.parts.double_backward import twice
 from expunge.methods.parts.walks import Phase, Walk, descend_from
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.random_labels import wrong_labels
 from expunge.suites.suite import Split
 
@@ -77,9 +77,14 @@ METHOD = Method(
     needs=(FORGET_DATA, CLASSES, SLOPES),
     search={
         "lr": Between(1e-6, 1e-1, log=True),
-        "epochs": Between(1, 10, whole=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
     },
+    published=(
+        Published(
+            "torchunlearn's readme; the authors' own code was not at hand", {"epochs": 1, "lr": 1e-4, "momentum": 0.0}
+        ),
+    ),
     deviations="The paper stops when the sensitivity of the other logits has come back to a share of what it was; here "
     "the number of epochs is a setting. Whether its code runs in training mode is not known here.",
 )

@@ -14,7 +14,7 @@ from expunge.methods.needs import FORGET_DATA
 from expunge.methods.parts.per_sample import flat_weights, with_weights
 from expunge.methods.parts.task_vectors import task_vectors
 from expunge.methods.parts.walks import Walk, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -61,11 +61,21 @@ METHOD = Method(
     cite=("kim2025negmerge", "ilharco2023"),
     needs=(FORGET_DATA,),
     search={
-        "lr": RATES,
-        "scale": Between(0.1, 3.0, log=True),
-        "ratio": OneOf((1.5, 3.0)),
+        "lr": Between(1e-5, 0.5, log=True),
+        "epochs": Between(1, 20, whole=True),
+        "scale": Between(0.1, 10.0, log=True),
+        "ratio": OneOf((1.0, 1.5, 3.0)),
         "tunes": OneOf((2, 3, 5)),
     },
-    deviations="The authors merge all fine-tunes of a sweep over their settings; here they are a few, which differ in "
-    "learning rate and order. Running statistics of BatchNorm stay what they were.",
+    published=(
+        Published(
+            "torchunlearn, the largest of its rates; three fine-tunes differ in order only",
+            {"epochs": 1, "lr": 1e-3, "tunes": 3, "ratio": 1.0, "scale": 1.0},
+        ),
+        Published(
+            "torchunlearn, the smallest of its rates", {"epochs": 1, "lr": 1e-4, "tunes": 3, "ratio": 1.0, "scale": 1.0}
+        ),
+    ),
+    deviations="The authors' own code was not at hand. They merge all fine-tunes of a sweep over their settings; here "
+    "they are a few, which differ in learning rate and order. Running statistics of BatchNorm stay what they were.",
 )

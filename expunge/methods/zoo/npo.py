@@ -13,7 +13,7 @@ from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import PairedWalk, descend, on_forget, paired, require, training_loss
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import FORGET_RATES, Between, OneOf, Published
 from expunge.methods.zoo.scrub import teach
 from expunge.suites.suite import Split
 
@@ -68,12 +68,23 @@ METHOD = Method(
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": FORGET_RATES,
-        "epochs": OneOf((1, 2)),
+        "epochs": Between(1, 16, whole=True),
         "beta": Between(0.05, 5.0, log=True),
-        "gamma": Between(0.5, 100.0, log=True),
+        "gamma": Between(0.2, 100.0, log=True),
         "forget_batch_size": OneOf((8, 16, 32)),
         "forget_statistics": OneOf((True, False)),
     },
-    deviations="Made for language models, which have no BatchNorm: here the student is in training mode and theta_0 is "
-    "not, so that with BatchNorm log(p_y / p0_y) is not 0 at the start.",
+    published=(
+        Published(
+            "the authors' code, TOFU, forget.yaml with retain loss; a rate of AdamW for a language model",
+            {"epochs": 10, "lr": 1e-5, "beta": 0.1, "gamma": 1.0},
+        ),
+        Published(
+            "the authors' code, synthetic experiments, NPO with retain loss: random features, two classes",
+            {"lr": 2e-4, "beta": 0.1, "gamma": 1.0},
+        ),
+    ),
+    deviations="Made for language models, which have no BatchNorm: here the student is in training mode and theta_0 "
+    "is not, so that with BatchNorm log(p_y / p0_y) is not 0 at the start. The authors weigh the two terms alike, "
+    "with beta 0.1, and walk by AdamW; here it is SGD, and its default gives retain 20 times the weight.",
 )

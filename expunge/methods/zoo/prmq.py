@@ -19,7 +19,7 @@ from expunge.methods.parts.layers import weighted
 from expunge.methods.parts.masks import smallest_share
 from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import Walk, descend_from, passes, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.scrub import teach
 from expunge.suites.suite import Split
 
@@ -101,6 +101,17 @@ METHOD = Method(
     summary="draw the small weights anew, fine-tune towards labels and old entropy, round to half precision",
     cite=("triantafillou2024", "cadet2024"),
     needs=(RETAIN_DATA, CLASSES),
-    search={"lr": RATES, "prune": Between(0.1, 0.99), "half": OneOf((True, False))},
+    search={
+        "lr": Between(1e-4, 0.5, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "prune": Between(0.1, 0.99),
+        "half": OneOf((True, False)),
+    },
+    published=(
+        Published(
+            "the authors' code as DeepUnlearn has it, random sets, with 3.2 epochs",
+            {"epochs": 3, "lr": 5e-4, "prune": 0.99},
+        ),
+    ),
     deviations="The public code decays the weights and trains for 3.2 epochs; here nothing decays; epochs are whole.",
 )

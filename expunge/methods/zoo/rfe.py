@@ -16,7 +16,7 @@ from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.per_sample import in_parts
 from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import Walk, cycled, example_losses, recipe_loss, require, shuffled, training_loss
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 AT_ONCE = 256  # examples whose outputs are found together
@@ -190,14 +190,44 @@ METHOD = Method(
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     search={
         "lr": Between(1e-6, 0.1, log=True),
-        "epochs": OneOf((1, 2, 3, 6, 7)),
+        "epochs": Between(1, 20, whole=True),
         "forget_lr": Between(1e-6, 1e-2, log=True),
-        "forget_batch_size": OneOf((16, 32, 64)),
-        "cap": OneOf((2.0, 5.0, 10.0)),
         "adjacent": Between(0.01, 0.5, log=True),
         "alpha": Between(0.0, 1.0),
         "basis_batches": OneOf((1, 10)),
     },
+    published=(
+        Published(
+            "the authors' code, a subclass of CIFAR-100, ResNet-18",
+            {
+                "epochs": 7,
+                "forgetting_epochs": 1,
+                "forget_lr": 2.5e-6,
+                "lr": 2e-5,
+                "mu": 10.0,
+                "gamma": 1.0,
+                "cap": 10.0,
+                "alpha": 0.5,
+                "momentum": 0.9,
+                "basis_batches": 10,
+            },
+        ),
+        Published(
+            "the authors' code, Tiny ImageNet, a vision transformer",
+            {
+                "epochs": 6,
+                "forgetting_epochs": 1,
+                "forget_lr": 5e-5,
+                "lr": 2e-4,
+                "mu": 10.0,
+                "gamma": 1.0,
+                "cap": 10.0,
+                "alpha": 0.5,
+                "momentum": 0.9,
+                "basis_batches": 1,
+            },
+        ),
+    ),
     deviations="The authors know what is near: the other subclasses of the forget set's superclass, which is what "
     "their networks predict. Their rates are 2.5e-6 (Adam) and then 2e-5 for CIFAR-100 and CelebA, 5e-5 and 2e-4 for "
     "Tiny ImageNet, 2.5e-6 and 1e-5 for ToxiGen, one epoch and then 6, 6, 5 and 2; mu 10, gamma 1, cap 10, alpha 0.5, "

@@ -18,7 +18,7 @@ from expunge.errors import BadSetting
 from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import CLASSES, RETAIN_DATA, SHARDS
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import OneOf
+from expunge.methods.spaces import OneOf, Published
 from expunge.suites.suite import ForgetSet, Split, Suite
 
 
@@ -105,7 +105,16 @@ METHOD = Method(
     summary="models are votes over shards; those that held forget data are trained anew from their last clean slice",
     cite=("bourtoule2021",),
     needs=(RETAIN_DATA, SHARDS, CLASSES),
-    search={"shards": OneOf((2, 3, 5)), "slices": OneOf((1, 2, 3))},
+    search={
+        "shards": OneOf((2, 3, 5, 10)),
+        "slices": OneOf((1, 2, 3)),
+    },
+    published=(
+        Published(
+            "Warnecke et al.'s code, which shards CIFAR-10, the fewest of 5, 10 and 20", {"shards": 5, "slices": 1}
+        ),
+        Published("the same, the next", {"shards": 10, "slices": 1}),
+    ),
     prepare=Preparation(load_shards, plan=plan_of),
     deviations="The authors' constituents vote by label; here by the mean of their softmax, which has a margin. Each "
     "stage is a whole training by the suite's recipe, its learning rate going up and down, of so many epochs that all "

@@ -15,7 +15,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.norms import l2_norm
 from expunge.methods.parts.walks import PairedWalk, descend, on_forget, paired, recipe_loss, require, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -75,11 +75,18 @@ METHOD = Method(
     cite=("kim2025uam",),
     needs=(FORGET_DATA, RETAIN_DATA),
     search={
-        "lr": RATES,
+        "lr": Between(1e-4, 2.0, log=True),
+        "epochs": Between(1, 16, whole=True),
         "rho": Between(0.001, 2.0, log=True),
-        "forget_batch_size": OneOf((16, 64)),
+        "forget_batch_size": OneOf((16, 64, 128)),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published(
+            "the authors' library, torchunlearn, its readme: a tenth of CIFAR-10; rho is left open there",
+            {"epochs": 5, "lr": 0.01, "momentum": 0.9, "batch_size": 128, "forget_batch_size": 128},
+        ),
+    ),
     deviations="The authors' library normalises forget and retain examples of a step as one batch, and may let rho "
     "fall along a cosine; here a forget batch is one of its own, and rho is constant. The paper's Eq. 15, its "
     "algorithm for language models, multiplies the step by I - gamma P_f, where P_f projects on the forget gradient. "

@@ -15,7 +15,7 @@ from expunge.methods.needs import FIRST_WEIGHTS, FORGET_DATA
 from expunge.methods.parts.per_sample import flat_weights, with_weights
 from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import recipe_loss, require
-from expunge.methods.spaces import Between
+from expunge.methods.spaces import Between, Published
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import ForgetSet, Split, Suite
 
@@ -68,7 +68,10 @@ METHOD = Method(
     summary="give back, to first order, the steps that training took for the forget set",
     cite=("thudi2022",),
     needs=(FORGET_DATA, FIRST_WEIGHTS),
-    search={"strength": Between(1e-5, 3.0, log=True)},
+    search={
+        "strength": Between(1e-5, 3.0, log=True),
+    },
+    published=(Published("the paper: the step as it is derived", {"strength": 1.0}),),
     prepare=Preparation(_load),
     deviations="The paper trains without momentum at a constant learning rate, from a pretrained model; public code "
     "adds one batch's gradient at that model, times the learning rate and the epochs, though it trains with momentum. "

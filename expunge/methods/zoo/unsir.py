@@ -14,7 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.examples import beside
 from expunge.methods.parts.walks import Walk, recipe_loss, require, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 Noise = tuple[Float[Tensor, "models noise ..."], Int[Tensor, "models noise"]]  # inputs and the labels they deny
@@ -96,13 +96,31 @@ METHOD = Method(
     cite=("tarun2023",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES, SLOPES),
     search={
-        "lr": RATES,
+        "lr": Between(5e-5, 0.5, log=True),
+        "epochs": Between(1, 16, whole=True),
         "noise": OneOf((16, 64, 256)),
         "copies": OneOf((1, 5, 20)),
-        "noise_steps": OneOf((0, 10, 20)),
+        "noise_steps": OneOf((0, 10, 40)),
         "retain_share": Between(0.1, 1.0),
         "repair": OneOf((0.1, 0.5, 1.0)),
     },
+    published=(
+        Published(
+            "the authors' notebook, classes of CIFAR-10, rates of Adam; 1,000 retained examples a class of 5,000",
+            {
+                "epochs": 1,
+                "lr": 0.02,
+                "repair": 0.5,
+                "noise": 256,
+                "copies": 20,
+                "noise_steps": 40,
+                "noise_lr": 0.1,
+                "lam": 0.1,
+                "retain_share": 0.2,
+                "batch_size": 256,
+            },
+        ),
+    ),
     deviations="Made for whole classes: noise has the labels of the forget set, in their proportions, and what is kept "
     "of such a class suffers too. The public code learns 256 noise inputs a class in 40 steps, mixes 20 copies of them "
     "with 1,000 retained examples a class, and learns noise and weights by Adam; here both descend plainly, and the "
