@@ -25,6 +25,7 @@ from expunge.methods import METHODS
 print(*(sys.argv[1:] or (name for name, method in METHODS.items() if method.search)))
 END
 )"
+side="$(nproc)" # before the next line, which nproc would take for an answer
 export OMP_NUM_THREADS=1
 search() { # SUITE KIND METHOD OPTION ...
     local suite="$1" kind="$2" method="$3" code=0 kept file
@@ -44,6 +45,6 @@ search() { # SUITE KIND METHOD OPTION ...
 }
 export -f search
 for kind in ${kinds//,/ }; do
-    printf '%s\n' $methods | xargs -P "$(nproc)" -I {} bash -c 'search "$@"' _ "$suite" "$kind" {} "${options[@]}"
+    printf '%s\n' $methods | xargs -P "$side" -I {} bash -c 'search "$@"' _ "$suite" "$kind" {} "${options[@]}"
 done
 python -m expunge.shipped

@@ -20,10 +20,11 @@ from expunge.reports.studies.building import build_lacking
 from expunge.reports.studies.markdown import code, grid
 from expunge.store import write_file
 from expunge.suites import ForgetSet, Suite, load_suite
-from expunge.tuning.tuning_sets import tuning_sets
+from expunge.tuning.tuning_sets import tuning_set
 
 MODELS, STILL = 100, 1e-20  # a learning rate that moves nothing
 SCORED_SETS = ("random-50", "class-3", "subclass-50")
+KINDS = ("random", "class", "subclass")
 INTRODUCTION = """\
 # Running statistics alone
 
@@ -49,7 +50,7 @@ How bad it can be. No default rests on this table.
 def study_forget_statistics(file: Path, models: int = MODELS, watch: Watch = silent) -> None:
     """Train the oracles that the store lacks, and write the page: a table for tuning, and one of what is scored."""
     suite = load_suite("digits")
-    tuned, scored = tuning_sets(suite), [suite.forget_sets[name] for name in SCORED_SETS]
+    tuned, scored = [tuning_set(suite, kind) for kind in KINDS], [suite.forget_sets[name] for name in SCORED_SETS]
     build_lacking([(Plan(suite, "oracle", forget), suite.models) for forget in (*tuned, *scored)], watch)
     lines = [INTRODUCTION.format(models=models, still=STILL)]
     lines += [TUNING, table(suite, suite.models // 2, models, tuned, watch), ""]
