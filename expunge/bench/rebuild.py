@@ -46,7 +46,7 @@ def rebuild(
         raise BadSetting(f"expected 1 to {suite.models} models, as many as suite {suite.name!r} has, got {count}")
     known = suite.forget_sets.values() if forget_sets is None else [suite.forget_sets[name] for name in forget_sets]
     if methods or settings:
-        plans = {}
+        plans: dict[str, Plan] = {}
         for forget in known:
             used = {
                 name: settings_for(suite, forget, name, (settings or {}).get(name, {}), tuning, budget).settings

@@ -9,7 +9,8 @@ from expunge.attacks import ATTACKS, DEFENCES
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.methods import METHODS, Method
 from expunge.methods.references import REFERENCES, Reference
-from expunge.methods.tuned import Search, settings_in_words, shipped
+from expunge.methods.searches import BUDGETS, Search, settings_in_words
+from expunge.methods.tuned import shipped
 from expunge.metrics import METRICS
 from expunge.reports.leaderboard.results import Result, read_results
 from expunge.reports.studies.markdown import Markdown, code, grid
@@ -36,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
         "what": method.summary if method.anchor else inspect.getdoc(method.config),
         "sources": [f"{each.short}: {each.title}" for each in method.references.values()],
         "cost": cost(name),
-        "tuned": {search.suite: _found(search) for search in shipped(name) if search.chosen},
+        "tuned": {_served(search): _found(search) for search in shipped(name) if search.frontier},
         "deviations": deviations(method),
         "results": {f"{each.suite} {each.forget_set}": each.in_words for each in results(name)} or "no results yet",
     }
@@ -81,17 +82,26 @@ def cost(name: str) -> str:
     return ", ".join(filter(None, [scratch, f"{spent} of a retraining, measured"]))
 
 
+def _served(search: Search) -> str:
+    """What a search is for."""
+    return f"{search.suite}, {search.kind}"
+
+
 def _found(search: Search) -> str:
-    """Tuned settings and how they were found."""
-    chosen = search.chosen
-    if chosen is None:
-        return "none: every trial failed"
-    settings = settings_in_words(chosen.settings, search.space)
-    best = next(each for each in search.trials if each.number == chosen.trial)
-    limit = f", limit {compute(search.limit)}" if search.limit else ", no limit of cost"
+    """What was found for each budget: the objective, and the settings that reach it."""
+    stops: dict[int, list[str]] = {}
+    for budget in BUDGETS:
+        stop = search.at(budget)
+        if stop:
+            stops.setdefault(search.frontier.index(stop), []).append(f"{100 * budget:g}")
+    told = []
+    for at, budgets in stops.items() or [(0, ["any"])]:
+        stop, share = search.frontier[at], " and ".join(budgets)
+        settings = settings_in_words(stop.settings, search.space)
+        told.append(f"at {share} %: {stop.objective:.2f} with {settings} (cost {compute(stop.cost)})")
     return (
-        f"{settings} (objective {chosen.objective:.2f}, doing nothing {search.untouched:.2f}; best of "
-        f"{len(search.trials)} trials, {search.sampler}, seed {search.seed}; cost {compute(best.cost)}{limit})"
+        f"{'; '.join(told)}; doing nothing {search.untouched.objective:.2f}; {len(search.trials)} trials, "
+        f"{search.sampler}, seed {search.seed}"
     )
 
 
@@ -114,11 +124,11 @@ def _section(name: str) -> str:
     method = METHODS[name]
     sources = [f"{each.authors.replace(' and ', '; ')}: {_cited(each)}" for each in method.references.values()]
     settings = [f"`{key}` = {value}" for key, value in defaults(method).items()]
-    tuned = [f"on `{search.suite}`: {_found(search)}" for search in shipped(name) if search.chosen]
+    tuned = [f"\n  - {_served(search)}: {_found(search)}" for search in shipped(name) if search.frontier]
     rows = {
         "Needs": ", ".join(method.needed) or "nothing but the models",
         "Settings": ", ".join(settings) or "none",
-        "Tuned": "; ".join(tuned) or ("not yet" if method.search else "nothing to tune"),
+        "Tuned": "".join(tuned) or ("not yet" if method.search else "nothing to tune"),
         "Deviations": deviations(method),
         "Sources": "".join(f"\n  - {each}" for each in sources) or "none",
     }

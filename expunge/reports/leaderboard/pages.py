@@ -229,10 +229,13 @@ def _moves_nothing(found: Sequence[Board]) -> list[str]:
 def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
     """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
     benched = {score.subject.method for score in scores if score.subject.tuning.startswith("tuned")} & METHODS.keys()
-    searches = [search for name in sorted(benched) for search in shipped(name) if search.suite == suite]
-    names = [code(each.method) for each in searches if each.chosen and each.chosen.objective >= each.untouched]
+    kinds = defaultdict(list)
+    for search in (search for name in sorted(benched) for search in shipped(name) if search.suite == suite):
+        if search.frontier and search.frontier[-1].objective >= search.untouched.objective:
+            kinds[search.method].append(search.kind)
+    names = [f"{code(method)} ({', '.join(served)})" for method, served in kinds.items()]
     told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"
-    return [f"{told} doing nothing: {', '.join(names)}."] if names else []
+    return [f"{told} doing nothing, for the kinds in brackets: {', '.join(names)}."] if names else []
 
 
 def _rules(found: Sequence[Board]) -> str:
