@@ -34,7 +34,7 @@ from expunge.store import user_store
 from expunge.suites import Data, ForgetSet, Suite
 
 MOST = 2000  # examples of each split that trials are scored on
-PATIENCE = 6  # epochs without coming nearer after which a trial ends: more than any ascent that begins one takes
+PATIENCE = 4  # epochs without coming nearer after which a trial ends, those of an ascent that begins it besides
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,7 @@ def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> 
     before, data = ensemble.state(), _data(field.suite, task.forget)
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
     epochs, every, best = list[Epoch](), by_epochs(task.method), (math.inf, 0)
+    patience = PATIENCE + int(task.settings.get("ascent_epochs", 0))
     try:
         for step in run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit):
             values = measure(step.ensemble, data)[0]
@@ -201,8 +202,8 @@ def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> 
             moved = before.keys() != after.keys() or any(not torch.equal(after[key], before[key]) for key in before)
             epochs = [*(epochs if every else []), Epoch(step.epoch, step.cost, values.numpy(), moved)]
             best = min(best, (ruler.point(step.epoch, step.cost, values.numpy()).objective, step.epoch))
-            if every and step.epoch - best[1] >= PATIENCE:
-                return epochs, f"came no nearer for {PATIENCE} epochs"
+            if every and step.epoch - best[1] >= patience:
+                return epochs, f"came no nearer for {patience} epochs"
     except MethodFailed as error:
         return (epochs if every else []), str(error)
     return epochs, "" if epochs else "yielded no ensemble"
