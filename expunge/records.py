@@ -33,9 +33,11 @@ class Subject:
 
     ``forget_digest`` is one half of what proves which examples were forgotten: the SHA-256 of their indices into the
     training data, whose bytes are in ``suite_digest``. ``tuning`` says which settings ``config`` are: "default",
-    "tuned", "tuned; set: lr"; "" for anchors. ``model_numbers`` are those of the pretrained models, or of the held-out
-    oracles, as ranges: "0-99". ``code`` is the digest of all code that the number depends on, the user's own
-    included; ``device`` where the models were computed, "unknown" where their store does not say.
+    "tuned for class, 15 %; set: lr"; "" for anchors. ``forget_kind`` is the kind of the forget set, "" where nobody has
+    said it, and ``budget`` the share of one retraining for which tuned settings were taken, None where none were.
+    ``model_numbers`` are those of the pretrained models, or of the held-out oracles, as ranges: "0-99". ``code`` is the
+    digest of all code that the number depends on, the user's own included; ``device`` where the models were computed,
+    "unknown" where their store does not say.
 
     Records of schema 1 lack ``forget_digest``, ``model_numbers``, ``device`` and ``code``: these are "" there, and
     :attr:`lacks` names them. Such a record does not prove what was forgotten.
@@ -54,6 +56,8 @@ class Subject:
     hardware: str
     code: str
     versions: dict[str, str]
+    forget_kind: str = ""
+    budget: float | None = None
 
     @property
     def lacks(self) -> tuple[str, ...]:

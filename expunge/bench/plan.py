@@ -140,7 +140,7 @@ def plan_bench(
     for forget, name in product(chosen, names):
         used = settings_for(suite, forget, name, settings.get(name, {}), tuning, budget)
         config = configure(name, find_method(name), used.settings)
-        tasks.append(Task(suite, forget, name, config, seed, used.label, timeout))
+        tasks.append(Task(suite, forget, name, config, seed, used.label, timeout, used.budget))
     kept = [task for task in tasks if not everything or task.name in named or not task.lacking(range(models))]
     left = {
         forget.name: tuple(sorted({task.name for task in tasks if task.forget is forget and task not in kept}))

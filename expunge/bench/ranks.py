@@ -106,6 +106,7 @@ def kept_row(suite: Suite, forget: ForgetSet, scores: Sequence[Score], margins: 
         seconds=first.seconds,
         seed=subject.seed,
         tuning=subject.tuning,
+        budget=subject.budget,
         modules=(),
         own_code=subject.code,
     )

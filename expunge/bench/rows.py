@@ -47,6 +47,7 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
             seconds=seconds[epoch],
             seed=task.seed,
             tuning=task.tuning,
+            budget=task.budget,
             run_times=tuple(each.meta["seconds"][epoch] for each in artefacts),
             modules=task.modules,
             own_code=task.own_code,
@@ -67,6 +68,7 @@ def empty_row(task: Task, reference: Reference) -> Row:
         task.settings,
         seed=task.seed,
         tuning=task.tuning,
+        budget=task.budget,
         modules=task.modules,
         own_code=task.own_code,
     )

@@ -43,6 +43,7 @@ class Task:
     seed: int
     tuning: str = ""  # which settings these are, in words; it changes no result
     timeout: float | None = None  # seconds that a method of the user's own may take for a model
+    budget: float | None = None  # share of a retraining for which the settings were tuned; it changes no result
 
     @property
     def method(self) -> Method:

@@ -38,6 +38,7 @@ class Row:
     seconds: float | None = None
     seed: int = 0
     tuning: str = ""  # which settings ``config`` are, in words
+    budget: float | None = None  # share of a retraining for which they were tuned
     run_times: tuple[float, ...] = ()  # seconds for one model, of each chunk of models
     device: str = ""  # where the models were computed; default: where the margins were
     modules: tuple[str, ...] = ("expunge.ensembles.builds",)  # of expunge, that made the models
@@ -80,6 +81,8 @@ class Row:
             hardware=hardware(),
             code=f"{code}+{self.own_code}" if self.own_code else code,
             versions=versions(),
+            forget_kind=self.forget.kind,
+            budget=self.budget,
         )
 
     def score(

@@ -37,6 +37,11 @@ class Board:
     lines: tuple[Line, ...]
 
     @property
+    def kind(self) -> str:
+        """The kind of the forget set; "" where its records do not say."""
+        return next((line.row.kind for line in self.lines), "")
+
+    @property
     def floor(self) -> Summary | None:
         return self._anchor(FLOOR)
 

@@ -8,6 +8,7 @@ from expunge.records import SPLITS, Score, SplitName
 
 FLOOR = "oracle"  # held-out oracles against the reference oracles
 NOTHING = "identity"  # the untouched models
+OVER = 1.1  # times the budget: what costs more is marked
 
 Key = tuple[str, str, SplitName]  # (metric, aggregate, split)
 
@@ -38,10 +39,20 @@ class Summary:
     seconds: float | None  # to unlearn one model
     failed: bool
     reason: str  # why it failed, or is doubted
+    kind: str = ""  # of the forget set
+    budget: float | None = None  # share of one retraining for which its settings were tuned
 
     def distance(self, split: SplitName) -> Interval | None:
         """The mean distance to the oracles over the examples of ``split``, in their standard deviations."""
         return self.cells.get(("distance", "mean", split))
+
+    @property
+    def dear(self) -> bool:
+        """Whether it costs more than the budget for which its settings were tuned, and not by a rounding.
+
+        Costs of settings are those on a forget set of tuning, which may have a few examples more or less.
+        """
+        return self.cost is not None and self.budget is not None and self.cost > OVER * self.budget
 
     @property
     def closed(self) -> Interval | None:
@@ -128,4 +139,6 @@ def _row(group: list[Score]) -> Summary:
         seconds=next((score.seconds for score in group if score.seconds is not None), None),
         failed=bool(failed),
         reason=next((score.reason for score in failed or group if score.reason), ""),
+        kind=first.subject.forget_kind,
+        budget=first.subject.budget,
     )

@@ -48,6 +48,7 @@ class Used:
 
     settings: Mapping[str, object]
     label: str
+    budget: float | None = None  # for which they were found, where they were
 
 
 CHOICES = {
@@ -72,7 +73,7 @@ def settings_for(
     stop = (found.at(budget) or found.frontier[0]) if found else None
     label = "" if method.anchor or ":" in name else _label(suite, found, stop, budget)
     label += f"; set: {', '.join(sorted(overrides))}" if overrides else ""
-    return Used({**(stop.settings if stop else {}), **overrides}, label)
+    return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)
 
 
 def require_budget(budget: float) -> None:

@@ -18,11 +18,16 @@ from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES, Reading
 from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.summaries import FLOOR, NOTHING, Interval
 from expunge.reports.tables import formats
+from expunge.suites.forget_set import FORGET_KINDS
 
 FRONT = "digits"  # the suite that a README shows, where it has results; else the first
-TOP = 10
+TOP, COLUMNS = 10, 4  # rows and kinds that it shows
 BOUND = "uses retraining"
 SPOILT: tuple[Reading, ...] = ("breaks the model", "doubted")
+WORST_FIRST: tuple[Reading, ...] = (
+    *SPOILT, "failed", "cannot tell", "moves away", "does nothing", "partly forgets", "forgets, drifts", "forgets",
+    "floor",
+)  # fmt: skip
 BEGIN, END = "<!-- leaderboard: made by `expunge leaderboard`, not by hand -->", "<!-- end of leaderboard -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
@@ -126,24 +131,68 @@ def results_page(results: Path) -> str:
 
 
 def front_block(results: Path) -> str:
-    """The top of the leaderboard, as a README shows it."""
+    """What a README shows: the methods that forget most over the first four kinds of forget sets, and at which cost."""
     records = read_records(results)
     suite = FRONT if FRONT in records else next(iter(records))
     found = boards(records[suite])
-    every = standings(found)
+    for board in found:
+        _require_one_bench(board)
+    kinds = dict(list(by_kind(found).items())[:COLUMNS])
+    names = dict.fromkeys(line.row.method for board in found for line in board.lines)
+    ranked = [name for name in names if name not in (FLOOR, NOTHING) and not _is_bound(name)]
+    cells = {name: {kind: _cell(name, some) for kind, some in kinds.items()} for name in ranked}
+    order = sorted(ranked, key=lambda name: (-sum(each.worth for each in cells[name].values()), name))
+    lines = [[code(name), *(each.text for each in cells[name].values())] for name in order[:TOP]]
     first = found[0].lines[0].row
-    sound = [each for each in every if not each.note and each.method != NOTHING]
-    shown = (sound or every)[:TOP]
-    counts = f"{first.models} models against {first.oracle_models} oracles"
+    budgets = {line.row.budget for board in found for line in board.lines if line.row.budget}
+    most = (
+        f", settings for at most {' or '.join(map(formats.compute, sorted(budgets)))} of a retraining"
+        if budgets
+        else ""
+    )
     title = (
-        f"{code(suite)}, {len(found)} forget sets, {counts}; the first {len(shown)} of {len(sound or every)} methods "
-        "that break the model on none of them:"
+        f"{code(suite)}, {first.models} models against {first.oracle_models} oracles{most}: the first {len(lines)} of "
+        f"{len(ranked)} methods. Which share of the way from doing nothing (0 %) to a model that never saw the data "
+        "(100 %) each goes on the examples to be forgotten, and at which share of a retraining:"
     )
-    order = (
-        "Ordered by the mean gap closed: 0 % is doing nothing, 100 % a model that never saw the data. Drift is what a "
-        "method does to everything else."
-    )
-    return f"{title}\n\n{_overall(found, shown, groups=False)}\n\n{_legend(found, groups=False)}\n\n{order}"
+    seen = {cell.mark for name in order[:TOP] for cell in cells[name].values()}
+    legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
+    none = [kind for kind in kinds if not any(cells[name][kind].mark == MARKS["forgets"] for name in ranked)]
+    whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
+    return "\n\n".join(filter(None, [title, grid(["method", *kinds], lines), f"{legend}.", whole]))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on all forget sets of a kind: its usual mark, or that it is spoilt on one, and its mean share."""
+
+    mark: str
+    text: str
+    worth: float  # the share, at most 1; -1 where it breaks a model, is doubted, dear, failed or was not scored
+
+
+def by_kind(found: Sequence[Board]) -> dict[str, list[Board]]:
+    """The forget sets by their kind, in the order of FORGET_KINDS; each by itself where one names no kind."""
+    if not all(board.kind for board in found):
+        return {board.forget_set: [board] for board in found}
+    return {kind: some for kind in FORGET_KINDS if (some := [board for board in found if board.kind == kind])}
+
+
+def _cell(method: str, found: Sequence[Board]) -> Cell:
+    lines = [line for board in found for line in board.lines if line.row.method == method]
+    if len(lines) < len(found):
+        return Cell("", "", -1.0)
+    if any(line.row.failed for line in lines):
+        return Cell("", "failed", -1.0)
+    readings = [line.reading for line in lines]
+    usual = min(readings, key=lambda each: (each not in SPOILT, -readings.count(each), WORST_FIRST.index(each)))
+    closed = _mean([line.row.closed.value for line in lines if line.row.closed])
+    costs = [line.row.cost for line in lines if line.row.cost is not None]
+    dear = any(line.row.dear for line in lines)
+    price = f" at {formats.compute(max(costs))}{f' {formats.DEAR}' if dear else ''}" if costs else ""
+    share = formats.ABSENT if closed is None else formats.whole_percent(closed)
+    worth = -1.0 if usual in SPOILT or dear or closed is None else min(closed, 1.0)
+    return Cell(MARKS[usual], f"{MARKS[usual]} {share}{price}", worth)
 
 
 def read_page(file: Path) -> str:

@@ -87,6 +87,9 @@ def percent_between(interval: Interval | None) -> str:
     return _in_brackets(interval, percent)
 
 
+DEAR = "↑"  # behind a cost
+
+
 def compute(cost: float | None) -> str:
     """
     >>> compute(0.00041), compute(0.123), compute(1.2), compute(0.0), compute(None)

@@ -24,7 +24,7 @@ COLUMNS = {
     "says how wide models spread, not how far they are",
     "differ": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
     "acc %": "mean accuracy on forget/retain/test",
-    "cost": "share of one retraining; below it the seconds for one model",
+    "cost": f"share of one retraining; below it the seconds for one model; {formats.DEAR} above the budget",
 }
 
 HEADS = (
@@ -90,7 +90,7 @@ def _cells(line: Line) -> list[Text]:
         ),
         (formats.klom(formats.value(klom)), f"{100 * differ.value:.0f} %" if differ else formats.ABSENT),
         ("/".join(f"{100 * cell.value:.0f}" if cell else formats.ABSENT for cell in accuracies), ""),
-        (formats.compute(row.cost).replace(" %", "%"), formats.seconds(row.seconds)),
+        (formats.compute(row.cost).replace(" %", "%") + formats.DEAR * row.dear, formats.seconds(row.seconds)),
     ]
     return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
 
