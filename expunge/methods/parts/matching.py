@@ -48,8 +48,8 @@ class Match:
 
 MATCH_SEARCH: dict[str, Space] = {
     "lr": Between(1e-4, 1e-2, log=True),
-    "epochs": Between(1, 12, whole=True),
-    "batch_size": OneOf((16, 32, 64)),
+    "epochs": Between(1, 20, whole=True),
+    "batch_size": OneOf((16, 32, 64, 512)),
     "forget_multiplier": OneOf((1, 2, 5)),
     "forget_statistics": OneOf((True, False)),
     "retain_multiplier": OneOf((1, 2, 3, 5, 10, 20)),

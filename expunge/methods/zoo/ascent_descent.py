@@ -9,7 +9,7 @@ from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import Phase, Walk, ascent_loss, descend, require, shuffled, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -49,12 +49,22 @@ METHOD = Method(
     cite=("georgiev2024",),
     needs=(FORGET_DATA, RETAIN_DATA),
     search={
-        "lr": RATES,
-        "epochs": OneOf((1, 2)),
-        "ascent_epochs": OneOf((1, 2)),
+        "lr": Between(5e-5, 0.5, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "ascent_epochs": OneOf((1, 2, 3, 5)),
         "momentum": OneOf((0.0, 0.9)),
-        "forget_batch_size": OneOf((16, 64)),
+        "forget_batch_size": OneOf((16, 32, 64)),
     },
+    published=(
+        Published(
+            "data-unlearning-bench, its example, 100 random examples of CIFAR-10",
+            {"lr": 0.001, "epochs": 10, "ascent_epochs": 3, "momentum": 0.0, "forget_batch_size": 32},
+        ),
+        Published(
+            "data-unlearning-bench, the upper end of its grid",
+            {"lr": 0.005, "epochs": 10, "ascent_epochs": 5, "momentum": 0.0, "forget_batch_size": 64},
+        ),
+    ),
     deviations="The public code walks by plain SGD without momentum, does not shuffle, and climbs in the first 3 or 5 "
     "of 5 to 10 epochs; here momentum is 0.9, batches are shuffled, and one epoch, with an ascent, is the default.",
 )

@@ -14,7 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.reset import fresh
 from expunge.methods.parts.walks import Walk, descend, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import RATES, Between, OneOf, Published
 from expunge.suites.suite import Split
 
 Marked = tuple[Tensor, Bool[Tensor, "models batch"]]  # examples, and which are to be forgotten
@@ -78,8 +78,14 @@ METHOD = Method(
         "lr": RATES,
         "temperature": OneOf((1.0, 2.0, 4.0)),
         "retain_share": Between(0.1, 1.0),
-        "epochs": OneOf((1, 2)),
+        "epochs": Between(1, 20, whole=True),
     },
+    published=(
+        Published(
+            "the authors' code, a subclass of CIFAR-100, and that of SSD; with Adam",
+            {"lr": 1e-4, "epochs": 1, "temperature": 1.0, "retain_share": 0.3},
+        ),
+    ),
     deviations="The public code takes the mean over classes too, which makes the loss smaller by their number, and "
     "Adam; it draws its 30 % of the rest once, here each epoch draws its own.",
 )

@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASS_OUTPUTS, CLASSES, FORGET_DATA
 from expunge.methods.parts.layers import weights
 from expunge.methods.parts.walks import ForgetWalk, descend_from, on_forget, passes, training_loss
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import FORGET_RATES, Between, OneOf, Published
 from expunge.suites.suite import Examples, Split
 
 
@@ -96,9 +96,14 @@ METHOD = Method(
     needs=(FORGET_DATA, CLASS_OUTPUTS, CLASSES),
     search={
         "lr": FORGET_RATES,
-        "epochs": Between(1, 10, whole=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published("the authors' code, a class of CIFAR-10", {"lr": 1e-5, "epochs": 10, "momentum": 0.9}),
+        Published("the code of Scissorhands, 10 % of CIFAR-10 at random", {"lr": 1e-6, "epochs": 10, "momentum": 0.9}),
+        Published("the code of DELETE, a class of CIFAR-10", {"lr": 1e-4, "epochs": 20, "momentum": 0.9}),
+    ),
     deviations="Public code takes 10 epochs at rate 1e-5 with momentum 0.9.",
 )

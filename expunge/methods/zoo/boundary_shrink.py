@@ -14,7 +14,7 @@ from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
 from expunge.methods.parts.adversarial import for_each_model, input_slope
 from expunge.methods.parts.examples import relabelled
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, recipe_loss, require, training_loss
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import FORGET_RATES, Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -66,10 +66,18 @@ METHOD = Method(
     search={
         "lr": FORGET_RATES,
         "bound": Between(0.01, 1.0, log=True),
-        "epochs": Between(1, 10, whole=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published("the authors' code, a class of CIFAR-10", {"lr": 1e-5, "epochs": 10, "momentum": 0.9, "bound": 0.1}),
+        Published(
+            "the code of Scissorhands, 10 % of CIFAR-10 at random",
+            {"lr": 1e-6, "epochs": 10, "momentum": 0.9, "bound": 0.1},
+        ),
+        Published("the code of DELETE, a class of CIFAR-10", {"lr": 1e-4, "epochs": 20, "momentum": 0.9, "bound": 0.1}),
+    ),
     deviations="Public code leaves an example whose adversarial version keeps its class with its own label, clips "
     "adversarial pictures to [0, 1] and rounds them to 8 bits; here inputs may be anything, and are not clipped. It "
     "takes 10 epochs at rate 1e-5 with momentum 0.9.",

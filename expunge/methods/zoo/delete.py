@@ -14,7 +14,7 @@ from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, passes
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import FORGET_RATES, Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -52,8 +52,19 @@ METHOD = Method(
     needs=(FORGET_DATA, CLASSES),
     search={
         "lr": FORGET_RATES,
-        "epochs": Between(1, 10, whole=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published("the authors' code, a class of CIFAR-10, ResNet-18", {"lr": 1e-4, "epochs": 20, "momentum": 0.9}),
+        Published(
+            "the authors' code, a class of CIFAR-10, VGG-16, and classes of CIFAR-100",
+            {"lr": 5e-5, "epochs": 20, "momentum": 0.9},
+        ),
+        Published("MUtyl's own version", {"lr": 0.01, "epochs": 10, "momentum": 0.9}),
+    ),
+    deviations="The authors take momentum 0.9 and 20 epochs; the default has none, and 3 epochs. For a class of Tiny "
+    "ImageNet they set BatchNorm to evaluation mode; with forget_statistics=false batches are still normalised by "
+    "their own statistics here, but leave no trace.",
 )

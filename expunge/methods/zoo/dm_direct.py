@@ -11,7 +11,7 @@ from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import HALVES
 from expunge.methods.parts.datamodel_effects import Datamodels, effects
 from expunge.methods.parts.subsets import require_subsets
-from expunge.methods.spaces import OneOf
+from expunge.methods.spaces import OneOf, Published
 from expunge.suites.suite import ForgetSet, Suite
 
 
@@ -47,6 +47,7 @@ METHOD = Method(
         "estimator": OneOf(("soft-threshold", "ridge", "difference")),
         "multiplier": OneOf((0.5, 0.75, 1.0, 1.5)),
     },
+    published=(Published("the authors' code", {"multiplier": 1.0}),),
     prepare=Preparation(effects_on_all, require_subsets),
     deviations="The authors predict each logit with datamodels fitted by the lasso; here the margin is predicted, and "
     "the lasso is replaced by differences of means with a soft threshold. Without logits no accuracy is known. The "

@@ -15,7 +15,7 @@ from expunge.methods.parts.datamodel_effects import Datamodels, effects_on_split
 from expunge.methods.parts.examples import joined
 from expunge.methods.parts.matching import MATCH_SEARCH, Match, chosen, match
 from expunge.methods.parts.subsets import require_subsets
-from expunge.methods.spaces import Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Examples, Split
 from expunge.suites.target import Target
 
@@ -63,14 +63,36 @@ METHOD = Method(
     summary="fine-tune to the margins that datamodels predict for a retrained model",
     cite=("georgiev2024", "ilyas2022"),
     needs=(FORGET_DATA, RETAIN_DATA, HALVES, CLASSES),
-    search=MATCH_SEARCH
-    | {
+    search={
+        **{key: space for key, space in MATCH_SEARCH.items() if key != "forget_multiplier"},
         "lr": Between(3e-5, 1e-2, log=True),
-        "batch_size": OneOf((16, 32, 64, 256)),
+        "batch_size": OneOf((16, 32, 64, 256, 512)),
         "multiplier": OneOf((0.5, 0.75, 1.0, 1.5)),
-        "epochs": Between(1, 4, whole=True),  # the limit of cost is for this row, not for that of the oracles
-        "retain_multiplier": OneOf((1, 2, 3, 5, 10, 20)),
     },
+    published=(
+        Published(
+            "the authors' code, random and influential examples of CIFAR-10",
+            {
+                "lr": 1e-4,
+                "epochs": 4,
+                "batch_size": 512,
+                "retain_multiplier": 20,
+                "forget_multiplier": 5,
+                "multiplier": 1.0,
+            },
+        ),
+        Published(
+            "the authors' code, over time",
+            {
+                "lr": 1e-4,
+                "epochs": 10,
+                "batch_size": 512,
+                "retain_multiplier": 20,
+                "forget_multiplier": 5,
+                "multiplier": 1.0,
+            },
+        ),
+    ),
     prepare=Preparation(effects_on_split, require_subsets),
     deviations="The authors fit datamodels of each logit by the lasso, and match all logits; here those of the margin "
     "are estimated and matched, the other logits are free, and the lasso is replaced by differences of means with a "

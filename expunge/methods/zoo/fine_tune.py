@@ -8,7 +8,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.walks import Walk, descend, passes, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -31,5 +31,11 @@ METHOD = Method(
     summary="go on training on the retained examples",
     cite=("warnecke2023", "golatkar2020"),
     needs=(RETAIN_DATA,),
-    search={"lr": RATES, "epochs": OneOf((1, 2))},
+    search={"lr": Between(1e-4, 2.0, log=True), "epochs": Between(1, 16, whole=True)},
+    published=(
+        Published("the code of Jia et al., random examples and a class of CIFAR-10", {"lr": 0.01, "epochs": 10}),
+        Published("MIA_experiments of SCRUB's code, CIFAR-10", {"lr": 0.04, "epochs": 10}),
+        Published("the code of SSD, a class and random examples", {"lr": 0.02, "epochs": 5}),
+    ),
+    deviations="In public code the weights decay; here they do not.",
 )

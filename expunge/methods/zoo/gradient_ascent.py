@@ -8,7 +8,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA
 from expunge.methods.parts.walks import ForgetWalk, ascent_loss, descend, on_forget, passes
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -36,9 +36,20 @@ METHOD = Method(
     cite=("thudi2022", "graves2021"),
     needs=(FORGET_DATA,),
     search={
-        "lr": FORGET_RATES,
-        "epochs": Between(1, 10, whole=True),
+        "lr": Between(1e-6, 0.5, log=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published("the code of Jia et al., a class of CIFAR-10", {"lr": 1e-4, "epochs": 5, "momentum": 0.9}),
+        Published(
+            "data-unlearning-bench, best of its grid for 10 random examples", {"lr": 0.05, "epochs": 1, "momentum": 0.0}
+        ),
+        Published(
+            "data-unlearning-bench, best of its grid for 10 influential examples",
+            {"lr": 0.01, "epochs": 1, "momentum": 0.0},
+        ),
+    ),
+    deviations="The code of Jia et al. takes momentum 0.9, and its weights decay; here they do not.",
 )

@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA
 from expunge.methods.parts.norms import l1_norm
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, passes, require, training_loss
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf
 from expunge.suites.suite import Split
 
 
@@ -52,9 +52,9 @@ METHOD = Method(
     cite=("jia2023",),
     needs=(FORGET_DATA,),
     search={
-        "lr": FORGET_RATES,
+        "lr": Between(1e-6, 0.5, log=True),
         "gamma": Between(1e-6, 1e-2, log=True),
-        "epochs": Between(1, 10, whole=True),
+        "epochs": Between(1, 20, whole=True),
         "momentum": OneOf((0.0, 0.9)),
         "forget_statistics": OneOf((True, False)),
     },

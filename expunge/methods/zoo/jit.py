@@ -13,7 +13,7 @@ from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, NUMBERS
 from expunge.methods.parts.walks import ForgetWalk, descend, on_forget, passes, require
-from expunge.methods.spaces import FORGET_RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -60,11 +60,16 @@ METHOD = Method(
     cite=("foster2025",),
     needs=(FORGET_DATA, CLASSES, NUMBERS),
     search={
-        "lr": FORGET_RATES,
-        "sigma": Between(0.05, 2.0, log=True),
-        "epochs": OneOf((1, 3)),
+        "lr": Between(1e-5, 1.0, log=True),
+        "sigma": Between(0.005, 2.0, log=True),
+        "epochs": Between(1, 20, whole=True),
         "forget_statistics": OneOf((True, False)),
     },
+    published=(
+        Published("the authors' code, random examples, VGG-16", {"lr": 3e-4, "epochs": 1, "sigma": 0.01}),
+        Published("the authors' code, a class, VGG-16", {"lr": 3e-4, "epochs": 1, "sigma": 0.5, "samples": 25}),
+        Published("the authors' code, random examples, ViT", {"lr": 0.1, "epochs": 1, "sigma": 0.5}),
+    ),
     deviations="The published code lets no gradient through f(x + noise), cuts the noisy inputs to the range of the "
     "batch, sums over the batch, and never sets its gradients to zero, so that they add up from batch to batch; here "
     "the gradient is that of the whole quotient, the noise is whole, a batch counts by its mean, each by its own.",

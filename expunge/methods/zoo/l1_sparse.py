@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.norms import l1_norm
 from expunge.methods.parts.walks import Loss, Phase, Walk, descend, require, shuffled, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -69,7 +69,19 @@ METHOD = Method(
     summary="fine-tune on the retained examples under an l1 penalty that fades",
     cite=("jia2023",),
     needs=(RETAIN_DATA,),
-    search={"lr": RATES, "gamma": Between(1e-6, 1e-2, log=True), "epochs": OneOf((1, 2))},
+    whole_runs=True,
+    search={
+        "lr": Between(1e-3, 2.0, log=True),
+        "gamma": Between(1e-6, 1e-2, log=True),
+        "epochs": Between(1, 16, whole=True),
+    },
+    published=(
+        Published(
+            "the paper and its code, random examples and a class of CIFAR-10",
+            {"lr": 0.01, "epochs": 10, "gamma": 5e-4},
+        ),
+        Published("the code of Scissorhands, random examples and a class", {"lr": 0.01, "epochs": 10, "gamma": 1e-4}),
+    ),
     deviations="As in the public code the penalty is a subgradient, so no weight becomes exactly 0. There the weights "
     "also decay; here they do not.",
 )

@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.dampening import dampen
 from expunge.methods.parts.per_sample import mean_absolute
-from expunge.methods.spaces import Between
+from expunge.methods.spaces import Between, OneOf
 from expunge.methods.zoo.ssd import Ssd, sampled_importance
 from expunge.suites.suite import Split
 
@@ -51,7 +51,13 @@ METHOD = Method(
     summary="selective synaptic dampening by the sensitivity of the output, without labels",
     cite=("foster2024lossfree", "foster2024"),
     needs=(FORGET_DATA, RETAIN_DATA),
-    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    # As in ssd the ratio is at most N / N_f, 9.8 for a class of digits; but of means of absolute values, about the
+    # square root of a ratio of means of squares, so that few weights come near that.
+    search={
+        "alpha": Between(0.5, 6.0, log=True),
+        "dampening": Between(0.01, 4.0, log=True),
+        "batch_size": OneOf((1, 16, 128)),
+    },
     deviations="The published code takes absolute values of gradients of batch means, over shuffled batches of all "
     "training examples: batch_size gives that. Here they are those of single examples, and Omega is estimated from a "
     "draw of the retained ones. The norm is squared, as in that code.",

@@ -39,7 +39,9 @@ METHOD = Method(
     summary="loss-free dampening by every single training example, without chance",
     cite=("foster2024lossfree", "lanyon2025"),
     needs=(FORGET_DATA, RETAIN_DATA),
-    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.1, 30.0, log=True)},
+    # As in ssd the ratio is at most N / N_f, 9.8 for a class of digits; but of means of absolute values, about the
+    # square root of a ratio of means of squares, so that few weights come near that.
+    search={"alpha": Between(0.5, 6.0, log=True), "dampening": Between(0.01, 4.0, log=True)},
     deviations="As LFSSD-Det of SUPREME, which corrects the published code: that takes absolute values of gradients of "
     "the means of shuffled batches, so that its result depends on who is in a batch with whom.",
 )

@@ -12,7 +12,7 @@ from expunge.ensembles.train import Batch
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.walks import PairedWalk, descend, on_forget, paired, require, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
 
@@ -51,12 +51,23 @@ METHOD = Method(
     cite=("kurmanji2023",),
     needs=(FORGET_DATA, RETAIN_DATA),
     search={
-        "lr": RATES,
-        "epochs": OneOf((1, 2)),
-        "beta": Between(0.8, 0.999),
+        "lr": Between(1e-4, 0.5, log=True),
+        "epochs": Between(1, 16, whole=True),
+        "beta": OneOf((0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999)),
         "forget_batch_size": OneOf((16, 64)),
         "forget_statistics": OneOf((True, False)),
     },
-    deviations="As in public code running statistics of BatchNorm follow batches of both; forget_statistics=false lets "
-    "them follow the retained ones only.",
+    published=(
+        Published(
+            "MIA_experiments of the authors' code, for privacy",
+            {"lr": 0.01, "epochs": 5, "beta": 0.9999, "batch_size": 32, "forget_batch_size": 16},
+        ),
+        Published(
+            "small_scale_unlearning of the authors' code",
+            {"lr": 0.01, "epochs": 10, "beta": 0.95, "forget_batch_size": 64},
+        ),
+    ),
+    deviations="As in public code running statistics of BatchNorm follow batches of both; forget_statistics=false "
+    "lets them follow the retained ones only. The authors add an l2 penalty on the distance from given weights; here "
+    "there is none.",
 )

@@ -15,6 +15,7 @@ from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import CLASSES, FORGET_DATA, ORACLES, RETAIN_DATA
 from expunge.methods.parts.matching import MATCH_SEARCH, ByExample, Match, chosen, match
 from expunge.methods.parts.walks import require
+from expunge.methods.spaces import Published
 from expunge.suites.suite import ForgetSet, Split, Suite
 
 
@@ -70,6 +71,13 @@ METHOD = Method(
     cite=("georgiev2024",),
     needs=(FORGET_DATA, RETAIN_DATA, ORACLES, CLASSES),
     search=MATCH_SEARCH,
+    published=(
+        Published(
+            "the authors' code, CIFAR-10",
+            {"lr": 0.001, "epochs": 10, "retain_multiplier": 5, "forget_multiplier": 1, "oracles": 1},
+        ),
+        Published("the authors' code, Living-17", {"lr": 1e-4, "epochs": 2, "retain_multiplier": 20, "oracles": 1}),
+    ),
     prepare=Preparation(held_out_margins, require_oracles),
     deviations="The authors' code matches all logits, or the softmax; here the margin is matched, which is what is "
     "kept of an oracle, so that the student's other logits are free. Their examples are drawn once for all models, "

@@ -16,7 +16,7 @@ from expunge.methods.parts.layers import layer, weighted, weights
 from expunge.methods.parts.masks import scale_gradients, smallest
 from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import Walk, descend_from, passes, require, training_loss
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -70,7 +70,12 @@ METHOD = Method(
     summary="prune the smallest weights, then fine-tune the others on the retained examples",
     cite=("jia2023",),
     needs=(RETAIN_DATA,),
-    search={"lr": RATES, "sparsity": Between(0.1, 0.95), "epochs": OneOf((1, 2))},
+    search={"lr": Between(1e-3, 1.0, log=True), "sparsity": Between(0.1, 0.95), "epochs": Between(1, 16, whole=True)},
+    published=(
+        Published(
+            "the authors' code, random examples and a class of CIFAR-10", {"lr": 0.01, "epochs": 10, "sparsity": 0.95}
+        ),
+    ),
     deviations="The public code prunes, rewinds the weights to an early epoch and trains on all examples before it "
     "unlearns; here the models are given, and what is pruned is the given one, with no training on the forget set. "
     "Without convolutions all linear layers are pruned, the classifier too.",

@@ -14,7 +14,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import joined, relabelled
 from expunge.methods.parts.walks import Walk, descend, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -52,6 +52,10 @@ METHOD = Method(
     summary="train on with wrong random labels for the forget set",
     cite=("golatkar2020", "graves2021"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
-    search={"lr": RATES, "epochs": OneOf((1, 2))},
-    deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong.",
+    search={"lr": Between(3e-5, 0.5, log=True), "epochs": Between(1, 16, whole=True)},
+    published=(
+        Published("the code of Chundawat et al., a subclass of CIFAR-100, there with Adam", {"lr": 1e-4, "epochs": 3}),
+    ),
+    deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong. That "
+    "of Chundawat et al. walks by Adam and draws once; here new labels are drawn for each epoch.",
 )

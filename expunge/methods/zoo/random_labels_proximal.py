@@ -13,7 +13,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.masks import cut_weights
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.successive_random_labels import relabelled_then_retained
 from expunge.suites.suite import Split
 
@@ -82,7 +82,15 @@ METHOD = Method(
     cite=("fan2024",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     whole_runs=True,
-    search={"lr": RATES, "quantile": Between(0.1, 0.9), "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
+    search={
+        "lr": Between(3e-5, 0.5, log=True),
+        "quantile": Between(0.1, 0.9),
+        "epochs": Between(1, 16, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+    },
+    published=(
+        Published("the code of Scissorhands, 10 % of CIFAR-10 at random", {"lr": 0.1, "epochs": 10, "momentum": 0.9}),
+    ),
     deviations="For CIFAR the public code mixes both passes, lets the quantile fall epoch by epoch, and takes as the "
     "start of each epoch's change the weights of that epoch; here the start is theta_0, as the word proximal says.",
 )

@@ -16,7 +16,7 @@ from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import CLASSES, FORGET_DATA, HALVES, RETAIN_DATA
 from expunge.methods.parts.subsets import require_subsets
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.scrub import Scrub, scrub
 from expunge.suites.suite import ForgetSet, Split, Suite
 
@@ -102,14 +102,45 @@ METHOD = Method(
     cite=("kurmanji2023",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES, HALVES),
     search={
-        "lr": RATES,
-        "epochs": OneOf((1, 2, 3, 5, 10)),
+        "lr": Between(5e-5, 0.5, log=True),
+        "epochs": Between(1, 16, whole=True),
         "ascent_epochs": OneOf((1, 2, 3, 5)),
         "alpha": Between(0.001, 10.0, log=True),
-        "temperature": OneOf((1.0, 2.0, 4.0)),
-        "forget_batch_size": OneOf((4, 16, 64)),
+        "forget_batch_size": OneOf((4, 8, 16, 32, 64)),
         "unseen": OneOf(UNSEEN),
     },
+    published=(
+        Published(
+            "MIA_experiments of the authors' code, for privacy",
+            {
+                "lr": 5e-4,
+                "epochs": 5,
+                "ascent_epochs": 3,
+                "alpha": 0.5,
+                "gamma": 1.0,
+                "temperature": 4.0,
+                "batch_size": 32,
+                "forget_batch_size": 16,
+            },
+        ),
+        Published(
+            "large_scale_unlearning of the authors' code, for a class or a part of it",
+            {"lr": 5e-4, "epochs": 3, "ascent_epochs": 2, "alpha": 0.001, "gamma": 0.99, "temperature": 4.0},
+        ),
+        Published(
+            "the code of Georgiev et al., for U-LiRA on CIFAR-10",
+            {
+                "lr": 0.01,
+                "epochs": 10,
+                "ascent_epochs": 3,
+                "alpha": 0.1,
+                "gamma": 0.99,
+                "temperature": 4.0,
+                "batch_size": 64,
+                "forget_batch_size": 32,
+            },
+        ),
+    ),
     prepare=Preparation(error_of_unseen, require_subsets),
     deviations="The authors take the error of the last student on validation examples, which no model was trained on, "
     "of the classes in the forget set; here whatever is not trained on is scored, and nothing scored may choose, so "

@@ -10,7 +10,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import relabelled
 from expunge.methods.parts.walks import Phase, Walk, descend, shuffled, training_loss
-from expunge.methods.spaces import RATES, OneOf
+from expunge.methods.spaces import Between, OneOf
 from expunge.methods.zoo.random_labels import wrong_labels
 from expunge.suites.suite import Split
 
@@ -52,7 +52,7 @@ METHOD = Method(
     summary="by turns train on wrong random labels of the forget set and on the rest",
     cite=("graves2021", "golatkar2020", "fan2024"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
-    search={"lr": RATES, "epochs": OneOf((1, 2)), "momentum": OneOf((0.0, 0.9))},
+    search={"lr": Between(3e-5, 0.5, log=True), "epochs": Between(1, 16, whole=True), "momentum": OneOf((0.0, 0.9))},
     deviations="The public code of Fan et al. draws from all classes, the true one too; here the label is wrong. For "
     "CIFAR-100 and Tiny ImageNet, and in early versions for CIFAR-10, it mixes both passes in one.",
 )

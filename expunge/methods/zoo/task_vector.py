@@ -10,7 +10,7 @@ from expunge.methods.needs import FORGET_DATA
 from expunge.methods.parts.per_sample import flat_weights, with_weights
 from expunge.methods.parts.task_vectors import task_vectors
 from expunge.methods.parts.walks import Walk, require
-from expunge.methods.spaces import RATES, Between, OneOf
+from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
 
@@ -43,7 +43,12 @@ METHOD = Method(
     summary="fine-tune on the forget set, and take the change of the weights away from them",
     cite=("ilharco2023",),
     needs=(FORGET_DATA,),
-    search={"lr": RATES, "scale": Between(0.1, 3.0, log=True), "epochs": OneOf((1, 2, 4))},
+    search={
+        "lr": Between(1e-4, 1.0, log=True),
+        "scale": Between(0.1, 3.0, log=True),
+        "epochs": Between(1, 20, whole=True),
+    },
+    published=(Published("the example of the authors' code, MNIST of a CLIP", {"scale": 0.5}),),
     deviations="The authors fine-tune large models with AdamW, and choose the scale by validation; here it is SGD. "
     "Running statistics of BatchNorm, which their models have none of, stay what they were.",
 )
