@@ -69,7 +69,6 @@ METHOD = Method(
     summary="fine-tune on the retained examples under an l1 penalty that fades",
     cite=("jia2023",),
     needs=(RETAIN_DATA,),
-    whole_runs=True,
     search={
         "lr": Between(1e-3, 2.0, log=True),
         "gamma": Between(1e-6, 1e-2, log=True),
