@@ -12,7 +12,11 @@ from expunge.terminal import ProgressLine, print_line
 @app.command(cls=Command, epilog="Example: expunge study metrics --out results")
 def study(
     name: Annotated[
-        str, typer.Argument(help="metrics: which distance orders and tells apart; cheats: what wins by which score.")
+        str,
+        typer.Argument(
+            help="metrics: which distance orders and tells apart; cheats: what wins by which score; tuning: what "
+            "searches for settings found."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the page, and its figures as JSON.")] = Path("out/studies"),
 ) -> int:

@@ -8,7 +8,8 @@ from expunge.bench.run import run_bench
 from expunge.engine import Watch, default_workers, silent
 from expunge.ensembles import Plan, build_all, derive_forget_sets
 from expunge.methods import find_method
-from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
+from expunge.reports.leaderboard.frontiers import PLOT, draw_frontiers
+from expunge.reports.leaderboard.pages import FRONT, front_block, read_page, results_page, with_block
 from expunge.reports.leaderboard.records import collect, read_records
 from expunge.reports.leaderboard.results import SHIPPED, summarise, write_results
 from expunge.store import write_file
@@ -55,5 +56,6 @@ def publish(outs: Sequence[Path], root: Path, shipped: Path = SHIPPED) -> None:
     for out in outs:
         collect(out, results)
     write_file(results / "README.md", results_page(results))
+    draw_frontiers(results / PLOT, FRONT)
     write_file(readme, with_block(read_page(readme), front_block(results)))
     write_results(shipped, [each for scores in read_records(results).values() for each in summarise(scores)])

@@ -1,0 +1,93 @@
+"""The page of the searches: what they cost, what they found for each kind and budget, and how far to trust them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from expunge.methods import METHODS
+from expunge.methods.searches import BUDGETS, Search
+from expunge.methods.tuned import shipped
+from expunge.reports.studies.markdown import code, grid
+from expunge.reports.studies.tuning import Again, Found, Served
+from expunge.suites.forget_set import FORGET_KINDS
+
+INTRODUCTION = """\
+# Settings: what the searches found
+
+Each method is tuned for each kind of forget set, on models, oracles and examples that no bench scores: 20 pretrained
+models are unlearned and compared with 100 oracles of a forget set of tuning. First the defaults and what the authors
+take, then random settings, then Optuna's, until 20 did not fail; every epoch of a trial is a candidate, up to the cost
+of one retraining. The objective is the distance (Wasserstein-1 in standard deviations of the oracles), mean over
+forget, retain and test; with 20 models even oracles get about 0.3. A bench takes what came nearest at its `--budget`.
+
+Made by `expunge study tuning` from the records in `expunge/methods/tuned/` and figures of its own.
+"""
+
+
+def tuning_page(suite: str, found: Found) -> str:
+    """The page, of one suite."""
+    searches = [each for name in METHODS for each in shipped(name) if each.suite == suite]
+    kinds = {kind: some for kind in FORGET_KINDS if (some := [each for each in searches if each.kind == kind])}
+    parts = [INTRODUCTION, f"## {suite}", _cost(kinds), "What the best of all methods reaches at each budget:"]
+    parts += [_best(kinds), *_seeds(found.seeds), *_served(found.served)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _cost(kinds: dict[str, list[Search]]) -> str:
+    lines = []
+    for kind, searches in kinds.items():
+        trials = [trial for search in searches for trial in search.trials]
+        failed = sum(trial.status == "failed" for trial in trials)
+        hours = sum(search.seconds for search in searches) / 3600
+        lines.append([kind, f"{len(searches)}", f"{len(trials)}", f"{failed}", f"{hours:.1f}"])
+    every = [search for searches in kinds.values() for search in searches]
+    total = sum(search.seconds for search in every) / 3600
+    table = grid(["kind", "searches", "trials", "of them failed", "hours of one core"], lines)
+    hardware = ", ".join(sorted({search.hardware for search in every}))
+    return f"{table}\n\nIn all {total:.1f} hours of one core ({hardware})."
+
+
+def _best(kinds: dict[str, list[Search]]) -> str:
+    lines = []
+    for kind, searches in kinds.items():
+        nothing = searches[0].untouched.objective if searches else float("nan")
+        cells = []
+        for budget in BUDGETS:
+            stops = [(stop.objective, search.method) for search in searches if (stop := search.at(budget))]
+            nearer = sum(objective < nothing for objective, _ in stops)
+            best = min(stops, default=None)
+            cells.append(f"{code(best[1])} {best[0]:.2f}; {nearer} nearer" if best else "nothing so cheap")
+        lines.append([kind, f"{nothing:.2f}", *cells])
+    heads = [f"at {100 * budget:g} %" for budget in BUDGETS]
+    return grid(["kind", "doing nothing", *heads], lines)
+
+
+def _seeds(seeds: Sequence[Again]) -> list[str]:
+    if not seeds:
+        return []
+    lines = [
+        [code(each.method), f"{100 * each.budget:g} %", *(f"{n:.3f}" for n in (each.first, each.second, each.other))]
+        for each in seeds
+    ]
+    apart = np.abs([each.first - each.second for each in seeds])
+    noise = np.abs([each.first - each.other for each in seeds])
+    told = (
+        f"The objective of two searches with other seeds differs by {np.median(apart):.3f} (median; at most "
+        f"{apart.max():.3f}); that of one recipe on two groups of 20 models by {np.median(noise):.3f} (at most "
+        f"{noise.max():.3f})."
+    )
+    table = grid(["method", "budget", "seed 0", "seed 1", "seed 0's recipe on other models"], lines)
+    return ["## Another seed", told, table]
+
+
+def _served(served: Sequence[Served]) -> list[str]:
+    if not served:
+        return []
+    lines = [[each.kind, f"{each.objective:.3f}", f"{each.nearer} of {each.methods}"] for each in served]
+    best = min(served, key=lambda each: each.objective)
+    told = (
+        "What was found for each other kind, tried on influential examples at the default budget: mean objective over "
+        f"the methods, beside doing nothing, {best.nothing:.3f}, and how many come nearer than that. The settings for "
+        f"{best.kind} suit them best."
+    )
+    return ["## Which settings influential examples want", told, grid(["settings for", "objective", "nearer"], lines)]
