@@ -166,10 +166,8 @@ METHOD = Method(
     needs=(FORGET_DATA, RETAIN_DATA),
     search={
         "alpha": Between(0.1, 300.0, log=True),
-        "variant": OneOf(VARIANTS),
         "damping": Between(1e-4, 1.0, log=True),
         "solver": OneOf(SOLVERS),
-        "curvature_examples": OneOf((64, 256, 1000)),
     },
     published=(
         Published(
