@@ -23,7 +23,7 @@ from expunge.store import at_store
 from expunge.suites import CLASSIFICATION, Classification, Data, Examples, Suite, load_suite
 from expunge.suites.target import log_odds
 from expunge.tuning.search import tune
-from expunge.tuning.tuning_sets import tuning_sets
+from expunge.tuning.tuning_sets import tuning_set
 from tests.conftest import built_store
 from tests.toy_target import ABSENT, TwoLabels, network, two_labels
 
@@ -158,16 +158,17 @@ def test_another_loss_of_a_target_is_another_suite(tmp_path: Path) -> None:
 def test_a_store_of_it_is_checked_and_tuning_sets_are_of_examples(suite: Suite, built: Path) -> None:
     with at_store(built):
         findings = {each.name: each.ok for each in check(suite)}
-        sets = tuning_sets(suite)
+        found = tuning_set(suite, "random")
+        with pytest.raises(BadSetting, match="a tuning set of kind 'class' needs one class an example"):
+            tuning_set(suite, "class")
     assert "oracle first forgot" in findings
-    assert [each.name for each in sets] == ["tuning-random"]  # its examples have no one class
-    assert all(each.indices.max() < suite.data.sizes[0] for each in sets)
+    assert found.indices.max() < suite.data.sizes[0]
 
 
 def test_nothing_is_built_for_a_method_whose_needs_are_not_met(suite: Suite, built: Path) -> None:
     line = "scrub needs one class label for each example, which suite 'two-labels' lacks"
     with at_store(built):
         with pytest.raises(BadSetting, match=line):
-            tune("scrub", suite, budget=1)
+            tune("scrub", suite, trials=1)
         with pytest.raises(BadSetting, match="sisa needs one class label for each example"):
             rebuild(suite, methods=["sisa"], tuning="default")

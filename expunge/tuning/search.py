@@ -173,8 +173,8 @@ def _longest(method: Method, settings: Settings) -> Settings:
 
 
 def _known(method: Method, settings: Settings) -> Settings:
-    """What is searched of settings, the defaults filled in."""
-    full = asdict(method.config(**settings))
+    """What is searched of settings, the defaults filled in; they may be such as do not go together."""
+    full = {**asdict(method.config()), **settings}
     return {key: full[key] for key in _drawn(method)}
 
 

@@ -13,7 +13,7 @@ import pytest
 from expunge import Suite
 from expunge.ensembles import Plan, read_margins
 from expunge.errors import StoreError
-from expunge.methods.tuned import write_search
+from expunge.methods.searches import write_search
 from expunge.records import read_scores, write_scores
 from tests.cli.commands import DEFAULTS, SMALL, refused, run
 from tests.records import changed

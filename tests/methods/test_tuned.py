@@ -6,73 +6,89 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from expunge.bench.plan import plan_bench
 from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.methods import METHODS, configure, tuned
-from expunge.methods.tuned import Chosen, Search, Trial, in_words, read_search, settings_for, write_search
-from expunge.suites import SUITES, Suite, load_suite
+from expunge.methods.searches import BUDGETS, read_search, write_search
+from expunge.methods.tuned import in_words, kind_in_words, settings_for
+from expunge.suites import SUITES, ForgetSet, Suite, load_suite
+from expunge.tuning.tuning_sets import tuning_set
+from tests.searches import a_search
 
-SHIPPED = sorted(tuned.SHIPPED.glob("*/*.json"))
-
-
-def a_search(suite: Suite, **changes: object) -> Search:
-    settings = asdict(METHODS["scrub"].config(lr=0.02, alpha=0.3))
-    found = Search(
-        method="scrub",
-        suite=suite.name.partition("@")[0],
-        suite_digest=suite.digest,
-        objective="least",
-        sampler="random",
-        seed=0,
-        budget=1,
-        limit=0.15,
-        pretrained=[100, 119],
-        oracles=[0, 99],
-        space={"lr": {"low": 0.01, "high": 0.1, "log": True, "whole": False}},
-        sets=[{"name": "tuning-random", "size": 50, "digest": "0", "made": "so"}],
-        untouched=3.0,
-        trials=[Trial(number=0, settings={"lr": 0.02}, status="ok", objective=1.0, cost=0.1, seconds=0.1)],
-        chosen=Chosen(trial=0, objective=1.0, settings=settings),
-        hardware="none",
-        versions={},
-    )
-    return replace(found, **changes)  # type: ignore[arg-type]
+SHIPPED = sorted(tuned.SHIPPED.glob("*/*/*.json"))
+IDS = ["/".join([*file.parts[-3:-1], file.stem]) for file in SHIPPED]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tuned settings of which there are some: scrub on digits."""
-    (tmp_path / "digits").mkdir()
-    write_search(tmp_path / "digits/scrub.json", a_search(suite))
+    """Tuned settings of which there are some: scrub on digits, for random sets and for a class."""
+    for kind, changes in {"random": {}, "class": {"kind": "class", "frontier": a_search(suite).frontier[1:]}}.items():
+        (tmp_path / "digits" / kind).mkdir(parents=True)
+        write_search(tmp_path / "digits" / kind / "scrub.json", a_search(suite, **changes))
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
     return tmp_path
+
+
+def used(suite: Suite, method: str = "scrub", kind: str = "random", **options: Any) -> tuned.Used:
+    return settings_for(suite, ForgetSet("mine", [1, 2], kind=kind), method, {}, **options)
 
 
 @pytest.mark.usefixtures("folder")
 def test_tuned_settings_are_of_a_suite_and_its_sparse_ones() -> None:
     for name in ("digits", "digits@omp-0.95"):
-        assert settings_for(load_suite(name), ["scrub"], {})["scrub"].settings["lr"] == 0.02
+        assert used(load_suite(name)).settings["lr"] == 0.02
     for name, method in (("tabular", "scrub"), ("digits", "fine-tune")):
-        assert settings_for(load_suite(name), [method], {})[method].label == "default"
+        assert used(load_suite(name), method).label == "default"
+
+
+@pytest.mark.usefixtures("folder")
+def test_settings_are_those_for_the_kind_and_the_budget(suite: Suite) -> None:
+    found = used(suite)
+    assert (found.settings["epochs"], found.label, found.budget) == (1, "tuned for random, 15 %", 0.15)
+    half = used(suite, budget=0.5)
+    assert (half.settings["epochs"], half.label, half.budget) == (3, "tuned for random, 50 %", 0.5)
+    dear = used(suite, kind="class")
+    assert (dear.settings["epochs"], dear.label) == (3, "tuned for class, 15 %, nothing found so cheap")
+    assert used(suite, kind="memorised").label == "default"
+
+
+@pytest.mark.usefixtures("folder")
+def test_influential_sets_and_those_without_a_kind_take_what_was_found_for_random_ones(suite: Suite) -> None:
+    assert used(suite, kind="influential") == used(suite, kind="") == used(suite)
+    assert kind_in_words(ForgetSet("mine", [1])).startswith("mine names no kind of random, class,")
+    assert kind_in_words(ForgetSet("mine", [1], kind="class")) == ""
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [(0.0, "got 0"), (-1.0, "got -1"), (15.0, "got 15; did you mean 0.15"), (1.5, "got 1.5; did you mean 0.015")],
+)
+def test_a_budget_is_a_share(suite: Suite, budget: float, message: str) -> None:
+    with pytest.raises(BadSetting, match=f"expected a budget above 0 and at most 1, a whole retraining, {message}"):
+        plan_bench(suite, ["scrub"], ["random-10"], models=2, budget=budget)
 
 
 @pytest.mark.usefixtures("folder")
 def test_a_bench_takes_tuned_settings_and_overrides_go_on_top(suite: Suite) -> None:
-    tasks = {task.name: task for task in plan_bench(suite, ["scrub", "fine-tune"], ["random-10"], models=2).tasks}
-    assert (tasks["scrub"].settings["lr"], tasks["scrub"].settings["alpha"]) == (0.02, 0.3)
-    assert {name: task.tuning for name, task in tasks.items()} == {
-        "identity": "",
-        "oracle": "",
-        "scrub": "tuned",
-        "fine-tune": "default",
-    }
+    sets = ["random-10", "class-3"]
+    tasks = {(task.name, task.forget.name): task for task in plan_bench(suite, ["scrub"], sets, models=2).tasks}
+    random, whole = tasks["scrub", "random-10"], tasks["scrub", "class-3"]
+    assert (random.settings["lr"], random.settings["alpha"]) == (0.02, 0.3)
+    assert (random.settings["epochs"], whole.settings["epochs"]) == (1, 3)
+    assert (random.budget, tasks["identity", "class-3"].budget) == (0.15, None)
     settings = {"scrub": {"lr": 0.5}, "fine-tune": {"lr": 0.3}}
     plan = plan_bench(suite, ["scrub", "fine-tune"], ["random-10"], models=2, settings=settings)
-    tasks = {task.name: task for task in plan.tasks}
-    assert (tasks["scrub"].settings["lr"], tasks["scrub"].settings["alpha"]) == (0.5, 0.3)
-    assert (tasks["scrub"].tuning, tasks["fine-tune"].tuning) == ("tuned; set: lr", "default; set: lr")
+    found = {task.name: task for task in plan.tasks}
+    assert (found["scrub"].settings["lr"], found["scrub"].settings["alpha"]) == (0.5, 0.3)
+    assert {name: task.tuning for name, task in found.items()} == {
+        "identity": "",
+        "oracle": "",
+        "scrub": "tuned for random, 15 %; set: lr",
+        "fine-tune": "default; set: lr",
+    }
 
 
 @pytest.mark.usefixtures("folder")
@@ -80,7 +96,7 @@ def test_the_defaults_can_be_asked_for(suite: Suite) -> None:
     plan = plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="default")
     (task,) = [each for each in plan.tasks if each.name == "scrub"]
     assert task.settings == asdict(METHODS["scrub"].config())
-    assert task.tuning == "default"
+    assert (task.tuning, task.budget) == ("default", None)
     with pytest.raises(UnknownName, match="unknown tuning 'tunned'; did you mean 'tuned'"):
         plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="tunned")
 
@@ -89,74 +105,112 @@ def test_the_defaults_can_be_asked_for(suite: Suite) -> None:
 def test_settings_of_another_digest_are_refused_and_those_of_the_dense_suite_are_named(suite: Suite) -> None:
     other = replace(suite, version=2)
     with pytest.raises(BadSetting, match=f"tuned on digest {suite.digest}, this suite has {other.digest}; tune again"):
-        settings_for(other, ["scrub"], {})
-    assert settings_for(other, ["scrub"], {}, "default")["scrub"].label == "default"
+        used(other)
+    assert used(other, wanted="default").label == "default"
     sparse = replace(suite, name="digits@omp-0.95", version=3)
-    assert settings_for(sparse, ["scrub", "fine-tune"], {})["scrub"].label == "tuned on digits"
+    assert used(sparse).label == "tuned on digits for random, 15 %"
 
 
 def test_settings_of_a_dense_suite_that_changed_are_refused_for_its_sparse_ones(folder: Path, suite: Suite) -> None:
-    write_search(folder / "digits/scrub.json", a_search(suite, suite_digest="f" * 16))
+    write_search(folder / "digits/random/scrub.json", a_search(suite, suite_digest="f" * 16))
     with pytest.raises(BadSetting, match="tuned on digest ffff"):
-        settings_for(replace(suite, name="digits@omp-0.95", version=3), ["scrub"], {})
+        used(replace(suite, name="digits@omp-0.95", version=3))
 
 
 def test_a_search_in_which_all_failed_has_no_settings(folder: Path, suite: Suite) -> None:
-    write_search(folder / "digits/scrub.json", a_search(suite, chosen=None))
-    assert settings_for(suite, ["scrub"], {})["scrub"].label == "default"
+    write_search(folder / "digits/random/scrub.json", a_search(suite, frontier=[]))
+    assert used(suite).label == "default"
 
 
 def test_methods_and_suites_of_ones_own_have_no_tuned_settings(folder: Path, suite: Suite, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def forget(model, retain, forget, seed):\n    return model\n")
-    name = f"{tmp_path / 'mine.py'}:forget"
-    assert settings_for(suite, [name], {})[name].label == ""
+    assert used(suite, f"{tmp_path / 'mine.py'}:forget").label == ""
 
 
 def test_what_is_used_is_said_in_one_line() -> None:
-    labels = {"scrub": "tuned on digits", "fine-tune": "default; set: lr, epochs", "gradient-ascent": "default"}
-    assert in_words("digits@omp-0.95", labels) == (
-        "settings: tuned on digits (scrub), default: fine-tune with lr, epochs set, gradient-ascent"
+    labels = [
+        ("scrub", "tuned for class, 15 %"),
+        ("scrub", "tuned for random, 15 %"),
+        ("ct", "default; set: lr, epochs"),
+    ]
+    assert in_words(labels) == (
+        "settings: tuned for class, 15 % (scrub), tuned for random, 15 % (scrub), default (ct with lr, epochs set)"
     )
+    many = [(f"m{number}", "default") for number in range(9)]
+    assert in_words(many) == "settings: default (9 methods)"
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda record: {**record, "chosen": {"trial": 0}}, "is no record of a search: chosen"),
-        (lambda record: {**record, "schema": 2}, "has schema 2"),
+        (lambda record: {**record, "frontier": [{"trial": 0}]}, "is no record of a search: frontier"),
+        (lambda record: {**record, "schema": 1}, "has schema 1, this expunge reads 2; tune again"),
         (lambda record: [record], "is no record of a search"),
+        (lambda record: "}", "is no record of a search|has schema"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused(
     spoil: Callable[[dict[str, Any]], object], message: str, folder: Path, suite: Suite
 ) -> None:
-    file = folder / "digits/scrub.json"
+    file = folder / "digits/random/scrub.json"
     file.write_text(json.dumps(spoil(json.loads(file.read_text()))))
     with pytest.raises(StoreError, match=message):
-        settings_for(suite, ["scrub"], {})
+        used(suite)
     with pytest.raises(StoreError, match="there is no file"):
         read_search(folder / "nothing.json")
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=[f"{file.parent.name}/{file.stem}" for file in SHIPPED])
-def test_a_shipped_search_is_of_this_suite_and_method_and_its_settings_are_allowed(file: Path) -> None:
+def test_a_record_is_read_as_it_was_written_and_has_a_trial_a_line(folder: Path, suite: Suite) -> None:
+    file = folder / "digits/random/scrub.json"
+    assert read_search(file) == a_search(suite)
+    trials = [line for line in file.read_text().splitlines() if '"origin"' in line]
+    assert len(trials) == len(a_search(suite).trials)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=IDS)
+def test_a_shipped_search_is_of_this_suite_kind_and_method_and_its_settings_are_allowed(file: Path) -> None:
     search = read_search(file)
-    assert (search.suite, search.method) == (file.parent.name, file.stem)
+    assert (search.suite, search.kind, search.method) == (*file.parts[-3:-1], file.stem)
     assert search.suite in SUITES
     assert search.suite_digest == load_suite(search.suite).digest
-    assert search.space.keys() <= METHODS[file.stem].search.keys()
-    assert search.chosen is not None
-    assert search.chosen.settings == asdict(configure(file.stem, METHODS[file.stem], search.chosen.settings))
-    best = min(trial.objective for trial in search.trials if trial.objective is not None)
-    assert search.chosen.objective == best
-    assert all(trial.cost <= search.limit for trial in search.trials if trial.cost is not None and search.limit)
+    row = METHODS[file.stem]
+    assert search.space.keys() <= row.search.keys()
+    for stop in search.frontier:
+        assert stop.settings == asdict(configure(file.stem, row, stop.settings))
+    costs, values = [each.cost for each in search.frontier], [each.objective for each in search.frontier]
+    assert costs == sorted(set(costs))
+    assert values == sorted(set(values), reverse=True)
+    for budget in BUDGETS if search.limit else ():
+        found = [value for trial in search.trials if (value := trial.objective(budget)) is not None]
+        nearest = min(found, default=np.inf)
+        at = search.at(budget)
+        assert (at.objective if at else np.inf) == pytest.approx(nearest, abs=1e-4) or nearest >= min(
+            search.untouched.objective, values[-1] if values else np.inf
+        )
 
 
-DIGITS = [file for file in SHIPPED if file.parent.name == "digits"]  # half a minute each; larger suites lag behind
+@pytest.mark.parametrize("file", SHIPPED, ids=IDS)
+def test_nothing_that_is_scored_was_used_to_choose(file: Path) -> None:
+    """Models and oracles are of the halves that are never scored; examples too, but for a whole class, as is said."""
+    search, suite = read_search(file), load_suite(file.parts[-3])
+    assert search.pretrained[0] >= suite.models // 2
+    indices = np.array(search.forget_set["indices"])
+    digests = {each.digest for each in suite.forget_sets.values()}
+    assert search.forget_set["digest"] not in digests  # whose oracles, then, are of another set
+    scored = [each for each in suite.forget_sets.values() if np.isin(each.indices, indices).any()]
+    if search.kind == "class":
+        assert {each.kind for each in scored} <= {"random", "influential", "memorised", "neighbours"}
+    else:
+        assert not scored
 
 
-@pytest.mark.parametrize("file", DIGITS, ids=[file.stem for file in DIGITS])
+DIGITS = [file for file in SHIPPED if file.parts[-3] == "digits"]  # larger suites lag behind
+
+
+@pytest.mark.parametrize("file", DIGITS, ids=["/".join([file.parts[-2], file.stem]) for file in DIGITS])
 def test_settings_for_digits_were_looked_for_where_the_row_says_today(file: Path) -> None:
     """A row that looks elsewhere has to be tuned anew."""
+    search = read_search(file)
     today = {name: asdict(space) for name, space in METHODS[file.stem].search.items()}
-    assert read_search(file).space == json.loads(json.dumps(today))
+    assert search.space == json.loads(json.dumps(today))
+    assert search.forget_set["digest"] == tuning_set(load_suite("digits"), search.kind).digest

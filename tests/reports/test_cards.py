@@ -12,7 +12,7 @@ import pytest
 from expunge.errors import BadSetting, UnknownName
 from expunge.methods import METHODS, tuned
 from expunge.methods.references import REFERENCES, Reference
-from expunge.methods.tuned import write_search
+from expunge.methods.searches import write_search
 from expunge.reports import cards
 from expunge.reports.cards import card, cite, methods_page
 from expunge.reports.catalogue import catalogue
@@ -90,7 +90,7 @@ def test_a_method_that_trains_from_scratch_says_so(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_method_that_nobody_compared_with_public_code_says_so() -> None:
-    assert card("fine-tune")["deviations"] == "not compared with public code"
+    assert card("retrain")["deviations"] == "not compared with public code"
     assert card("random-labels")["deviations"] == METHODS["random-labels"].deviations
     assert card("identity")["deviations"] == "nothing to compare"
 
@@ -98,12 +98,15 @@ def test_a_method_that_nobody_compared_with_public_code_says_so() -> None:
 def test_a_card_and_the_page_show_the_tuned_settings(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "digits").mkdir()
-    write_search(tmp_path / "digits/scrub.json", a_search(suite))
+    (tmp_path / "digits/random").mkdir(parents=True)
+    write_search(tmp_path / "digits/random/scrub.json", a_search(suite))
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
-    told = "lr = 0.02 (objective 1.00, doing nothing 3.00; best of 1 trials, random, seed 0; cost 10 %, limit 15 %)"
-    assert card("scrub")["tuned"] == {"digits": told}
-    assert f"- Tuned: on `digits`: {told}\n" in methods_page()
+    told = (
+        "at 15 %: 1.00 with lr = 0.02 (cost 10 %); at 50 and 100 %: 0.50 with lr = 0.02 (cost 30 %); doing nothing "
+        "3.00; 1 trials, random, seed 0"
+    )
+    assert card("scrub")["tuned"] == {"digits, random": told}
+    assert f"- Tuned:\n  - digits, random: {told}\n" in methods_page()
     assert "- Tuned: not yet\n" in methods_page()
 
 
