@@ -17,6 +17,7 @@ from expunge.cli.options import (
     load,
     place_of_work,
     settings_of,
+    share_of,
 )
 from expunge.cli.printing import print_checks, print_ported
 from expunge.terminal import ProgressLine, print_json, print_line, say
@@ -36,6 +37,7 @@ def build(
     prune: Prune = None,
     for_: Annotated[list[str] | None, typer.Option("--for", help="Only what this method needs; repeat.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Of --for, as METHOD.KEY=VALUE; repeat.")] = None,
+    budget: Annotated[str, typer.Option(help="Of --for, as that of the bench to come.")] = "15%",
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
@@ -54,6 +56,7 @@ def build(
             forget_set,
             methods=for_ or (),
             settings=settings_of(set_ or []),
+            budget=share_of(budget),
             models=models,
             workers=where,
             watch=watch,
