@@ -11,7 +11,7 @@ from torch import nn
 
 from expunge.ensembles import Ensemble, Origin, read_subsets
 from expunge.ensembles.seeds import Generators
-from expunge.errors import MethodFailed, StoreError
+from expunge.errors import BadSetting, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
 from expunge.methods import METHODS, configure
 from expunge.methods.parts.per_sample import flat_weights, in_parts
@@ -207,6 +207,26 @@ def test_rum_leaves_out_a_part_that_is_empty() -> None:
     (found,) = run_toy("rum", {}, split)
     (alone,) = run_toy("fine-tune", {}, split)
     torch.testing.assert_close(found, alone)
+
+
+def test_the_parts_of_rum_take_the_epochs_and_rates_that_are_asked_for() -> None:
+    """One part is left, so its method does what it does alone with these settings; 0 leaves it at its own."""
+    nobody = torch.tensor([], dtype=torch.int64)
+    split = Split(FORGET, Examples(THREE.x[:1], THREE.y[:1]), 3, SPLIT.recipe, SPLIT.network, extra=[nobody] * 3)
+    for place, part in enumerate(("medium", "high"), 1):
+        parts = [nobody, nobody, nobody]
+        parts[place] = torch.tensor([0])
+        asked = {"low": "identity", part: "fine-tune", f"{part}_epochs": 3, f"{part}_lr": 0.05}
+        (found,) = run_toy("rum", asked, dataclasses.replace(split, extra=parts))
+        *_, alone = run_toy("fine-tune", {"epochs": 3, "lr": 0.05}, split)
+        torch.testing.assert_close(found, alone)
+        assert not torch.allclose(found, run_toy("fine-tune", {}, split)[-1])
+
+
+@pytest.mark.parametrize("wrong", [{"medium_epochs": -1}, {"high_lr": -0.1}])
+def test_rum_refuses_epochs_and_rates_below_0(wrong: dict[str, float]) -> None:
+    with pytest.raises(BadSetting, match=r"rum: .* or 0 for the method's own, got"):
+        configure("rum", METHODS["rum"], wrong)
 
 
 def test_rum_that_would_do_nothing_says_so() -> None:
