@@ -18,6 +18,7 @@ from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES, Reading
 from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.summaries import FLOOR, NOTHING, Interval
 from expunge.reports.tables import formats
+from expunge.suites import SUITES, load_suite
 from expunge.suites.forget_set import FORGET_KINDS
 
 FRONT = "digits"  # the suite that a README shows, where it has results; else the first
@@ -124,7 +125,8 @@ def results_page(results: Path) -> str:
     for suite, scores in read_records(results).items():
         found = boards(scores)
         parts += [f"## {escaped(suite)}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
-        parts += [*_settings(scores), *_found_nothing(suite, scores), _no_better(found), *_moves_nothing(found)]
+        parts += [*_of_before(suite, scores), *_settings(scores), *_found_nothing(suite, scores)]
+        parts += [_no_better(found), *_moves_nothing(found)]
         parts += _from_scratch(found)
         parts += [_board(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
@@ -229,6 +231,17 @@ def _legend(found: Sequence[Board], *, groups: bool = True) -> str:
         ", and the group in brackets" if groups and any(line.row.group for b in found for line in b.lines) else ""
     )
     return f"Share of the gap closed on forget{brackets}; – where there is no headroom. What it reads: {marks}."
+
+
+def _of_before(name: str, scores: Sequence[Score]) -> list[str]:
+    """The forget sets that are of other examples today than when they were scored; of a suite that is in the table."""
+    if name not in SUITES:
+        return []
+    today = load_suite(name).forget_sets
+    scored = {score.subject.forget_set: score.subject.forget_digest for score in scores if score.subject.forget_digest}
+    other = [escaped(each) for each, digest in scored.items() if each in today and today[each].sha256 != digest]
+    what = "Scored before these forget sets were made anew, of other examples than those of the same name today"
+    return [f"{what}: {', '.join(other)}."] if other else []
 
 
 def _settings(scores: Sequence[Score]) -> list[str]:

@@ -252,3 +252,15 @@ def test_the_pages_of_this_repository_are_what_the_records_make() -> None:
     place, readme = ROOT / "results", (ROOT / "README.md").read_text()
     assert (place / "README.md").read_text() == results_page(place), "run `make docs`"
     assert with_block(readme, front_block(place)) == readme, "run `make docs`"
+
+
+def test_forget_sets_that_were_made_anew_since_are_named(tmp_path: Path, suite: Suite) -> None:
+    records = [
+        changed(each, forget_digest=digest)
+        for name, digest in (("memorised-50", "ab" * 32), ("random-10", suite.forget_sets["random-10"].sha256))
+        for each in scored(name, {}, {"identity": 10, "scrub": 4})
+    ]
+    write_scores(tmp_path / "scores.jsonl", records)
+    collect(tmp_path, tmp_path / "results")
+    told = "of other examples than those of the same name today: memorised-50.\n"
+    assert told in results_page(tmp_path / "results")
