@@ -159,7 +159,7 @@ def front_block(results: Path) -> str:
     )
     seen = {cell.mark for name in order[:TOP] for cell in cells[name].values()}
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
-    none = [kind for kind in kinds if not any(cells[name][kind].mark == MARKS["forgets"] for name in ranked)]
+    none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
     whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
     return "\n\n".join(filter(None, [title, grid(["method", *kinds], lines), f"{legend}.", whole]))
 
@@ -171,6 +171,11 @@ class Cell:
     mark: str
     text: str
     worth: float  # the share, at most 1; -1 where it breaks a model, is doubted, dear, failed or was not scored
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it forgets wholly, at a cost within the budget."""
+        return self.mark == MARKS["forgets"] and self.worth > 0
 
 
 def by_kind(found: Sequence[Board]) -> dict[str, list[Board]]:
