@@ -36,7 +36,13 @@ def decided(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dec
 
 
 def planned(suite: Suite, models: int = 100, oracles: int | None = None) -> BenchPlan:
-    return plan_bench(suite, ["gradient-ascent", "random-labels"], ["class-3"], models=models, oracles=oracles)
+    methods = {
+        "gradient-ascent": {"epochs": 7, "lr": 0.000635, "momentum": 0.9},
+        "random-labels": {"epochs": 2, "lr": 0.000223, "momentum": 0.9},
+    }
+    return plan_bench(
+        suite, list(methods), ["class-3"], models=models, oracles=oracles, settings=methods, tuning="default"
+    )
 
 
 def models_of(folder: Path) -> dict[str, set[tuple[int, int]]]:

@@ -175,8 +175,8 @@ def test_sets_of_pictures_are_made_when_they_are_asked_for() -> None:
     assert list(sets) == ["class-3", "subclass-1", "neighbours-1"]
     assert "_pair" not in vars(data)
     assert copy["class-3"].indices.tolist() == [3]
-    assert (
-        sets["neighbours-1"].made == "the picture least like the mean of its class, and the 0 nearest to it in pixels"
+    assert sets["neighbours-1"].made == (
+        "the picture least like the mean of its class, and every other one of the 0 nearest to it in pixels"
     )
     assert "_pair" in vars(data)
 
