@@ -136,6 +136,17 @@ def test_outliers_of_models_are_no_candidate(small: Suite, monkeypatch: pytest.M
     assert trial.status == "failed"
 
 
+def test_outliers_of_models_after_some_epochs_leave_the_epochs_before_and_why_it_ended(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(-300, slice(1)), scaled(torch.inf)))
+    trial = first(small, **SIX)
+    assert [point.epoch for point in trial.points] == [1]
+    assert "diverged: the weights of models" in trial.reason
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(-300, slice(1))), search={"lr": OneOf((0.3,))})
+    assert tune(NAME, small, trials=2, **SIX).trials[1].reason == ""  # it ran to its end
+
+
 def test_as_many_outliers_as_the_untouched_models_have_are_no_failure(
     small: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
