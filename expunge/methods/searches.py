@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.errors import BadSetting, StoreError
+from expunge.errors import BadSetting, StoreError, in_a_line
 from expunge.outside import read_bytes
 from expunge.records import Setting
 from expunge.shipped import PACKAGE, read_shipped
@@ -143,9 +143,9 @@ def read_search(file: Path) -> Search:
             return _SEARCH.validate_json(content, strict=True)
     except (ValueError, AttributeError, RecursionError) as error:
         problem = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "no JSON object"}
-        where = ".".join(map(str, problem["loc"])) or "file"
+        where = in_a_line(".".join(map(str, problem["loc"]))) or "file"
         raise StoreError(f"{file} is no record of a search: {where}: {problem['msg']}; tune again") from None
-    raise StoreError(f"{file} has schema {schema}, this expunge reads {SCHEMA}; tune again")
+    raise StoreError(f"{file} has schema {in_a_line(repr(schema))}, this expunge reads {SCHEMA}; tune again")
 
 
 def settings_in_words(settings: Settings, keys: Iterable[str]) -> str:
