@@ -8,8 +8,8 @@ from expunge.bench.rebuild import rebuild
 from expunge.cli.options import share_of
 from expunge.errors import BadSetting
 from expunge.methods import tuned
-from expunge.methods.searches import Stop, write_search
-from expunge.methods.tuned import require_budget
+from expunge.methods.searches import Settings, Stop, write_search
+from expunge.methods.tuned import BUDGET, require_budget
 from expunge.suites import load_suite
 from tests.cli.commands import TINY, refused, run, scores_of
 from tests.conftest import built_store
@@ -30,7 +30,7 @@ def found(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "tuned")
     monkeypatch.setenv("EXPUNGE_STORE", str(built))
     (tmp_path / "tuned/tiny/random").mkdir(parents=True)
-    settings = {
+    settings: dict[str, list[Settings]] = {
         "fine-tune": [{"lr": 0.01, "epochs": 1}, {"lr": 0.02, "epochs": 3}],
         "sisa": [{"shards": 1, "slices": 1}, {"shards": 2, "slices": 1}],
     }
@@ -73,8 +73,7 @@ def test_that_nothing_found_is_so_cheap_is_said_and_so_is_a_set_that_names_no_ki
 def test_a_build_for_a_method_is_of_the_settings_that_the_bench_takes() -> None:
     suite = load_suite(TINY)
     (cheap,), (same,), (dear,) = (
-        rebuild(suite, ["first"], methods=["sisa"], models=2, **options)
-        for options in ({}, {"budget": 0.15}, {"budget": 0.5})
+        rebuild(suite, ["first"], methods=["sisa"], models=2, budget=budget) for budget in (BUDGET, 0.15, 0.5)
     )
     assert cheap["folder"] == same["folder"] != dear["folder"]
     done = run("build", TINY, "--for", "sisa", "--forget-set", "first", "--models", "2", "--budget", "50%", "--json")

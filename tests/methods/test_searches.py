@@ -12,6 +12,7 @@ from expunge.errors import BadSetting, StoreError
 from expunge.methods.searches import (
     SCHEMA,
     Point,
+    Settings,
     Stop,
     Trial,
     read_search,
@@ -32,7 +33,7 @@ def file(tmp_path: Path, suite: Suite) -> Path:
 
 def test_it_is_read_as_it_was_written(file: Path, suite: Suite) -> None:
     assert read_search(file) == a_search(suite)
-    settings = {"lr": 1e-05, "size": 4, "scope": "all", "soft": True}
+    settings: Settings = {"lr": 1e-05, "size": 4, "scope": "all", "soft": True}
     failed = Trial(number=1, origin="the paper, “table 5”", settings=settings, status="failed", reason="it\nbroke")
     more = a_search(suite, trials=[*a_search(suite).trials, failed], frontier=[], limit=None, start="tabular")
     write_search(file, more)
