@@ -201,6 +201,9 @@ def test_a_finished_trial_is_never_run_again(small: Suite, monkeypatch: pytest.M
     assert len(runs) == 2
     assert tune(NAME, small, trials=3, **SMALL).trials[:2] == first.trials
     assert len(runs) == 3
+    for others in ({"oracles": 4}, {"models": 4}, {"seed": 1}, {"kind": "class"}, {"limit": 0.5}):
+        tune(NAME, small, **{"trials": 1, **SMALL, **others})  # type: ignore[arg-type]
+    assert len(runs) == 8  # each of which is another trial
 
 
 def same(one: Any, other: Any) -> bool:

@@ -106,6 +106,17 @@ def test_a_trial_that_comes_no_nearer_ends(small: Suite, monkeypatch: pytest.Mon
     assert trial.reason == f"came no nearer for {PATIENCE} epochs"
 
 
+def test_those_that_begin_with_an_ascent_are_given_its_epochs_besides(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = stepping(scaled(0.99), *[scaled(2.0)] * 12)
+    monkeypatch.setitem(METHODS, "scrub", replace(METHODS["scrub"], published=(), unlearn=walk))
+    (trial,) = tune("scrub", small, trials=1, **SIX).trials
+    ascent = configure("scrub", METHODS["scrub"], {}).ascent_epochs
+    assert ascent > 0
+    assert trial.reason == f"came no nearer for {PATIENCE + ascent} epochs"
+
+
 def test_a_trial_that_costs_too_much_is_stopped_there_and_keeps_what_was_cheap(
     small: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +132,13 @@ def test_what_diverges_keeps_the_epochs_before(small: Suite, monkeypatch: pytest
     spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(torch.inf)))
     trial = first(small, **SIX)
     assert [point.epoch for point in trial.points] == [1]
+    assert "diverged: the weights of models" in trial.reason
+
+
+def test_a_whole_run_that_diverges_has_no_candidate(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(torch.inf)), whole_runs=True)
+    trial = first(small, **SIX)
+    assert (trial.status, trial.points) == ("failed", [])
     assert "diverged: the weights of models" in trial.reason
 
 
