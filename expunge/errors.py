@@ -140,8 +140,10 @@ def suggestion(name: str, choices: Iterable[str], where: str = "`expunge list` s
     return f"one of {len(choices)} that {where}" if many else f"choose from {', '.join(choices)}"
 
 
-def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
+def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:
     """``table[name]``, or :class:`UnknownName` with the nearest choice."""
+    if not isinstance(name, str):
+        raise UnknownName(f"expected a name as {kind}, got {type(name).__name__}; {suggestion('', table)}")
     if name in table:
         return table[name]
     raise UnknownName(f"unknown {kind} {name!r}; {suggestion(name, table)}")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.errors import BadSetting, StoreError
+from expunge.errors import BadSetting, StoreError, in_a_line
 from expunge.outside import read_bytes
 from expunge.records import Setting
 from expunge.shipped import PACKAGE, read_shipped
@@ -35,8 +35,8 @@ class Point(NamedTuple):
 
     @property
     def objective(self) -> float:
-        """The mean over the splits; lower is better."""
-        return (self.forget + self.retain + self.test) / 3
+        """The mean over the splits; lower is better. Rounded as they are, so that what is written can be compared."""
+        return round((self.forget + self.retain + self.test) / 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +141,11 @@ def read_search(file: Path) -> Search:
         schema = json.loads(content).get("schema")
         if schema == SCHEMA:
             return _SEARCH.validate_json(content, strict=True)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         problem = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "no JSON object"}
-        where = ".".join(map(str, problem["loc"])) or "file"
+        where = in_a_line(".".join(map(str, problem["loc"]))) or "file"
         raise StoreError(f"{file} is no record of a search: {where}: {problem['msg']}; tune again") from None
-    raise StoreError(f"{file} has schema {schema}, this expunge reads {SCHEMA}; tune again")
+    raise StoreError(f"{file} has schema {in_a_line(repr(schema))}, this expunge reads {SCHEMA}; tune again")
 
 
 def settings_in_words(settings: Settings, keys: Iterable[str]) -> str:

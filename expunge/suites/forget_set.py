@@ -40,7 +40,7 @@ class ForgetSet:
     kind: str  # one of FORGET_KINDS, which says what settings are right for it; "" where nobody has said it
     masked: int | None = field(init=False)  # how long the mask was that it was given as
 
-    def __init__(self, name: str, indices: object, made: str = GIVEN, kind: str = "") -> None:
+    def __init__(self, name: str, indices: object, made: str = GIVEN, kind: str | None = "") -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name) or len(name) > LONGEST:
             long = isinstance(name, str) and len(name) > LONGEST
             shown = f"{name[:20]}..." if long else name
@@ -59,7 +59,7 @@ class ForgetSet:
         require_once(found, what)
         if (np.diff(found) <= 0).any():
             raise BadSetting(f"{what}: expected indices in rising order; sort them: np.sort(indices)")
-        for key, value in dict(name=name, indices=found, made=made, kind=kind, masked=masked).items():
+        for key, value in dict(name=name, indices=found, made=made, kind=kind or "", masked=masked).items():
             object.__setattr__(self, key, value)
 
     def __len__(self) -> int:

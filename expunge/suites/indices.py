@@ -135,6 +135,14 @@ def require_whole(given: object, what: str) -> int:
     return number
 
 
+def require_number(given: object, what: str) -> float:
+    """A number of any type as Python's own float."""
+    number = plain(given)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise BadSetting(f"expected a number as {what}, got {shown(given)}")
+    return float(number)
+
+
 def from_file(path: Path | str, train: Data | int) -> Indices:
     """The indices in a file, sorted, out of ``train`` examples or data's: an array, a tensor or text.
 

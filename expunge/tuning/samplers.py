@@ -93,6 +93,8 @@ class OptunaSearch:
         for settings, value in zip(tried, values, strict=True):
             known = {key: settings[key] for key in self._space}
             self._seen += [known] if known not in self._seen else []
+            if any(known[key] not in space for key, space in self._space.items()):
+                continue  # Optuna learns of no place outside of its space, where settings of another search may lie
             self._study.add_trial(self._new(params=known, distributions=self._distributions, value=value))
 
 

@@ -15,6 +15,7 @@ from expunge.methods.spaces import OneOf, Space
 from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
 from expunge.suites import Suite, as_suite
+from expunge.suites.indices import require_number, require_whole
 from expunge.tuning.samplers import Sampler, make_sampler
 from expunge.tuning.trials import MOST, Field, Proposal, build_all_needed, by_epochs, run_trials, untouched
 from expunge.tuning.tuning_sets import tuning_set
@@ -56,6 +57,7 @@ def tune(
     where it was interrupted.
     """
     row = find_method(method)
+    trials, limit = require_whole(trials, "the number of trials"), require_number(limit, "the limit")
     _require_tunable(method, row, trials, limit)
     suite, started = as_suite(suite), time.perf_counter()
     chance = make_sampler(sampler, _drawn(row), seed, method)
@@ -141,7 +143,7 @@ def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float)
             settings = dict(trials[number].settings)
             settings |= {"epochs": point.epoch} if by_epochs(method) else {}
             full = asdict(configure(name, method, settings))
-            stops.append(Stop(trial=number, cost=cost, objective=round(objective, 4), settings=full))
+            stops.append(Stop(trial=number, cost=cost, objective=objective, settings=full))
     return stops
 
 
@@ -205,7 +207,7 @@ def _require_tunable(name: str, method: Method, trials: int, limit: float) -> No
 def _tuning_models(suite: Suite, models: int | None) -> range:
     """The first of the pretrained models that serve tuning: the second half of the suite's."""
     half = suite.models // 2
-    count = min(MODELS, half) if models is None else models
+    count = min(MODELS, half) if models is None else require_whole(models, "the number of models")
     if not 2 <= count <= half:
         raise BadSetting(
             f"expected 2 to {half} models, half of the {suite.models} that suite {suite.name!r} has (the other half "
@@ -216,6 +218,7 @@ def _tuning_models(suite: Suite, models: int | None) -> range:
 
 def _tuning_oracles(suite: Suite, oracles: int | None) -> int:
     half = suite.models // 2
-    if oracles is not None and not 2 <= oracles <= half:
-        raise BadSetting(f"expected 2 to {half} oracles, half of the {suite.models} of a forget set, got {oracles}")
-    return half if oracles is None else oracles
+    count = half if oracles is None else require_whole(oracles, "the number of oracles")
+    if oracles is not None and not 2 <= count <= half:
+        raise BadSetting(f"expected 2 to {half} oracles, half of the {suite.models} of a forget set, got {count}")
+    return count

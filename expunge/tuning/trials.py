@@ -161,26 +161,21 @@ def _measured(field: Field, task: Task) -> dict[str, Any]:
     """The points of a trial that are nearer than those before them, and why there are no more."""
     chunks, ruler = task.chunks(field.models), Ruler.of(field)
     parts = [part for chunk in chunks for part in in_halves(partial(_walked, field, task, ruler), chunk, warn)]
-    reason = next((reason for _, reason in parts if reason), "")
+    ended, refused = next((reason for _, reason in parts if reason), ""), ""
     points: list[Point] = []
     for epoch in zip(*(epochs for epochs, _ in parts), strict=False):  # one part may have ended before the others
         if not any(each.moved for each in epoch):  # which a search would like well
-            reason = reason or "moves no weight, so it is the same as doing nothing"
+            refused = refused or "moves no weight, so it is the same as doing nothing"
             continue
         margins = np.concatenate([each.margins for each in epoch])
         cost = float(np.average([each.cost for each in epoch], weights=[len(each.margins) for each in epoch]))
         if told := ruler.strays(margins):
-            reason = told
+            refused = told
             continue
         point = ruler.point(epoch[0].number, cost, margins)
         if not points or point.objective < points[-1].objective:
             points.append(point)
-    return {"points": points, "reason": "" if points and not _ended(reason) else reason}
-
-
-def _ended(reason: str) -> bool:
-    """Whether a reason says that a trial went no further."""
-    return not reason.startswith(("makes outliers", "moves no weight"))
+    return {"points": points, "reason": ended if points else refused or ended}
 
 
 def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> tuple[list[Epoch], str]:

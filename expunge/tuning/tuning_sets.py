@@ -77,14 +77,16 @@ def _class(suite: Suite, free: Indices, size: int) -> ForgetSet:
     labels = _labels(suite, "class")
     whole = {label: np.flatnonzero(labels == label) for label in _other_classes(suite, labels)}
     label = _as_hard(suite, "class", whole)
+    _require_left(suite, free, int(np.isin(whole[label], free).sum()))
     made = f"every training example of class {_named(suite, label)}"
     return ForgetSet("tuning-class", whole[label], made, "class")
 
 
 def _subclass(suite: Suite, free: Indices, size: int) -> ForgetSet:
     """Of another class than that of the kind ``class``."""
+    _require_left(suite, free, size)
     labels, features = _labels(suite, "subclass"), flat_features(suite.data.train.x)[free]
-    other = int(labels[tuning_set(suite, "class").indices[0]])
+    other = int(labels[_class(suite, free, size).indices[0]])
     parts = {}
     for label in _other_classes(suite, labels) - {other}:
         with contextlib.suppress(BadSetting):  # no cluster of it has so many members

@@ -47,7 +47,12 @@ from tests.cli.commands import Done, refused, run
         (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
         (["tune", "oracle"], "'oracle' is an anchor"),
         (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
-        (["tune", "scrub", "--budget", "0"], "expected a budget of at least 1 trial, got 0"),
+        (["tune", "scrub", "--trials", "0"], "expected at least 1 trial, got 0"),
+        (
+            ["tune", "scrub", "--kind", "nonsense"],
+            "unknown kind of forget set 'nonsense'; choose from class, ",
+        ),
+        (["tune", "scrub", "--kind", "klass"], "unknown kind of forget set 'klass'; did you mean 'class'?"),
         (["tune", "scrub", "--limit", "nan"], "expected a limit above 0"),
         (["tune", "scrub", "--sampler", "grid"], "unknown sampler 'grid'; choose from optuna, random"),
         (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),

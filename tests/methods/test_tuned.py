@@ -6,20 +6,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from expunge.bench.plan import plan_bench
 from expunge.errors import BadSetting, StoreError, UnknownName
-from expunge.methods import METHODS, configure, tuned
-from expunge.methods.searches import BUDGETS, read_search, write_search
+from expunge.methods import METHODS, tuned
+from expunge.methods.searches import read_search, write_search
 from expunge.methods.tuned import in_words, kind_in_words, settings_for
-from expunge.suites import SUITES, ForgetSet, Suite, load_suite
-from expunge.tuning.tuning_sets import tuning_set
+from expunge.suites import ForgetSet, Suite, load_suite
 from tests.searches import a_search
-
-SHIPPED = sorted(tuned.SHIPPED.glob("*/*/*.json"))
-IDS = ["/".join([*file.parts[-3:-1], file.stem]) for file in SHIPPED]
 
 
 @pytest.fixture
@@ -165,52 +160,3 @@ def test_a_record_is_read_as_it_was_written_and_has_a_trial_a_line(folder: Path,
     assert read_search(file) == a_search(suite)
     trials = [line for line in file.read_text().splitlines() if '"origin"' in line]
     assert len(trials) == len(a_search(suite).trials)
-
-
-@pytest.mark.parametrize("file", SHIPPED, ids=IDS)
-def test_a_shipped_search_is_of_this_suite_kind_and_method_and_its_settings_are_allowed(file: Path) -> None:
-    search = read_search(file)
-    assert (search.suite, search.kind, search.method) == (*file.parts[-3:-1], file.stem)
-    assert search.suite in SUITES
-    assert search.suite_digest == load_suite(search.suite).digest
-    row = METHODS[file.stem]
-    assert search.space.keys() <= row.search.keys()
-    for stop in search.frontier:
-        assert stop.settings == asdict(configure(file.stem, row, stop.settings))
-    costs, values = [each.cost for each in search.frontier], [each.objective for each in search.frontier]
-    assert costs == sorted(set(costs))
-    assert values == sorted(set(values), reverse=True)
-    for budget in BUDGETS if search.limit else ():
-        found = [value for trial in search.trials if (value := trial.objective(budget)) is not None]
-        nearest = min(found, default=np.inf)
-        at = search.at(budget)
-        assert (at.objective if at else np.inf) == pytest.approx(nearest, abs=1e-4) or nearest >= min(
-            search.untouched.objective, values[-1] if values else np.inf
-        )
-
-
-@pytest.mark.parametrize("file", SHIPPED, ids=IDS)
-def test_nothing_that_is_scored_was_used_to_choose(file: Path) -> None:
-    """Models and oracles are of the halves that are never scored; examples too, but for a whole class, as is said."""
-    search, suite = read_search(file), load_suite(file.parts[-3])
-    assert search.pretrained[0] >= suite.models // 2
-    indices = np.array(search.forget_set["indices"])
-    digests = {each.digest for each in suite.forget_sets.values()}
-    assert search.forget_set["digest"] not in digests  # whose oracles, then, are of another set
-    scored = [each for each in suite.forget_sets.values() if np.isin(each.indices, indices).any()]
-    if search.kind == "class":
-        assert {each.kind for each in scored} <= {"random", "influential", "memorised", "neighbours"}
-    else:
-        assert not scored
-
-
-DIGITS = [file for file in SHIPPED if file.parts[-3] == "digits"]  # larger suites lag behind
-
-
-@pytest.mark.parametrize("file", DIGITS, ids=["/".join([file.parts[-2], file.stem]) for file in DIGITS])
-def test_settings_for_digits_were_looked_for_where_the_row_says_today(file: Path) -> None:
-    """A row that looks elsewhere has to be tuned anew."""
-    search = read_search(file)
-    today = {name: asdict(space) for name, space in METHODS[file.stem].search.items()}
-    assert search.space == json.loads(json.dumps(today))
-    assert search.forget_set["digest"] == tuning_set(load_suite("digits"), search.kind).digest

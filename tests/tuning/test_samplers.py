@@ -74,6 +74,15 @@ def test_optuna_ends_where_a_finite_space_does() -> None:
     assert search.ask(20) == []
 
 
+def test_optuna_is_not_told_of_what_lies_outside_of_its_space() -> None:
+    """Such as what a search found for another suite, where today's space is another."""
+    pytest.importorskip("optuna")
+    outside: Settings = {"lr": 5.0, "size": 4, "count": 1}
+    told, untold = OptunaSearch(SPACE, 0, NAME), OptunaSearch(SPACE, 0, NAME)
+    told.tell([outside, {**outside, "lr": 0.1, "size": 5}], [0.0, 0.0])
+    assert told.ask(4) == untold.ask(4)
+
+
 def test_optuna_that_is_not_installed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, small: Suite) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(BadSetting, match=r"not installed; run pip install -e '\.\[tune\]' in"):

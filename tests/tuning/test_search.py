@@ -1,21 +1,25 @@
 """A search tries first what is known, as many settings for each method, and gives the frontier of distance and cost."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from expunge.ensembles import Plan, read_margins
-from expunge.errors import ExpungeError
-from expunge.methods import METHODS
-from expunge.methods.searches import BUDGETS, Point, Stop, Trial
+from expunge.errors import ExpungeError, UnknownName
+from expunge.methods import METHODS, tuned
+from expunge.methods.searches import BUDGETS, Point, Stop, Trial, write_search
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.task import Task
 from expunge.suites import Suite
+from expunge.tuning.samplers import SAMPLERS, RandomSearch
 from expunge.tuning.search import frontier, tune, worth
 from expunge.tuning.trials import Field, Ruler, _measured
 from expunge.tuning.tuning_sets import tuning_set
+from tests.searches import a_search
 from tests.tuning.fields import NAME, SIX, SMALL, scaled, spoiled, stepping
 
 
@@ -58,6 +62,60 @@ def test_what_fails_is_replaced_so_that_as_many_succeed(small: Suite, monkeypatc
     spoiled(monkeypatch, search={"lr": Between(-2.0, -1.0)})
     hopeless = tune(NAME, small, trials=3, **SMALL)
     assert [trial.status for trial in hopeless.trials] == ["ok", *["failed"] * 5]  # at most twice as many
+
+
+def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
+    small: Suite, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = asdict(METHODS[NAME].config())
+    stops = [
+        Stop(trial=0, cost=cost, objective=1 - cost, settings={**known, "lr": lr, "epochs": epochs})
+        for cost, lr, epochs in ((0.1, 0.02, 1), (0.3, 0.07, 3), (2.0, 0.09, 9))
+    ]
+    (tmp_path / "digits/random").mkdir(parents=True)
+    write_search(tmp_path / f"digits/random/{NAME}.json", a_search(suite, method=NAME, frontier=stops))
+    monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
+    spoiled(monkeypatch, published=(Published("the paper", {"lr": 0.5}),))
+    search = tune(NAME, small, trials=5, start="digits", **SMALL)
+    origins = ["the defaults", "the paper", "found for digits", "found for digits", "random"]
+    assert [trial.origin for trial in search.trials] == origins
+    assert [trial.settings["lr"] for trial in search.trials[1:4]] == [0.5, 0.02, 0.07]  # of each budget, once
+    assert {trial.settings["epochs"] for trial in search.trials} == {16}
+    assert search.start == "digits"
+    with pytest.raises(UnknownName, match="unknown kind with tuned settings of 'fine-tune' for digits 'class'"):
+        tune(NAME, small, kind="class", start="digits", **SMALL)
+    with pytest.raises(UnknownName, match="unknown suite with tuned settings of 'fine-tune' 'digit'; did you mean"):
+        tune(NAME, small, start="digit", **SMALL)
+
+
+def test_a_sampler_is_told_of_every_trial_whoever_proposed_it(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[list[Any], list[float]]] = []
+
+    class Listening(RandomSearch):
+        name = "listening"
+
+        def tell(self, tried: Sequence[Any], values: Sequence[float]) -> None:
+            told.append((list(tried), list(values)))
+            super().tell(tried, values)
+
+    monkeypatch.setitem(SAMPLERS, "random", Listening)
+    spoiled(monkeypatch, search={"lr": OneOf((0.2, -1.0, 0.5))}, published=(Published("the paper", {"lr": 0.5}),))
+    search = tune(NAME, small, trials=3, **SMALL)
+    assert [trial.origin for trial in search.trials] == ["the defaults", "the paper", "listening"]
+    assert [[each["lr"] for each in tried] for tried, _ in told] == [[0.2, 0.5], [-1.0]]
+    nothing = search.untouched.objective
+    assert [value for _, values in told for value in values] == [worth(each, nothing) for each in search.trials]
+    assert told[1][1] == [nothing]  # it failed
+
+
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_where_only_epochs_are_searched_one_trial_has_them_all(
+    sampler: str, small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sampler == "optuna":
+        pytest.importorskip("optuna")
+    spoiled(monkeypatch, search={"epochs": Between(1, 4, whole=True)})
+    assert [trial.settings for trial in tune(NAME, small, sampler=sampler, **SMALL).trials] == [{"epochs": 4}]
 
 
 def test_a_finite_space_ends_a_search(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +169,15 @@ def test_the_frontier_by_hand() -> None:
     assert frontier(NAME, METHODS[NAME], [], 1.0) == []
 
 
+def test_what_is_no_nearer_to_four_digits_is_no_stop() -> None:
+    """As they are written, stops fall, and what is as near as doing nothing is not nearer."""
+    points = [Point(1, 0.1, 0.5, 0.5, 0.5001), Point(2, 0.2, 0.5, 0.5, 0.5)]
+    made = [Trial(number=0, origin="", settings={}, status="ok", points=points)]
+    assert [stop.cost for stop in frontier(NAME, METHODS[NAME], made, 1.0)] == [0.1]
+    (only,) = frontier(NAME, METHODS[NAME], made, points[0].objective)
+    assert only.objective >= points[0].objective
+
+
 def test_a_budget_gets_the_nearest_that_is_as_cheap(small: Suite) -> None:
     search = tune(NAME, small, trials=1, **SMALL)
     stops = [Stop(trial=0, cost=cost, objective=1 - cost, settings={}) for cost in (0.1, 0.3, 0.6)]
@@ -134,6 +201,9 @@ def test_a_finished_trial_is_never_run_again(small: Suite, monkeypatch: pytest.M
     assert len(runs) == 2
     assert tune(NAME, small, trials=3, **SMALL).trials[:2] == first.trials
     assert len(runs) == 3
+    for others in ({"oracles": 4}, {"models": 4}, {"seed": 1}, {"kind": "class"}, {"limit": 0.5}):
+        tune(NAME, small, **{"trials": 1, **SMALL, **others})  # type: ignore[arg-type]
+    assert len(runs) == 8  # each of which is another trial
 
 
 def same(one: Any, other: Any) -> bool:

@@ -106,6 +106,17 @@ def test_a_trial_that_comes_no_nearer_ends(small: Suite, monkeypatch: pytest.Mon
     assert trial.reason == f"came no nearer for {PATIENCE} epochs"
 
 
+def test_those_that_begin_with_an_ascent_are_given_its_epochs_besides(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = stepping(scaled(0.99), *[scaled(2.0)] * 12)
+    monkeypatch.setitem(METHODS, "scrub", replace(METHODS["scrub"], published=(), unlearn=walk))
+    (trial,) = tune("scrub", small, trials=1, **SIX).trials
+    ascent = configure("scrub", METHODS["scrub"], {}).ascent_epochs
+    assert ascent > 0
+    assert trial.reason == f"came no nearer for {PATIENCE + ascent} epochs"
+
+
 def test_a_trial_that_costs_too_much_is_stopped_there_and_keeps_what_was_cheap(
     small: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +135,13 @@ def test_what_diverges_keeps_the_epochs_before(small: Suite, monkeypatch: pytest
     assert "diverged: the weights of models" in trial.reason
 
 
+def test_a_whole_run_that_diverges_has_no_candidate(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(torch.inf)), whole_runs=True)
+    trial = first(small, **SIX)
+    assert (trial.status, trial.points) == ("failed", [])
+    assert "diverged: the weights of models" in trial.reason
+
+
 def test_what_diverges_at_once_is_failed(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     spoiled(monkeypatch, unlearn=stepping(scaled(torch.inf)))
     assert first(small, **SIX).status == "failed"
@@ -134,6 +152,17 @@ def test_outliers_of_models_are_no_candidate(small: Suite, monkeypatch: pytest.M
     trial = first(small, **SIX)
     assert "makes outliers of 2 of 6 models on" in trial.reason
     assert trial.status == "failed"
+
+
+def test_outliers_of_models_after_some_epochs_leave_the_epochs_before_and_why_it_ended(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(-300, slice(1)), scaled(torch.inf)))
+    trial = first(small, **SIX)
+    assert [point.epoch for point in trial.points] == [1]
+    assert "diverged: the weights of models" in trial.reason
+    spoiled(monkeypatch, unlearn=stepping(scaled(0.99), scaled(-300, slice(1))), search={"lr": OneOf((0.3,))})
+    assert tune(NAME, small, trials=2, **SIX).trials[1].reason == ""  # it ran to its end
 
 
 def test_as_many_outliers_as_the_untouched_models_have_are_no_failure(

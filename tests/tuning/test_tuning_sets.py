@@ -83,6 +83,28 @@ def test_forget_sets_that_leave_too_little_are_told_in_one_line() -> None:
         tuning_set(crowded(), "random")
 
 
+@pytest.mark.parametrize("kind", ["memorised", "influential", "neighbours", "subclass"])
+def test_every_kind_leaves_some_to_be_retained(kind: str) -> None:
+    with pytest.raises(BadSetting, match=r"leave 50 of 200 training examples, expected more than 80"):
+        tuning_set(crowded(), kind)
+
+
+def test_a_class_that_is_all_that_is_left_leaves_nothing_to_look_at(small: Suite) -> None:
+    """The distance on retain is of examples that are not scored."""
+    others = np.setdiff1d(np.arange(200), tuning_set(small, "class").indices)
+    full = replace(small, forget_sets=ForgetSets({"even": others[::2], "odd": others[1::2]}))
+    with pytest.raises(BadSetting, match=r"leave 21 of 200 training examples, expected more than 21"):
+        tuning_set(full, "class")
+
+
+def test_a_suite_whose_every_class_is_scored_has_none_to_tune_on(small: Suite) -> None:
+    labels = small.data.train.y.numpy()
+    parts = ForgetSets({f"class-{label}": np.flatnonzero(labels == label)[:9] for label in range(10)})
+    for kind in ("class", "subclass"):
+        with pytest.raises(BadSetting, match="its forget sets leave no class to tune for kind 'class' on"):
+            tuning_set(replace(small, forget_sets=parts), kind)
+
+
 def test_a_kind_that_does_not_exist_is_answered_with_the_nearest(small: Suite) -> None:
     with pytest.raises(UnknownName, match="unknown kind of forget set 'clas'; did you mean 'class'"):
         tuning_set(small, "clas")

@@ -12,6 +12,7 @@ from expunge.methods import find_method
 from expunge.methods.searches import Search, Stop, read_search
 from expunge.suites import ForgetSet, Suite, is_found, load_suite
 from expunge.suites.forget_set import FORGET_KINDS
+from expunge.suites.indices import require_number
 
 SHIPPED = Path(__file__).parent
 BUDGET = 0.15  # of one retraining, unless said otherwise
@@ -67,7 +68,7 @@ def settings_for(
 ) -> Used:
     """What the method ``name`` is run with: what was found, if anything, and the overrides on top."""
     lookup("tuning", wanted, CHOICES)
-    require_budget(budget)
+    budget = require_budget(budget)
     method = find_method(name)
     found = _found(suite, forget.kind, name) if wanted == "tuned" else None
     stop = (found.at(budget) or found.frontier[0]) if found else None
@@ -76,11 +77,14 @@ def settings_for(
     return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)
 
 
-def require_budget(budget: float) -> None:
-    """Refuse what is no share of a retraining."""
+def require_budget(given: object) -> float:
+    """A share of a retraining; refused where it is none."""
+    budget = require_number(given, "the budget, such as 0.15")
     if not 0 < budget <= 1:
         near = f"; did you mean {budget / 100:g}?" if 1 < budget <= 100 else ""
+        near = near or ("; the nearest is 1" if budget > 1 else "")
         raise BadSetting(f"expected a budget above 0 and at most 1, a whole retraining, got {budget:g}{near}")
+    return budget
 
 
 def _found(suite: Suite, kind: str, method: str) -> Search | None:
