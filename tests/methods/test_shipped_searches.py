@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ from tests.searches import a_search
 SHIPPED = sorted(tuned.SHIPPED.glob("*/*/*.json"))
 IDS = ["/".join([*file.parts[-3:-1], file.stem]) for file in SHIPPED]
 SCORED_TOO = {"random", "influential", "memorised", "neighbours"}  # kinds of sets that hold some of a whole class
+
+
+@cache
+def suite_of(name: str) -> Suite:
+    """The suite, once for all of its searches."""
+    return load_suite(name)
+
+
+@cache
+def digest_of(name: str, kind: str) -> str:
+    """The digest of a suite's tuning set."""
+    return tuning_set(suite_of(name), kind).digest
+
+
+read = cache(read_search)
 
 
 def scored_that_was_used(search: Search, suite: Suite) -> list[str]:
@@ -116,20 +132,20 @@ def test_a_record_whose_frontier_is_not_that_of_its_trials_is_seen(
 @pytest.mark.parametrize("file", SHIPPED, ids=IDS)
 def test_nothing_that_is_scored_was_used_to_choose(file: Path) -> None:
     """Models and oracles are of the halves that are never scored; examples too, but for a whole class, as is said."""
-    assert scored_that_was_used(read_search(file), load_suite(file.parts[-3])) == []
+    assert scored_that_was_used(read(file), suite_of(file.parts[-3])) == []
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=IDS)
 def test_a_shipped_frontier_is_that_of_the_trials_and_holds_the_recipe_of_each_budget(file: Path) -> None:
-    assert wrong_in_frontier(read_search(file)) == []
+    assert wrong_in_frontier(read(file)) == []
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=IDS)
 def test_a_shipped_search_is_of_this_suite_kind_and_method(file: Path) -> None:
-    search = read_search(file)
+    search = read(file)
     assert (search.suite, search.kind, search.method) == (*file.parts[-3:-1], file.stem)
     assert search.suite in SUITES
-    assert search.suite_digest == load_suite(search.suite).digest
+    assert search.suite_digest == suite_of(search.suite).digest
     assert search.space.keys() <= METHODS[file.stem].search.keys()
     assert [trial.number for trial in search.trials] == list(range(len(search.trials)))
     succeeded = sum(trial.status == "ok" for trial in search.trials)
@@ -143,7 +159,7 @@ DIGITS = [file for file in SHIPPED if file.parts[-3] == "digits"]  # larger suit
 @pytest.mark.parametrize("file", DIGITS, ids=["/".join([file.parts[-2], file.stem]) for file in DIGITS])
 def test_settings_for_digits_were_looked_for_where_the_row_says_today(file: Path) -> None:
     """A row that looks elsewhere has to be tuned anew."""
-    search = read_search(file)
+    search = read(file)
     today = {name: described(space) for name, space in METHODS[file.stem].search.items()}
     assert search.space == json.loads(json.dumps(today))
-    assert search.forget_set["digest"] == tuning_set(load_suite("digits"), search.kind).digest
+    assert search.forget_set["digest"] == digest_of("digits", search.kind)
