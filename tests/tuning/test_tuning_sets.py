@@ -131,3 +131,12 @@ def test_a_suite_made_in_python_is_told_what_makes_its_forget_sets_there(small: 
         tuning_set(derived, "random")
     with pytest.raises(UnknownName, match=r"expunge\.bench\.rebuild\.rebuild\(suite\).* makes more"):
         with_derived(derived).forget_sets["nowhere"]
+
+
+@pytest.mark.parametrize("kind", ["class", "subclass"])
+def test_the_class_is_as_hard_as_the_scored_one(suite: Suite, kind: str) -> None:
+    """Models trained on halves are no surer of it: what they are surer of leaves less to be forgotten."""
+    margins, _ = read_subsets(suite)
+    known = np.asarray(margins[:, : suite.data.sizes[0]]).astype(np.float64).mean(axis=0)
+    (scored_one,) = [each for each in suite.forget_sets.values() if each.kind == kind]
+    assert known[tuning_set(suite, kind).indices].mean() <= known[scored_one.indices].mean()
