@@ -116,7 +116,7 @@ def test_bench_says_which_settings_it_uses_where_it_can(benched: Path, tmp_path:
     assert "settings: default" in (benched / "report.html").read_text()
     options = [*SMALL, "--method", "gradient-ascent", *DEFAULTS, "--set", "gradient-ascent.epochs=1"]
     done = run("bench", "digits", *options, "--out", tmp_path)
-    assert "settings: default: gradient-ascent with epochs set\n" in done.stderr
+    assert "settings: default (gradient-ascent with epochs set)\n" in done.stderr
 
 
 def test_that_few_models_tell_little_is_said_before_any_work(tmp_path: Path) -> None:

@@ -169,8 +169,11 @@ def test_training_and_measuring_mix_no_devices(network: Callable[[], nn.Module],
     assert values.device == correct.device == torch.device("cpu")
 
 
+BY_VALUES = {"amun", "lotus"}  # what they do next depends on values, of which this device has none
+
+
 @pytest.mark.parametrize(
-    "name", sorted(name for name, method in METHODS.items() if method.unlearn and not method.prepare)
+    "name", sorted(name for name, row in METHODS.items() if row.unlearn and not row.prepare and name not in BY_VALUES)
 )
 def test_methods_run_where_the_ensemble_and_the_split_are(name: str) -> None:
     unlearn = METHODS[name].unlearn
