@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from inspect import isclass
 from types import CodeType
-from typing import Any
+from typing import Any, ForwardRef, get_args
 
 import jaxtyping
 
@@ -44,4 +45,13 @@ def _decorated(given: Any, typechecker: Any) -> Any:
         _defined[code] += 1
         if _defined[code] > FIRST:
             return given
-    return _jaxtyped(given, typechecker=typechecker)
+    if code is None or any(map(_needs_shapes, given.__annotations__.values())):
+        return _jaxtyped(given, typechecker=typechecker)
+    return typechecker(given)
+
+
+def _needs_shapes(hint: Any) -> bool:
+    """Whether a hint holds an array with a shape, or a name, which jaxtyping looks up where it can."""
+    if isinstance(hint, str | ForwardRef) or (isclass(hint) and issubclass(hint, jaxtyping.AbstractArray)):
+        return True
+    return any(map(_needs_shapes, get_args(hint)))
