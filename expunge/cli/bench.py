@@ -273,10 +273,7 @@ def _foretell(plan: "BenchPlan", where: int | str) -> None:
     if tuned:  # anchors and methods of one's own have none
         say(in_words(plan.suite.name, tuned))
     if plan.models <= FEW:
-        say(
-            f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "
-            "take 50 or 100"
-        )
+        say(f"with {plan.models} models the floor lies so high that only large effects can be told; take 50 or 100")
     say(_estimate(plan, plan.seconds(where)))
 
 
