@@ -45,7 +45,7 @@ def _decorated(given: Any, typechecker: Any) -> Any:
         _defined[code] += 1
         if _defined[code] > FIRST:
             return given
-    if code is None or any(map(_needs_shapes, given.__annotations__.values())):
+    if code is None or any(map(_needs_shapes, given.__annotations__.values())):  # the others need not jaxtyping's pace
         return _jaxtyped(given, typechecker=typechecker)
     return typechecker(given)
 

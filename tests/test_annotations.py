@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError
 
 from expunge.metrics.klom import klom
@@ -20,6 +21,14 @@ from numpy import ndarray
 
 def outer(values: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
     return values
+
+def without_shapes(number: int) -> int:
+    return number
+
+Known = int
+
+def by_name(number: "Known") -> "Known":
+    return number
 
 def making():
     def inner(values: Float[ndarray, "n n"]) -> Float[ndarray, "n"]:
@@ -47,7 +56,7 @@ def checked(function: Callable[..., object]) -> bool:
     """Whether a wrong argument is refused before the function sees it."""
     try:
         function(np.ones((2, 3)))
-    except TypeCheckError:
+    except (TypeCheckError, BeartypeCallHintViolation):
         return True
     return False
 
@@ -58,7 +67,9 @@ def test_expunge_is_checked() -> None:
 
 
 def test_a_function_is_checked_at_every_call(module: ModuleType) -> None:
-    assert all(checked(module.outer) for _ in range(5 * FIRST))
+    for function in (module.outer, module.without_shapes, module.by_name):
+        assert all(checked(function) for _ in range(5 * FIRST))
+    assert module.without_shapes(3) == 3
 
 
 def test_the_first_definitions_of_a_function_within_another_are_checked_in_every_test(module: ModuleType) -> None:
