@@ -29,6 +29,7 @@ SMALL, PACKED = 32 << 20, 16  # bytes that any file may unpack to; and how many 
 HEADER = 10_000  # bytes of the header of a .npy, as numpy limits it
 DIRECTORY = 1 << 20  # bytes of the table of contents of a zip: some thousand files
 AXES = 32
+LONG = 1 << 22  # entries of an axis, in an array without numbers, which no size of a file bounds
 STEP = 1 << 20  # bytes that are unpacked at once
 
 Shape = tuple[int | None, ...]  # of an axis None: any length
@@ -235,7 +236,7 @@ def _header(stream: IO[bytes] | zipfile.ZipExtFile, size: int) -> Header:
         raise HoldsObjects
     if dtype.fields or dtype.subdtype:
         raise ValueError(f"it holds {dtype}")
-    if len(shape) > AXES or any(not 0 <= length <= size for length in shape):
+    if len(shape) > AXES or any(not 0 <= length <= max(size, LONG) for length in shape):
         raise ValueError("its shape does not fit its size")
     if header.offset + header.size != size:
         raise ValueError(f"its header tells of {header.offset + header.size:,} bytes, there are {size:,}")

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from expunge.errors import BadData
-from expunge.number_files import AXES, open_zip, readable
+from expunge.number_files import AXES, LONG, open_zip, readable
 from expunge.outside import Refuse, opened, size_of
 
 PICKLE = 1 << 20  # bytes of all pickles in a file: each tensor takes some hundred
@@ -239,7 +239,7 @@ def _made(stream: IO[bytes], told: Any, places: Mapping[str, _Place], checksums:
     last = offset + sum((length - 1) * step for length, step in zip(shape, strides, strict=True)) if count else 0
     if storage.size > place.size or count > storage.length or (count and last >= storage.length):
         raise ValueError(f"a tensor of shape {shape} is larger than the numbers that are there")
-    if max(shape, default=0) > size_of(stream):
+    if max(shape, default=0) > max(size_of(stream), LONG):
         raise ValueError("an empty tensor is longer than its file")
     if not count:
         return torch.empty(shape, dtype=storage.dtype)

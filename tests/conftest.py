@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 from numpy import ndarray
+
+from tests.annotations import check_annotations, start_anew
 
 torch.set_num_threads(1)  # tests run side by side, one a core
 
@@ -42,7 +43,7 @@ def checked_modules(folder: Path = PACKAGE) -> list[str]:
 
 
 # Every annotation is checked while the tests run, shapes too; numbers may be ints where floats are expected.
-install_import_hook(checked_modules(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+check_annotations(checked_modules())
 
 from expunge.bench.rebuild import rebuild  # noqa: E402
 from expunge.ensembles import Ensemble, Plan, pretrain, read_margins  # noqa: E402
@@ -51,6 +52,11 @@ from expunge.suites import ForgetSet, Suite, load_suite  # noqa: E402
 from tests.tiny_suite import tiny  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def annotations_of_its_own() -> None:
+    start_anew()
 
 
 @pytest.fixture(autouse=True)

@@ -180,18 +180,18 @@ def header(shape: str, kind: str = "<f4") -> bytes:
 
 
 def bombs(folder: Path) -> None:
-    """Small or sparse files that say, or unpack to, gigabytes."""
+    """Small or sparse files that say, or unpack to, more than is allowed, most of them gigabytes."""
     with (
         zipfile.ZipFile(folder / "zip.npz", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("a.npy", "w") as member,
     ):
-        member.write(header("(1200, 1048576)", "|u1"))
-        for _ in range(1200):
+        member.write(header("(400, 1048576)", "|u1"))
+        for _ in range(400):
             member.write(bytes(1 << 20))
     torch.save(torch.zeros(1).expand(1_000_000, 50_000), folder / "stride.pt")
     torch.save(torch.zeros(1).expand(1_000_000, 50_000), folder / "old.pt", _use_new_zipfile_serialization=False)
     with zipfile.ZipFile(folder / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/data.pkl", bytes(1 << 30))
+        archive.writestr("a/data.pkl", bytes(400 << 20))
     sparse(folder / "index.npy", (head := header("(400000000,)", "<i8")), len(head) + 3_200_000_000)
     sparse(folder / "index.csv", b"1 2 3 ", 3_000_000_000)
     (folder / "claims.npy").write_bytes(header("(1000000, 1000000)"))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ COST = 0.15  # of a retraining: what a method may cost in a search
 FARTHEST = 1000.0  # sd: margins end at 100 nats
 DEAREST, CROWD = 100.0, 1_000_000  # retrainings that a model may cost, and methods
 METHODS, ORACLE = "two methods", "a method from the oracle"
+BETWEEN = "between doing nothing and the floor"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def models_needed(
         bench: the folder of a bench of this suite.
 
     Raises:
-        BadSetting: a gap of nothing, a cost or number of methods below what can be.
+        BadSetting: a gap of nothing, or wider than the whole one on all sets, a cost or number of methods below
+            what can be.
         StoreError: no store has the ensembles.
         TooFewModels: fewer than 10 of them.
     """
@@ -121,20 +123,44 @@ def models_needed(
             f"got the {suite.models} of suite {suite.name!r}"
         )
     chosen = [suite.forget_set(name) for name in dict.fromkeys(forget_sets or suite.forget_sets)]
-    rows = []
+    rows, whole = [], {}
     with one_thread():
         for forget in chosen:
             scatter, has_headroom = scatter_of(suite, forget, min(ships, MEASURED))
-            size = gap.size * scatter.gap if gap.is_share else gap.size
-            if gap.is_share and not has_headroom:
-                note = "no headroom: doing nothing cannot be told from the oracles well enough to speak of shares"
-                rows += [Enough(forget.name, each, None, ships=ships, note=note) for each in (METHODS, ORACLE)]
+            size, whole[forget.name] = gap.size * scatter.gap if gap.is_share else gap.size, scatter.gap
+            if note := _why_none(gap, scatter.gap, has_headroom):
+                known = None if gap.is_share else size
+                rows += [Enough(forget.name, each, known, ships=ships, note=note) for each in (METHODS, ORACLE)]
                 continue
             left = None if bench is None else left_by_pairing(scatter, suite, forget, Path(bench))
             contrast, left = scatter.two_methods(size, left)
             rows.append(_enough(forget, METHODS, size, contrast, ships, (max(2, methods) * cost, 0.0), left))
             rows.append(_enough(forget, ORACLE, size, scatter.from_the_oracle(size), ships, (methods * cost, 1.0)))
+    _require_within(gap, whole)
     return rows
+
+
+def _why_none(gap: Gap, whole: float, has_headroom: bool) -> str:
+    """Why a set is not asked for ``gap``, where the whole one is so wide; "" where it is."""
+    if gap.is_share:
+        none = "no headroom: doing nothing cannot be told from the oracles well enough to speak of shares"
+        return "" if has_headroom else none
+    return f"the whole gap, {BETWEEN}, is {_rounded_down(whole)} sd" if gap.size > whole else ""
+
+
+def _require_within(gap: Gap, whole: Mapping[str, float]) -> None:
+    """Refuse a gap in sd that no set has; ``whole`` is what each has."""
+    widest = max(whole, key=lambda name: whole[name])
+    if not gap.is_share and gap.size > whole[widest]:
+        raise BadSetting(
+            f"expected a gap of at most {_rounded_down(whole[widest])} sd on {widest!r}, all {BETWEEN}, got "
+            f"{gap.size:g}; give less, or a share, such as 5%"
+        )
+
+
+def _rounded_down(gap: float) -> str:
+    """What may be given as it is told."""
+    return f"{max(0, math.floor(1000 * gap)) / 1000:g}"
 
 
 def _enough(

@@ -11,13 +11,13 @@ from torch import Tensor
 from expunge.bench.contents import Place, contents_of, require_room
 from expunge.bench.doubts import doubts
 from expunge.bench.folder import REFERENCE, prepare
-from expunge.bench.independence import require_independent
+from expunge.bench.independence import require_independent, unlearned_nothing
 from expunge.bench.joining import Addition, NewRow, join
 from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, score_row
 from expunge.engine import Say, Steps, Watch, silent, warn
 from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
-from expunge.ensembles.margins import check_margins
+from expunge.ensembles.margins import NO_MODELS, check_margins
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, in_a_line, lookup
@@ -74,7 +74,8 @@ def score_margins(
     values = _as_float32(values)
     origin = Origin(suite.address, suite.digest, "unlearned", forget.key, tuple(range(models)))
     reference = reference_of(suite, forget, models, half)
-    yours = Row(suite, forget, name, EnsembleMargins(values, None, origin), modules=(__name__,))
+    mine, untouched = EnsembleMargins(values, None, origin), tuple(unlearned_nothing(suite, values))
+    yours = Row(suite, forget, name, mine, modules=(__name__,), alarms=untouched)
     identity = identity_row(suite, forget, read_margins(Plan(suite, "pretrained"), 0, models))
     require_independent(yours, reference)
     for line in doubts(suite, forget, values, identity.margins.values, reference.oracle.values):
@@ -181,7 +182,9 @@ def _load(file: Path) -> ndarray:
         return read_array(file, BadMargins, kinds="biufc", mapped=True)
     held = read_tensors(file, BadMargins)
     parts = list(held) if isinstance(held, list | tuple) else [held]
-    if not parts or not all(isinstance(each, Tensor) for each in parts):
+    if not parts:
+        raise BadMargins(f"{file}: {NO_MODELS}")
+    if not all(isinstance(each, Tensor) for each in parts):
         raise BadMargins(f"{file}: expected a tensor (models, examples), or one for each model, got {_told(held)}")
     arrays = [as_array(each, str(file), BadMargins) for each in parts]
     return _stack(arrays, str(file)) if isinstance(held, list | tuple) else arrays[0]

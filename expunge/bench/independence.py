@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.bench.alignment import spaced
@@ -13,6 +14,7 @@ from expunge.errors import BadMargins, StoreError
 from expunge.methods import METHODS
 from expunge.metrics import Reference, Row
 from expunge.metrics.oracle_copies import copies, differ, disguised, likeness, unexplained
+from expunge.suites import Suite
 
 SOME = 2000  # columns, evenly spaced, over which models are compared as wholes
 WIDE = 1.2  # columns for each oracle, from which on an honest model cannot be a mixture of them
@@ -43,13 +45,36 @@ def require_independent(row: Row, reference: Reference) -> None:
         _refuse_mixtures(row, reference, list(oracles.values()))
 
 
+def unlearned_nothing(suite: Suite, margins: Float[ndarray, "models examples"]) -> Iterator[str]:
+    """Says so where margins are, bit for bit, those of pretrained models that a store has, whatever their number."""
+    some, known = spaced(margins.shape[1], SOME), dict[bytes, ndarray]()
+    for first, last in _halves(suite):
+        with contextlib.suppress(StoreError):
+            pretrained = read_margins(Plan(suite, "pretrained"), first, last - first).values
+            known |= {row[some].tobytes(): row for row in pretrained}
+    same = [row for row in margins if np.array_equal(row, known.get(row[some].tobytes(), ()))]
+    if len(same) == len(margins):
+        yield "these are the margins of the suite's pretrained models, bit for bit: nothing was unlearned"
+    elif same:
+        yield (
+            f"{len(same)} of {len(margins)} models have the margins of pretrained models of the suite, bit for bit: "
+            "nothing was unlearned in them"
+        )
+
+
+def _halves(suite: Suite) -> tuple[tuple[int, int], ...]:
+    """The numbers of models that rows may have, and of those that are held out."""
+    half = suite.models // 2
+    return (0, half), (half, suite.models)
+
+
 def _oracles(reference: Reference) -> Iterator[tuple[str, ndarray]]:
     """The reference and the held-out oracles, and those between and beyond them that a store has."""
     known = {"reference": reference.oracle, "held-out": reference.held_out}
     yield from ((f"a {name} oracle", each.values) for name, each in known.items())
     numbers = {number for each in known.values() for number in each.origin.models}
-    half, plan = reference.suite.models // 2, Plan(reference.suite, "oracle", reference.forget)
-    for first, last in ((0, half), (half, reference.suite.models)):
+    plan = Plan(reference.suite, "oracle", reference.forget)
+    for first, last in _halves(reference.suite):
         rest = [number for number in range(first, last) if number not in numbers]
         if rest:
             with contextlib.suppress(StoreError):

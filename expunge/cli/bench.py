@@ -284,10 +284,7 @@ def _foretell(plan: "BenchPlan", where: int | str) -> None:
             if line := kind_in_words(forget):
                 say(line)
     if plan.models <= FEW:
-        say(
-            f"with {plan.models} models the floor lies near 4 nats or above, so that only large effects can be told; "
-            "take 50 or 100"
-        )
+        say(f"with {plan.models} models the floor lies so high that only large effects can be told; take 50 or 100")
     say(_estimate(plan, plan.seconds(where)))
 
 

@@ -37,5 +37,5 @@ def plan(
     wanted = Gap.parse(gap)
     share, _ = number_or_share(cost, "a cost", "15%")
     found = models_needed(load(suite, prune), wanted, forget_set, cost=share, methods=methods, bench=bench)
-    print_json([asdict(each) for each in found]) if as_json else print_enough(found, share, methods)
+    print_json([asdict(each) for each in found]) if as_json else print_enough(found, share, methods, bench)
     return OK

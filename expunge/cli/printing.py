@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -84,32 +85,38 @@ def _some(names: Sequence[str], between: str = ", ") -> str:
     return between.join([*names[:NAMED], *more])
 
 
-def print_enough(found: "Sequence[Enough]", cost: float, methods: int) -> None:
+def print_enough(found: "Sequence[Enough]", cost: float, methods: int, bench: Path | None = None) -> None:
     """The numbers of models that tell a gap, a row for each question on each forget set; then what is assumed."""
-    table = Table("forget set", "told apart", "gap (sd)", "models", "oracles", "retrainings", "of its own", "")
+    table = Table("forget set", "told apart", "gap", "models", "oracles", "cost", "own")
+    notes: dict[str, list[str]] = {}
     for each in found:
         held_out = f" + {each.held_out:,}" if each.held_out else ""
+        question = each.question.replace("a method from the oracle", "from oracle")
+        if each.note:
+            notes.setdefault(each.note, []).append(f"{each.forget_set}, {question}")
         table.add_row(
             each.forget_set,
-            each.question,
+            question,
             "–" if each.gap is None else f"{each.gap:.3g}",
             "–" if each.models is None else f"{each.models:,}",
             "–" if each.oracles is None else f"{each.oracles:,}{held_out}",
             "–" if each.cost is None else f"{each.cost:,.0f}",
             "–" if each.own_models is None else f"{each.own_models} / {each.own_oracles}",
-            each.note,
         )
     print_table(table)
-    pairing = ", ".join(f"{100 * each.left:.0f} % on {each.forget_set}" for each in found if each.left is not None)
+    for note, rows in notes.items():
+        print_line(f"{'; '.join(rows)}: {note}")
     print_line(
         f"Power 95 %, level 5 %; the cheapest numbers, {methods} methods at {100 * cost:g} % of a retraining a model, "
-        "an oracle at one; + held-out oracles, the floor. Of its own: models / oracles, the cheapest within what the "
-        "suite has."
+        "an oracle at one. From oracle: a method from the oracle. Gap: in sd of the oracles; + held-out oracles, the "
+        "floor; cost: in retrainings; own: models / oracles, the cheapest within what the suite has."
     )
+    pairing = ", ".join(f"{100 * each.left:.0f} % on {each.forget_set}" for each in found if each.left is not None)
     if pairing:
+        source = "methods that are made up; --bench DIR takes it from those of a bench" if bench is None else ""
         print_line(
             "Assumed: two methods lie halfway between the floor and doing nothing, and being paired on the same "
-            f"pretrained models leaves of the variance {pairing}."
+            f"pretrained models leaves of the variance {pairing}, measured on {source or f'those of --bench {bench}'}."
         )
 
 

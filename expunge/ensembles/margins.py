@@ -9,6 +9,7 @@ from numpy import ndarray
 from expunge.ensembles.mapped_arrays import blocks
 from expunge.errors import BadMargins
 
+NO_MODELS = "there are no models in it, expected at least 2"
 CHECKED = 1 << 20  # margins that are looked at in one step
 
 
@@ -31,6 +32,8 @@ def check_margins(values: ndarray, examples: int, what: str) -> None:
     """Refuse margins that no set of separately trained models gives: wrong shape, not finite, constant, repeated."""
     if values.ndim != 2 or values.shape[1] != examples:
         raise BadMargins(f"{what}: expected shape (models, {examples}), train then test examples, got {values.shape}")
+    if not len(values):
+        raise BadMargins(f"{what}: {NO_MODELS}")
     if values.shape[0] < 2:
         raise BadMargins(f"{what}: expected at least 2 models, got {values.shape[0]}")
     if not np.issubdtype(values.dtype, np.floating):

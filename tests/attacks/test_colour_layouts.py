@@ -58,7 +58,7 @@ def small(name: str, folder: Path, of_each: int = 5) -> Suite:
     )
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", ["cifar10-resnet18", pytest.param("cifar100-resnet18", marks=pytest.mark.slow)])
 def test_the_whole_attack_runs_and_pixels_stay_within_those_of_each_channel(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The whole attack on a suite that trains in a blink: what it writes, what it refuses, and that it goes on."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.records import Score, read_scores
 from expunge.reports import report
 from expunge.reports.usability import report_usability
+from expunge.store import at_store
 from expunge.suites import Suite, load_suite
 from tests.attacks.small import small
 
@@ -40,9 +42,22 @@ def values(scores: list[Score], metric: str, request: str = "attack") -> dict[tu
     }
 
 
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
+    """What the attack found, and a folder with its output and the store that it wrote."""
+    folder = tmp_path_factory.mktemp("attacked")
+    with at_store(folder / "store"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPUNGE_DEVICE", "cpu")
+        return run(small(), QUICK, folder / "out"), folder
+
+
 @pytest.fixture
-def scores(tmp_path: Path) -> list[Score]:
-    return run(small(), QUICK, tmp_path)
+def scores(attacked: tuple[list[Score], Path], tmp_path: Path, own_store: Path) -> list[Score]:
+    """What the attack found; its output lies in ``tmp_path``, and what it computed in the test's own store."""
+    found, folder = attacked
+    shutil.copytree(folder / "out", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(folder / "store", own_store, dirs_exist_ok=True)
+    return found
 
 
 def test_every_question_of_the_page_has_its_records(scores: list[Score], tmp_path: Path) -> None:

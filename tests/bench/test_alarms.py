@@ -145,7 +145,11 @@ def judged_untouched(suite: Suite) -> EnsembleMargins:
 
 def test_margins_that_were_handed_in_are_unverified_always(suite: Suite) -> None:
     untouched = np.array(read_margins(Plan(suite, "pretrained"), 100, 20).values)
-    found = boards(score_margins(suite, "class-3", untouched))[0].lines
+    (told,) = [
+        each.note for each in boards(score_margins(suite, "class-3", untouched))[0].lines if each.row.method == "yours"
+    ]
+    assert "nothing was unlearned; UNVERIFIED: margins" in told
+    found = boards(score_margins(suite, "class-3", untouched + np.float32(0.001)))[0].lines
     assert {line.row.method: line.note for line in found} == {
         "oracle": "",
         "identity": "",

@@ -1,5 +1,6 @@
 """Margins that were made elsewhere, as people have them: arrays, tensors, lists, files and folders of either."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from expunge.bench.external_margins import load_margins, score_margins
 from expunge.ensembles import Plan, read_margins
 from expunge.errors import BadMargins
+from expunge.store import at_store
 from expunge.suites import Suite
 
 
@@ -19,11 +21,18 @@ def margins() -> np.ndarray:
 
 
 def scores(suite: Suite, given: Any) -> list[Any]:
-    return [each.value for each in score_margins(suite, "random-50", given) if each.subject.method == "yours"]
+    return [each.value for each in score_margins(suite, "more", given) if each.subject.method == "yours"]
 
 
-def test_margins_are_scored_alike_in_whatever_they_come(suite: Suite, tmp_path: Path) -> None:
-    values = np.array(read_margins(Plan(suite, "pretrained"), 150, 3).values, np.float32)
+@pytest.fixture
+def in_tiny_store(tiny_store: Path) -> Iterator[None]:
+    with at_store(tiny_store):
+        yield
+
+
+def test_margins_are_scored_alike_in_whatever_they_come(tiny_suite: Suite, in_tiny_store: None, tmp_path: Path) -> None:
+    suite = tiny_suite
+    values = np.array(read_margins(Plan(suite, "pretrained"), 6, 3).values, np.float32)
     np.save(tmp_path / "m.npy", values)
     torch.save(torch.tensor(values), tmp_path / "m.pt")
     expected = scores(suite, values)
@@ -86,6 +95,39 @@ def test_what_are_no_margins_is_one_line(given: Any, message: str, suite: Suite)
     with pytest.raises(BadMargins, match=message) as caught:
         score_margins(suite, "random-50", given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.pt", "old.pt", "list.pt"])
+def test_a_file_of_no_models_says_so(name: str, suite: Suite, tmp_path: Path) -> None:
+    nothing = torch.zeros(0, suite.data.width)
+    if name == "m.npy":
+        np.save(tmp_path / name, nothing.numpy())
+    else:
+        held: object = [] if name == "list.pt" else nothing
+        torch.save(held, tmp_path / name, _use_new_zipfile_serialization=name != "old.pt")
+    with pytest.raises(BadMargins, match=rf"{name}: there are no models in it, expected at least 2$"):
+        score_margins(suite, "random-50", tmp_path / name)
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_pretrained_models_are_known_wherever_they_stand(
+    first: int, tiny_suite: Suite, in_tiny_store: None, tmp_path: Path
+) -> None:
+    pretrained = np.array(read_margins(Plan(tiny_suite, "pretrained"), first, 6).values)
+    assert reasons(tiny_suite, pretrained) == {
+        "these are the margins of the suite's pretrained models, bit for bit: nothing was unlearned"
+    }
+    np.save(tmp_path / "m.npy", pretrained[::-1].astype(np.float64))
+    assert reasons(tiny_suite, tmp_path / "m.npy") == reasons(tiny_suite, pretrained)
+    pretrained[2:] += np.random.default_rng(0).normal(0, 0.3, pretrained[2:].shape).astype(np.float32)
+    (told,) = reasons(tiny_suite, pretrained)
+    assert "2 of 6 models have the margins of pretrained models of the suite, bit for bit" in told
+    pretrained[:2] += np.float32(0.1)
+    assert "bit for bit" not in "".join(reasons(tiny_suite, pretrained))
+
+
+def reasons(suite: Suite, given: Any) -> set[str]:
+    return {each.reason for each in score_margins(suite, "more", given) if each.subject.method == "yours"}
 
 
 def test_a_file_of_other_things_is_one_line(tmp_path: Path) -> None:

@@ -120,10 +120,8 @@ def test_bench_says_which_settings_it_uses_where_it_can(benched: Path, tmp_path:
 
 
 def test_that_few_models_tell_little_is_said_before_any_work(tmp_path: Path) -> None:
-    assert (
-        "with 4 models the floor lies near 4 nats or above"
-        in run("bench", "digits", *SMALL, "--method", "gradient-ascent", cwd=tmp_path).stderr
-    )
+    said = run("bench", "digits", *SMALL, "--method", "gradient-ascent", cwd=tmp_path).stderr
+    assert "with 4 models the floor lies so high that only large effects can be told; take 50 or 100" in said
 
 
 @pytest.mark.faults

@@ -34,7 +34,7 @@ def never():
     [
         ("raises", "1", r"suite.py, line 13, raised ValueError: boom\x1b[2J"),
         ("strange", "1", r"suite.py, line 13, raised Own: boom\x1b[2J"),
-        ("strange", "2", r"raised Own: boom\x1b[2J"),
+        pytest.param("strange", "2", r"raised Own: boom\x1b[2J", marks=pytest.mark.slow),
         ("never", "1", "the function raised Own: no"),
     ],
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from expunge.bench.enough import Enough
+from expunge.cli.printing import print_enough
 from tests.cli.commands import refused, run, scores_of
 
 PLAN = ["plan", "digits", "--forget-set", "memorised-50"]
@@ -18,12 +20,31 @@ def test_plan_prints_a_row_for_each_question_and_what_is_assumed() -> None:
         "a method from the oracle",
         "Power 95 %, level 5 %",
         "Assumed: two methods lie halfway",
+        "--bench DIR",
     ):
         assert text in done.stdout
     (two, oracle) = json.loads(run(*PLAN, "--gap", "20%", "--json").stdout)
     assert two["question"] == "two methods"
     assert two["cost"] == pytest.approx(2 * 0.15 * two["models"] + two["oracles"])
     assert oracle["cost"] == pytest.approx((2 * 0.15 + 1) * oracle["models"] + oracle["oracles"])
+
+
+def test_the_table_fits_a_terminal_of_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    note = "more than the suite has, 100 of each"
+    rows = [
+        Enough("memorised-50", question, 0.0684, 12_591, 848, held, 13_528.0, 100, own, own, left, "" if own else note)
+        for question, held, own, left in (("two methods", 0, 100, 0.5), ("a method from the oracle", 754, None, None))
+    ]
+    print_enough(rows, 0.15, 2)
+    table, assumed = capsys.readouterr().out.split("Power", 1)
+    assert "row by row" not in table
+    assert max(map(len, table.splitlines())) <= 80
+    for number in ("0.0684", "12,591", "848 + 754", "13,528", "100 / 100"):
+        assert number in table
+    assert f"memorised-50, from oracle: {note}" in table
+    assert "50 % on memorised-50, measured on methods that are made up; --bench DIR" in assumed
+    print_enough(rows, 0.15, 2, Path("out"))
+    assert "50 % on memorised-50, measured on those of --bench out." in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -48,6 +69,7 @@ def test_more_methods_take_more_oracles_in_place_of_models() -> None:
         (["--gap", "0.2", "--methods", "9" * 500], "expected 1 to 1,000,000 methods, got 999"),
         (["--gap", "0.2", "--cost", "1e300"], "at most 100 retrainings"),
         (["--gap", "1e200"], "at most 1000 sd"),
+        (["--gap", "50"], "expected a gap of at most 2.394 sd on 'memorised-50'"),
         (["--gap", "0.2", "--forget-set", "random-5"], "unknown forget set 'random-5'"),
         (["--gap", "0.2", "--bench", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
         (["--gap", "0.2", "--prune", "omp:0.8"], "expunge build digits@omp-0.8"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from expunge.ensembles import Plan, build, pretrain, read_margins, retrain
-from expunge.ensembles.builds import train_chunk
+from expunge.ensembles.builds import build_all, train_chunk
 from expunge.errors import StoreError
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Suite
@@ -30,11 +30,10 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_bytes_do_not_depend_on_the_number_of_workers(
     small: Suite, forget: ForgetSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    plans, made = (Plan(small, "pretrained"), Plan(small, "subset"), Plan(small, "oracle", forget)), []
     for workers in (1, 2):
         monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path / str(workers)))
-        for plan in (Plan(small, "pretrained"), Plan(small, "subset"), Plan(small, "oracle", forget)):
-            build(plan, 8, workers=workers)
+        build_all([(plan, 8) for plan in plans], workers=workers)
         made.append(files(tmp_path / str(workers)))
     assert made[0] == made[1]
     joined = [name for name in made[0] if "chunks" not in name]

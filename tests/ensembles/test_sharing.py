@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,16 +34,27 @@ def margins(publication: Publication) -> dict[int, ndarray]:
     return small_margins(publication)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_transfer() -> Iterator[None]:
+    """Large files go as the server of the tests sends them, not by the hub's storage of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        yield
+
+
 @pytest.fixture
-def hub(tmp_path: Path, margins: dict[int, ndarray], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub(tmp_path: Path, margins: dict[int, ndarray]) -> Iterator[HubServer]:
     """A hub that holds the published folder, with weights and logits that nobody asks for."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    repo = write_by_hand(tmp_path / "hub" / "datasets" / OWNER, margins)
+    publish(tmp_path / "hub", margins)
+    with HubServer(tmp_path / "hub") as server:
+        yield server
+
+
+def publish(hub: Path, margins: dict[int, ndarray]) -> None:
+    repo = write_by_hand(hub / "datasets" / OWNER, margins)
     for name in ("models/cifar10/pretrain/resnet9/id_0_epoch_23.pt", "logits/cifar10/id_0_epoch_23.npy"):
         (repo / name).parent.mkdir(parents=True)
         (repo / name).write_bytes(b"large")
-    with HubServer(tmp_path / "hub") as server:
-        yield server
 
 
 def get(publication: Publication, hub: HubServer, sets: list[str] | None = None, **given: object) -> list[Ported]:
@@ -80,10 +92,10 @@ def test_only_the_sets_asked_for_are_fetched(publication: Publication, hub: HubS
 def test_a_second_fetch_downloads_nothing(
     publication: Publication, margins: dict[int, ndarray], hub: HubServer, tmp_path: Path
 ) -> None:
-    get(publication, hub)
+    get(publication, hub, ["set-2"])
     hub.asked.clear()
     with at_store(tmp_path / "other"):
-        get(publication, hub)
+        get(publication, hub, ["set-2"])
         np.testing.assert_array_equal(stored(publication, 2), margins[2])
     assert hub.count("storage|resolve") == 0
 
@@ -110,11 +122,11 @@ def test_what_goes_wrong_leaves_nothing_half_imported(
 ) -> None:
     hub.faults.append(fault)
     with pytest.raises(HubError, match=said) as caught:
-        get(publication, hub)
+        get(publication, hub, ["set-2"])
     assert "\n" not in str(caught.value)
     assert nothing_is_stored()
     hub.faults.clear()
-    get(publication, hub)
+    get(publication, hub, ["set-2"])
     assert not nothing_is_stored()
 
 
@@ -123,7 +135,7 @@ def test_a_damaged_model_at_the_source_is_refused(publication: Publication, hub:
     file = hub.repo(OWNER) / "margins/cifar10/oracle/forget_2/val/resnet9/id_3_epoch_23.npy"
     file.write_bytes(b"<html>")
     with pytest.raises(StoreError, match=r"id_3_epoch_23\.npy is no \.npy, but text"):
-        get(publication, hub)
+        get(publication, hub, ["set-2"])
     assert nothing_is_stored()
 
 
@@ -146,17 +158,27 @@ def test_a_suite_without_published_ensembles_needs_a_repository(suite: Suite, hu
 pushes = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the library's, of itself
 
 
+@pytest.fixture(scope="module")
+def sent(publication: Publication, margins: dict[int, ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder at a hub of a store that was fetched, filled and pushed."""
+    folder, suite = tmp_path_factory.mktemp("sent"), publication.suite
+    publish(folder / "hub", margins)
+    with HubServer(folder / "hub") as hub, at_store(folder / "store"):
+        get(publication, hub)
+        store = user_store()
+        store.write(f"{suite.digest}/pretrained/chunks/0000", {"weights": {"w": torch.ones(2)}}, {"models": 2})
+        store.write(f"{suite.digest}/unlearned/0f/0000-0002", {"margins": np.ones(2)}, {})
+        (store.root / suite.digest / "pretrained/half.tmp").write_text("no artefact's")
+        told = push("me/store", suite, endpoint=hub.url)
+        assert told.startswith(f"{hub.url}/datasets/me/store/commit/")
+        return hub.repo("me/store")
+
+
 @pytest.fixture
-def pushed(publication: Publication, hub: HubServer) -> Path:
+def pushed(publication: Publication, hub: HubServer, sent: Path) -> Path:
     """The folder at the hub of a store that was pushed."""
-    get(publication, hub)
-    store, suite = user_store(), publication.suite
-    store.write(f"{suite.digest}/pretrained/chunks/0000", {"weights": {"w": torch.ones(2)}}, {"models": 2})
-    store.write(f"{suite.digest}/unlearned/0f/0000-0002", {"margins": np.ones(2)}, {})
-    (store.root / suite.digest / "pretrained/half.tmp").write_text("no artefact's")
-    told = push("me/store", suite, endpoint=hub.url)
-    assert told.startswith(f"{hub.url}/datasets/me/store/commit/")
-    return hub.repo("me/store") / suite.digest
+    shutil.copytree(sent, hub.repo("me/store"))
+    return hub.repo("me/store") / publication.suite.digest
 
 
 @pushes
@@ -354,7 +376,7 @@ def test_nothing_to_push_is_told(publication: Publication, hub: HubServer) -> No
 
 
 def test_a_damaged_artefact_is_not_pushed(publication: Publication, hub: HubServer) -> None:
-    get(publication, hub)
+    get(publication, hub, ["set-2"])
     file = user_store().root / Plan(publication.suite, "pretrained").key / "margins.npy"
     file.write_bytes(file.read_bytes() + b"?")
     hub.asked.clear()

@@ -24,7 +24,8 @@ from expunge.metrics.flagging import flag_rule
 from expunge.metrics.klom import klom
 from expunge.metrics.oracle_copies import copies
 from expunge.metrics.outliers import outliers_of_parts
-from expunge.suites import ForgetSet, Suite
+from expunge.store import at_store
+from expunge.suites import Suite
 from tests.metrics.simulated import draw
 from tests.metrics.test_distinguishable import alarms, most_alarms
 
@@ -206,19 +207,23 @@ def test_all_models_with_bad_margins_are_named_wherever_they_are(
 
 
 def test_a_mapped_file_or_a_folder_scores_as_the_array_does(
-    suite: Suite, forget: ForgetSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_suite: Suite, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    margins = np.array(read_margins(Plan(suite, "pretrained"), 0, 12).values) * np.float32(0.9)
-    expected = [(score.value, score.low, score.high) for score in score_margins(suite, forget.name, margins)]
+    def numbers_of(given: object) -> list[tuple[float | None, ...]]:
+        with at_store(tiny_store):
+            return [(each.value, each.low, each.high) for each in score_margins(tiny_suite, "more", given)]
+
+    with at_store(tiny_store):
+        margins = np.array(read_margins(Plan(tiny_suite, "pretrained"), 0, 6).values) * np.float32(0.9)
+    expected = numbers_of(margins)
     np.save(tmp_path / "all.npy", margins.astype(np.float64))
     (tmp_path / "each").mkdir()
     for number, row in enumerate(margins):
         np.save(tmp_path / "each" / f"{number:02d}.npy", row)
-    monkeypatch.setattr(mapped_arrays, "BLOCK", 100_000)
+    monkeypatch.setattr(mapped_arrays, "BLOCK", 5_000)  # some ten blocks
     monkeypatch.setattr(mapped_arrays, "RUN", 1)
     for place in (tmp_path / "all.npy", tmp_path / "each"):
-        scores = score_margins(suite, forget.name, place)
-        assert [(score.value, score.low, score.high) for score in scores] == expected
+        assert numbers_of(place) == expected
 
 
 def test_mapped_arrays_are_written_as_others_are(pair: tuple[ndarray, ndarray], tmp_path: Path) -> None:
