@@ -52,7 +52,7 @@ FAULTS = [
         "of one run",
         (
             "faults/test_benches.py::test_a_bench_that_was_killed_goes_on_and_no_row_is_lost",
-            f"{JOINING}::test_a_byte_that_changed_is_named_and_the_same_bench_mends_it",
+            f"{JOINING}::test_a_byte_that_changed_is_named",
         ),
     ),
     Fault(

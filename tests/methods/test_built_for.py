@@ -145,8 +145,8 @@ def test_building_for_a_method_builds_that_alone_and_once(built: Suite, tmp_path
 def test_what_is_built_is_what_a_bench_takes(built: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tuned settings of a suite, where there are some."""
 
-    def tuned(suite: Suite, methods: list[str], settings: object, tuning: str) -> dict[str, Used]:
-        return {name: Used({"shards": 2, "slices": 1} if tuning == "tuned" else {}, tuning) for name in methods}
+    def tuned(suite: Suite, forget: ForgetSet, name: str, settings: object, tuning: str, budget: float) -> Used:
+        return Used({"shards": 2, "slices": 1} if (tuning, budget) == ("tuned", 0.15) else {}, tuning)
 
     monkeypatch.setattr("expunge.bench.rebuild.settings_for", tuned)
     with at_store(tmp_path):
