@@ -30,8 +30,8 @@ class DatamodelMatching(Match, Datamodels):
     """
 
     epochs: int = 4
-    lr: float = 5e-4
-    batch_size: int = 32
+    lr: float = 2e-3
+    batch_size: int = 16
     retain_multiplier: int = 3
 
     def __post_init__(self) -> None:
@@ -67,7 +67,6 @@ METHOD = Method(
         **{key: space for key, space in MATCH_SEARCH.items() if key != "forget_multiplier"},
         "lr": Between(3e-5, 1e-2, log=True),
         "batch_size": OneOf((16, 32, 64, 256, 512)),
-        "multiplier": OneOf((0.5, 0.75, 1.0, 1.5)),
     },
     published=(
         Published(
