@@ -1,0 +1,107 @@
+"""U-LiRA: for each example an attacker of its own, who knows how unlearned models speak of it, and how oracles do."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from expunge.audits.audit import Audit, Audited
+from expunge.audits.evidence import Evidence, Side
+from expunge.audits.game import Game
+from expunge.audits.membership import BETTER, ONE_SIDED, ORACLE, UNIT, attack
+from expunge.errors import TooFewModels
+
+NAME = "u-lira"
+ENOUGH = 16  # shadow models, below which all examples share one variance
+FOLDS = 2
+
+Moments = tuple[Float[ndarray, " examples"], Float[ndarray, " examples"]]  # mean and variance
+
+
+def log_ratio(
+    scores: Float[ndarray, "models examples"],
+    seen: Float[ndarray, "shadows examples"],
+    unseen: Float[ndarray, "others examples"],
+) -> Float[ndarray, "models examples"]:
+    """``log N(s; m_in, v_in) - log N(s; m_out, v_out)`` of each score, in nats; high where the example was seen.
+
+    Mean and variance are those of the shadow models' scores of the same example: those that have seen it (and, in
+    U-LiRA, unlearned it) against those that never have. The ratio knows both sides: where shadow models that have seen
+    an example have lower scores, low ones are high. With fewer than 16 shadow models on a side, all examples have its
+    mean variance.
+
+    Args:
+        scores: margins, or another signal that is about normal over models.
+        seen: the same of shadow models that have seen the examples, 2 or more.
+        unseen: the same of shadow models that have not.
+
+    Source: Carlini et al. 2022, arXiv:2112.03570; with unlearned shadow models: Hayes et al. 2024, arXiv:2403.01218.
+
+    >>> log_ratio(np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), np.array([[-2.0], [0.0]]))
+    array([[0.],
+           [1.]])
+    """
+    found: ndarray = log_density(scores, moments(seen)) - log_density(scores, moments(unseen))
+    return found
+
+
+def moments(shadows: Float[ndarray, "shadows examples"]) -> Moments:
+    """Mean and variance of each example over shadow models."""
+    if len(shadows) < 2:
+        raise TooFewModels(f"expected 2 shadow models or more on each side of an attack, got {len(shadows)}")
+    variance = shadows.var(axis=0, ddof=1)
+    if len(shadows) < ENOUGH:
+        variance = np.full_like(variance, variance.mean())
+    return shadows.mean(axis=0), np.maximum(variance, 1e-6)
+
+
+def log_density(scores: Float[ndarray, "models examples"], of: Moments) -> Float[ndarray, "models examples"]:
+    """The logarithm of a normal density, without its constant."""
+    mean, variance = of
+    found: ndarray = -0.5 * ((scores - mean) ** 2 / variance + np.log(variance))
+    return found
+
+
+def cross_fitted(
+    mine: Float[ndarray, "models examples"],
+    oracles: Float[ndarray, "oracles _examples"],
+    score: Callable[[ndarray, ndarray, ndarray], ndarray],
+) -> list[Game]:
+    """Two games, each with one half of the models and of the oracles, the others being the shadow models.
+
+    ``score(scores, seen, unseen)`` is the attack. So nobody is judged by what was fitted to himself.
+    """
+    if min(len(mine), len(oracles)) < 2 * FOLDS:
+        raise TooFewModels(
+            f"expected {2 * FOLDS} models and {2 * FOLDS} oracles or more, half of them for shadow models, got "
+            f"{len(mine)} and {len(oracles)}"
+        )
+    games = []
+    for fold in range(FOLDS):
+        played = [np.arange(len(side)) % FOLDS == fold for side in (mine, oracles)]
+        seen, unseen = (side[~chosen] for side, chosen in zip((mine, oracles), played, strict=True))
+        scored = [score(side[chosen], seen, unseen) for side, chosen in zip((mine, oracles), played, strict=True)]
+        games.append(Game.against(*scored))
+    return games
+
+
+def u_lira_scores(evidence: Evidence) -> Audited:
+    """Shadow models are the other half of the row's models and of the oracles."""
+
+    def games(side: Side) -> list[Game]:
+        return cross_fitted(evidence.margins(side), evidence.margins("oracles"), log_ratio)
+
+    return attack(evidence, NAME, __name__, games, two_sided=False)
+
+
+AUDIT = Audit(
+    function=log_ratio,
+    scores=u_lira_scores,
+    summary="can who knows unlearned models and oracles tell them apart, example by example?",
+    aggregates=ONE_SIDED,
+    unit=UNIT,
+    better=BETTER,
+    oracle=ORACLE,
+    source="arXiv:2403.01218",
+)
