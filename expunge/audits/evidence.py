@@ -1,7 +1,7 @@
 """What audits read: margins, correct first choices and models of a row, of its oracles, and of held-out oracles."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -9,25 +9,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from expunge.engine import Watch, Workers, silent
+from expunge.audits.shadows import ORACLE, Labour, Shadows, lacking_for_shadows, shadows_of
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.pretraining import retrain
 from expunge.ensembles.stored_margins import EnsembleMargins, read_subsets
 from expunge.errors import StoreError
+from expunge.methods.method import NoSettings
 from expunge.methods.task import Task
 from expunge.metrics.row import Reference, Row
 from expunge.suites.target import CLASSIFICATION
 
 T = TypeVar("T")
+LEAST_SHADOWS = 32  # so that each example is in a few halves, and outside of a few, of either fold
 Side = Literal["row", "oracles", "held-out"]
-
-
-@dataclass(frozen=True)
-class Labour:
-    """Where models are trained that no store has, and who looks on."""
-
-    workers: Workers = 1
-    watch: Watch = silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +33,7 @@ class Evidence:
 
     row: Row
     reference: Reference
-    labour: Labour = Labour()
+    labour: Labour = field(default_factory=Labour)
     task: Task | None = None  # how the row was unlearned, for whoever must unlearn other models alike
     _known: dict[tuple[object, Side], Any] = field(default_factory=dict, init=False)
 
@@ -68,6 +62,13 @@ class Evidence:
             return self.once("models", side, lambda _: self._own())
         numbers = self.side("held-out" if side == "row" else side).origin.models
         return self.once("models", "held-out" if side == "row" else side, lambda _: self._oracles(numbers))
+
+    def shadows(self, side: Side) -> Shadows:
+        """Models of random halves, unlearned as the row was or, held out, retrained; as many as it has, 32 at least."""
+        assert self.task is not None  # asked only where nothing is lacking
+        task = self.task if side == "row" else replace(self.task, name=ORACLE, config=NoSettings())
+        models = min(max(len(self.row.margins.values), LEAST_SHADOWS), self.row.suite.subsets)
+        return self.once(("shadows", task.name), "row", lambda _: shadows_of(task, models, self.labour))
 
     def once(self, what: object, side: Side, make: Callable[[Side], T]) -> T:
         """What ``make`` says of a side, which is asked for the first time only."""
@@ -131,9 +132,11 @@ def _lacks_models(evidence: Evidence) -> str:
 
 
 def _lacks_shadows(evidence: Evidence) -> str:
-    if evidence.row.method in ("oracle", "identity"):
-        return ""
-    return _lacks_models(evidence)
+    if evidence.row.suite.data.target != CLASSIFICATION:
+        return "it needs one label an example"
+    if evidence.task is None:
+        return "how the models were unlearned is not known, so that no shadow models can be unlearned alike"
+    return lacking_for_shadows(evidence.task)
 
 
 _LACKING: Mapping[str, Callable[[Evidence], str]] = {

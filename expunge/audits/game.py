@@ -22,11 +22,13 @@ LEAST_OTHERS = 1000  # scores of non-members, below which a TPR at 1 % or less h
 class Game:
     """Scores of pairs of a model and an example, and which of them are members' (the model has seen the example).
 
-    Rows of members alone and of others alone are two ensembles; mixed rows are models that play on both sides.
+    ``other`` are the pairs that it is to be told from, by default all that are no members'; a pair that is neither does
+    not play. Models with members alone and with others alone are two ensembles; there may be some that have both.
     """
 
     scores: Float[ndarray, "models examples"]
     member: Bool[ndarray, "models examples"]
+    other: Bool[ndarray, "models examples"] | None = None
 
     @classmethod
     def against(cls, mine: Float[ndarray, "models examples"], oracles: Float[ndarray, "oracles _examples"]) -> "Game":
@@ -36,10 +38,14 @@ class Game:
         return cls(scores, np.broadcast_to(member[:, None], scores.shape))
 
     @property
+    def others(self) -> Bool[ndarray, "models examples"]:
+        return ~self.member if self.other is None else self.other
+
+    @property
     def groups(self) -> list[ndarray]:
-        """The rows of each ensemble: only members, only others, mixed."""
-        some, every = self.member.any(axis=1), self.member.all(axis=1)
-        kinds = (every, ~some, some & ~every)
+        """The models of each ensemble: only members, only others, both."""
+        mine, others = self.member.any(axis=1), self.others.any(axis=1)
+        kinds = (mine & ~others, others & ~mine, mine & others)
         found = [np.flatnonzero(kind) for kind in kinds if kind.any()]
         if any(len(rows) < 2 for rows in found):
             raise TooFewModels(f"expected 2 models or more on each side of an attack, got {min(map(len, found))}")
@@ -105,12 +111,12 @@ def tpr(games: Sequence[Game], fpr: float, *, level: float = 0.95) -> Estimate |
 
     Source: Carlini et al. 2022, arXiv:2112.03570; thresholds by order statistics.
     """
-    others = np.sort(np.concatenate([game.scores[~game.member] for game in games]))[::-1]
+    others = np.sort(np.concatenate([game.scores[game.others] for game in games]))[::-1]
     if len(others) < LEAST_OTHERS:
         return None
     tail, count = (1 - level) / 4, len(others)
     cut = others[int(fpr * count + 1e-9)]
-    crowd = _crowding([_rate(game, ~game.member, cut) for game in games], count)
+    crowd = _crowding([_rate(game, game.others, cut) for game in games], count)
     few, many = _binomial_ends(count / crowd, fpr, tail)
     value = _rate_over(games, cut)
     low = _rate_over(games, others[max(int(few * crowd), 1) - 1]) if few else None
@@ -127,7 +133,7 @@ def _auc(game: Game, by_example: bool) -> Measured:
         each, influence = _by_example(game)
         value = float(each.mean())
     else:
-        value, influence = _pooled(game.scores, game.member)
+        value, influence = _pooled(game.scores, game.member, game.others)
     return _measured(value, influence, game.groups, pseudo=abs(1 - 2 * value) ** 3)
 
 
@@ -142,23 +148,24 @@ def _measured(value: float, influence: ndarray, groups: Sequence[ndarray], pseud
     return Measured(value, float(np.sqrt(variance)), variance**2 / fourth if fourth > 0 else min(counts) - 1.0)
 
 
-def _pooled(scores: ndarray, member: ndarray) -> tuple[float, ndarray]:
+def _pooled(scores: ndarray, member: ndarray, other: ndarray) -> tuple[float, ndarray]:
     """The AUC of all pairs, and what each model (row) adds to it."""
-    mine, others = scores[member], scores[~member]
+    mine, others = scores[member], scores[other]
     above, below = _share_below(others, mine), 1 - _share_below(mine, others)
     value = float(above.mean())
     added: ndarray = np.zeros(scores.shape)
     added[member] = (above - value) / len(mine)
-    added[~member] = (below - value) / len(others)
+    added[other] = (below - value) / len(others)
     return value, added.sum(axis=1)
 
 
 def _by_example(game: Game) -> tuple[Float[ndarray, " examples"], Float[ndarray, " models"]]:
     values, influence = np.full(game.scores.shape[1], 0.5), np.zeros(len(game.scores))
-    for column, (scores, member) in enumerate(zip(game.scores.T, game.member.T, strict=True)):
-        if member.any() and not member.all():
-            values[column], added = _pooled(scores[:, None], member[:, None])
-            influence += added
+    others = game.others
+    for column in np.flatnonzero(game.member.any(axis=0) & others.any(axis=0)):
+        each = [part[:, [column]] for part in (game.scores, game.member, others)]
+        values[column], added = _pooled(*each)
+        influence += added
     return values, influence / len(values)
 
 

@@ -24,15 +24,27 @@ def attack(
     games: Callable[[Side], Sequence[Game]],
     *,
     two_sided: bool = True,
+) -> Audited:
+    """The records of an attack; ``games(side)`` is what it plays with the models of a side as members."""
+    return attack_of(evidence, name, module, games("row"), games("held-out"), two_sided=two_sided)
+
+
+def attack_of(
+    evidence: Evidence,
+    name: str,
+    module: str,
+    mine: Sequence[Game],
+    best: Sequence[Game],
+    *,
+    two_sided: bool = True,
     models: int | None = None,
 ) -> Audited:
-    """The records of an attack; ``games(side)`` is what it plays with the models of a side as members.
+    """The records of the games ``mine``, beside those of ``best``, which perfect models play.
 
     ``two_sided`` also takes the lowest scores for members, as an attacker does who suspects that the set was forgotten
     too well; an attack whose scores are likelihood ratios finds that by itself. ``models`` is the number of models that
     play, where it is not the row's.
     """
-    mine, best = games("row"), games("held-out")
     numbers = _numbers(mine, two_sided)
     beside = _numbers(best, two_sided)
     scores = [
@@ -40,7 +52,7 @@ def attack(
         for aggregate, found in numbers.items()
         if found is not None
     ]
-    count = sum(int((~game.member).sum()) for game in mine)
+    count = sum(int(game.others.sum()) for game in mine)
     why = f"{count} scores of non-members, and {LEAST_OTHERS:,} are needed; give more models"
     unscored = [Unscored(name, aggregate, why) for aggregate, found in numbers.items() if found is None]
     return Audited(scores, unscored, auc_of_each(mine), min(1.0, 2 * min(_p_values(mine))))

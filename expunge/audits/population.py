@@ -3,13 +3,16 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.special import log_softmax, logsumexp, softmax
 
 from expunge.audits.audit import Audit, Audited
 from expunge.audits.evidence import Evidence, Side
 from expunge.audits.game import Game, auc
 from expunge.audits.membership import BETTER, ORACLE, TWO_SIDED, UNIT, attack, record
+from expunge.audits.outputs import signals_of
+from expunge.metrics.modified_entropy import modified_entropy
 
 AGAINST_TEST = "auc-test"
 
@@ -41,6 +44,58 @@ def label_only(correct: Bool[ndarray, "models examples"]) -> Float[ndarray, "mod
     array([[1., 0.]])
     """
     return correct.astype(np.float64)
+
+
+def confidence(
+    logits: Float[ndarray, "outputs classes"], labels: Int[ndarray, " outputs"]
+) -> Float[ndarray, " outputs"]:
+    """``log p_1 - log(1 - p_1)`` of the most probable class, whichever it is; members are surer.
+
+    It orders as the largest probability does, and does not saturate. Labels are not looked at.
+
+    Source: Salem et al. 2019, arXiv:1806.01246.
+
+    >>> confidence(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0, 0]))
+    array([2., 2.])
+    """
+    ordered = np.sort(logits, axis=1)
+    result: ndarray = ordered[:, -1] - logsumexp(ordered[:, :-1], axis=1)
+    return result
+
+
+def entropy(logits: Float[ndarray, "outputs classes"], labels: Int[ndarray, " outputs"]) -> Float[ndarray, " outputs"]:
+    """``sum of p_i log p_i``, nats: minus the entropy of the prediction; members are surer. Labels are not looked at.
+
+    Source: Salem et al. 2019, arXiv:1806.01246.
+
+    >>> entropy(np.array([[0.0, 0.0]]), np.array([0])).round(4)
+    array([-0.6931])
+    """
+    logs = log_softmax(logits, axis=1)
+    result: ndarray = (np.exp(logs) * logs).sum(axis=1)
+    return result
+
+
+def surprise(logits: Float[ndarray, "outputs classes"], labels: Int[ndarray, " outputs"]) -> Float[ndarray, " outputs"]:
+    """Minus the modified entropy, of :func:`~expunge.metrics.modified_entropy.modified_entropy`, of float64 softmax.
+
+    Source: Song and Mittal 2021, arXiv:2003.10595, as it is there, not as much public code has it.
+
+    >>> surprise(np.log([[0.5, 0.25, 0.25]]), np.array([0])).round(4)
+    array([-0.4904])
+    """
+    found: ndarray = -modified_entropy(softmax(logits.astype(np.float64), axis=1), labels)
+    return found
+
+
+SIGNALS = {"confidence": confidence, "entropy": entropy, "modified-entropy": surprise}
+
+
+def _from_outputs(name: str) -> Callable[[Evidence], Audited]:
+    def scores(evidence: Evidence) -> Audited:
+        return population(evidence, name, lambda side: signals_of(evidence, side, SIGNALS)[name])
+
+    return scores
 
 
 def loss_scores(evidence: Evidence) -> Audited:
@@ -92,8 +147,10 @@ def _against_test(forget: ndarray, test: ndarray) -> Game:
     return Game(scores, np.broadcast_to(member, scores.shape))
 
 
-LOSS, LABEL_ONLY = (
-    Audit(
+def _row(
+    function: Callable[..., ndarray], scores: Callable[[Evidence], Audited], summary: str, source: str, *reads: str
+) -> Audit:
+    return Audit(
         function=function,
         scores=scores,
         summary=summary,
@@ -101,11 +158,25 @@ LOSS, LABEL_ONLY = (
         unit=UNIT,
         better=BETTER,
         oracle=ORACLE,
-        source="arXiv:1709.01604",
+        source=source,
         reads=reads,
     )
-    for function, scores, summary, reads in (
-        (loss, loss_scores, "is the loss lower, or higher, than oracles'?", ("margins",)),
-        (label_only, label_only_scores, "are first choices right more often than oracles'?", ("margins", "correct")),
+
+
+LOSS = _row(loss, loss_scores, "is the loss lower, or higher, than oracles'?", "arXiv:1709.01604", "margins")
+LABEL_ONLY = _row(
+    label_only,
+    label_only_scores,
+    "are first choices right more often, or less, than oracles'?",
+    "arXiv:1709.01604",
+    "margins",
+    "correct",
+)
+CONFIDENCE, ENTROPY, MODIFIED_ENTROPY = (
+    _row(SIGNALS[name], _from_outputs(name), f"is {what} than oracles'?", source, "models")
+    for name, what, source in (
+        ("confidence", "the first choice surer, or less sure,", "arXiv:1806.01246"),
+        ("entropy", "the entropy lower, or higher,", "arXiv:1806.01246"),
+        ("modified-entropy", "the modified entropy lower, or higher,", "arXiv:2003.10595"),
     )
 )

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from expunge.audits.audit import Audited
-from expunge.audits.evidence import Evidence, Labour
+from expunge.audits.evidence import Evidence
 from expunge.audits.judgement import judge
+from expunge.audits.shadows import Labour
 from expunge.audits.what_is_left import EVERY, WHAT_IS_LEFT, default_audits
 from expunge.bench.plan import ALL, ANCHORS, BenchPlan, plan_bench
 from expunge.bench.rows import rows_of

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from expunge.audits.audit import Audit, Audited
@@ -14,6 +14,7 @@ from expunge.errors import TooFewModels
 
 NAME = "u-lira"
 ENOUGH = 16  # shadow models, below which all examples share one variance
+LEAST_VARIANCE = 1e-6  # of margins in nats: of models that all say the same
 FOLDS = 2
 
 Moments = tuple[Float[ndarray, " examples"], Float[ndarray, " examples"]]  # mean and variance
@@ -28,8 +29,8 @@ def log_ratio(
 
     Mean and variance are those of the shadow models' scores of the same example: those that have seen it (and, in
     U-LiRA, unlearned it) against those that never have. The ratio knows both sides: where shadow models that have seen
-    an example have lower scores, low ones are high. With fewer than 16 shadow models on a side, all examples have its
-    mean variance.
+    an example have lower scores, low ones are high. With fewer than 16 shadow models on a side, all examples have one
+    variance.
 
     Args:
         scores: margins, or another signal that is about normal over models.
@@ -46,14 +47,28 @@ def log_ratio(
     return found
 
 
-def moments(shadows: Float[ndarray, "shadows examples"]) -> Moments:
-    """Mean and variance of each example over shadow models."""
-    if len(shadows) < 2:
-        raise TooFewModels(f"expected 2 shadow models or more on each side of an attack, got {len(shadows)}")
-    variance = shadows.var(axis=0, ddof=1)
-    if len(shadows) < ENOUGH:
-        variance = np.full_like(variance, variance.mean())
-    return shadows.mean(axis=0), np.maximum(variance, 1e-6)
+def moments(
+    shadows: Float[ndarray, "shadows examples"], chosen: Bool[ndarray, "shadows examples"] | None = None
+) -> Moments:
+    """Mean and variance of each example over shadow models, of those that are ``chosen`` for it; default: of all.
+
+    With fewer than 16 for some example, all have one variance, the pooled one.
+
+    Raises:
+        TooFewModels: an example has none, or all have but one.
+    """
+    weights = np.ones(shadows.shape, bool) if chosen is None else chosen
+    count = weights.sum(axis=0)
+    if count.min() < 1 or count.max() < 2:
+        raise TooFewModels(
+            f"expected 2 shadow models or more of each example on each side of an attack, got {count.min()} for one; "
+            "give more models"
+        )
+    mean = np.where(weights, shadows, 0).sum(axis=0) / count
+    squares = np.where(weights, (shadows - mean) ** 2, 0).sum(axis=0)
+    few = count.min() < ENOUGH
+    variance = np.full(mean.shape, squares.sum() / (count - 1).sum()) if few else squares / (count - 1)
+    return mean, np.maximum(variance, LEAST_VARIANCE)
 
 
 def log_density(scores: Float[ndarray, "models examples"], of: Moments) -> Float[ndarray, "models examples"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences.by_class import LEAST, labels_of
-from expunge.attacks.defences.features import in_parts, last_inputs, outputs
+from expunge.ensembles.features import in_parts, last_inputs, outputs
 from expunge.attacks.defences.requested import Requested, requested
 from expunge.ensembles.ensemble import Ensemble
 from expunge.suites.data import Examples
