@@ -45,16 +45,16 @@ def attack_of(
     too well; an attack whose scores are likelihood ratios finds that by itself. ``models`` is the number of models that
     play, where it is not the row's.
     """
-    numbers = _numbers(mine, two_sided)
-    beside = _numbers(best, two_sided)
+    numbers, beside = (_numbers(games, two_sided) for games in (mine, best))
+    pairs = [(aggregate, found, beside[aggregate]) for aggregate, found in numbers.items()]
     scores = [
-        record(evidence, name, module, aggregate, found, getattr(beside[aggregate], "value", None), models)
-        for aggregate, found in numbers.items()
-        if found is not None
+        record(evidence, name, module, aggregate, found, oracle.value, models)
+        for aggregate, found, oracle in pairs
+        if found and oracle
     ]
-    count = sum(int(game.others.sum()) for game in mine)
+    count = min(sum(int(game.others.sum()) for game in games) for games in (mine, best))
     why = f"{count} scores of non-members, and {LEAST_OTHERS:,} are needed; give more models"
-    unscored = [Unscored(name, aggregate, why) for aggregate, found in numbers.items() if found is None]
+    unscored = [Unscored(name, aggregate, why) for aggregate, found, oracle in pairs if not (found and oracle)]
     return Audited(scores, unscored, auc_of_each(mine), min(1.0, 2 * min(_p_values(mine))))
 
 

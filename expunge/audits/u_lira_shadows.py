@@ -86,15 +86,10 @@ def corrected_scores(evidence: Evidence) -> Audited:
 def uncorrected_scores(evidence: Evidence) -> Audited:
     """What an oracle gets is what retrained models get that had the example in their half before, against all."""
     mine, best = evidence.shadows("row"), evidence.shadows("held-out")
-    return attack_of(
-        evidence,
-        UNCORRECTED,
-        __name__,
-        uncorrected(mine.margins, mine.seen, best.margins),
-        corrected(best.margins, best.seen),
-        two_sided=False,
-        models=len(mine.seen),
-    )
+    perfect = corrected(best.margins, best.seen)
+    retrained = mine is best  # an oracle, which would be told from itself
+    games = perfect if retrained else uncorrected(mine.margins, mine.seen, best.margins)
+    return attack_of(evidence, UNCORRECTED, __name__, games, perfect, two_sided=False, models=len(mine.seen))
 
 
 SHADOWS, SHADOWS_UNCORRECTED = (
