@@ -21,7 +21,7 @@ from expunge.metrics.over_models import gap, mean_over_models
 from expunge.suites import Examples
 
 NAME = "linear-probe"
-MOST = 1000  # retained examples that a probe is fitted to
+MOST = 500  # retained examples that a probe is fitted to
 STRENGTH = 1e-2  # of ridge, as a share of the mean square of a feature
 
 

@@ -8,12 +8,13 @@ from expunge.audits.evidence import Evidence
 from expunge.audits.judgement import judge
 from expunge.audits.shadows import Labour
 from expunge.audits.what_is_left import EVERY, WHAT_IS_LEFT, default_audits
+from expunge.bench.independence import require_independent
 from expunge.bench.plan import ALL, ANCHORS, BenchPlan, plan_bench
 from expunge.bench.rows import rows_of
 from expunge.bench.run import unlearn_job
 from expunge.bench.score import reference_of
 from expunge.engine import Watch, Workers, run_jobs, silent
-from expunge.errors import BadSetting, MethodFailed, TooFewModels, lookup
+from expunge.errors import BadMargins, BadSetting, MethodFailed, TooFewModels, lookup
 from expunge.methods.task import Outcome, Task, finished
 from expunge.methods.tuned import BUDGET
 from expunge.metrics import Row
@@ -94,7 +95,8 @@ def audits_named(audits: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def examine(evidence: Evidence, names: Iterable[str]) -> AuditedRow:
-    """What the audits of these names find of a row."""
+    """What the audits of these names find of a row; :class:`BadMargins` where its models are the oracles."""
+    require_independent(evidence.row, evidence.reference)
     found, lacking = {}, {}
     for name in names:
         one = WHAT_IS_LEFT[name]
@@ -121,7 +123,7 @@ def _audited(
     row: Row = rows_of(task, outcomes, plan.models, reference)[-1]
     try:
         return examine(Evidence(row, reference, labour, task), names)
-    except MethodFailed as error:  # an audit asked for models that could not be made again
+    except (BadMargins, MethodFailed) as error:  # or an audit asked for models that could not be made again
         return AuditedRow(task.name, failed=str(error))
 
 

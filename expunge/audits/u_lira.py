@@ -10,7 +10,7 @@ from expunge.audits.audit import Audit, Audited
 from expunge.audits.evidence import Evidence, Side
 from expunge.audits.game import Game
 from expunge.audits.membership import BETTER, ONE_SIDED, ORACLE, UNIT, attack
-from expunge.errors import TooFewModels
+from expunge.errors import BadMargins, TooFewModels
 
 NAME = "u-lira"
 ENOUGH = 16  # shadow models, below which all examples share one variance
@@ -37,14 +37,31 @@ def log_ratio(
         seen: the same of shadow models that have seen the examples, 2 or more.
         unseen: the same of shadow models that have not.
 
+    Raises:
+        BadMargins: a model is among its own shadow models; an attack that is judged on what it was fitted to finds
+            leaks where there are none.
+        TooFewModels: fewer than 2 shadow models on a side.
+
     Source: Carlini et al. 2022, arXiv:2112.03570; with unlearned shadow models: Hayes et al. 2024, arXiv:2403.01218.
 
-    >>> log_ratio(np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), np.array([[-2.0], [0.0]]))
-    array([[0.],
-           [1.]])
+    >>> log_ratio(np.array([[0.5], [1.0]]), np.array([[0.0], [2.0]]), np.array([[-2.0], [0.0]]))
+    array([[0.5],
+           [1. ]])
     """
+    require_apart(scores, seen, unseen)
     found: ndarray = log_density(scores, moments(seen)) - log_density(scores, moments(unseen))
     return found
+
+
+def require_apart(scores: Float[ndarray, "models examples"], *shadows: Float[ndarray, "shadows examples"]) -> None:
+    """Refuse to judge an attack on models that it was fitted to."""
+    mine = [row.tobytes() for row in np.ascontiguousarray(scores, np.float64)]
+    fitted = {row.tobytes() for side in shadows for row in np.ascontiguousarray(side, np.float64)}
+    if same := [number for number, row in enumerate(mine) if row in fitted]:
+        raise BadMargins(
+            f"model {same[0]} under attack is one of the shadow models that the attack is fitted to, {len(same)} of "
+            f"{len(mine)} are: it would find leaks where there are none; keep them apart"
+        )
 
 
 def moments(

@@ -57,10 +57,13 @@ def audit(
     An attack that does as well on oracles finds nothing. Exit code 3 where a method failed.
     """
     from expunge.audits.run import audit as run
+    from expunge.bench.folder import prepare
 
     if not method:
         raise BadSetting("name what is audited: --method METHOD, or --method identity to see what there is to find")
     loaded = load(suite, prune)
+    if out_:
+        prepare(out_)
     with ProgressLine("audit") as watch:
         rows = run(
             loaded,
@@ -77,20 +80,24 @@ def audit(
             watch=watch,
         )
     if out_:
-        _write(out_, rows)
+        _write(out_, forget_set, rows)
     _tell(rows, as_json)
     return FAILED_ROWS if any(row.failed for row in rows) else OK
 
 
-def _write(folder: Path, rows: "list[AuditedRow]") -> None:
-    from expunge.bench.folder import prepare
+def _write(folder: Path, forget_set: str, rows: "list[AuditedRow]") -> None:
+    """Records, verdicts, and of every method the AUC of each example by each attack."""
+    from expunge.bench.folder import arrays_file, write_arrays
     from expunge.records import write_scores
     from expunge.verdicts import write_verdicts
 
-    place = prepare(folder)
-    write_scores(place / RECORDS, [score for row in rows for score in row.scores])
-    write_verdicts(place / VERDICTS, [row.verdict for row in rows if row.verdict])
-    say(f"records: {folder / RECORDS}, verdicts: {folder / VERDICTS}")
+    write_scores(folder / RECORDS, [score for row in rows for score in row.scores])
+    write_verdicts(folder / VERDICTS, [row.verdict for row in rows if row.verdict])
+    for row in rows:
+        arrays = {name: each.examples for name, each in row.found.items() if each.examples is not None}
+        if arrays:
+            write_arrays(arrays_file(folder, forget_set, f"audit-{row.method}"), arrays)
+    say(f"records: {folder / RECORDS}, verdicts: {folder / VERDICTS}, AUC of each example: {folder / 'arrays'}")
 
 
 def _tell(rows: "list[AuditedRow]", as_json: bool) -> None:
