@@ -8,7 +8,7 @@ from expunge.verdicts import Outcome, Verdict
 
 AUDIT = "membership"
 LEVEL = 0.001  # of all attacks together: so often is a perfect method said to leak
-ROOM = 0.1  # of an AUC around 0.5: with an interval that reaches further, nothing found means little
+ROOM = 0.15  # of an AUC around 0.5: with an interval that reaches further, nothing found means little
 SHOWS = "these attacks, with so many models, do not tell the unlearned models from oracles on the forget set"
 SHOWS_NOT = (
     "that nothing is left: a stronger attack, one that sees weights, or more models may find it; that the models were "
@@ -16,11 +16,14 @@ SHOWS_NOT = (
 )
 
 
+NO_COPY = "how much of an example can be read out of the models: to be told from oracles is not to be reconstructed"
+
+
 def judge(subject: Subject, found: Mapping[str, Audited]) -> Verdict:
     """FAIL where an attack tells unlearned models from oracles, in either direction; PASS where none does.
 
     An attack does where its AUC is not 0.5 by its two-sided p-value, Bonferroni's over all attacks, at 0.001. Where
-    none does, but an interval reaches further than 0.1 from 0.5, the models are too few to tell: INCONCLUSIVE.
+    none does, but an interval reaches further than 0.15 from 0.5, the models are too few to tell: INCONCLUSIVE.
     """
     attacks = {name: each for name, each in found.items() if each.p_value is not None}
     p_values = {name: each.p_value for name, each in attacks.items() if each.p_value is not None}
@@ -36,7 +39,7 @@ def judge(subject: Subject, found: Mapping[str, Audited]) -> Verdict:
         outcome=outcome,
         reasons=reasons,
         shows=_shown(outcome, len(attacks)),
-        shows_not=SHOWS_NOT if outcome != "FAIL" else "how an example was read, or by whom: an attack ran, no theft",
+        shows_not=SHOWS_NOT if outcome != "FAIL" else NO_COPY,
         numbers=p_values,
         facts={"level": LEVEL, "attacks": len(attacks)},
     )
@@ -51,7 +54,7 @@ def _shown(outcome: Outcome, attacks: int) -> str:
     if outcome == "FAIL":
         return "the unlearned models are no oracles: what was asked to be forgotten can be told"
     if outcome == "INCONCLUSIVE":
-        return "nothing: too few models to tell an AUC of 0.6 from 0.5; give more models" if attacks else "nothing"
+        return "nothing: too few models to tell an AUC of 0.65 from 0.5; give more models" if attacks else "nothing"
     return SHOWS
 
 

@@ -32,7 +32,7 @@ def lira(
 
     >>> shadows = np.array([[0.0], [2.0], [-2.0], [0.0]])
     >>> lira(np.array([[1.0]]), shadows, np.array([[True], [True], [False], [False]]))
-    array([[2.]])
+    array([[1.]])
     """
     found: ndarray = log_density(scores, moments(shadows, member)) - log_density(scores, moments(shadows, ~member))
     return found

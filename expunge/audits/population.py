@@ -17,7 +17,7 @@ from expunge.metrics.modified_entropy import modified_entropy
 AGAINST_TEST = "auc-test"
 
 
-def loss(margins: Float[ndarray, "models examples"]) -> Float[ndarray, "models examples"]:
+def loss(margins: Float[ndarray, "*models examples"]) -> Float[ndarray, "*models examples"]:
     """``-log p_y = log(1 + exp(-margin))``, nats, of each example and model; members of a training set have low ones.
 
     Args:
