@@ -122,9 +122,13 @@ def _audited(
     reference = reference_of(plan.suite, task.forget, plan.models, plan.oracles)
     row: Row = rows_of(task, outcomes, plan.models, reference)[-1]
     try:
-        return examine(Evidence(row, reference, labour, task), names)
+        found = examine(Evidence(row, reference, labour, task), names)
     except (BadMargins, MethodFailed) as error:  # or an audit asked for models that could not be made again
         return AuditedRow(task.name, failed=str(error))
+    if not found.found:
+        name, why = next(iter(found.lacking.items()))
+        return AuditedRow(task.name, failed=f"no audit could be done; {name}: {why}")
+    return found
 
 
 def _unlearned(plan: BenchPlan, tasks: Sequence[Task], workers: Workers, watch: Watch) -> dict[str, list[Outcome]]:

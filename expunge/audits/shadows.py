@@ -121,7 +121,15 @@ def _unlearned(task: Task, ensemble: Ensemble, mask: Bool[ndarray, " train"]) ->
     if len(mine):
         forget = ForgetSet(task.forget.name, mine, task.forget.made, task.forget.kind)
         steps = run_method(
-            task.name, task.method, task.config, ensemble, suite, forget, task.seed, gone=np.flatnonzero(~mask)
+            task.name,
+            task.method,
+            task.config,
+            ensemble,
+            suite,
+            forget,
+            task.seed,
+            timeout=task.timeout,
+            gone=np.flatnonzero(~mask),
         )
         for step in steps:
             ensemble = step.ensemble

@@ -106,6 +106,12 @@ def test_a_method_that_hands_back_the_oracles_is_refused_as_in_a_bench(monkeypat
     assert "oracle: failed: model 0 has the forget margins of a reference oracle" in done.stdout
 
 
+def test_where_no_audit_can_be_done_the_row_failed() -> None:
+    done = run("audit", "digits", SET, "--method", "identity", *FEW, "--models", "3", "--audit", "u-lira")
+    assert done.returncode == 3
+    assert "identity: failed: no audit could be done; u-lira: expected 4 models and 4 oracles or more" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
