@@ -20,7 +20,7 @@ from expunge.metrics.row import Reference, Row
 from expunge.suites.target import CLASSIFICATION
 
 T = TypeVar("T")
-LEAST_SHADOWS = 32  # so that each example is in a few halves, and outside of a few, of either fold
+LEAST_SHADOWS = 40  # so that each example is in a few halves, and outside of a few, of either fold
 Side = Literal["row", "oracles", "held-out"]
 
 
@@ -64,7 +64,7 @@ class Evidence:
         return self.once("models", "held-out" if side == "row" else side, lambda _: self._oracles(numbers))
 
     def shadows(self, side: Side) -> Shadows:
-        """Models of random halves, unlearned as the row was or, held out, retrained; as many as it has, 32 at least."""
+        """Models of random halves, unlearned as the row was or, held out, retrained; as many as it has, 40 at least."""
         assert self.task is not None  # asked only where nothing is lacking
         task = self.task if side == "row" else replace(self.task, name=ORACLE, config=NoSettings())
         models = min(max(len(self.row.margins.values), LEAST_SHADOWS), self.row.suite.subsets)

@@ -8,7 +8,9 @@ from scipy.stats import norm
 from expunge.audits.game import auc
 from expunge.audits.lira import lira
 from expunge.audits.u_lira import cross_fitted, log_ratio, moments
+from expunge.audits.u_lira_shadows import corrected, uncorrected
 from expunge.errors import BadMargins, TooFewModels
+from tests.metrics.simulated import draw
 
 
 def best_auc(shift: float, spread: float) -> float:
@@ -51,6 +53,19 @@ def test_where_there_is_nothing_the_interval_holds_one_half(models: int) -> None
         mine, oracles = (np.sqrt(0.3) * rng.normal(size=(models, 1)) + rng.normal(size=(models, 20)) for _ in range(2))
         found = auc(cross_fitted(mine, oracles, log_ratio)).interval()
         held.append(found.low <= 0.5 <= found.high)
+    assert np.mean(held) > 0.93
+
+
+@pytest.mark.parametrize("by_example", [False, True])
+def test_where_shadow_models_keep_nothing_the_interval_holds_one_half_too(by_example: bool) -> None:
+    """Each model plays on both sides: with examples that it had seen, and with those that it never saw."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(60):
+        seen = rng.random((40, 30)) < 0.5
+        mine, retrained = (draw(rng, 40, 30) for _ in range(2))
+        for games in (corrected(mine, seen), uncorrected(mine, seen, retrained)):
+            found = auc(games, by_example=by_example).interval()
+            held.append(found.low <= 0.5 <= found.high)
     assert np.mean(held) > 0.93
 
 
