@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.defence import Scene
-from expunge.attacks.defences.features import features, in_parts
+from expunge.ensembles.features import features, in_parts
 from expunge.errors import BadSetting
 
 LEAST = 3  # records of a class; of a smaller class nothing can be told, and its records are as usual: suspicion 0

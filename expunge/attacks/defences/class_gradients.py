@@ -9,9 +9,9 @@ from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences.by_class import LEAST, labels_of
-from expunge.attacks.defences.features import in_parts, last_inputs, outputs
 from expunge.attacks.defences.requested import Requested, requested
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.features import in_parts, last_inputs, outputs
 from expunge.suites.data import Examples
 
 Factors = tuple[Tensor, Tensor]  # unit residuals (n, classes) and unit features (n, d): a gradient is their product

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences.by_class import deviations, labels_of
-from expunge.attacks.defences.features import in_parts, outputs
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.features import in_parts, outputs
 from expunge.suites.suite import Examples
 from expunge.suites.target import Target
 

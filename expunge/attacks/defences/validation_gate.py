@@ -7,8 +7,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
-from expunge.attacks.defences.features import outputs
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.features import outputs
 from expunge.errors import BadSetting
 from expunge.suites.data import Examples
 from expunge.suites.target import Target

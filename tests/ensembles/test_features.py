@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expunge.attacks.defences.features import features, in_parts, last_inputs, outputs
+from expunge.ensembles.features import features, in_parts, last_inputs, outputs
 from expunge.metrics.linear_probe import representation
 from expunge.suites.networks import Residual, Vote
 from tests.attacks.defences.scenes import MODELS, WIDTH, hidden, stacked

@@ -1,0 +1,26 @@
+"""The table of audits that ask what unlearned models still hold."""
+
+from expunge.audits import completeness, lira, population, probe, relearning, rmia, u_lira, u_lira_shadows
+from expunge.audits.audit import Audit
+
+WHAT_IS_LEFT: dict[str, Audit] = {
+    "loss": population.LOSS,
+    "label-only": population.LABEL_ONLY,
+    lira.NAME: lira.AUDIT,
+    u_lira.NAME: u_lira.AUDIT,
+    rmia.NAME: rmia.AUDIT,
+    completeness.NAME: completeness.AUDIT,
+    "confidence": population.CONFIDENCE,
+    "entropy": population.ENTROPY,
+    "modified-entropy": population.MODIFIED_ENTROPY,
+    probe.NAME: probe.AUDIT,
+    relearning.NAME: relearning.AUDIT,
+    u_lira_shadows.CORRECTED: u_lira_shadows.SHADOWS,
+    u_lira_shadows.UNCORRECTED: u_lira_shadows.SHADOWS_UNCORRECTED,
+}
+EVERY = "all"  # names every audit
+
+
+def default_audits() -> tuple[str, ...]:
+    """Those for which no model has to be trained."""
+    return tuple(name for name, audit in WHAT_IS_LEFT.items() if not audit.trains)

@@ -1,0 +1,163 @@
+"""The command that asks what unlearned models still hold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.application import FAILED_ROWS, OK, Command, app
+from expunge.cli.options import AsJson, Cluster, Prune, Suite, Workers, load, place_of_work, settings_of, share_of
+from expunge.errors import BadSetting
+from expunge.terminal import ProgressLine, print_json_text, print_line, print_table, say
+
+if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from rich.table import Table
+
+    from expunge.audits.run import AuditedRow
+    from expunge.records import Score
+
+RECORDS, VERDICTS = "audit.jsonl", "verdicts.jsonl"
+
+
+@app.command(cls=Command, epilog="Example: expunge audit digits memorised-50 --method scrub --models 20")
+def audit(
+    suite: Suite,
+    forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method, file.py:function, identity or oracle; repeat."),
+    ] = None,
+    audit_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--audit", help="An audit by its name; repeat; all, or, the default: those that no model is trained for."
+        ),
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
+    models: Annotated[
+        int | None,
+        typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
+    ] = None,
+    oracles: Annotated[int | None, typer.Option(help="The first M oracles; default: as many as models.")] = None,
+    tuning: Annotated[
+        str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
+    ] = "tuned",
+    budget: Annotated[
+        str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
+    ] = "15%",
+    seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
+    prune: Prune = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="Also write records and verdicts to this folder.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+) -> int:
+    """Ask what a method leaves of a forget set: attacks, each beside what oracles get.
+
+    An attack that does as well on oracles finds nothing. Exit code 3 where a method failed.
+    """
+    from expunge.audits.run import audit as run
+    from expunge.bench.folder import prepare
+
+    if not method:
+        raise BadSetting("name what is audited: --method METHOD, or --method identity to see what there is to find")
+    loaded = load(suite, prune)
+    if out_:
+        prepare(out_)
+    with ProgressLine("audit") as watch:
+        rows = run(
+            loaded,
+            forget_set,
+            method,
+            models=min(100, loaded.models // 2) if models is None else models,
+            oracles=oracles,
+            audits=audit_ or None,
+            settings=settings_of(set_ or []),
+            tuning=tuning,
+            budget=share_of(budget),
+            seed=seed,
+            workers=place_of_work(workers, cluster),
+            watch=watch,
+        )
+    if out_:
+        _write(out_, forget_set, rows)
+    _tell(rows, as_json)
+    return FAILED_ROWS if any(row.failed for row in rows) else OK
+
+
+def _write(folder: Path, forget_set: str, rows: "list[AuditedRow]") -> None:
+    """Records, verdicts, and of every method the AUC of each example by each attack."""
+    from expunge.bench.folder import arrays_file, write_arrays
+    from expunge.records import write_scores
+    from expunge.verdicts import write_verdicts
+
+    write_scores(folder / RECORDS, [score for row in rows for score in row.scores])
+    write_verdicts(folder / VERDICTS, [row.verdict for row in rows if row.verdict])
+    for row in rows:
+        arrays = {name: each.examples for name, each in row.found.items() if each.examples is not None}
+        if arrays:
+            write_arrays(arrays_file(folder, forget_set, f"audit-{row.method}"), arrays)
+    say(f"records: {folder / RECORDS}, verdicts: {folder / VERDICTS}, AUC of each example: {folder / 'arrays'}")
+
+
+def _tell(rows: "list[AuditedRow]", as_json: bool) -> None:
+    """Tables and verdicts for people; or all records, with what could not be told on standard error."""
+    from expunge.records import to_json
+
+    if as_json:
+        print_json_text("[" + ",\n ".join(to_json(score) for row in rows for score in row.scores) + "]")
+    for row in rows:
+        tell = say if as_json else print_line
+        if row.failed:
+            tell(f"{row.method}: failed: {row.failed}")
+            continue
+        if not as_json:
+            print_table(_table(row))
+        for line in _what_lacks(row):
+            say(line)
+        if row.verdict and row.found:
+            tell(f"{row.method}: {row.verdict.outcome}, which shows: {row.verdict.shows}")
+            for reason in row.verdict.reasons:
+                tell(f"  {reason}")
+            tell(f"  It does not show {row.verdict.shows_not}.")
+
+
+def _what_lacks(row: "AuditedRow") -> list[str]:
+    """What was not done, or not told, and why; one line for what has one reason."""
+    lines = [f"{name}: not done, {why}" for name, why in row.lacking.items()]
+    for name, each in row.found.items():
+        for why in dict.fromkeys(one.reason for one in each.unscored):
+            lacking = ", ".join(one.aggregate for one in each.unscored if one.reason == why)
+            lines.append(f"{name}: unscored {lacking}: {why}")
+    return lines
+
+
+def _table(row: "AuditedRow") -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    subject = next((score.subject for score in row.scores), None)
+    what = f" on {subject.forget_set} of {subject.suite}" if subject else ""
+    table = Table(
+        title=Text(f"what {row.method} leaves{what}", style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    table.add_column("audit")
+    table.add_column("number")
+    for name in ("value", "95 % interval", "oracles"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, each in row.found.items():
+        for score in each.scores:
+            table.add_row(name, score.aggregate, *_cells(score))
+        for one in each.unscored:
+            table.add_row(name, one.aggregate, "unscored", "", "")
+    return table
+
+
+def _cells(score: "Score") -> list[str]:
+    value, oracle = (f"{each:.3f}" if each is not None else "–" for each in (score.value, score.oracle))
+    return [value, f"[{score.low:.3f}, {score.high:.3f}]", oracle]
