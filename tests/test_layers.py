@@ -24,7 +24,7 @@ STAGES = [  # in the order of the data; those that are still to be built are loo
     "reports",
 ]
 KNOWN_TO_ALL = [
-    *("records", "names", "checksums", "errors", "store", "fingerprint"),
+    *("records", "verdicts", "names", "checksums", "errors", "store", "fingerprint"),
     *("engine", "clusters", "timing"),  # where jobs run
     *("user_files", "guests"),  # strangers' code
     *("hub", "hub_limits", "outside", "number_files", "torch_files", "shipped"),  # what reads files
