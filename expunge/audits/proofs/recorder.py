@@ -1,34 +1,36 @@
 """The provider's side: a log of a training that becomes a bundle, which somebody else can replay.
 
 A state is kept before the first step, after every ``every`` steps and after the last. States are written a file at a
-time, so that no more than one file of them is in memory.
+time, beside the training, so that no more than two files of them are in memory.
 """
 
 import contextlib
 import hashlib
 import io
+import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from expunge.audits.proofs.manifest import MANIFEST, Facts, File, Manifest, Order, Promise, layout_of
 from expunge.audits.proofs.order import padded
-from expunge.audits.proofs.states import States, momenta_of, require_recordable, size_of, write_states
+from expunge.audits.proofs.states import Flattened, States, require_recordable, size_of
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.train import Descent
 from expunge.errors import BadSetting
 from expunge.records import hardware
-from expunge.store import cannot_write, write_file
+from expunge.store import Hashed, cannot_write, write_file
 from expunge.suites.recipe import Recipe
 
-SHARD = 16 << 20  # bytes of states in a file
+SHARD = 2 << 20  # bytes of states in a file, where one state is no larger
 
 
 class Recorder:
@@ -61,6 +63,8 @@ class Recorder:
         self._links = [b""]
         self._files: dict[str, File] = {}
         self._kept = 0  # states in all
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def begin(self, ensemble: Ensemble | nn.Module, optimizer: Descent | torch.optim.SGD) -> None:
         """Take note of where the training begins."""
@@ -77,9 +81,11 @@ class Recorder:
         ]
         self._rows = max(1, SHARD // size_of(self._layout))
         self._states = States.empty(self._rows, self._layout)
-        self._links = [hashlib.sha256(self._promise.digest.encode() + self._keep()).digest()]
+        self._flat = Flattened(self._network, optimizer, self._layout, rows=1)
+        self._flat.write(self._states.take(slice(0, 1)))
         if self._states.model_digest(0) != self._promise.first:
             raise BadSetting("the first weights are not those that were promised; promise those that training starts from")
+        self._links = [hashlib.sha256(self._promise.digest.encode() + self._keep()).digest()]
 
     def before(self, rows: Int[Tensor, "models batch"]) -> None:
         """The records of the next step."""
@@ -100,14 +106,15 @@ class Recorder:
             raise BadSetting("nothing was recorded: expected at least one step")
         if steps % self._every:
             self._links[-1] = link(self._links[-2], self._batches[-1], self._rates[-1], self._keep())
-        final = self._states.model_digest((self._kept - 1) % self._rows)
-        if self._kept % self._rows:
-            self._write_states(self._kept % self._rows)
+        final = self._states.model_digest((self._kept - 1) % self._rows) if self._kept % self._rows else self._final
+        self._hand_over(self._kept % self._rows)
+        self._hand_over(0)
+        self._writer.shutdown()
         batches = padded(self._batches)
         arrays = {"batches": batches, "rates": np.array(self._rates), "leaves": self._leaves}
         arrays["chain"] = np.frombuffer(b"".join(self._links), np.uint8).reshape(-1, 32)
         for name, array in arrays.items():
-            self._write(f"{name}.npy", npy(array))
+            self._write(f"{name}.npy", [npy(array)])
         drew = self._chance is not None and self._chance.passes > 0
         manifest = Manifest(
             promise=self._promise,
@@ -140,19 +147,44 @@ class Recorder:
         """Keep the state as it is now; its digest."""
         row = self._kept % self._rows
         into = self._states.take(slice(row, row + 1))
-        write_states(into, self._network, momenta_of(self._optimizer, self._network), self._layout)
+        self._flat.write(into)
         digest = into.digest(0)
         self._kept += 1
         if row + 1 == self._rows:
-            self._write_states(self._rows)
+            self._final = self._states.model_digest(row)
+            self._hand_over(self._rows)
         return digest
 
-    def _write_states(self, rows: int) -> None:
-        number = (self._kept - 1) // self._rows
-        self._write(f"states-{number:05d}.safetensors", save(self._states.take(slice(0, rows)).named()))
+    def _hand_over(self, rows: int) -> None:
+        """Let the first ``rows`` states be written, once those before them are."""
+        if self._writing:
+            self._writing.result()
+        self._writing = None
+        if rows:
+            shard = (self._kept - 1) // self._rows
+            self._writing = self._writer.submit(self._write_states, self._states.take(slice(0, rows)), shard)
+            self._states = States.empty(self._rows, self._layout)
 
-    def _write(self, name: str, data: bytes) -> None:
-        self._files[name] = File(sha256=write_file(self._folder / name, data), size=len(data))
+    def _write_states(self, kept: States, shard: int) -> None:
+        states = kept.named()
+        kinds = {torch.float32: "F32", torch.int64: "I64"}
+        header: dict[str, object] = {}
+        end = 0
+        for name, each in states.items():
+            start, end = end, end + each.nbytes
+            header[name] = {"dtype": kinds[each.dtype], "shape": list(each.shape), "data_offsets": [start, end]}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        parts = [len(text).to_bytes(8, "little"), text, *(each.numpy().data for each in states.values())]  # not copied
+        self._write(f"states-{shard:05d}.safetensors", parts)
+
+    def _write(self, name: str, parts: Sequence[Any]) -> None:
+        def put(stream: Hashed) -> None:
+            for part in parts:
+                stream.write(part)
+
+        size = sum(memoryview(part).nbytes for part in parts)
+        self._files[name] = File(sha256=write_file(self._folder / name, put), size=size)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """States of a training as rows of numbers: parameters, momenta, buffers, counters; and the hashes of them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -29,10 +29,10 @@ class States:
 
     @classmethod
     def empty(cls, rows: int, layout: Layout) -> "States":
-        """Room for so many."""
+        """Room for so many, with nothing in it yet."""
         widths = widths_of(layout)
-        floats = [torch.zeros(rows, widths[part]) for part in ("parameters", "parameters", "buffers")]
-        return cls(*floats, torch.zeros(rows, widths["counters"], dtype=torch.int64))
+        floats = [torch.empty(rows, widths[part]) for part in ("parameters", "parameters", "buffers")]
+        return cls(*floats, torch.empty(rows, widths["counters"], dtype=torch.int64))
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -92,19 +92,45 @@ def size_of(layout: Layout) -> int:
     return 8 * widths["parameters"] + 4 * widths["buffers"] + 8 * widths["counters"]
 
 
-@torch.no_grad()
-def write_states(into: States, network: nn.Module, momenta: Sequence[Tensor | None], layout: Layout) -> None:
-    """Write where a training stands into the rows of ``into``: of a stack a row for each model, else one."""
-    held, rows = network.state_dict(keep_vars=True), len(into)
-    flat: dict[str, list[Tensor]] = {part: [] for part in PARTS}
-    for each in layout:
-        flat[each.part].append(held[each.name].detach().reshape(rows, -1))
-    parameters = flat["parameters"]
-    carried = zip(momenta, parameters, strict=True)
-    _join([torch.zeros_like(like) if each is None else each.reshape(rows, -1) for each, like in carried], into.momenta)
-    _join(parameters, into.parameters)
-    _join(flat["buffers"], into.buffers)
-    _join(flat["counters"], into.counters)
+class Flattened:
+    """The tensors of a network and its optimizer as rows, of a stack one for each model, else one.
+
+    They are views, made anew only where a tensor has moved: to look after each step must cost little beside the step.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: "Descent | torch.optim.SGD", layout: Layout, rows: int) -> None:
+        self._network, self._optimizer, self._rows = network, optimizer, rows
+        tables = [(f"{path}.{name}".removeprefix("."), table, name) for path, table, name in _tables(network)]
+        found = {full: (table, name) for full, table, name in tables}
+        self._places = {part: [found[each.name] for each in layout if each.part == part] for part in PARTS}
+        self._views: dict[str, tuple[list[int], list[Tensor]]] = {}
+
+    @torch.no_grad()
+    def write(self, into: States) -> None:
+        """Write where the training stands into the rows of ``into``."""
+        for part, target in (("parameters", into.parameters), ("buffers", into.buffers), ("counters", into.counters)):
+            held = [tensor for table, name in self._places[part] if (tensor := table[name]) is not None]
+            _join(self._flat(part, held), target)
+            if part == "parameters":
+                momenta = zip(momenta_of(self._optimizer, self._network), held, strict=True)
+                carried = [torch.zeros_like(like) if each is None else each for each, like in momenta]
+                _join(self._flat("momenta", carried), into.momenta)
+
+    def _flat(self, part: str, tensors: list[Tensor]) -> list[Tensor]:
+        places = [each.data_ptr() for each in tensors]
+        if part in self._views and self._views[part][0] == places:
+            return self._views[part][1]
+        views = [each.detach().reshape(self._rows, -1) for each in tensors]
+        if [each.data_ptr() for each in views] == places:  # else it is a copy, which does not follow
+            self._views[part] = places, views
+        return views
+
+
+def _tables(network: nn.Module) -> Iterator[tuple[str, dict[str, Tensor | None], str]]:
+    """Where each tensor of a network is held: its module's path, the table there, its name in it."""
+    for path, module in network.named_modules(remove_duplicate=False):
+        for table in (module._parameters, module._buffers):
+            yield from ((path, table, name) for name in table)  # type: ignore[misc]
 
 
 def _join(flat: list[Tensor], into: Tensor) -> None:
