@@ -15,6 +15,7 @@ from expunge.ensembles.train import Descent
 from expunge.errors import BadSetting
 
 Layout = Sequence[Told]
+Momenta = Descent | torch.optim.SGD | Sequence[Tensor | None]  # those of each parameter, or who has them
 PARTS: tuple[Part, ...] = ("parameters", "buffers", "counters")
 
 
@@ -98,8 +99,8 @@ class Flattened:
     They are views, made anew only where a tensor has moved: to look after each step must cost little beside the step.
     """
 
-    def __init__(self, network: nn.Module, optimizer: "Descent | torch.optim.SGD", layout: Layout, rows: int) -> None:
-        self._network, self._optimizer, self._rows = network, optimizer, rows
+    def __init__(self, network: nn.Module, momenta: Momenta, layout: Layout, rows: int) -> None:
+        self._network, self._momenta, self._rows = network, momenta, rows
         tables = [(f"{path}.{name}".removeprefix("."), table, name) for path, table, name in _tables(network)]
         found = {full: (table, name) for full, table, name in tables}
         self._places = {part: [found[each.name] for each in layout if each.part == part] for part in PARTS}
@@ -112,7 +113,7 @@ class Flattened:
             held = [tensor for table, name in self._places[part] if (tensor := table[name]) is not None]
             _join(self._flat(part, held), target)
             if part == "parameters":
-                momenta = zip(momenta_of(self._optimizer, self._network), held, strict=True)
+                momenta = zip(momenta_of(self._momenta, self._network), held, strict=True)
                 carried = [torch.zeros_like(like) if each is None else each for each, like in momenta]
                 _join(self._flat("momenta", carried), into.momenta)
 
@@ -162,8 +163,10 @@ def require_recordable(network: nn.Module) -> None:
             raise BadSetting(f"expected float32 tensors in what is recorded, got {name!r} of {each.dtype}")
 
 
-def momenta_of(optimizer: Descent | torch.optim.SGD, network: nn.Module) -> list[Tensor | None]:
+def momenta_of(optimizer: Momenta, network: nn.Module) -> Sequence[Tensor | None]:
     """What an optimizer carries from step to step, for each parameter of the network."""
+    if isinstance(optimizer, Sequence):
+        return optimizer
     if isinstance(optimizer, Descent):
         return optimizer.momenta
     return [optimizer.state.get(parameter, {}).get("momentum_buffer") for parameter in network.parameters()]
