@@ -89,6 +89,12 @@ class Descent:
         spared = set() if decay_norm else of_norms(ensemble)
         self._decays = [0.0 if id(parameter) in spared else weight_decay for parameter in self._parameters]
 
+    @classmethod
+    def by(cls, recipe: Recipe, ensemble: Ensemble) -> "Descent":
+        """As a recipe says."""
+        settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+        return cls(ensemble, **settings, decay_norm=recipe.decay_norm)
+
     @property
     def momenta(self) -> list[Tensor | None]:
         """Of each parameter what is carried from step to step; None before its first."""
@@ -214,13 +220,7 @@ def train(
     ensemble.chance = Chance(generators.seeds("layers"))
     device = ensemble.device
     examples, rows = resident(examples, device), rows.to(device)
-    optimizer = Descent(
-        ensemble,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        decay_norm=recipe.decay_norm,
-    )
+    optimizer = Descent.by(recipe, ensemble)
     n = rows.shape[1]
     in_epoch = minibatch_count(n, recipe.batch_size)
     steps = recipe.epochs * in_epoch

@@ -95,27 +95,24 @@ def near_duplicates(examples: Examples, removed: Int[ndarray, " removed"], near:
     return close
 
 
-def check_steps(bundle: Bundle, suite: Suite, *, stated_rates: bool) -> list[Finding]:
+def check_steps(bundle: Bundle, suite: Suite) -> list[Finding]:
     """Whether there are as many steps as the recipe has, of its sizes and at its rates."""
     kept = bundle.manifest.promise.records - len(bundle.manifest.promise.removed)
     wanted = np.array(sizes_of_batches(suite.recipe, kept))
     sizes = (bundle.batches >= 0).sum(1)
-    found = []
     if len(sizes) != len(wanted):
-        found.append(Finding("steps", "FAIL", f"{len(sizes)} steps, the recipe has {len(wanted)} on {kept} records"))
-    elif (sizes != wanted).any():
+        return [Finding("steps", "FAIL", f"{len(sizes)} steps, the recipe has {len(wanted)} on {kept} records")]
+    if (sizes != wanted).any():
         step = int(np.flatnonzero(sizes != wanted)[0])
         reason = f"step {step + 1} takes {sizes[step]} records, the recipe {wanted[step]}"
-        found.append(Finding("steps", "FAIL", reason))
-    else:
-        found.append(Finding("steps", "PASS", f"{len(sizes)} steps of the sizes that the recipe has"))
+        return [Finding("steps", "FAIL", reason)]
     rates = np.array([suite.recipe.lr_at(step, len(sizes)) for step in range(len(sizes))])
     wrong = np.flatnonzero(~np.isclose(bundle.rates, rates, rtol=1e-9, atol=0))
-    if len(wrong) and not stated_rates:
+    if len(wrong):
         step = int(wrong[0])
         reason = f"step {step + 1} has the learning rate {bundle.rates[step]:.6g}, the recipe {rates[step]:.6g}"
-        found.append(Finding("rates", "FAIL", reason))
-    return found
+        return [Finding("rates", "FAIL", reason)]
+    return [Finding("steps", "PASS", f"{len(sizes)} steps of the sizes and at the rates that the recipe has")]
 
 
 def check_order(bundle: Bundle, suite: Suite) -> Finding:

@@ -111,7 +111,7 @@ class Replayer:
         states = self.bundle.states([segment.start for segment in segments]) if first is None else first
         starts = [self.bundle.step_of(segment.start) for segment in segments]
         ensemble = self._stacked(states, starts[0])
-        momenta = self._momenta(states)
+        momenta = as_momenta(states, self.layout)
         for step, rows in enumerate(batches):
             rates = torch.tensor([self.bundle.rates[start + step] for start in starts], dtype=torch.float32)
             chosen = torch.as_tensor(rows.astype(np.int64))
@@ -132,10 +132,6 @@ class Replayer:
         ensemble.chance = Chance([0 if seed is None else seed] * len(states), step)
         return ensemble
 
-    def _momenta(self, states: States) -> list[Tensor]:
-        momenta = replace(states, parameters=states.momenta).tensors(self.layout)
-        return [momenta[each.name].clone() for each in self.layout if each.part == "parameters"]
-
     def _step(self, ensemble: Ensemble, momenta: list[Tensor], batch: Batch, rates: Float[Tensor, " models"]) -> None:
         """One step of SGD for each model at its own rate: v = momentum v + gradient + decay w; w = w - rate v."""
         recipe, parameters = self.suite.recipe, list(ensemble.parameters())
@@ -151,6 +147,12 @@ class Replayer:
                 momentum.mul_(recipe.momentum).add_(change)
                 parameter.sub_(momentum * rates.view(-1, *[1] * (parameter.ndim - 1)))
                 parameter.grad = None
+
+
+def as_momenta(states: States, layout: Layout) -> list[Tensor]:
+    """The momenta of states in the shapes of the parameters, with a leading axis of rows; they are copies."""
+    momenta = replace(states, parameters=states.momenta).tensors(layout)
+    return [momenta[each.name].clone() for each in layout if each.part == "parameters"]
 
 
 def distances(one: States, other: States) -> Errors:

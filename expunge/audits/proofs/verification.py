@@ -47,15 +47,16 @@ class Policy:
 
     ``steps``: which segments are replayed: all, the ``count`` of an epoch with the largest updates, or ``count`` drawn
     at random from ``seed``. ``segment``: states from the start of one to its end; forged proofs err more on long ones.
-    ``eps``: the largest error that passes, None for the noise that this machine has. ``stated_rates``: take the
-    learning rates of the bundle instead of the recipe's.
+    ``eps``: the largest error of the parameters that passes, in L2, as in the literature, where buffers and momenta are
+    not looked at; None for the noise that this machine has, of all three. ``stated``: take rates and sizes
+    of batches as the bundle states them, instead of the recipe's: for a training loop of the provider's own.
     """
 
     steps: Choice = "all"
     count: int = 2
     segment: int = 1
     eps: float | None = None
-    stated_rates: bool = False
+    stated: bool = False
     beacon: Beacon | None = None
     seed: int = 0
 
@@ -118,7 +119,8 @@ def verify(
 def _check_contents(bundle: Bundle, suite: Suite, forget: ForgetSet | None, policy: Policy) -> list[Finding]:
     found = [contents.check_request(bundle, forget), contents.check_records(bundle, suite), contents.check_chain(bundle)]
     found += contents.check_removal(bundle, forget, suite.data.train)
-    found += contents.check_steps(bundle, suite, stated_rates=policy.stated_rates)
+    if not policy.stated:
+        found += contents.check_steps(bundle, suite)
     found.append(contents.check_order(bundle, suite))
     if policy.beacon is not None:
         found.append(check_beacon(bundle, suite, policy.beacon))
@@ -158,24 +160,25 @@ def _steps_of_an_epoch(bundle: Bundle) -> int:
 
 def judge(errors: Errors, noise: Noise, steps: tuple[tuple[int, int], ...], policy: Policy) -> Finding:
     """Whether the errors are noise, or within ``eps``."""
-    if policy.eps is not None and policy.eps < (least := max(noise.floor.values())):
+    if policy.eps is not None and policy.eps < (least := noise.floor["parameters"]):
         raise BadSetting(f"eps {policy.eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail")
     table = errors.named()
-    limits = {name: policy.eps or noise.passes(name) for name in GROUPS}
-    beyond = {name: policy.eps or noise.fails(name) for name in GROUPS}
-    failed = np.array([table[name] > beyond[name] for name in GROUPS]).any(0)
-    doubted = np.array([table[name] > limits[name] for name in GROUPS]).any(0) & ~failed
+    groups = GROUPS if policy.eps is None else GROUPS[:1]
+    limits = {name: policy.eps or noise.passes(name) for name in groups}
+    beyond = {name: policy.eps or noise.fails(name) for name in groups}
+    failed = np.array([table[name] > beyond[name] for name in groups]).any(0)
+    doubted = np.array([table[name] > limits[name] for name in groups]).any(0) & ~failed
     count = f"{len(steps)} segments, {sum(end - start for start, end in steps)} steps, were replayed"
     if failed.any():
         where = _where([steps[row] for row in np.flatnonzero(failed)])
-        largest = max((float(table[name][failed].max() / beyond[name]), name) for name in GROUPS if beyond[name] > 0)
+        largest = max((float(table[name][failed].max() / beyond[name]), name) for name in groups if beyond[name] > 0)
         reason = f"{where} not reproduced, by up to {largest[0]:.3g} times what passes, of {largest[1]}; {count}"
         return Finding("replay", "FAIL", reason)
     if doubted.any():
         where = _where([steps[row] for row in np.flatnonzero(doubted)])
         reason = f"{where} err by more than this machine's noise, and by less than another batch would; {count}"
         return Finding("replay", "INCONCLUSIVE", reason)
-    within = "within eps" if policy.eps else "within this machine's noise"
+    within = "within eps, parameters alone" if policy.eps else "within this machine's noise"
     return Finding("replay", "PASS", f"{count}, all {within}")
 
 
