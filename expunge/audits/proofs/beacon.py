@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from expunge.audits.proofs.bundle import Bundle
+from expunge.audits.proofs.contents import differing_steps
 from expunge.audits.proofs.finding import Finding
 from expunge.audits.proofs.manifest import Promise
 from expunge.audits.proofs.order import drawn_batches, seed_of_order
-from expunge.audits.proofs.contents import differing_steps
 from expunge.audits.proofs.provider import kept_of
 from expunge.errors import BadProof
 from expunge.outside import read_json

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from safetensors import safe_open
@@ -56,13 +55,12 @@ class Bundle:
         for row, number in enumerate(numbers):
             wanted.setdefault(number // self.manifest.rows, []).append(row)
         for shard, rows in wanted.items():
+            places = [numbers[row] % self.manifest.rows for row in rows]
             file = self.folder / f"states-{shard:05d}.safetensors"
             with readable(file, "a .safetensors", BadProof), safe_open(file, framework="pt") as held:
                 for name, into in found.named().items():
-                    part = held.get_slice(name)
-                    for row in rows:
-                        at = numbers[row] % self.manifest.rows
-                        into[row] = part[at : at + 1][0]
+                    part = held.get_slice(name)[min(places) : max(places) + 1]
+                    into[rows] = part[[place - min(places) for place in places]]
         return found
 
 
@@ -174,19 +172,9 @@ def _require_records(folder: Path, batches: Int[ndarray, "steps batch"], records
         ragged = (part[:, :-1] < 0) & (part[:, 1:] >= 0)  # what fills a batch up stands at its end
         for step in np.flatnonzero(wrong.any(1) | ragged.any(1) | (part[:, 0] < 0)):
             raise BadProof(
-                f"{folder}: the batch of step {start + step + 1} is none: expected records 0 to {records - 1:,}, then -1"
+                f"{folder}: the batch of step {start + step + 1} holds records beyond 0 to {records - 1:,}, or none"
             )
 
 
 def _told(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:6])
-
-
-def final_digest(bundle: Bundle) -> str:
-    """The digest of the model after the last step, as its state is in the bundle."""
-    return bundle.states([bundle.manifest.states - 1]).model_digest(0)
-
-
-def finite(states: States) -> torch.Tensor:
-    """Of each state whether all of its numbers are finite."""
-    return torch.stack([each.isfinite().all(1) for each in (states.parameters, states.momenta, states.buffers)]).all(0)

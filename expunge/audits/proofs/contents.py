@@ -1,4 +1,4 @@
-"""Checks of what a bundle says: the request, the records, the chain, the order, the count of steps, the deployed model."""
+"""Checks of what a bundle says: request, records, chain, removal, order, count of steps, and the deployed model."""
 
 import hashlib
 from collections.abc import Mapping
@@ -49,11 +49,12 @@ def check_records(bundle: Bundle, suite: Suite) -> Finding:
 def check_chain(bundle: Bundle) -> Finding:
     """Whether every link follows from the one before it, its batch and its state."""
     manifest, links = bundle.manifest, [row.tobytes() for row in bundle.chain]
-    first = hashlib.sha256(manifest.promise.digest.encode() + bundle.states([0]).digest(0)).digest()
+    digests = state_digests(bundle)
+    first = hashlib.sha256(manifest.promise.digest.encode() + digests[0]).digest()
     broken = [] if links[0] == first else [0]
     for step in range(1, manifest.steps + 1):
         kept = step % manifest.every == 0 or step == manifest.steps
-        state = bundle.states([-(-step // manifest.every)]).digest(0) if kept else b""
+        state = digests[-(-step // manifest.every)] if kept else b""
         if links[step] != link(links[step - 1], bundle.batch(step - 1), float(bundle.rates[step - 1]), state):
             broken.append(step)
     if broken:
@@ -61,6 +62,15 @@ def check_chain(bundle: Bundle) -> Finding:
     if links[-1].hex() != manifest.head:
         return Finding("chain", "FAIL", "the manifest states another end of the hash chain")
     return Finding("chain", "PASS", "the hash chain holds from the first state to the last")
+
+
+def state_digests(bundle: Bundle) -> list[bytes]:
+    """The SHA-256 of every state, of which a file's at most are in memory."""
+    found = []
+    for start in range(0, bundle.manifest.states, bundle.manifest.rows):
+        states = bundle.states(range(start, min(start + bundle.manifest.rows, bundle.manifest.states)))
+        found += [states.digest(row) for row in range(len(states))]
+    return found
 
 
 def check_removal(bundle: Bundle, forget: ForgetSet | None, examples: Examples) -> list[Finding]:
@@ -90,7 +100,9 @@ def near_duplicates(examples: Examples, removed: Int[ndarray, " removed"], near:
     x = examples.x.reshape(len(examples), -1).float()
     own = x[torch.as_tensor(removed)]
     limits = near * own.norm(dim=1)
-    found = [(torch.cdist(part, own, compute_mode="donot_use_mm_for_euclid_dist") <= limits).any(1) for part in x.split(4096)]
+    found = [
+        (torch.cdist(part, own, compute_mode="donot_use_mm_for_euclid_dist") <= limits).any(1) for part in x.split(4096)
+    ]
     close: ndarray = torch.cat(found).numpy()
     return close
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from numpy import ndarray
+
 from expunge.verdicts import Outcome
 
 
@@ -21,7 +23,7 @@ def worst(findings: Iterable[Finding]) -> Outcome:
     return "FAIL" if "FAIL" in outcomes else "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
 
 
-def named(numbers: Iterable[int], most: int = 10) -> str:
+def named(numbers: Iterable[int] | ndarray, most: int = 10) -> str:
     """The first of them, and how many more there are.
 
     >>> named([3, 5, 8], most=2)

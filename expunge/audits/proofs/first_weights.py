@@ -39,7 +39,9 @@ def check_first(bundle: Bundle, suite: Suite) -> list[Finding]:
     name = min(values, key=lambda each: values[each])
     least = min(1.0, values[name] * len(values))
     if least < LEVEL:
-        reason = f"the first weights are no freshly drawn ones: {name} has p = {values[name]:.2g} of {len(values)} tensors"
+        reason = (
+            f"the first weights are no freshly drawn ones: {name} has p = {values[name]:.2g} of {len(values)} tensors"
+        )
         return [Finding("first weights", "FAIL", reason)]
     return [Finding("first weights", "PASS", f"the first weights look freshly drawn: least corrected p {least:.2g}")]
 
@@ -49,9 +51,7 @@ def p_values(first: States, bundle: Bundle, suite: Suite) -> dict[str, float]:
     layout = bundle.manifest.layout
     networks = new_networks(suite.network, [seed_of("fresh", number) for number in range(FRESH)])
     fresh = [each.state_dict() for each in networks]
-    return {
-        name: _p_value(mine[0], [each[name] for each in fresh]) for name, mine in first.tensors(layout).items()
-    }
+    return {name: _p_value(mine[0], [each[name] for each in fresh]) for name, mine in first.tensors(layout).items()}
 
 
 def _p_value(mine: Tensor, others: Sequence[Tensor]) -> float:
@@ -76,7 +76,9 @@ def check_not_the_originals(bundle: Bundle, original: Bundle, suite: Suite) -> F
         alike = float(own @ other / (own.norm() * other.norm()))
         if abs(alike) > ALIKE:
             step = original.step_of(number)
-            reason = f"the proof begins with weights of the original training, after step {step} of it: cosine {alike:.2f}"
+            reason = (
+                f"the proof begins with weights of the original training, after step {step} of it: cosine {alike:.2f}"
+            )
             return Finding("original", "FAIL", reason)
     return Finding("original", "PASS", "the first weights have nothing of the original training")
 

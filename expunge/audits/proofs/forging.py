@@ -43,12 +43,14 @@ def forge(
     """
     source = open_bundle(original, suite)
     if source.manifest.every != 1:
-        raise BadSetting(f"{original} has a state after every {source.manifest.every} steps; forging needs one for each")
+        raise BadSetting(
+            f"{original} has a state after every {source.manifest.every} steps; forging needs one for each"
+        )
     batches = forged_batches(source, suite, forget)
     planned = promise(suite, forget, seed)
-    told = planned.promise.model_dump()
     own = source.manifest.promise
-    told = Promise.model_validate({**told, "first": own.first, "first_seed": own.first_seed})
+    beginning = {"first": own.first, "first_seed": own.first_seed}
+    told = Promise.model_validate({**planned.promise.model_dump(), **beginning})
     recorder = Recorder(folder, told, planned.leaves, nonce=None)
     forger = _Forger(source, suite, forget, planned.first.train(), perturbation, np.random.default_rng(seed))
     forger.load(0)

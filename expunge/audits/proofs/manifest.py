@@ -12,8 +12,8 @@ from expunge.checksums import NoRecord, opened, sealed
 from expunge.errors import BadProof
 from expunge.outside import read_bytes
 
-VERSION = 1
-FORMAT = "expunge proof of unlearning"
+VERSION: Literal[1] = 1
+FORMAT: Literal["expunge proof of unlearning"] = "expunge proof of unlearning"
 MANIFEST = "manifest.json"
 LARGEST = 8 << 20  # bytes of a manifest
 MOST_STEPS = 50_000_000

@@ -1,7 +1,6 @@
 """The provider: promises what it will train on, trains with the recorder on, and hands over the bundle."""
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +101,3 @@ def require_replayable(suite: Suite) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise BadSetting(f"suite {suite.name!r}: its recipe {reason}; a proof needs one without")
-
-
-def require_once(removed: Sequence[int], again: Sequence[int]) -> None:
-    """Refuse a request for records that were removed before."""
-    if twice := sorted(set(removed) & set(again)):
-        raise BadSetting(f"records {twice[:10]} were removed before; ask for the others alone")

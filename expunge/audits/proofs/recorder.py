@@ -84,7 +84,9 @@ class Recorder:
         self._flat = Flattened(self._network, optimizer, self._layout, rows=1)
         self._flat.write(self._states.take(slice(0, 1)))
         if self._states.model_digest(0) != self._promise.first:
-            raise BadSetting("the first weights are not those that were promised; promise those that training starts from")
+            raise BadSetting(
+                "the first weights are not those that were promised; promise those that training starts from"
+            )
         self._links = [hashlib.sha256(self._promise.digest.encode() + self._keep()).digest()]
 
     def before(self, rows: Int[Tensor, "models batch"]) -> None:

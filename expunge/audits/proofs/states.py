@@ -32,8 +32,9 @@ class States:
     def empty(cls, rows: int, layout: Layout) -> "States":
         """Room for so many, with nothing in it yet."""
         widths = widths_of(layout)
-        floats = [torch.empty(rows, widths[part]) for part in ("parameters", "parameters", "buffers")]
-        return cls(*floats, torch.empty(rows, widths["counters"], dtype=torch.int64))
+        parameters, momenta = torch.empty(rows, widths["parameters"]), torch.empty(rows, widths["parameters"])
+        counters = torch.empty(rows, widths["counters"], dtype=torch.int64)
+        return cls(parameters, momenta, torch.empty(rows, widths["buffers"]), counters)
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -56,14 +57,14 @@ class States:
         """The SHA-256 of one state."""
         found = hashlib.sha256()
         for each in self.named().values():
-            found.update(each[row].numpy())
+            found.update(each[row].numpy().data)
         return found.digest()
 
     def model_digest(self, row: int) -> str:
         """The SHA-256 of the model alone, without what only its training needs."""
         found = hashlib.sha256()
         for each in (self.parameters, self.buffers, self.counters):
-            found.update(each[row].numpy())
+            found.update(each[row].numpy().data)
         return found.hexdigest()
 
     def tensors(self, layout: Layout) -> dict[str, Tensor]:
@@ -75,11 +76,6 @@ class States:
             found[each.name] = flat[each.part][:, at[each.part] : at[each.part] + size].reshape(-1, *each.shape)
             at[each.part] += size
         return found
-
-    def put(self, row: int, others: "States") -> None:
-        """Write the only row of ``others`` at ``row``."""
-        for mine, theirs in zip(self.named().values(), others.named().values(), strict=True):
-            mine[row] = theirs[0]
 
 
 def widths_of(layout: Layout) -> dict[Part, int]:
@@ -109,7 +105,8 @@ class Flattened:
     @torch.no_grad()
     def write(self, into: States) -> None:
         """Write where the training stands into the rows of ``into``."""
-        for part, target in (("parameters", into.parameters), ("buffers", into.buffers), ("counters", into.counters)):
+        targets = {"parameters": into.parameters, "buffers": into.buffers, "counters": into.counters}
+        for part, target in zip(PARTS, targets.values(), strict=True):
             held = [tensor for table, name in self._places[part] if (tensor := table[name]) is not None]
             _join(self._flat(part, held), target)
             if part == "parameters":
@@ -131,7 +128,7 @@ def _tables(network: nn.Module) -> Iterator[tuple[str, dict[str, Tensor | None],
     """Where each tensor of a network is held: its module's path, the table there, its name in it."""
     for path, module in network.named_modules(remove_duplicate=False):
         for table in (module._parameters, module._buffers):
-            yield from ((path, table, name) for name in table)  # type: ignore[misc]
+            yield from ((path, table, name) for name in table)
 
 
 def _join(flat: list[Tensor], into: Tensor) -> None:

@@ -120,7 +120,8 @@ def vectors(suite: Suite, space: Space, model: nn.Module, rows: Int[ndarray, " r
     with torch.no_grad():
         seen = LayerInputs(model.eval(), [linear[-1]], _flat)(x)
     model.train(training)
-    return seen[linear[-1]][0]
+    found: Tensor = seen[linear[-1]][0]
+    return found
 
 
 def _flat(layer: nn.Module, given: Tensor) -> Tensor:

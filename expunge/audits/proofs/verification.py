@@ -32,12 +32,12 @@ AUDIT = "proof"
 SHOWS = "that the model in the bundle is what the stated steps on the stated batches give from the stated beginning"
 PLAIN = (
     "that anything was forgotten: a provider that chooses its batches can choose retained records that do the work of "
-    "the removed ones, by nearest neighbours or by trying, and passes by construction; only an order that is drawn from "
-    "a nonce issued after the promise leaves it no choice"
+    "the removed ones, by nearest neighbours or by trying, and passes by construction; only an order that is drawn "
+    "from a nonce issued after the promise leaves it no choice"
 )
 BOUND = (
-    "that the provider keeps no other copy of the records or of the old model, nor that the retained records say nothing "
-    "of the removed ones"
+    "that the provider keeps no other copy of the records or of the old model, nor that the retained records say "
+    "nothing of the removed ones"
 )
 
 
@@ -62,7 +62,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.segment < 1 or self.count < 1:
-            raise BadSetting(f"expected segments of 1 state or more and 1 or more of them, got {self.segment}, {self.count}")
+            raise BadSetting(
+                f"expected segments of 1 state or more and 1 or more of them, got {self.segment}, {self.count}"
+            )
         if self.eps is not None and not 0 < self.eps < np.inf:
             raise BadSetting(f"eps: expected a number above 0, got {self.eps}")
 
@@ -117,7 +119,11 @@ def verify(
 
 
 def _check_contents(bundle: Bundle, suite: Suite, forget: ForgetSet | None, policy: Policy) -> list[Finding]:
-    found = [contents.check_request(bundle, forget), contents.check_records(bundle, suite), contents.check_chain(bundle)]
+    found = [
+        contents.check_request(bundle, forget),
+        contents.check_records(bundle, suite),
+        contents.check_chain(bundle),
+    ]
     found += contents.check_removal(bundle, forget, suite.data.train)
     if not policy.stated:
         found += contents.check_steps(bundle, suite)
@@ -161,7 +167,9 @@ def _steps_of_an_epoch(bundle: Bundle) -> int:
 def judge(errors: Errors, noise: Noise, steps: tuple[tuple[int, int], ...], policy: Policy) -> Finding:
     """Whether the errors are noise, or within ``eps``."""
     if policy.eps is not None and policy.eps < (least := noise.floor["parameters"]):
-        raise BadSetting(f"eps {policy.eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail")
+        raise BadSetting(
+            f"eps {policy.eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail"
+        )
     table = errors.named()
     groups = GROUPS if policy.eps is None else GROUPS[:1]
     limits = {name: policy.eps or noise.passes(name) for name in groups}
