@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, distances
+from expunge.audits.proofs.replay import GROUPS, Replayer, Segment, distances
 
 SAFETY = 10.0  # times the noise that was measured: another machine's rounding may be a little larger
 DOUBT = 0.1  # of the least effect of a replaced record: below it a difference shows no other batch
@@ -69,11 +69,6 @@ def _replaced(replayer: Replayer, batches: Sequence[ndarray], rng: np.random.Gen
     first = batches[0].copy()
     records = replayer.bundle.manifest.promise.records
     for row in first:
-        row[rng.integers(len(row))] = (row[0] + rng.integers(1, records)) % records
+        place = rng.integers(len(row))
+        row[place] = (row[place] + rng.integers(1, records)) % records
     return [first, *batches[1:]]
-
-
-def merged(errors: Errors) -> ndarray:
-    """The largest of the three errors of each segment."""
-    found: ndarray = np.max(list(errors.named().values()), axis=0)
-    return found

@@ -4,13 +4,13 @@ Segments start from states that are given, so they do not wait for one another. 
 own: every segment has another rate, and a fault of the provider's optimizer must not be repeated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor, nn
 
@@ -44,6 +44,23 @@ class Errors:
 
     def named(self) -> dict[str, ndarray]:
         return {"parameters": self.parameters, "buffers": self.buffers, "momenta": self.momenta}
+
+    def largest(self) -> Float[ndarray, " segments"]:
+        """The largest of the three errors of each segment."""
+        found: ndarray = np.max(list(self.named().values()), axis=0)
+        return found
+
+    def beyond(self, limits: Mapping[str, float]) -> Bool[ndarray, " segments"]:
+        """Of each segment whether one of its errors is above its limit; a group without a limit is not looked at."""
+        found: ndarray = np.any([self.named()[name] > limit for name, limit in limits.items()], axis=0)
+        return found
+
+    def replaced(self, rows: Sequence[int], others: "Errors") -> "Errors":
+        """With the errors of ``others`` at these rows."""
+        found = {name: each.copy() for name, each in self.named().items()}
+        for name, each in others.named().items():
+            found[name][list(rows)] = each
+        return Errors(**found)
 
     @classmethod
     def joined(cls, parts: Sequence["Errors"], order: Sequence[int]) -> "Errors":

@@ -17,8 +17,9 @@ from torch import Tensor
 from expunge.audits.proofs import contents, first_weights
 from expunge.audits.proofs.beacon import Beacon, check_beacon
 from expunge.audits.proofs.bundle import Bundle, open_bundle
-from expunge.audits.proofs.finding import Finding, named, worst
-from expunge.audits.proofs.noise import Noise, measure_noise, merged
+from expunge.audits.proofs.finding import Finding, worst
+from expunge.audits.proofs.judging import look, told
+from expunge.audits.proofs.noise import Noise, measure_noise
 from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, segments_of
 from expunge.errors import BadSetting
 from expunge.fingerprint import code_digest
@@ -81,7 +82,7 @@ class Verified:
 
     def worst_steps(self, count: int = 5) -> list[tuple[int, int, dict[str, float]]]:
         """The segments with the largest errors, with their errors."""
-        order = np.argsort(-merged(self.errors), kind="stable")[:count]
+        order = np.argsort(-self.errors.largest(), kind="stable")[:count]
         table = self.errors.named()
         return [(*self.segments[row], {name: float(table[name][row]) for name in GROUPS}) for row in order]
 
@@ -110,12 +111,12 @@ def verify(
     replayer = Replayer.of(bundle, suite)
     segments = chosen_segments(bundle, policy)
     noise = measure_noise(replayer, segments, policy.seed)
-    errors = replayer.errors(segments)
+    judged = look(replayer, segments, noise, policy.eps, policy.seed)
     steps = tuple((bundle.step_of(each.start), bundle.step_of(each.end)) for each in segments)
-    findings.append(judge(errors, noise, steps, policy))
+    findings.append(told(judged, steps, noise, policy.eps))
     unchecked = [*["the deployed model"] * (deployed is None), *["the original training"] * (original is None)]
-    verdict = _verdict(bundle, suite, forget, policy, findings, errors, noise, unchecked)
-    return Verified(verdict, tuple(findings), steps, errors, noise)
+    verdict = _verdict(bundle, suite, forget, policy, findings, judged.errors, noise, unchecked)
+    return Verified(verdict, tuple(findings), steps, judged.errors, noise)
 
 
 def _check_contents(bundle: Bundle, suite: Suite, forget: ForgetSet | None, policy: Policy) -> list[Finding]:
@@ -164,39 +165,6 @@ def _steps_of_an_epoch(bundle: Bundle) -> int:
     return max(1, kept // bundle.manifest.batch)
 
 
-def judge(errors: Errors, noise: Noise, steps: tuple[tuple[int, int], ...], policy: Policy) -> Finding:
-    """Whether the errors are noise, or within ``eps``."""
-    if policy.eps is not None and policy.eps < (least := noise.floor["parameters"]):
-        raise BadSetting(
-            f"eps {policy.eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail"
-        )
-    table = errors.named()
-    groups = GROUPS if policy.eps is None else GROUPS[:1]
-    limits = {name: policy.eps or noise.passes(name) for name in groups}
-    beyond = {name: policy.eps or noise.fails(name) for name in groups}
-    failed = np.array([table[name] > beyond[name] for name in groups]).any(0)
-    doubted = np.array([table[name] > limits[name] for name in groups]).any(0) & ~failed
-    count = f"{len(steps)} segments, {sum(end - start for start, end in steps)} steps, were replayed"
-    if failed.any():
-        where = _where([steps[row] for row in np.flatnonzero(failed)])
-        largest = max((float(table[name][failed].max() / beyond[name]), name) for name in groups if beyond[name] > 0)
-        reason = f"{where} not reproduced, by up to {largest[0]:.3g} times what passes, of {largest[1]}; {count}"
-        return Finding("replay", "FAIL", reason)
-    if doubted.any():
-        where = _where([steps[row] for row in np.flatnonzero(doubted)])
-        reason = f"{where} err by more than this machine's noise, and by less than another batch would; {count}"
-        return Finding("replay", "INCONCLUSIVE", reason)
-    within = "within eps, parameters alone" if policy.eps else "within this machine's noise"
-    return Finding("replay", "PASS", f"{count}, all {within}")
-
-
-def _where(steps: list[tuple[int, int]]) -> str:
-    if all(end - start == 1 for start, end in steps):
-        return f"step{'s' * (len(steps) > 1)} {named([end for _, end in steps])}"
-    told = ", ".join(f"{start + 1}-{end}" for start, end in steps[:5])
-    return f"steps {told}{f' and {len(steps) - 5} more segments' if len(steps) > 5 else ''}"
-
-
 def _verdict(
     bundle: Bundle,
     suite: Suite,
@@ -208,7 +176,7 @@ def _verdict(
     unchecked: list[str],
 ) -> Verdict:
     order: list[str] = ["FAIL", "INCONCLUSIVE", "PASS"]
-    told = sorted(findings, key=lambda each: order.index(each.outcome))
+    heaviest = sorted(findings, key=lambda each: order.index(each.outcome))
     lacks = f"; nor of {' and of '.join(unchecked)}, which it was not given" if unchecked else ""
     facts: dict[str, Setting] = {
         "steps": policy.steps,
@@ -224,7 +192,7 @@ def _verdict(
         audit=AUDIT,
         subject=_subject(bundle, suite, forget),
         outcome=worst(findings),
-        reasons=tuple(each.reason for each in told),
+        reasons=tuple(each.reason for each in heaviest),
         shows=SHOWS,
         shows_not=(BOUND if policy.beacon else PLAIN) + lacks,
         numbers={name: value for name, value in numbers.items() if np.isfinite(value)},

@@ -63,7 +63,9 @@ def test_a_flipped_index_whose_chain_was_mended_fails_in_the_replay_alone(
     assert said(found, "replay").startswith("step 300 not reproduced")
 
 
-def test_a_planted_record_fails_removal_though_every_step_was_taken(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
+def test_a_planted_record_fails_removal_though_every_step_was_taken(
+    suite: Suite, ten: ForgetSet, tmp_path: Path
+) -> None:
     record = int(ten.indices[3])
     found = verify(plant(suite, ten, tmp_path / "planted", step=37, record=record).bundle, suite, ten)
     assert failed(found) == ["removal"]
@@ -85,6 +87,7 @@ def test_an_error_between_noise_and_another_batch_is_inconclusive(
     suite: Suite, ten: ForgetSet, honest: Proven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("expunge.audits.proofs.noise.SAFETY", 1e-6)
+    monkeypatch.setattr("expunge.audits.proofs.noise.DOUBT", 1.0)
     found = verify(honest.bundle, suite, ten)
     assert found.verdict.outcome == "INCONCLUSIVE"
     assert "more than this machine's noise" in said(found, "replay")
@@ -98,9 +101,7 @@ def test_an_error_between_noise_and_another_batch_is_inconclusive(
         (Policy(segment=100), 345),
     ],
 )
-def test_chosen_steps_are_replayed(
-    suite: Suite, ten: ForgetSet, honest: Proven, policy: Policy, steps: int
-) -> None:
+def test_chosen_steps_are_replayed(suite: Suite, ten: ForgetSet, honest: Proven, policy: Policy, steps: int) -> None:
     found = verify(honest.bundle, suite, ten, policy)
     assert found.verdict.outcome == "PASS", found.verdict.reasons
     assert sum(end - start for start, end in found.segments) == steps
@@ -133,7 +134,7 @@ def test_a_deployed_model_of_other_buffers_fails(suite: Suite, ten: ForgetSet, h
 
 
 def test_a_model_of_other_tensors_is_refused(suite: Suite, ten: ForgetSet, honest: Proven) -> None:
-    with pytest.raises(BadSetting, match="deployed model: expected a tensor '0.weight'"):
+    with pytest.raises(BadSetting, match="deployed model: expected a tensor"):
         verify(honest.bundle, suite, ten, deployed={})
 
 
