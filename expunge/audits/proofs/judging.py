@@ -9,15 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.audits.proofs.finding import Finding, named
-from expunge.audits.proofs.noise import SAFETY, Noise
-from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, distances
+from expunge.audits.proofs.noise import DOUBT, SAFETY, Noise, one_replaced
+from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, Stir, distances
 from expunge.errors import BadSetting
 
 AGAIN = 12  # how often a segment that errs is done again
+STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
+MOST_THREADS = 64
 MOST, SHARE = 25, 0.02  # so many are, or this share of all: those that err most
 
 
@@ -43,10 +47,9 @@ def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: flo
     erring, others = np.split(erring[np.argsort(-first.largest()[erring], kind="stable")], [most])
     errors, unsure = first, np.zeros(len(segments), bool)
     for row in map(int, erring):
-        best, spread = _again(replayer, segments[row], passes, seed)
-        errors = errors.replaced([row], best)
-        table = best.named()
-        unsure[row] = all(table[name][0] <= SAFETY * max(spread[name], noise.floor[name]) for name in passes)
+        again = _look_again(replayer, segments[row], passes, seed)
+        errors = errors.replaced([row], again.best)
+        unsure[row] = not again.best.beyond(again.fails)[0]
     failed = errors.beyond(fails) & ~unsure
     if failed[erring].sum() <= len(erring) / 2:  # most were kinks: those that were not looked at again may be, too
         failed[others] = False
@@ -54,23 +57,61 @@ def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: flo
     return Judged(errors, failed, doubted, first.beyond(passes) & ~failed & ~doubted)
 
 
-def _again(
-    replayer: Replayer, segment: Segment, limits: dict[str, float], seed: int
-) -> tuple[Errors, dict[str, float]]:
-    """The errors of the best of several replays of one segment, and how far these are apart from one another."""
+@dataclass(frozen=True, eq=False)
+class _Again:
+    """The errors of the best of several replays of one segment, and beyond which of them no rounding can have led."""
+
+    best: Errors
+    fails: dict[str, float]
+
+
+def _look_again(replayer: Replayer, segment: Segment, limits: dict[str, float], seed: int) -> _Again:
+    """Replay one segment as the provider says it did, and with its records in other orders, half of the times stirred.
+
+    What is farther than all these from one another, and as far as with a replaced record, was another batch.
+    """
     rng = np.random.default_rng((seed, segment.start))
-    parts, ends = [], []
+    parts, spread, effects = [_as_provided(replayer, segment)], [], []
     for start in range(0, AGAIN, replayer.together):
         same = [segment] * min(replayer.together, AGAIN - start)
-        mixed = [rng.permuted(batch, axis=1) for batch in replayer.batches(same)]
-        ends.append(replayer.ended(same, mixed))
-        parts.append(distances(ends[-1], replayer.bundle.states([segment.end] * len(same))))
-    errors = Errors.joined(parts, range(AGAIN))
-    table = errors.named()
-    best = int(np.argmin(np.max([table[name] / limit for name, limit in limits.items()], axis=0)))
-    apart = distances(ends[0], ends[0].take([0] * len(ends[0])))
-    chosen = Errors(**{name: each[best : best + 1] for name, each in table.items()})
-    return chosen, {name: float(each.max()) for name, each in apart.named().items()}
+        batches = replayer.batches(same)
+        mixed = [rng.permuted(batch, axis=1) for batch in batches]
+        ended = replayer.ended(same, mixed, _stirring(rng))
+        parts.append(distances(ended, replayer.bundle.states([segment.end] * len(same))))
+        plain = replayer.ended(same[:1], [batch[:1] for batch in batches]).take([0] * len(same))
+        spread.append(distances(ended, plain))
+        effects.append(distances(replayer.ended(same, one_replaced(replayer, batches, rng)), plain))
+    errors = Errors.joined(parts, range(AGAIN + 1))
+    best = int(np.argmin(np.max([errors.named()[name] / limit for name, limit in limits.items()], axis=0)))
+    apart, effect = (Errors.joined(each, range(AGAIN)).named() for each in (spread, effects))
+    fails = {
+        name: max(limit, SAFETY * float(apart[name].max()), DOUBT * float(np.median(effect[name])))
+        for name, limit in limits.items()
+    }
+    return _Again(Errors(**{name: each[best : best + 1] for name, each in errors.named().items()}), fails)
+
+
+def _as_provided(replayer: Replayer, segment: Segment) -> Errors:
+    """The error of the segment alone, on as many threads as the bundle says that it was made on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(replayer.bundle.manifest.facts.threads, MOST_THREADS)))
+    try:
+        return replayer.errors([segment])
+    finally:
+        torch.set_num_threads(before)
+
+
+def _stirring(rng: np.random.Generator) -> Stir:
+    """Moves the weights and inputs of every second model by as little as rounding may: ties then fall either way."""
+
+    def stir(given: Tensor) -> Tensor:
+        moved = torch.as_tensor(rng.uniform(-STIR, STIR, size=tuple(given[1::2].shape)), dtype=given.dtype)
+        stirred = given.clone()
+        stirred[1::2] *= 1 + moved
+        stirred[1::2] += moved * given.abs().mean()
+        return stirred
+
+    return stir
 
 
 def told(judged: Judged, steps: Sequence[tuple[int, int]], noise: Noise, eps: float | None) -> Finding:

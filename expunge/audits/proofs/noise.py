@@ -45,7 +45,7 @@ def measure_noise(replayer: Replayer, segments: Sequence[Segment], seed: int = 0
         plain = replayer.ended(chosen, batches)
         mixed = [rng.permuted(batch, axis=1) for batch in batches]
         noises.append(distances(plain, replayer.ended(chosen, mixed)))
-        effects.append(distances(plain, replayer.ended(chosen, _replaced(replayer, batches, rng))))
+        effects.append(distances(plain, replayer.ended(chosen, one_replaced(replayer, batches, rng))))
     floor = {name: float(max(each.named()[name].max() for each in noises)) for name in GROUPS}
     every = {name: np.concatenate([each.named()[name] for each in effects]) for name in GROUPS}
     seen = np.array([every[name] > SAFETY * floor[name] for name in GROUPS]).any(0)
@@ -64,7 +64,7 @@ def _sampled(replayer: Replayer, segments: Sequence[Segment]) -> Iterator[list[i
             yield chosen[start : start + replayer.together]
 
 
-def _replaced(replayer: Replayer, batches: Sequence[ndarray], rng: np.random.Generator) -> list[ndarray]:
+def one_replaced(replayer: Replayer, batches: Sequence[ndarray], rng: np.random.Generator) -> list[ndarray]:
     """The same batches, but for one record in the first of each segment."""
     first = batches[0].copy()
     records = replayer.bundle.manifest.promise.records

@@ -4,7 +4,7 @@ Segments start from states that are given, so they do not wait for one another. 
 own: every segment has another rate, and a fault of the provider's optimizer must not be repeated.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from expunge.ensembles.train import Batch, loss_of, of_norms
 from expunge.suites.suite import Suite
 
 TOGETHER, ROOM = 25, 64 << 20  # segments in a stack, and bytes of their states
+Stir = Callable[[Tensor], Tensor]  # of all models of a stack
 GROUPS = ("parameters", "buffers", "momenta")
 
 
@@ -123,16 +124,19 @@ class Replayer:
             order += places
         return Errors.joined(parts, order)
 
-    def ended(self, segments: Sequence[Segment], batches: Sequence[ndarray], first: States | None = None) -> States:
-        """Where segments of the same sizes end that take ``batches``."""
-        states = self.bundle.states([segment.start for segment in segments]) if first is None else first
+    def ended(self, segments: Sequence[Segment], batches: Sequence[ndarray], stir: Stir | None = None) -> States:
+        """Where segments of the same sizes end that take ``batches``; ``stir`` may move what goes in a little."""
+        states = self.bundle.states([segment.start for segment in segments])
+        if stir:
+            states = replace(states, parameters=stir(states.parameters))
         starts = [self.bundle.step_of(segment.start) for segment in segments]
         ensemble = self._stacked(states, starts[0])
         momenta = as_momenta(states, self.layout)
         for step, rows in enumerate(batches):
             rates = torch.tensor([self.bundle.rates[start + step] for start in starts], dtype=torch.float32)
             chosen = torch.as_tensor(rows.astype(np.int64))
-            self._step(ensemble, momenta, (self.suite.data.train.x[chosen], self.suite.data.train.y[chosen]), rates)
+            x, y = self.suite.data.train.x[chosen], self.suite.data.train.y[chosen]
+            self._step(ensemble, momenta, (stir(x) if stir and x.is_floating_point() else x, y), rates)
         found = States.empty(len(segments), self.layout)
         Flattened(ensemble.network, momenta, self.layout, len(segments)).write(found)
         return found

@@ -61,5 +61,5 @@ def mend(folder: Path, batches: ndarray) -> None:
 def digest(states: dict[str, ndarray], row: int) -> bytes:
     found = hashlib.sha256()
     for name in ("parameters", "momenta", "buffers", "counters"):
-        found.update(np.ascontiguousarray(states[name][row]))
+        found.update(np.ascontiguousarray(states[name][row]).data)
     return found.digest()
