@@ -22,6 +22,7 @@ from expunge.errors import BadSetting
 AGAIN = 12  # how often a segment that errs is done again
 STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
 MOST_THREADS = 64
+TINY = 1e-30  # in place of no noise at all, as of buffers that there are not
 MOST, SHARE = 25, 0.02  # so many are, or this share of all: those that err most
 
 
@@ -82,7 +83,7 @@ def _look_again(replayer: Replayer, segment: Segment, limits: dict[str, float], 
         spread.append(distances(ended, plain))
         effects.append(distances(replayer.ended(same, one_replaced(replayer, batches, rng)), plain))
     errors = Errors.joined(parts, range(AGAIN + 1))
-    best = int(np.argmin(np.max([errors.named()[name] / limit for name, limit in limits.items()], axis=0)))
+    best = int(np.argmin(np.max([errors.named()[name] / (limit or TINY) for name, limit in limits.items()], axis=0)))
     apart, effect = (Errors.joined(each, range(AGAIN)).named() for each in (spread, effects))
     fails = {
         name: max(limit, SAFETY * float(apart[name].max()), DOUBT * float(np.median(effect[name])))
