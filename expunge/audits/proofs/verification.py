@@ -32,7 +32,7 @@ AUDIT = "proof"
 
 SHOWS = "that the model in the bundle is what the stated steps on the stated batches give from the stated beginning"
 PLAIN = (
-    "that anything was forgotten: a provider that chooses its batches can choose retained records that do the work of "
+    "that anything was forgotten: a provider that chooses its batches can choose retained records that stand in for "
     "the removed ones, by nearest neighbours or by trying, and passes by construction; only an order that is drawn "
     "from a nonce issued after the promise leaves it no choice"
 )

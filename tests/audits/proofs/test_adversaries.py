@@ -149,7 +149,7 @@ def plain_sgd(suite: Suite, **changes: object) -> Suite:
 
 
 def test_forging_obeys_its_bound(tiny_suite: Suite, tmp_path: Path) -> None:
-    """err(t) <= (1 + rate L) moved(t - 1), + moved(t) where the step is kept, on softmax regression, whose L is known."""
+    """err(t) <= (1 + rate L) moved(t - 1), + moved(t) where the step is kept, in softmax regression: its L is known."""
     suite = plain_sgd(tiny_suite)
     forget = suite.forget_sets["first"]
     source = prove(suite, None, tmp_path / "original", seed=1)
