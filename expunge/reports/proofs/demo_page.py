@@ -13,9 +13,9 @@ MEANINGS = {
     "only if the provider chose no batch with a purpose; the proof cannot show that.",
     "careless": "A record that was to be removed is in a batch. This is what such a proof is good at finding.",
     "nearest neighbours": "This pass is no comfort. No removed record is in a batch and every step is true, yet the "
-    "batches were chosen by looking at the removed records, each of which has a stand-in. No check of the steps can see "
-    "why a batch is what it is. How much of the removed records is left that way is asked of the model, and differs by "
-    "records: with one model the margins of so few need not show it.",
+    "batches were chosen by looking at the removed records, each of which has a stand-in. No check of the steps can "
+    "see why a batch is what it is. How much of the removed records is left that way only the model can tell: with one "
+    "model the margins of so few need not show it.",
     "forged": "Each step nearly follows from the one before, but not as nearly as this machine's rounding allows. A "
     "verifier that is content with a larger error would be fooled.",
     "honest, order drawn by the auditor": "The provider promised its data, first weights and code before it knew the "

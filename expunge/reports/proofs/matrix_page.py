@@ -18,15 +18,15 @@ from expunge.suites.suite import ForgetSet, Suite
 INTRODUCTION = """\
 # Attack x verifier
 
-Made by `runs/verify_matrix.py`: {repetitions} repetitions of each provider on {suite}, forgetting {forget}. Brackets are
-95 % intervals over repetitions (Clopper-Pearson for shares, Student's t for means).
+Made by `runs/verify_matrix.py`: {repetitions} repetitions of each provider on {suite}, forgetting {forget}. Brackets
+are 95 % intervals over repetitions (Clopper-Pearson for shares, Student's t for means).
 
 Every provider hands over a bundle of a retraining. `honest` retrains in the order that the verifier's nonce gives;
-`careless` lets one removed record into one batch; `Adv-R` and `Adv-N` (Zhang et al. 2024, arXiv:2408.00929) put retained
-records in the places of removed ones, found by the gradients of 50 random candidates, or by nearest neighbours;
-`forged` does not retrain. Verifiers differ in the largest error of a step that they let pass: the noise of the machine,
-in weights, buffers and momenta, or a fixed `eps` in weights alone, as in the literature. `beacon-bound` also asks for the
-order that its nonce gives, issued after the provider had promised data, first weights and code.
+`careless` lets one removed record into one batch; `Adv-R` and `Adv-N` (Zhang et al. 2024, arXiv:2408.00929) put
+retained records in the places of removed ones, found by the gradients of 50 random candidates, or by nearest
+neighbours; `forged` does not retrain. Verifiers differ in the largest error of a step that they let pass: the noise of
+the machine, in weights, buffers and momenta, or a fixed `eps` in weights alone, as in the literature. `beacon-bound`
+also asks for the order that its nonce gives, issued after the provider had promised data, first weights and code.
 
 **A PASS does not show forgetting.** Adv-R and Adv-N pass every verifier but the beacon-bound one by construction."""
 
@@ -71,9 +71,9 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
         "## Utility, error and cost\n\nAccuracies in per cent; the error is the largest of one step, in L2 of the "
         "weights; the cost is CPU time as a share of one recorded training.\n\n"
         + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
-        "## What is left of the removed records\n\nThe row `honest` is what a model without them gets. KLoM is the 95th "
-        f"percentile in nats, of {repetitions} models against as many oracles: with so few its floor is high. Loss AUC: "
-        "the chance that a removed record has a lower loss than a test record.\n\n"
+        "## What is left of the removed records\n\nThe row `honest` is what a model without them gets. KLoM is the "
+        f"95th percentile in nats, of {repetitions} models against as many oracles: with so few its floor is high. "
+        "Loss AUC: the chance that a removed record has a lower loss than a test record.\n\n"
         + grid(["provider", "KLoM, forget", "loss AUC", "accuracy, forget"], left),
     ]
     return "\n\n".join(parts) + "\n"
