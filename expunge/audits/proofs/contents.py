@@ -14,7 +14,8 @@ from expunge.audits.proofs.finding import Finding, named
 from expunge.audits.proofs.merkle import leaves_of, root_of, without
 from expunge.audits.proofs.order import drawn_batches, seed_of_order, sizes_of_batches
 from expunge.audits.proofs.provider import kept_of, training_code
-from expunge.audits.proofs.recorder import SHARD, commitment_to, link
+from expunge.audits.proofs.recorder import commitment_to, link
+from expunge.audits.proofs.state_files import SHARD
 from expunge.audits.proofs.states import model_states, size_of
 from expunge.suites.data import Examples
 from expunge.suites.suite import ForgetSet, Suite
@@ -69,7 +70,7 @@ def state_digests(bundle: Bundle) -> list[bytes]:
     found, size = [], max(1, SHARD // size_of(bundle.manifest.layout))
     for start in range(0, bundle.manifest.states, size):
         states = bundle.states(range(start, min(start + size, bundle.manifest.states)))
-        found += [states.digest(row) for row in range(len(states))]
+        found += states.digests()
     return found
 
 

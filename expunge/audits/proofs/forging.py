@@ -11,7 +11,7 @@ import torch
 from numpy import ndarray
 
 from expunge.audits.proofs.bundle import Bundle, open_bundle
-from expunge.audits.proofs.gradients import set_gradients
+from expunge.audits.proofs.gradients import SetGradients
 from expunge.audits.proofs.manifest import Promise
 from expunge.audits.proofs.order import sizes_of_batches
 from expunge.audits.proofs.provider import Proven, promise
@@ -93,6 +93,7 @@ class _Forger:
     def __post_init__(self) -> None:
         self.optimizer = Descent.by(self.suite.recipe, self.ensemble)
         self.kept = self.suite.retain(self.forget)
+        self.gradients = SetGradients(self.suite)
 
     def load(self, state: int) -> None:
         """Put the model and its momenta where the original was."""
@@ -123,8 +124,7 @@ class _Forger:
     def _move(self) -> None:
         """Down the gradient of one retained record, so that the state is no plain copy."""
         chosen = torch.as_tensor([[self.rng.choice(self.kept)]])
-        with torch.enable_grad():
-            gradient = set_gradients(self.ensemble.dense(0), self.suite, self.suite.data.train, chosen)[0]
+        gradient = self.gradients(self.ensemble.dense(0), chosen)[0]
         at = 0
         for parameter in self.ensemble.parameters():
             part = gradient[at : at + parameter.numel()].reshape(parameter.shape)

@@ -7,11 +7,9 @@ time, beside the training, so that no more than two files of them are in memory.
 import contextlib
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,18 +17,17 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from expunge.audits.proofs.manifest import MANIFEST, Facts, File, Manifest, Order, Promise, layout_of
+from expunge.audits.proofs.manifest import MANIFEST, Facts, Manifest, Order, Promise, layout_of
 from expunge.audits.proofs.order import padded
-from expunge.audits.proofs.states import Flattened, States, require_recordable, size_of
+from expunge.audits.proofs.state_files import StateFiles, write_parts
+from expunge.audits.proofs.states import Flattened, require_recordable
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.train import Descent
 from expunge.errors import BadSetting
 from expunge.records import hardware
-from expunge.store import Hashed, cannot_write, write_file
+from expunge.store import cannot_write, write_file
 from expunge.suites.recipe import Recipe
-
-SHARD = 2 << 20  # bytes of states in a file, where one state is no larger
 
 
 class Recorder:
@@ -60,11 +57,6 @@ class Recorder:
         self._nonce, self._every = nonce, every
         self._batches: list[ndarray] = []
         self._rates: list[float] = []
-        self._links = [b""]
-        self._files: dict[str, File] = {}
-        self._kept = 0  # states in all
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
 
     def begin(self, ensemble: Ensemble | nn.Module, optimizer: Descent | torch.optim.SGD) -> None:
         """Take note of where the training begins."""
@@ -79,15 +71,14 @@ class Recorder:
             each.model_copy(update={"shape": each.shape[1:]}) if self._chance else each
             for each in layout_of(self._network)
         ]
-        self._rows = max(1, SHARD // size_of(self._layout))
-        self._states = States.empty(self._rows, self._layout)
+        self._states = StateFiles(self._folder, self._layout)
         self._flat = Flattened(self._network, optimizer, self._layout, rows=1)
-        self._flat.write(self._states.take(slice(0, 1)))
-        if self._states.model_digest(0) != self._promise.first:
+        self._flat.write(self._states.room())
+        if self._states.room().model_digest(0) != self._promise.first:
             raise BadSetting(
                 "the first weights are not those that were promised; promise those that training starts from"
             )
-        self._links = [hashlib.sha256(self._promise.digest.encode() + self._keep()).digest()]
+        self._states.keep()
 
     def before(self, rows: Int[Tensor, "models batch"]) -> None:
         """The records of the next step."""
@@ -98,95 +89,61 @@ class Recorder:
         optimizer = self._optimizer
         rate = optimizer.lr if isinstance(optimizer, Descent) else optimizer.param_groups[0]["lr"]
         self._rates.append(float(rate))
-        digest = b"" if len(self._rates) % self._every else self._keep()
-        self._links.append(link(self._links[-1], self._batches[-1], self._rates[-1], digest))
+        if len(self._rates) % self._every == 0:
+            self._keep()
 
     def finish(self) -> Path:
         """Write what is not written yet, the manifest last; the folder of the bundle."""
-        steps = len(self._rates)
-        if not steps:
+        if not self._rates:
             raise BadSetting("nothing was recorded: expected at least one step")
-        if steps % self._every:
-            self._links[-1] = link(self._links[-2], self._batches[-1], self._rates[-1], self._keep())
-        final = self._states.model_digest((self._kept - 1) % self._rows) if self._kept % self._rows else self._final
-        self._hand_over(self._kept % self._rows)
-        self._hand_over(0)
-        self._writer.shutdown()
-        batches = padded(self._batches)
+        if len(self._rates) % self._every:
+            self._keep()
+        final = self._states.close()
+        batches, links = padded(self._batches), self._chain()
         arrays = {"batches": batches, "rates": np.array(self._rates), "leaves": self._leaves}
-        arrays["chain"] = np.frombuffer(b"".join(self._links), np.uint8).reshape(-1, 32)
-        for name, array in arrays.items():
-            self._write(f"{name}.npy", [npy(array)])
+        arrays["chain"] = np.frombuffer(b"".join(links), np.uint8).reshape(-1, 32)
+        files = {f"{name}.npy": write_parts(self._folder / f"{name}.npy", [npy(each)]) for name, each in arrays.items()}
         drew = self._chance is not None and self._chance.passes > 0
+        kind: Literal["drawn", "listed"] = "listed" if self._nonce is None else "drawn"
         manifest = Manifest(
             promise=self._promise,
-            order=Order(
-                kind="listed" if self._nonce is None else "drawn",
-                nonce=self._nonce,
-                commitment=commitment_to(batches),
-            ),
-            steps=steps,
+            order=Order(kind=kind, nonce=self._nonce, commitment=commitment_to(batches)),
+            steps=len(self._rates),
             batch=batches.shape[1],
             every=self._every,
-            states=self._kept,
-            rows=self._rows,
+            states=self._states.kept,
+            rows=self._states.rows,
             layout=tuple(self._layout),
             chance=self._chance.seeds[0] if self._chance and drew else None,
             final=final,
-            head=self._links[-1].hex(),
-            facts=Facts(
-                device=device_name(self._device),
-                threads=torch.get_num_threads(),
-                torch=torch.__version__,
-                hardware=hardware(),
-            ),
-            files=self._files,
+            head=links[-1].hex(),
+            facts=self._facts(),
+            files={**self._states.files, **files},
         )
         write_file(self._folder / MANIFEST, manifest.text())
         return self._folder
 
-    def _keep(self) -> bytes:
-        """Keep the state as it is now; its digest."""
-        row = self._kept % self._rows
-        into = self._states.take(slice(row, row + 1))
-        self._flat.write(into)
-        digest = into.digest(0)
-        self._kept += 1
-        if row + 1 == self._rows:
-            self._final = self._states.model_digest(row)
-            self._hand_over(self._rows)
-        return digest
+    def _keep(self) -> None:
+        """Keep the state as it is now."""
+        self._flat.write(self._states.room())
+        self._states.keep()
 
-    def _hand_over(self, rows: int) -> None:
-        """Let the first ``rows`` states be written, once those before them are."""
-        if self._writing:
-            self._writing.result()
-        self._writing = None
-        if rows:
-            shard = (self._kept - 1) // self._rows
-            self._writing = self._writer.submit(self._write_states, self._states.take(slice(0, rows)), shard)
-            self._states = States.empty(self._rows, self._layout)
+    def _chain(self) -> list[bytes]:
+        """The links, from the first state to the last."""
+        digests = self._states.digests
+        links = [hashlib.sha256(self._promise.digest.encode() + digests[0]).digest()]
+        for step, (batch, rate) in enumerate(zip(self._batches, self._rates, strict=True), 1):
+            kept = step % self._every == 0 or step == len(self._rates)
+            links.append(link(links[-1], batch, rate, digests[-(-step // self._every)] if kept else b""))
+        return links
 
-    def _write_states(self, kept: States, shard: int) -> None:
-        states = kept.named()
-        kinds = {torch.float32: "F32", torch.int64: "I64"}
-        header: dict[str, object] = {}
-        end = 0
-        for name, each in states.items():
-            start, end = end, end + each.nbytes
-            header[name] = {"dtype": kinds[each.dtype], "shape": list(each.shape), "data_offsets": [start, end]}
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        parts = [len(text).to_bytes(8, "little"), text, *(each.numpy().data for each in states.values())]  # not copied
-        self._write(f"states-{shard:05d}.safetensors", parts)
-
-    def _write(self, name: str, parts: Sequence[Any]) -> None:
-        def put(stream: Hashed) -> None:
-            for part in parts:
-                stream.write(part)
-
-        size = sum(memoryview(part).nbytes for part in parts)
-        self._files[name] = File(sha256=write_file(self._folder / name, put), size=size)
+    def _facts(self) -> Facts:
+        return Facts(
+            device=device_name(self._device),
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
+            hardware=hardware(),
+        )
 
 
 @contextlib.contextmanager

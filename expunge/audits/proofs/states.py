@@ -53,12 +53,16 @@ class States:
             "counters": self.counters,
         }
 
-    def digest(self, row: int) -> bytes:
-        """The SHA-256 of one state."""
-        found = hashlib.sha256()
-        for each in self.named().values():
-            found.update(each[row].numpy().data)
-        return found.digest()
+    def digests(self) -> list[bytes]:
+        """The SHA-256 of each state."""
+        arrays = [each.numpy() for each in self.named().values()]
+        found = []
+        for row in range(len(self)):
+            one = hashlib.sha256()
+            for each in arrays:
+                one.update(each[row].data)
+            found.append(one.digest())
+        return found
 
     def model_digest(self, row: int) -> str:
         """The SHA-256 of the model alone, without what only its training needs."""

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from expunge.audits.proofs.gradients import set_gradients
+from expunge.audits.proofs.gradients import SetGradients, set_gradients
 from expunge.ensembles.layer_inputs import LayerInputs
 from expunge.errors import BadSetting
 from expunge.suites.suite import ForgetSet, Suite
@@ -77,11 +77,13 @@ class RandomSearch:
     seed: int = 0
     mismatch: list[float] = field(default_factory=list)
     rng: np.random.Generator = field(init=False)
+    _gradients: SetGradients = field(init=False)
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise BadSetting(f"candidates: expected 1 or more, got {self.candidates}")
         object.__setattr__(self, "rng", np.random.default_rng(self.seed))
+        object.__setattr__(self, "_gradients", SetGradients(self.suite))
 
     def __call__(self, model: nn.Module, batch: ndarray) -> ndarray:
         """``batch`` with the best candidate in the places of removed records."""
@@ -96,7 +98,7 @@ class RandomSearch:
             )
         sets = np.stack([self.rng.choice(free, len(places), replace=False) for _ in range(self.candidates)])
         every = torch.as_tensor(np.concatenate([batch[places][None], sets]).astype(np.int64))
-        gradients = set_gradients(model, self.suite, self.suite.data.train, every)
+        gradients = self._gradients(model, every)
         apart = (gradients[1:] - gradients[0]).norm(dim=1)
         best = int(apart.argmin())
         self.mismatch.append(float(apart[best] / gradients[0].norm()))
@@ -112,7 +114,7 @@ def vectors(suite: Suite, space: Space, model: nn.Module, rows: Int[ndarray, " r
     if space == "pixel":
         return x.flatten(1).float()
     if space == "gradient":
-        return set_gradients(model, suite, suite.data.train, chosen[:, None])
+        return set_gradients(model, suite, chosen[:, None])
     linear = [path for path, each in model.named_modules() if isinstance(each, nn.Linear)]
     if not linear:
         raise BadSetting("the network has no linear layer, whose inputs would be features; take pixel or gradient")
@@ -142,5 +144,5 @@ def least_mismatch(suite: Suite, forget: ForgetSet, model: nn.Module) -> float:
     """
     everything = torch.arange(suite.data.sizes[0])[None]
     kept = torch.as_tensor(suite.retain(forget))[None]
-    gradients = [set_gradients(model, suite, suite.data.train, rows) for rows in (everything, kept)]
+    gradients = [set_gradients(model, suite, rows) for rows in (everything, kept)]
     return float((gradients[0] - gradients[1]).norm())

@@ -10,7 +10,7 @@ from scipy.stats import beta, t
 from expunge.audits.proofs.beacon import Beacon
 from expunge.audits.proofs.matrix import Attacked, klom_of, policies, run_matrix
 from expunge.engine import Watch, Workers
-from expunge.reports.studies.entries import write_entries
+from expunge.reports.studies.entries import as_list, write_entries
 from expunge.reports.studies.markdown import grid, in_brackets
 from expunge.store import write_file
 from expunge.suites.suite import ForgetSet, Suite
@@ -45,13 +45,13 @@ def write_matrix(
 
 def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repetitions: int) -> str:
     """The whole page, of the entries and of nothing else."""
-    verifiers = list(policies(Beacon("", "")))
+    verifiers = list(policies(Beacon("", ""), 1.0))
     passes = [[each["attack"], *(in_brackets(each["passes"][name], 100, 0) for name in verifiers)] for each in entries]
     utility = [
         [
             each["attack"],
             *(in_brackets(each["accuracy"][split], 100, 1) for split in ("retain", "test")),
-            in_brackets(each["largest error"], 1, 6),
+            " to ".join(f"{error:.1e}" for error in each["largest errors"]),
             in_brackets(each["cost"], 1, 2),
         ]
         for each in entries
@@ -59,7 +59,7 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
     left = [
         [
             each["attack"],
-            f"{each['KLoM']:.2f}",
+            in_brackets(each["KLoM"], 1, 2),
             in_brackets(each["loss AUC"], 1, 3),
             in_brackets(each["accuracy"]["forget"], 100, 1),
         ]
@@ -69,11 +69,11 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
         INTRODUCTION.format(repetitions=repetitions, suite=suite, forget=forget),
         "## Share of proofs that pass, in per cent\n\n" + grid(["provider", *verifiers], passes),
         "## Utility, error and cost\n\nAccuracies in per cent; the error is the largest of one step, in L2 of the "
-        "weights; the cost is CPU time as a share of one recorded training.\n\n"
-        + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
+        "weights, from the least to the largest of all repetitions; the cost is CPU time as a share of one recorded "
+        "training.\n\n" + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
         "## What is left of the removed records\n\nThe row `honest` is what a model without them gets. KLoM is the "
-        f"95th percentile in nats, of {repetitions} models against as many oracles: with so few its floor is high. "
-        "Loss AUC: the chance that a removed record has a lower loss than a test record.\n\n"
+        f"95th percentile in nats, of {repetitions} models against all oracles of the suite: with few models its floor "
+        "is high. Loss AUC: the chance that a removed record has a lower loss than a test record.\n\n"
         + grid(["provider", "KLoM, forget", "loss AUC", "accuracy, forget"], left),
     ]
     return "\n\n".join(parts) + "\n"
@@ -81,16 +81,16 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
 
 def _entry(attacked: Attacked, suite: Suite, forget: ForgetSet) -> dict[str, Any]:
     rows = attacked.rows
-    outcomes = [row["outcomes"] for row in rows]
+    outcomes, errors = [row["outcomes"] for row in rows], [row["error"] for row in rows]
     return {
         "attack": attacked.name,
         "passes": {name: share([each[name] == "PASS" for each in outcomes]) for name in outcomes[0]},
         "inconclusive": {name: sum(each[name] == "INCONCLUSIVE" for each in outcomes) for name in outcomes[0]},
-        "accuracy": {split: mean([row["accuracy"][split] for row in rows]) for split in rows[0]["accuracy"]},
-        "largest error": mean([row["errors"]["at the noise"] for row in rows]),
+        "accuracy": {split: mean([row["accuracy"][split] for row in rows], 1) for split in rows[0]["accuracy"]},
+        "largest errors": [min(errors), max(errors)],
         "cost": mean([row["cost"] for row in rows]),
-        "loss AUC": mean([row["loss AUC"] for row in rows]),
-        "KLoM": klom_of(attacked, suite, forget),
+        "loss AUC": mean([row["loss AUC"] for row in rows], 1),
+        "KLoM": as_list(klom_of(attacked, suite, forget)),
     }
 
 
@@ -106,10 +106,10 @@ def share(passed: Sequence[bool]) -> list[float]:
     return [k / n, low, high]
 
 
-def mean(values: Sequence[float]) -> list[float] | None:
-    """The mean with its interval by Student's t; None of a single value, which has none."""
+def mean(values: Sequence[float], most: float = np.inf) -> list[float] | None:
+    """The mean of numbers from 0 to ``most``, with its interval by Student's t; None of one value, which has none."""
     if len(values) < 2:
         return None
     half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
     middle = float(np.mean(values))
-    return [middle, middle - half, middle + half]
+    return [middle, max(0.0, middle - half), min(most, middle + half)]

@@ -97,8 +97,8 @@ def test_random_search_passes_the_plain_verifier_and_is_nearer_than_one_try(
 def test_the_batched_pass_gives_the_gradients_of_the_loop(suite: Suite, original: Proven) -> None:
     sets = torch.randint(0, 1437, (12, 3), generator=torch.Generator().manual_seed(0))
     model = original.ensemble[0]
-    found = set_gradients(model, suite, suite.data.train, sets)
-    assert torch.allclose(found, set_gradients_one_by_one(model, suite, suite.data.train, sets), atol=1e-6)
+    found = set_gradients(model, suite, sets)
+    assert torch.allclose(found, set_gradients_one_by_one(model, suite, sets), atol=1e-6)
 
 
 def test_a_substitute_is_of_the_class_and_not_in_the_batch(
