@@ -109,8 +109,12 @@ def _tell(found: "Verified", as_json: bool) -> None:
     say(f"It does not show {found.verdict.shows_not}.")
 
 
+def register(group: typer.Typer) -> None:
+    """Give the group ``verify`` its commands on proofs."""
+    example = "Example: expunge verify proof out/bundle --suite digits --forget-set random-10"
+    group.command(cls=Command, epilog=example)(proof)
+    group.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")(demo)
+
+
 verify = typer.Typer(name="verify", no_args_is_help=True, help="Verify claims that a model has forgotten.")
-verify.command(cls=Command, epilog="Example: expunge verify proof out/bundle --suite digits --forget-set random-10")(
-    proof
-)
-verify.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")(demo)
+register(verify)
