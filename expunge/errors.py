@@ -6,6 +6,7 @@ ExpungeError
 │   ├── BadSetting            a setting of the wrong type or out of range
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
+│   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
 │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
 │   ├── BadMetric             a metric whose records are not what its row in METRICS says
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
@@ -49,6 +50,10 @@ class MissingData(UserError):
 
 class BadData(UserError):
     """Examples, labels or files of a data set that are not what they should be."""
+
+
+class BadProof(UserError):
+    """A bundle that is handed over as a proof of unlearning, and cannot be what a recorder wrote."""
 
 
 class BadMargins(UserError):

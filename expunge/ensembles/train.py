@@ -89,6 +89,17 @@ class Descent:
         spared = set() if decay_norm else of_norms(ensemble)
         self._decays = [0.0 if id(parameter) in spared else weight_decay for parameter in self._parameters]
 
+    @classmethod
+    def by(cls, recipe: Recipe, ensemble: Ensemble) -> "Descent":
+        """As a recipe says."""
+        settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+        return cls(ensemble, **settings, decay_norm=recipe.decay_norm)
+
+    @property
+    def momenta(self) -> list[Tensor | None]:
+        """Of each parameter what is carried from step to step; None before its first."""
+        return self._buffers
+
     def zero_grad(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
@@ -179,6 +190,13 @@ class Log(Protocol):
     def after(self) -> None: ...
 
 
+@runtime_checkable
+class Witness(Log, Protocol):
+    """A log that also wants to see what trains: it is told before the first step."""
+
+    def begin(self, ensemble: Ensemble, optimizer: Descent) -> None: ...
+
+
 def train(
     ensemble: Ensemble,
     examples: Examples,
@@ -202,38 +220,57 @@ def train(
     ensemble.chance = Chance(generators.seeds("layers"))
     device = ensemble.device
     examples, rows = resident(examples, device), rows.to(device)
-    optimizer = Descent(
-        ensemble,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        decay_norm=recipe.decay_norm,
-    )
+    optimizer = Descent.by(recipe, ensemble)
     n = rows.shape[1]
     in_epoch = minibatch_count(n, recipe.batch_size)
-    steps, step = recipe.epochs * in_epoch, first * in_epoch
+    steps = recipe.epochs * in_epoch
+    if isinstance(log, Witness):
+        log.begin(ensemble, optimizer)
+    after(first)
+    for epoch in range(first, recipe.epochs):
+        order = rows.gather(1, epoch_order(recipe, n, generators))
+        batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
+        known = zip(minibatches(order, recipe.batch_size), batches, strict=True)
+        descend(ensemble, optimizer, known, recipe, epoch * in_epoch, steps, log=log, target=target)
+        after(epoch + 1)
+    return ensemble.eval()
 
-    def scheduled(batches: Iterable[Batch], order: Int[Tensor, "models n"]) -> Iterator[Batch]:
-        nonlocal step
-        for batch, part in zip(batches, minibatches(order, recipe.batch_size), strict=True):
-            optimizer.lr = recipe.lr_at(step, steps)
-            step += 1
+
+def descend(
+    ensemble: Ensemble,
+    optimizer: Descent,
+    batches: Iterable[tuple[Int[Tensor, "models batch"], Batch]],
+    recipe: Recipe,
+    step: int,
+    steps: int,
+    *,
+    log: Log | None = None,
+    target: Target = CLASSIFICATION,
+) -> None:
+    """Steps of a training from ``step`` out of ``steps`` on, at the recipe's rates; each batch with its examples' rows.
+
+    Each is asked for when the step before it is over, so that what is in it may depend on where the models are then.
+    """
+
+    def scheduled() -> Iterator[Batch]:
+        for number, (part, batch) in enumerate(batches, step):
+            optimizer.lr = recipe.lr_at(number, steps)
             if log:
                 log.before(part)
             yield batch
             if log:
                 log.after()
 
+    take_steps(ensemble, optimizer, loss_of(recipe, target), scheduled())
+
+
+def loss_of(recipe: Recipe, target: Target) -> Callable[[Ensemble, Batch], Float[Tensor, " models"]]:
+    """What a training by ``recipe`` goes down: the loss of a batch for each model."""
+
     def loss(student: Ensemble, batch: Batch) -> Float[Tensor, " models"]:
         return target.loss(_outputs(student, batch[0], recipe.precision), batch[1], recipe.label_smoothing)
 
-    after(first)
-    for epoch in range(first, recipe.epochs):
-        order = rows.gather(1, epoch_order(recipe, n, generators))
-        batches = augmented(draw(examples, order, recipe.batch_size), recipe.augment, generators, n)
-        take_steps(ensemble, optimizer, loss, scheduled(batches, order))
-        after(epoch + 1)
-    return ensemble.eval()
+    return loss
 
 
 def _outputs(student: Ensemble, x: Tensor, precision: str) -> Tensor:

@@ -1,0 +1,219 @@
+"""The verifier: opens a bundle, checks what it says, replays what it claims, and says what that is worth.
+
+Source: the reproducing verification of Zhang et al. 2024, arXiv:2408.00929, on the checks of Jia et al. 2021,
+arXiv:2103.05633; initial weights, buffers, momenta, order, count of steps and the deployed model are checked too, which
+their public code leaves out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy import ndarray
+from torch import Tensor
+
+from expunge.audits.proofs import contents, first_weights
+from expunge.audits.proofs.beacon import Beacon, check_beacon
+from expunge.audits.proofs.bundle import Bundle, open_bundle
+from expunge.audits.proofs.finding import Finding, worst
+from expunge.audits.proofs.judging import look, told
+from expunge.audits.proofs.noise import Noise, measure_noise
+from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, segments_of
+from expunge.errors import BadSetting
+from expunge.fingerprint import code_digest
+from expunge.records import Setting, Subject, hardware, versions
+from expunge.suites.suite import ForgetSet, Suite
+from expunge.verdicts import Verdict
+
+Choice = Literal["all", "worst", "random"]
+AUDIT = "proof"
+
+SHOWS = "that the model in the bundle is what the stated steps on the stated batches give from the stated beginning"
+PLAIN = (
+    "that anything was forgotten: a provider that chooses its batches can choose retained records that stand in for "
+    "the removed ones, by nearest neighbours or by trying, and passes by construction; only an order that is drawn "
+    "from a nonce issued after the promise leaves it no choice"
+)
+BOUND = (
+    "that the provider keeps no other copy of the records or of the old model, nor that the retained records say "
+    "nothing of the removed ones"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What the verifier asks for.
+
+    ``steps``: which segments are replayed: all, the ``count`` of an epoch with the largest updates, or ``count`` drawn
+    at random from ``seed``. ``segment``: states from the start of one to its end; forged proofs err more on long ones.
+    ``eps``: the largest error of the parameters that passes, in L2, as in the literature, where buffers and momenta are
+    not looked at; None for the noise that this machine has, of all three. ``stated``: take rates and sizes
+    of batches as the bundle states them, instead of the recipe's: for a training loop of the provider's own.
+    """
+
+    steps: Choice = "all"
+    count: int = 2
+    segment: int = 1
+    eps: float | None = None
+    stated: bool = False
+    beacon: Beacon | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.segment < 1 or self.count < 1:
+            raise BadSetting(
+                f"expected segments of 1 state or more and 1 or more of them, got {self.segment}, {self.count}"
+            )
+        if self.eps is not None and not 0 < self.eps < np.inf:
+            raise BadSetting(f"eps: expected a number above 0, got {self.eps}")
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """The verdict, what each check found, and the error of each replayed segment."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    segments: tuple[tuple[int, int], ...]  # the steps of each: after the first, up to the last
+    errors: Errors
+    noise: Noise
+
+    def worst_steps(self, count: int = 5) -> list[tuple[int, int, dict[str, float]]]:
+        """The segments with the largest errors, with their errors."""
+        order = np.argsort(-self.errors.largest(), kind="stable")[:count]
+        table = self.errors.named()
+        return [(*self.segments[row], {name: float(table[name][row]) for name in GROUPS}) for row in order]
+
+
+def verify(
+    folder: Path,
+    suite: Suite,
+    forget: ForgetSet | None,
+    policy: Policy | None = None,
+    *,
+    deployed: Mapping[str, Tensor] | None = None,
+    original: Path | None = None,
+) -> Verified:
+    """Verify that the model in the bundle at ``folder`` was trained without ``forget``.
+
+    ``deployed`` is the state dict of the model that is in use, ``original`` the bundle of the training before the
+    removal; what is not given is not checked, and the verdict says so.
+    """
+    policy = policy or Policy()
+    bundle = open_bundle(folder, suite)
+    findings = _check_contents(bundle, suite, forget, policy)
+    findings += first_weights.check_first(bundle, suite)
+    if original is not None:
+        findings.append(first_weights.check_not_the_originals(bundle, open_bundle(original, suite), suite))
+    findings += contents.check_final(bundle, deployed)
+    replayer = Replayer.of(bundle, suite)
+    segments = chosen_segments(bundle, policy)
+    noise = measure_noise(replayer, segments, policy.seed)
+    judged = look(replayer, segments, noise, policy.eps, policy.seed)
+    steps = tuple((bundle.step_of(each.start), bundle.step_of(each.end)) for each in segments)
+    findings.append(told(judged, steps, noise, policy.eps))
+    unchecked = [*["the deployed model"] * (deployed is None), *["the original training"] * (original is None)]
+    verdict = _verdict(bundle, suite, forget, policy, findings, judged.errors, noise, unchecked)
+    return Verified(verdict, tuple(findings), steps, judged.errors, noise)
+
+
+def _check_contents(bundle: Bundle, suite: Suite, forget: ForgetSet | None, policy: Policy) -> list[Finding]:
+    found = [
+        contents.check_request(bundle, forget),
+        contents.check_records(bundle, suite),
+        contents.check_chain(bundle),
+    ]
+    found += contents.check_removal(bundle, forget, suite.data.train)
+    if not policy.stated:
+        found += contents.check_steps(bundle, suite)
+    found.append(contents.check_order(bundle, suite))
+    if policy.beacon is not None:
+        found.append(check_beacon(bundle, suite, policy.beacon))
+    return [*found, contents.check_code(bundle)]
+
+
+def chosen_segments(bundle: Bundle, policy: Policy) -> list[Segment]:
+    """The segments that are replayed, in the order of the training."""
+    every = segments_of(bundle, policy.segment)
+    if policy.steps == "all":
+        return every
+    if policy.steps == "random":
+        count = min(policy.count, len(every))
+        rows = np.random.default_rng(policy.seed).choice(len(every), count, replace=False)
+        return [every[row] for row in sorted(rows)]
+    updates = update_sizes(bundle, every)
+    epochs = np.array([bundle.step_of(each.start) for each in every]) // max(1, _steps_of_an_epoch(bundle))
+    chosen = [np.flatnonzero(epochs == epoch) for epoch in np.unique(epochs)]
+    rows = np.concatenate([rows[np.argsort(-updates[rows], kind="stable")[: policy.count]] for rows in chosen])
+    return [every[row] for row in sorted(rows)]
+
+
+def update_sizes(bundle: Bundle, segments: list[Segment]) -> ndarray:
+    """How far the parameters move in each segment."""
+    found, last = [], None
+    for each in segments:
+        before = bundle.states([each.start]).parameters if last is None else last
+        last = bundle.states([each.end]).parameters
+        found.append(float((last - before).norm()))
+    return np.array(found)
+
+
+def _steps_of_an_epoch(bundle: Bundle) -> int:
+    kept = bundle.manifest.promise.records - len(bundle.manifest.promise.removed)
+    return max(1, kept // bundle.manifest.batch)
+
+
+def _verdict(
+    bundle: Bundle,
+    suite: Suite,
+    forget: ForgetSet | None,
+    policy: Policy,
+    findings: list[Finding],
+    errors: Errors,
+    noise: Noise,
+    unchecked: list[str],
+) -> Verdict:
+    order: list[str] = ["FAIL", "INCONCLUSIVE", "PASS"]
+    heaviest = sorted(findings, key=lambda each: order.index(each.outcome))
+    lacks = f"; nor of {' and of '.join(unchecked)}, which it was not given" if unchecked else ""
+    facts: dict[str, Setting] = {
+        "steps": policy.steps,
+        "segment": policy.segment,
+        "beacon-bound": policy.beacon is not None,
+        **{f"trained on {name}": value for name, value in bundle.manifest.facts.model_dump().items()},
+    }
+    numbers = {f"largest error, {name}": float(each.max()) for name, each in errors.named().items()}
+    numbers |= {f"noise, {name}": value for name, value in noise.floor.items()}
+    numbers |= {f"effect of one record, {name}": value for name, value in noise.effect.items()}
+    numbers["segments where one record would not be seen"] = noise.blind
+    return Verdict(
+        audit=AUDIT,
+        subject=_subject(bundle, suite, forget),
+        outcome=worst(findings),
+        reasons=tuple(each.reason for each in heaviest),
+        shows=SHOWS,
+        shows_not=(BOUND if policy.beacon else PLAIN) + lacks,
+        numbers={name: value for name, value in numbers.items() if np.isfinite(value)},
+        facts=facts,
+    )
+
+
+def _subject(bundle: Bundle, suite: Suite, forget: ForgetSet | None) -> Subject:
+    return Subject(
+        suite=suite.name,
+        suite_digest=suite.digest,
+        forget_set=forget.name if forget else "",
+        forget_digest=forget.sha256 if forget else "",
+        method="proven retraining" if forget else "proven training",
+        config={},
+        tuning="",
+        seed=0,
+        model_numbers=bundle.manifest.final[:16],
+        device=bundle.manifest.facts.device,
+        hardware=hardware(),
+        code=code_digest("expunge.audits.proofs.verification"),
+        versions=versions(),
+        forget_kind=forget.kind if forget else "",
+    )

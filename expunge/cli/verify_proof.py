@@ -1,0 +1,120 @@
+"""Commands that verify proofs of unlearning; functions that the group ``verify`` registers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expunge.cli.application import FAILED_ROWS, OK, Command
+from expunge.cli.options import AsJson, load
+from expunge.errors import BadSetting
+from expunge.terminal import ProgressLine, print_json, print_line, say
+
+if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from expunge.audits.proofs.verification import Choice, Verified
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
+OfSuite = Annotated[str, typer.Option(help="The suite that was trained on, as the verifier has it.")]
+Removed = Annotated[str, typer.Option("--forget-set", help="What was to be removed; '' for an original training.")]
+Steps = Annotated[str, typer.Option(help="What is replayed: all; worst:N, of each epoch; or random:N.")]
+Length = Annotated[int, typer.Option("--segment", help="States from the start of a replayed segment to its end.")]
+Eps = Annotated[float | None, typer.Option(help="Largest error that passes; default: this machine's noise.")]
+Stated = Annotated[bool, typer.Option("--stated", help="Take rates and sizes of batches as the bundle states them.")]
+BeaconFile = Annotated[Path | None, typer.Option("--beacon", help="The nonce, as it was kept when it was issued.")]
+Deployed = Annotated[Path | None, typer.Option(help="The model in use, a .safetensors of its state dict.")]
+Original = Annotated[Path | None, typer.Option(help="Bundle of the training before the removal.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Also write the verdict to this file, as JSON.")]
+DemoOut = Annotated[Path, typer.Option("--out", help="Folder for the page and the bundles; it must be new or empty.")]
+
+
+def proof(
+    bundle: Folder,
+    suite: OfSuite = "digits",
+    forget_set: Removed = "random-10",
+    steps: Steps = "all",
+    segment: Length = 1,
+    eps: Eps = None,
+    stated: Stated = False,
+    beacon: BeaconFile = None,
+    deployed: Deployed = None,
+    original: Original = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> int:
+    """Verify a proof of unlearning: PASS, FAIL or INCONCLUSIVE, with reasons, and what that does not show."""
+    from expunge.audits.proofs.beacon import read_beacon
+    from expunge.audits.proofs.deployed import read_model
+    from expunge.audits.proofs.verification import Policy, verify
+    from expunge.verdicts import write_verdicts
+
+    loaded, (choice, count) = load(suite, None), _choice(steps)
+    policy = Policy(
+        steps=choice,
+        count=count,
+        segment=segment,
+        eps=eps,
+        stated=stated,
+        beacon=read_beacon(beacon) if beacon else None,
+    )
+    forget = loaded.forget_set(forget_set) if forget_set else None
+    model = read_model(deployed) if deployed else None
+    found = verify(bundle, loaded, forget, policy, deployed=model, original=original)
+    if out:
+        write_verdicts(out, [found.verdict])
+    _tell(found, as_json)
+    return OK if found.verdict.outcome == "PASS" else FAILED_ROWS
+
+
+def demo(out: DemoOut = Path("out/verify-demo")) -> int:
+    """Play provider, owner and auditor on digits, and write the page of it."""
+    from expunge.audits.proofs.demo import play
+    from expunge.reports.proofs.demo_page import write_demo
+
+    if out.exists() and any(out.iterdir()):
+        raise BadSetting(f"{out} is not empty; give another --out")
+    suite = load("digits", None)
+    with ProgressLine("verify demo") as watch:
+        played = play(suite, suite.forget_set("random-10"), out / "bundles", watch)
+    for act in played.acts:
+        print_line(f"{act.found.verdict.outcome:<12} {act.name}: the provider {act.provider}")
+    print_line(f"page: {write_demo(played, out / 'demo.html')}")
+    return OK
+
+
+def _choice(text: str) -> "tuple[Choice, int]":
+    name, _, number = text.partition(":")
+    if text == "all":
+        return "all", 1
+    if name not in ("worst", "random") or not number.isdecimal() or not 0 < int(number) < 1_000_000_000:
+        raise BadSetting(f"--steps {text!r}: expected all, worst:N or random:N")
+    return ("worst" if name == "worst" else "random"), int(number)
+
+
+def _tell(found: "Verified", as_json: bool) -> None:
+    """The verdict, its reasons, the worst steps, and what it does not show."""
+    from expunge.verdicts import as_json as as_values
+
+    if as_json:
+        worst = [{"after": start, "to": end, **errors} for start, end, errors in found.worst_steps()]
+        print_json({**as_values(found.verdict), "worst steps": worst})
+        return
+    print_line(found.verdict.outcome)
+    for each in sorted(found.findings, key=lambda each: ["FAIL", "INCONCLUSIVE", "PASS"].index(each.outcome)):
+        print_line(f"  {each.outcome:<12} {each.check}: {each.reason}")
+    print_line("  largest errors, L2 of weights, buffers, momenta:")
+    for start, end, errors in found.worst_steps():
+        print_line(f"    steps {start + 1}-{end}: " + ", ".join(f"{value:.2e}" for value in errors.values()))
+    print_line("  noise of this machine: " + ", ".join(f"{each:.2e}" for each in found.noise.floor.values()))
+    say(f"A PASS shows {found.verdict.shows}.")
+    say(f"It does not show {found.verdict.shows_not}.")
+
+
+def register(group: typer.Typer) -> None:
+    """Give the group ``verify`` its commands on proofs."""
+    example = "Example: expunge verify proof out/bundle --suite digits --forget-set random-10"
+    group.command(cls=Command, epilog=example)(proof)
+    group.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")(demo)
+
+
+verify = typer.Typer(name="verify", no_args_is_help=True, help="Verify claims that a model has forgotten.")
+register(verify)

@@ -1,0 +1,1 @@
+"""Pages on proofs of unlearning."""

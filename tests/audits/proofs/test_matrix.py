@@ -1,0 +1,61 @@
+"""The matrix: what is done is not done again, and its page is made of its numbers."""
+
+from pathlib import Path
+
+import pytest
+
+from expunge.audits.proofs import matrix
+from expunge.audits.proofs.beacon import Beacon
+from expunge.audits.proofs.matrix import loss_auc, policies, run_matrix
+from expunge.engine import silent
+from expunge.errors import BadSetting
+from expunge.reports.proofs.matrix_page import matrix_page, mean, share
+from expunge.suites import ForgetSet, Suite
+
+
+def test_it_goes_on_where_it_stopped(
+    suite: Suite, ten: ForgetSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(matrix, "MAKERS", {name: matrix.MAKERS[name] for name in ("honest", "Adv-N, pixel")})
+    kept = {"2 worst of an epoch", "beacon-bound"}
+    monkeypatch.setattr(matrix, "policies", lambda *given: {k: v for k, v in policies(*given).items() if k in kept})
+    found = run_matrix(suite, ten, 1, 1, silent)
+    outcomes = {each.name: each.rows[0]["outcomes"] for each in found}
+    assert set(outcomes["honest"].values()) == {"PASS"}
+    assert outcomes["Adv-N, pixel"]["2 worst of an epoch"] == "PASS"
+    assert outcomes["Adv-N, pixel"]["beacon-bound"] == "FAIL"
+    monkeypatch.setattr(matrix, "repeat", None)
+    again = run_matrix(suite, ten, 1, 1, silent)
+    assert [each.rows for each in again] == [each.rows for each in found]
+    assert 0 <= loss_auc(found[0].margins[0], suite, ten) <= 1
+
+
+def test_no_repetition_is_refused(suite: Suite, ten: ForgetSet) -> None:
+    with pytest.raises(BadSetting, match="1 repetition or more"):
+        run_matrix(suite, ten, 0, 1, silent)
+
+
+def test_the_page_is_made_of_its_entries() -> None:
+    one = [0.5, 0.4, 0.6]
+    entry = {
+        "attack": "honest",
+        "passes": {name: [1.0, 0.8, 1.0] for name in policies(Beacon("", ""), 1.0)},
+        "accuracy": {"retain": one, "test": one, "forget": one},
+        "largest errors": [1e-7, 0.2],
+        "cost": one,
+        "loss AUC": one,
+        "KLoM": [1.25, 1, 2],
+    }
+    text = matrix_page([entry], "digits", "random-10", 20)
+    assert "| honest | 100 [80, 100] |" in text
+    assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] |" in text
+
+
+def test_intervals() -> None:
+    assert share([True] * 20)[1] == pytest.approx(0.025 ** (1 / 20))
+    assert mean([1.0]) is None
+    middle, low, high = mean([1.0, 3.0]) or []
+    assert middle == 2
+    assert low == 0
+    assert high - middle == pytest.approx(12.706, abs=1e-2)
+    assert (mean([0.9, 1.0], 1) or [])[2] == 1

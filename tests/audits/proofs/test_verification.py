@@ -1,0 +1,178 @@
+"""An honest proof passes at the noise of the machine; every lie is found where it is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from expunge.audits.proofs.adversary import plant
+from expunge.audits.proofs.noise import SAFETY
+from expunge.audits.proofs.provider import Proven, prove
+from expunge.audits.proofs.verification import Policy, Verified, verify
+from expunge.errors import BadSetting
+from expunge.suites import ForgetSet, Suite
+from tests.audits.proofs.tampering import flip
+
+Copied = Callable[[Proven], Path]
+
+
+def failed(found: Verified) -> list[str]:
+    return [each.check for each in found.findings if each.outcome != "PASS"]
+
+
+def said(found: Verified, check: str) -> str:
+    return next(each.reason for each in found.findings if each.check == check)
+
+
+def test_an_honest_proof_passes(suite: Suite, ten: ForgetSet, honest: Proven, original: Proven) -> None:
+    state = honest.ensemble[0].state_dict()
+    found = verify(honest.bundle, suite, ten, deployed=state, original=original.bundle)
+    assert found.verdict.outcome == "PASS", found.verdict.reasons
+    assert len(found.segments) == 345
+    assert all(each > 0 for each in found.noise.floor.values())
+    assert found.noise.blind == 0
+    assert SAFETY * found.noise.floor["buffers"] < found.noise.effect["buffers"]
+    assert "nor of" not in found.verdict.shows_not
+    assert "neighbours" in found.verdict.shows_not
+
+
+def test_a_proof_is_under_30_megabytes(honest: Proven) -> None:
+    assert sum(file.stat().st_size for file in honest.bundle.iterdir()) < 30e6
+
+
+def test_a_flipped_index_fails_at_its_step_in_the_chain_and_in_the_replay(
+    suite: Suite, ten: ForgetSet, honest: Proven, copied: Copied
+) -> None:
+    folder, kept = copied(honest), suite.retain(ten)
+    flip(folder, 137, 5, int(kept[100]), relink=False)
+    found = verify(folder, suite, ten)
+    assert found.verdict.outcome == "FAIL"
+    assert "breaks at step 137:" in said(found, "chain")
+    assert said(found, "replay").startswith("step 137 not reproduced")
+
+
+def test_a_flipped_index_whose_chain_was_mended_fails_in_the_replay_alone(
+    suite: Suite, ten: ForgetSet, honest: Proven, copied: Copied
+) -> None:
+    folder, kept = copied(honest), suite.retain(ten)
+    flip(folder, 300, 0, int(kept[700]), relink=True)
+    found = verify(folder, suite, ten)
+    assert failed(found) == ["replay"]
+    assert said(found, "replay").startswith("step 300 not reproduced")
+
+
+def test_a_planted_record_fails_removal_though_every_step_was_taken(
+    suite: Suite, ten: ForgetSet, tmp_path: Path
+) -> None:
+    record = int(ten.indices[3])
+    found = verify(plant(suite, ten, tmp_path / "planted", step=37, record=record).bundle, suite, ten)
+    assert failed(found) == ["removal"]
+    assert said(found, "removal") == f"removed records {record} are in the batches of steps 37"
+
+
+def test_a_proof_made_on_other_threads_is_no_fail(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
+    torch.set_num_threads(3)
+    try:
+        made = prove(suite, ten, tmp_path / "threads", seed=5)
+    finally:
+        torch.set_num_threads(1)
+    found = verify(made.bundle, suite, ten)
+    assert found.verdict.outcome == "PASS", found.verdict.reasons
+    assert max(found.errors.parameters) > 0
+
+
+def test_an_error_between_noise_and_another_batch_is_inconclusive(
+    suite: Suite, ten: ForgetSet, honest: Proven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.audits.proofs.noise.SAFETY", 1e-6)
+    monkeypatch.setattr("expunge.audits.proofs.noise.DOUBT", 1.0)
+    found = verify(honest.bundle, suite, ten)
+    assert found.verdict.outcome == "INCONCLUSIVE"
+    assert "more than this machine's noise" in said(found, "replay")
+
+
+@pytest.mark.parametrize(
+    ("policy", "steps"),
+    [
+        (Policy(steps="worst", count=2), 32),
+        (Policy(steps="random", count=7), 7),
+        (Policy(segment=100), 345),
+    ],
+)
+def test_chosen_steps_are_replayed(suite: Suite, ten: ForgetSet, honest: Proven, policy: Policy, steps: int) -> None:
+    found = verify(honest.bundle, suite, ten, policy)
+    assert found.verdict.outcome == "PASS", found.verdict.reasons
+    assert sum(end - start for start, end in found.segments) == steps
+
+
+def test_states_after_every_seventh_step_do(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
+    made = prove(suite, ten, tmp_path / "seventh", seed=6, every=7)
+    found = verify(made.bundle, suite, ten)
+    assert found.verdict.outcome == "PASS", found.verdict.reasons
+    assert found.segments[0] == (0, 7)
+    assert found.segments[-1] == (343, 345)
+
+
+def test_another_request_fails(suite: Suite, honest: Proven) -> None:
+    found = verify(honest.bundle, suite, suite.forget_sets["random-50"])
+    assert "request" in failed(found)
+    assert "does not remove" in said(found, "request")
+
+
+def test_another_deployed_model_fails(suite: Suite, ten: ForgetSet, honest: Proven, original: Proven) -> None:
+    found = verify(honest.bundle, suite, ten, Policy(steps="random"), deployed=original.ensemble[0].state_dict())
+    assert failed(found) == ["deployed"]
+
+
+def test_a_deployed_model_of_other_buffers_fails(suite: Suite, ten: ForgetSet, honest: Proven) -> None:
+    state = {name: tensor.clone() for name, tensor in honest.ensemble[0].state_dict().items()}
+    state["1.running_mean"][0] += 1e-3
+    found = verify(honest.bundle, suite, ten, Policy(steps="random"), deployed=state)
+    assert failed(found) == ["deployed"]
+
+
+def test_a_model_of_other_tensors_is_refused(suite: Suite, ten: ForgetSet, honest: Proven) -> None:
+    with pytest.raises(BadSetting, match="deployed model: expected a tensor"):
+        verify(honest.bundle, suite, ten, deployed={})
+
+
+def test_an_eps_below_the_noise_is_refused(suite: Suite, ten: ForgetSet, honest: Proven) -> None:
+    with pytest.raises(BadSetting, match="below the noise of this machine"):
+        verify(honest.bundle, suite, ten, Policy(eps=1e-12))
+
+
+def test_what_was_not_given_is_said(suite: Suite, ten: ForgetSet, honest: Proven) -> None:
+    told = verify(honest.bundle, suite, ten, Policy(steps="random")).verdict.shows_not
+    assert told.endswith("nor of the deployed model and of the original training, which it was not given")
+
+
+def test_a_near_duplicate_in_the_batches_is_inconclusive(tiny_suite: Suite, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    x = tiny_suite.data.train.x.clone()
+    x[150] = x[3] + 1e-6
+    data = tiny_suite.data.with_examples(type(tiny_suite.data.train)(x, tiny_suite.data.train.y), tiny_suite.data.test)
+    twin, forget = replace(tiny_suite, data=data), tiny_suite.forget_sets["first"]
+    found = verify(prove(twin, forget, tmp_path / "twin").bundle, twin, forget)
+    assert failed(found) == ["duplicates"]
+    assert "records 150 are in batches" in said(found, "duplicates")
+    assert found.verdict.outcome == "INCONCLUSIVE"
+
+
+def test_the_worst_steps_come_first(suite: Suite, ten: ForgetSet, honest: Proven, copied: Copied) -> None:
+    folder = copied(honest)
+    flip(folder, 200, 0, int(suite.retain(ten)[5]), relink=True)
+    start, end, errors = verify(folder, suite, ten).worst_steps(1)[0]
+    assert (start, end) == (199, 200)
+    assert errors["buffers"] > 1e-4
+
+
+def test_a_verdict_can_be_written(suite: Suite, ten: ForgetSet, honest: Proven, tmp_path: Path) -> None:
+    from expunge.verdicts import write_verdicts
+
+    verdict = verify(honest.bundle, suite, ten, Policy(steps="random")).verdict
+    write_verdicts(tmp_path / "verdicts.jsonl", [verdict])
+    assert '"outcome": "PASS"' in (tmp_path / "verdicts.jsonl").read_text()
+    assert np.isfinite(list(verdict.numbers.values())).all()
