@@ -1,0 +1,1 @@
+"""Audits: what is left, what a proof is worth."""
