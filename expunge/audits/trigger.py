@@ -127,9 +127,10 @@ def read_trigger(file: Path) -> Trigger:
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise StoreError(f"{file} is no trigger of schema {SCHEMA}; name the file that `plant` wrote")
     try:
-        return _TRIGGER.validate_json(json.dumps({key: found[key] for key in _FIELDS}), strict=True)
+        trigger: Trigger = _TRIGGER.validate_json(json.dumps({key: found[key] for key in _FIELDS}), strict=True)
     except (KeyError, ValidationError, BadSetting):  # what it says is private, and is not repeated
         raise StoreError(f"{file} is a damaged trigger; name the file that `plant` wrote") from None
+    return trigger
 
 
 _TRIGGER: TypeAdapter[Any] = TypeAdapter(Trigger)
