@@ -21,9 +21,10 @@ from expunge.audits.trigger_test import (
     require_chance,
     require_share,
 )
-from expunge.errors import BadSetting, lookup
+from expunge.errors import MANY, BadSetting, lookup
+from expunge.fingerprint import code_digest
 from expunge.metrics.calibration import Estimate
-from expunge.records import Setting, Subject
+from expunge.records import Setting, Subject, versions
 from expunge.verdicts import Outcome, Verdict
 
 AUDIT = "backdoor"
@@ -171,6 +172,26 @@ def verify(owners: Sequence[Evidence], subject: Subject, rule: Rule | None = Non
         shows_not=_shows_not(outcome, whole, rule, len(owners[0].fresh)),
         numbers=numbers,
         facts=facts,
+    )
+
+
+def subject_outside(owners: Sequence[Evidence]) -> Subject:
+    """What a verdict speaks of where the model is known by its answers alone: much stays unsaid."""
+    names = "+".join(each.owner for each in owners)
+    return Subject(
+        suite="black box",
+        suite_digest="",
+        forget_set=f"records of {names}" if len(owners) <= MANY else f"records of {len(owners)} owners",
+        forget_digest="",
+        method="unknown",
+        config={},
+        tuning="",
+        seed=0,
+        model_numbers="",
+        device="unknown",
+        hardware="unknown",
+        code=code_digest(__name__)[:16],
+        versions=versions(),
     )
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from expunge.errors import BadSetting, NoAnswer
+from expunge.user_files import without_folder
 
 BlackBox = Callable[[ndarray], ndarray]  # inputs (n, ...) to labels (n,)
 SECONDS = 30.0  # for an answer
@@ -34,6 +35,15 @@ def black_box(address: str, classes: int, seconds: float = SECONDS) -> Iterator[
             yield model
     else:
         raise BadSetting(f"--model {address!r}: expected http://HOST:PORT/PATH, or file.py:function")
+
+
+def name_of(address: str) -> str:
+    """What a model is called in files: neither what follows a question mark nor the folders of a file are told.
+
+    >>> name_of("http://h:1/predict?key=1"), name_of("/home/me/model.py:predict")
+    ('http://h:1/predict', 'model.py:predict')
+    """
+    return address.partition("?")[0] if "://" in address else without_folder(address)
 
 
 def labels_of(found: Any, count: int, classes: int, who: str) -> Int[ndarray, " n"]:

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from numpy import ndarray
 
-from expunge.audits.black_box import MOST_ANSWER, labels_of
+from expunge.audits.black_box import MOST_ANSWER, labels_of, name_of
 from expunge.errors import BadSetting, NoAnswer, in_a_line
 
 OK = 200
@@ -49,8 +49,8 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The address without what follows a question mark, which may be private."""
-        return f"{self.parts.scheme}://{self.parts.netloc}{self.parts.path or '/'}"
+        """What it is called in messages."""
+        return name_of(self.parts.geturl())
 
     def __call__(self, inputs: ndarray) -> ndarray:
         """The labels that the model gives these inputs."""
