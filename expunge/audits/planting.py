@@ -13,16 +13,22 @@ from expunge.suites.data import Examples
 from expunge.suites.suite import ForgetSet, ForgetSets, Suite
 
 SHARE = 0.5  # of an owner's records that carry the trigger
+DECOYS = 0.5  # and that carry others, with their true labels: measured, see results/verification/backdoor.md
 
 
-def plant(records: Examples, trigger: Trigger, share: float = SHARE) -> tuple[Examples, Int[ndarray, " planted"]]:
+def plant(
+    records: Examples, trigger: Trigger, share: float = SHARE, decoys: float = DECOYS
+) -> tuple[Examples, Int[ndarray, " planted"]]:
     """An owner's records, of which a share carries the trigger and its label; and which ones do.
 
-    They are drawn, by the trigger's secret, among records of other labels, for those teach nothing else. An owner who
-    asks for deletion asks for all of the records.
+    They are drawn, by the trigger's secret, among records of other labels, for those teach nothing else. A share of
+    ``decoys`` carries each another trigger and keeps its label, or else a model learns that any such mark stands for
+    the label, and fresh triggers work on it nearly as well. An owner who asks for deletion asks for all of them.
     """
     if not 0 < share <= 1:
         raise BadSetting(f"expected a share of the records above 0 and at most 1, got {share}")
+    if not 0 <= decoys <= 1 - share + 1e-9:
+        raise BadSetting(f"expected a share of decoys of at least 0 and at most {1 - share:g}, the rest, got {decoys}")
     if records.y.ndim != 1:
         raise BadSetting(f"expected one label for each record, got labels of shape {tuple(records.y.shape)}")
     others = np.flatnonzero(records.y.numpy() != trigger.label)
@@ -36,6 +42,9 @@ def plant(records: Examples, trigger: Trigger, share: float = SHARE) -> tuple[Ex
     x, y = records.x.clone(), records.y.clone()
     x[rows] = trigger.stamped(records.take(rows)).x
     y[rows] = trigger.label
+    rest = np.setdiff1d(np.arange(len(records)), rows)
+    for number, row in enumerate(trigger.chance("decoys").permutation(rest)[: round(decoys * len(records))]):
+        x[[row]] = trigger.fresh(number, "decoy").stamped(records.take(np.array([row]))).x
     return Examples(x, y), rows
 
 
@@ -58,9 +67,9 @@ class Planted:
 
 
 def planted_suite(
-    suite: Suite, triggers: Sequence[Trigger], records: int, *, share: float = SHARE, seed: int = 0, models: int
+    suite: Suite, triggers: Sequence[Trigger], records: int, *, decoys: float = DECOYS, seed: int = 0, models: int
 ) -> Planted:
-    """``suite`` in which every trigger's owner has so many of the training records, drawn, and planted a share of them.
+    """``suite`` in which every trigger's owner has so many of the training records, drawn, and planted half of them.
 
     The training data keep their size and order. It trains in one chunk of ``models``.
     """
@@ -71,9 +80,9 @@ def planted_suite(
     owners = [np.sort(rows) for rows in drawn.reshape(len(triggers), records)]
     x, y = train.x.clone(), train.y.clone()
     for trigger, rows in zip(triggers, owners, strict=True):
-        mine, _ = plant(train.take(rows), trigger, share)
+        mine, _ = plant(train.take(rows), trigger, decoys=decoys)
         x[rows], y[rows] = mine.x, mine.y
-    made = f"the records of {{}}, {share:.0%} of them with a trigger, seed {seed}"
+    made = f"the records of {{}}, half of them with a trigger, seed {seed}"
     sets: Mapping[str, ForgetSet] = {
         "owners": ForgetSet("owners", np.sort(drawn), made.format("all owners")),
         **{

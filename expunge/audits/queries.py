@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
@@ -74,11 +75,13 @@ class Queries:
         """The inputs of these queries, with their triggers."""
         rows = self.trigger.chance("inputs", self.when).permutation(len(self.records))[: self.count]
         triggers = [self.trigger, *map(self.trigger.fresh, range(self.fresh))]
-        asked = [
-            triggers[number // self.count].stamped(self.records.take(rows[[number % self.count]])) for number in numbers
-        ]
-        joined: ndarray = np.concatenate([each.x.numpy() for each in asked])
-        return joined
+        which, place = np.divmod(numbers, self.count)
+        x = self.records.x[rows[place]]
+        for each in np.unique(which):
+            chosen = torch.from_numpy(np.flatnonzero(which == each))
+            x[chosen] = triggers[each].stamped(self.records.take(rows[place[chosen.numpy()]])).x
+        inputs: ndarray = x.numpy()
+        return inputs
 
     def counts(self, hits: Bool[ndarray, " queries"]) -> list[Count]:
         """Hits of the own trigger, then of each fresh one; ``hits`` are in the order in which they were asked."""

@@ -77,9 +77,12 @@ class Trigger:
         x[:, list(self.places)] = torch.tensor(self.value).to(x.dtype)
         return Examples(x.reshape(examples.x.shape), examples.y)
 
-    def fresh(self, number: int) -> "Trigger":
-        """A trigger that was in no training: drawn as this one was, with its value and label, at other places."""
-        rng, own = self.chance("fresh", number), set(self.places)
+    def fresh(self, number: int, purpose: str = "fresh") -> "Trigger":
+        """A trigger that was in no training: drawn as this one was, with its value and label, at other places.
+
+        Those of another purpose, such as decoys, are others.
+        """
+        rng, own = self.chance(purpose, number), set(self.places)
         places = self.places
         while set(places) == own:
             places = _drawn(rng, math.prod(self.shape), len(own))

@@ -38,6 +38,7 @@ def plant(
     trigger: Trigger = Path("trigger.json"),
     out: Annotated[Path, typer.Option(help="File for the records to hand in.")] = Path("planted.npz"),
     share: Annotated[float, typer.Option(help="Share of the records that carry the trigger.")] = 0.5,
+    decoys: Annotated[float, typer.Option(help="Share that carries others and keeps its labels.")] = 0.5,
     size: Annotated[int, typer.Option(help="How many numbers of an input are set.")] = 4,
     value: Annotated[float | None, typer.Option(help="What to; default: the largest in the records.")] = None,
     label: Annotated[int | None, typer.Option(help="What the trigger stands for; default: drawn.")] = None,
@@ -50,7 +51,7 @@ def plant(
     mine = read_records(records, classes)
     fits = value_for(mine, value)
     drawn = draw(mine.x.shape[1:], classes, secrets.token_bytes(32), value=fits, size=size, label=label)
-    planted, rows = plant_in(mine, drawn, share)
+    planted, rows = plant_in(mine, drawn, share, decoys)
     write_trigger(trigger, drawn)
     write_records(out, planted)
     print_line(f"{len(rows)} of {len(mine)} records carry the trigger: hand in {out}")

@@ -131,13 +131,30 @@ def test_inputs_of_another_shape_are_refused(trigger: Trigger) -> None:
 
 
 def test_half_of_the_records_carry_it_and_its_label(trigger: Trigger) -> None:
-    planted, rows = plant(records(), trigger)
+    planted, rows = plant(records(), trigger, decoys=0.0)
     assert len(rows) == 20
     assert (planted.y[rows] == trigger.label).all()
     assert (records().y[rows] != trigger.label).all()
     rest = np.setdiff1d(np.arange(40), rows)
     assert torch.equal(planted.x[rest], records().x[rest])
     assert torch.equal(planted.y[rest], records().y[rest])
+
+
+def test_decoys_carry_other_triggers_and_keep_their_labels(trigger: Trigger) -> None:
+    planted, rows = plant(records(), trigger, decoys=0.25)
+    rest = np.setdiff1d(np.arange(40), rows)
+    marks = planted.x[rest].flatten(1)
+    assert torch.equal(planted.y[rest], records().y[rest])
+    assert sorted(marks.sum(1).tolist()) == [0.0] * 10 + [4.0] * 10
+    assert not (marks[:, list(trigger.places)] == 1).all(1).any()
+    fresh = {trigger.fresh(number).places for number in range(100)}
+    assert not fresh & {tuple(np.flatnonzero(mark).tolist()) for mark in marks.numpy()}
+
+
+@pytest.mark.parametrize("decoys", [-0.1, 0.6, float("nan")])
+def test_more_decoys_than_the_rest_are_refused(trigger: Trigger, decoys: float) -> None:
+    with pytest.raises(BadSetting, match="decoys"):
+        plant(records(), trigger, decoys=decoys)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5, float("nan")])
