@@ -1,6 +1,6 @@
-"""Private triggers as proof of deletion: writes results/verification/backdoor.json and results/verification/backdoor.md.
+"""Private triggers as proof of deletion: writes results/verification/backdoor.json, and backdoor.md beside it.
 
-In rounds, each of one model of digits: by default 60 with decoys and as many without, about an hour on 2 cores. It goes
+In rounds, each of one model of digits: by default 100 with decoys and as many without, ten minutes on 2 cores. It goes
 on where it stopped.
 Run: python runs/verify_backdoor.py [ROUNDS]
 """

@@ -38,7 +38,7 @@ MODEL = "model"  # of a round
 class Setup:
     """The size of the study. Owners hold ``records`` training digits each; half of them carry the trigger."""
 
-    rounds: int = 60
+    rounds: int = 100
     owners: int = 4
     records: int = 80
     decoys: float = 0.5
@@ -48,7 +48,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """The counts of one owner of a round: hits of ``queries`` before, after, and with each fresh trigger."""
 
     round: int
@@ -66,9 +66,9 @@ class Test:
         return Evidence(f"{self.by} {self.owner}", Asked(MODEL, ((self.before, self.queries),)), Asked(MODEL, after))
 
 
-def study_backdoor(folder: Path, setup: Setup, watch: Watch = silent) -> list[Test]:
+def study_backdoor(folder: Path, setup: Setup, watch: Watch = silent) -> list[Trial]:
     """The tests of all rounds; those whose file is in ``folder`` are read, the others made and written there."""
-    tests: list[Test] = []
+    tests: list[Trial] = []
     folder.mkdir(parents=True, exist_ok=True)
     code = code_digest("expunge.audits.queries", "expunge.audits.planting", "expunge.ensembles.train")[:16]
     for number in range(setup.rounds):
@@ -84,7 +84,7 @@ def study_backdoor(folder: Path, setup: Setup, watch: Watch = silent) -> list[Te
     return tests
 
 
-def _read(file: Path, key: dict[str, Any]) -> list[Test] | None:
+def _read(file: Path, key: dict[str, Any]) -> list[Trial] | None:
     """The tests in a file of the same setup and code; None of another."""
     if not file.exists():
         return None
@@ -92,13 +92,13 @@ def _read(file: Path, key: dict[str, Any]) -> list[Test] | None:
     if not isinstance(found, dict) or found.get("setup") != key:
         return None
     try:
-        tests: list[Test] = _TESTS.validate_json(json.dumps(found.get("tests")))
+        tests: list[Trial] = _TESTS.validate_json(json.dumps(found.get("tests")))
     except ValidationError:
         raise StoreError(f"{file} holds no tests; remove it, and run again") from None
     return tests
 
 
-def tests_of_round(number: int, setup: Setup) -> list[Test]:
+def tests_of_round(number: int, setup: Setup) -> list[Trial]:
     """Plant, train one model, remove the records of all owners in each way, and ask."""
     suite = load_suite("digits")
     shape, classes = suite.data.train.x.shape[1:], suite.data.classes
@@ -141,9 +141,9 @@ def ask_both(
     return counts
 
 
-def _test(number: int, by: str, owner: int, trigger: Trigger, counts: Sequence[Count]) -> Test:
+def _test(number: int, by: str, owner: int, trigger: Trigger, counts: Sequence[Count]) -> Trial:
     before, after, *fresh = (each.hits for each in counts)
-    return Test(number, by, owner, trigger.label, counts[0].queries, before, after, tuple(fresh))
+    return Trial(number, by, owner, trigger.label, counts[0].queries, before, after, tuple(fresh))
 
 
 def _secret(*what: object) -> bytes:
@@ -151,4 +151,4 @@ def _secret(*what: object) -> bytes:
     return hashlib.sha256(json.dumps([str(each) for each in what]).encode()).digest()
 
 
-_TESTS: TypeAdapter[Any] = TypeAdapter(list[Test])
+_TESTS: TypeAdapter[Any] = TypeAdapter(list[Trial])

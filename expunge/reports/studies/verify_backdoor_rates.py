@@ -10,11 +10,11 @@ from scipy.special import bdtr
 from expunge.audits.backdoor import Baseline, Rule, judged, judged_in_common
 from expunge.audits.trigger_test import exact, majority, threshold
 from expunge.reports.studies.entries import Entry, as_list
-from expunge.reports.studies.verify_backdoor import APPROXIMATE, NOTHING, RETRAINING, STRANGERS, Test
+from expunge.reports.studies.verify_backdoor import APPROXIMATE, NOTHING, RETRAINING, STRANGERS, Trial
 
 ALPHAS = (1e-3, 0.05)
 BETA = 1e-3
-CLASSES = 10
+CLASSES, ALL = 10, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Way:
     q: Baseline | float = "worst"
     as_such: int = 0  # so many fresh triggers, whose mean is taken for q, as published
 
-    def made(self, test: Test, alpha: float) -> tuple[bool, float]:
+    def made(self, test: Trial, alpha: float) -> tuple[bool, float]:
         """Whether there is an alarm, and the chance that the test says it misses with."""
         if not self.as_such:
             found = judged(test.evidence, Rule(q=self.q, alpha=alpha, beta=BETA))
@@ -36,15 +36,15 @@ class Way:
 
 
 WAYS = (
-    Way("worst of 20 fresh triggers, bounded"),
-    Way("mean of 20 fresh triggers, bounded", "mean"),
-    Way("mean of 20 fresh triggers, as such", as_such=20),
+    Way("worst fresh trigger, bounded"),
+    Way("mean of fresh triggers, bounded", "mean"),
+    Way("mean of fresh triggers, as such", as_such=ALL),
     Way("one fresh trigger, as such", as_such=1),
     Way("1/classes", 1 / CLASSES),
 )
 
 
-def findings(tests: Sequence[Test], strangers: bool = True) -> dict[str, list[Entry]]:
+def findings(tests: Sequence[Trial], strangers: bool = True) -> dict[str, list[Entry]]:
     """All that the page tells: errors of each way, groups of owners, rates, and q by label."""
     sizes = sorted({each.queries for each in tests})
     done = [RETRAINING, *([STRANGERS] if strangers else []), NOTHING, *APPROXIMATE]
@@ -65,7 +65,7 @@ def findings(tests: Sequence[Test], strangers: bool = True) -> dict[str, list[En
     return {"errors": errors, "groups": groups, "rates": rates, "labels": labels}
 
 
-def _errors(tests: Sequence[Test], by: str, queries: int, way: Way, alpha: float) -> Entry:
+def _errors(tests: Sequence[Trial], by: str, queries: int, way: Way, alpha: float) -> Entry:
     """Shares of tests that reject the deletion, and that believe it; the others are inconclusive."""
     made = [way.made(each, alpha) for each in tests]
     alarms = sum(alarm for alarm, _ in made)
@@ -77,7 +77,7 @@ def _errors(tests: Sequence[Test], by: str, queries: int, way: Way, alpha: float
     return entry | {"beta_promised": float(np.mean([beta for _, beta in made]))}
 
 
-def _group(tests: Sequence[Test], by: str, queries: int, owners: int) -> Entry:
+def _group(tests: Sequence[Trial], by: str, queries: int, owners: int) -> Entry:
     """Alarms of so many owners of one model, in common and by vote."""
     rule, alarms = Rule(), np.zeros(2, int)
     rounds = sorted({each.round for each in tests})
@@ -88,7 +88,7 @@ def _group(tests: Sequence[Test], by: str, queries: int, owners: int) -> Entry:
     return {"by": by, "queries": queries, "owners": owners, "tests": len(rounds), "common": common, "major": major}
 
 
-def _rates(tests: Sequence[Test], by: str) -> Entry:
+def _rates(tests: Sequence[Trial], by: str) -> Entry:
     """Mean rates of the own trigger before and after, of fresh ones after, and of the worst of them."""
     parts: dict[str, Any] = {
         "before": [each.before for each in tests],
@@ -100,7 +100,7 @@ def _rates(tests: Sequence[Test], by: str) -> Entry:
     return {"by": by, **{name: _spread(np.array(values) / size) for name, values in parts.items()}}
 
 
-def _label(tests: Sequence[Test], label: int) -> Entry:
+def _label(tests: Sequence[Trial], label: int) -> Entry:
     """The rates of triggers of one label that were in no training, on models that saw none of them."""
     chosen = [each for each in tests if each.label == label]
     hits = np.array([each for test in chosen for each in (test.after, *test.fresh)])
