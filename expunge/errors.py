@@ -15,6 +15,7 @@ ExpungeError
 │   ├── DamagedArtefact       ... and what is wrong is in its bytes: it can be removed and made anew
 │   └── CannotRead            ... or a file of it cannot be read for now: nothing is lost, nothing is removed
 ├── HubError                  the hub cannot be reached, refuses, or answers nonsense: exit code 2
+├── NoAnswer                  a model that is asked from outside is silent, too slow or talks nonsense: exit code 2
 ├── EngineError               workers or their scheduler are lost or unfit: exit code 2
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
 """
@@ -90,6 +91,10 @@ class CannotRead(StoreError):
 
 class HubError(ExpungeError):
     """The hub cannot be reached, refuses, or answers what cannot be used."""
+
+
+class NoAnswer(ExpungeError):
+    """A model that is asked as a black box does not answer, not in time, or with what is no answer."""
 
 
 class EngineError(ExpungeError):

@@ -231,19 +231,19 @@ def find(key: str) -> Artefact | None:
     return Store(SHIPPED).read(key) or user_store().read(key)
 
 
-def write_file(file: Path, content: str | bytes | Callable[["Hashed"], object]) -> str:
+def write_file(file: Path, content: str | bytes | Callable[["Hashed"], object], *, mode: int = 0o644) -> str:
     """Write ``file`` whole or not at all, also when several processes write it at once; its SHA-256.
 
-    ``content`` is text, which is written as UTF-8, bytes, or a function that writes to a stream. Raises StoreError, one
-    line, where it cannot be written: a full disk, a folder that may not be written to, a device in its place. Of a
-    symbolic link, what it points to is written.
+    ``content`` is text, which is written as UTF-8, bytes, or a function that writes to a stream; ``mode`` says who may
+    read it, and nobody else can at any time. Raises StoreError, one line, where it cannot be written: a full disk, a
+    folder that may not be written to, a device in its place. Of a symbolic link, what it points to is written.
     """
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():  # /dev/null would become a file, for everybody
         raise StoreError(f"cannot write {file}: it is there and is no regular file; give another place")
     data = content.encode() if isinstance(content, str) else content
     try:
-        return _replace(file, data if callable(data) else lambda stream: stream.write(data))
+        return _replace(file, data if callable(data) else lambda stream: stream.write(data), mode)
     except OSError as error:
         raise cannot_write(file, error) from None
 
@@ -323,7 +323,7 @@ class Hashed:
         self._stream.flush()
 
 
-def _replace(file: Path, put: Callable[[Hashed], object]) -> str:
+def _replace(file: Path, put: Callable[[Hashed], object], mode: int = 0o644) -> str:
     """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
@@ -331,7 +331,7 @@ def _replace(file: Path, put: Callable[[Hashed], object]) -> str:
             put(hashed := Hashed(stream))
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(part, 0o644)
+        os.chmod(part, mode)
         os.replace(part, file)
     except BaseException:
         Path(part).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Commands that verify proofs of unlearning; functions that the group ``verify`` registers."""
+"""Commands that verify proofs of unlearning."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +7,7 @@ import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command
 from expunge.cli.options import AsJson, load
+from expunge.cli.verify import verify
 from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, print_json, print_line, say
 
@@ -27,6 +28,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Also write the verdict 
 DemoOut = Annotated[Path, typer.Option("--out", help="Folder for the page and the bundles; it must be new or empty.")]
 
 
+@verify.command(cls=Command, epilog="Example: expunge verify proof out/bundle --suite digits --forget-set random-10")
 def proof(
     bundle: Folder,
     suite: OfSuite = "digits",
@@ -44,7 +46,8 @@ def proof(
     """Verify a proof of unlearning: PASS, FAIL or INCONCLUSIVE, with reasons, and what that does not show."""
     from expunge.audits.proofs.beacon import read_beacon
     from expunge.audits.proofs.deployed import read_model
-    from expunge.audits.proofs.verification import Policy, verify
+    from expunge.audits.proofs.verification import Policy
+    from expunge.audits.proofs.verification import verify as decide
     from expunge.verdicts import write_verdicts
 
     loaded, (choice, count) = load(suite, None), _choice(steps)
@@ -58,13 +61,14 @@ def proof(
     )
     forget = loaded.forget_set(forget_set) if forget_set else None
     model = read_model(deployed) if deployed else None
-    found = verify(bundle, loaded, forget, policy, deployed=model, original=original)
+    found = decide(bundle, loaded, forget, policy, deployed=model, original=original)
     if out:
         write_verdicts(out, [found.verdict])
     _tell(found, as_json)
     return OK if found.verdict.outcome == "PASS" else FAILED_ROWS
 
 
+@verify.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")
 def demo(out: DemoOut = Path("out/verify-demo")) -> int:
     """Play provider, owner and auditor on digits, and write the page of it."""
     from expunge.audits.proofs.demo import play
@@ -107,14 +111,3 @@ def _tell(found: "Verified", as_json: bool) -> None:
     print_line("  noise of this machine: " + ", ".join(f"{each:.2e}" for each in found.noise.floor.values()))
     say(f"A PASS shows {found.verdict.shows}.")
     say(f"It does not show {found.verdict.shows_not}.")
-
-
-def register(group: typer.Typer) -> None:
-    """Give the group ``verify`` its commands on proofs."""
-    example = "Example: expunge verify proof out/bundle --suite digits --forget-set random-10"
-    group.command(cls=Command, epilog=example)(proof)
-    group.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")(demo)
-
-
-verify = typer.Typer(name="verify", no_args_is_help=True, help="Verify claims that a model has forgotten.")
-register(verify)
