@@ -12,8 +12,8 @@ import time
 
 import torch
 
+from expunge.audits import AUDITS
 from expunge.audits.evidence import Evidence, Side
-from expunge.audits.what_is_left import WHAT_IS_LEFT
 from expunge.bench.plan import plan_bench
 from expunge.bench.rows import rows_of
 from expunge.bench.score import reference_of
@@ -42,7 +42,7 @@ def main(method: str = METHOD, forget_set: str = FORGET_SET, models: str = MODEL
     torch.set_num_threads(1)
     evidence = evidence_of(method, forget_set, int(models))
     total = 0.0
-    for name, audit in WHAT_IS_LEFT.items():
+    for name, audit in AUDITS.items():
         started = time.process_time()
         audit.scores(evidence)
         taken = time.process_time() - started

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from expunge.audits.run import audit, run_audits
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import run_bench
     from expunge.bench.score import evaluate
@@ -25,6 +26,7 @@ __all__ = [
     "Ensemble",
     "Score",
     "Suite",
+    "audit",
     "evaluate",
     "klom",
     "load_suite",
@@ -32,6 +34,7 @@ __all__ = [
     "pretrain",
     "report",
     "retrain",
+    "run_audits",
     "run_bench",
     "unlearn",
     "wasserstein",
@@ -42,6 +45,7 @@ _HOMES = {
     "Ensemble": "ensembles",
     "Score": "records",
     "Suite": "suites",
+    "audit": "audits.run",
     "evaluate": "bench.score",
     "klom": "metrics.klom",
     "load_suite": "suites",
@@ -49,6 +53,7 @@ _HOMES = {
     "pretrain": "ensembles",
     "report": "reports",
     "retrain": "ensembles",
+    "run_audits": "audits.run",
     "run_bench": "bench.run",
     "unlearn": "methods",
     "wasserstein": "metrics.wasserstein",

@@ -2,7 +2,7 @@
 
 In rounds, each of one model of digits: by default 100 with decoys and as many without, ten minutes on 2 cores. It goes
 on where it stopped.
-Run: python runs/verify_backdoor.py [ROUNDS]
+Run: python runs/verify_backdoor.py [ROUNDS [FOLDER]]
 """
 
 import sys
@@ -25,7 +25,7 @@ def main() -> None:
         for setup in setups:
             with ProgressLine(f"decoys {setup.decoys:g}") as watch:
                 found.append(study_backdoor(OUT, setup, watch))
-        write_study(RESULTS, setups, found)
+        write_study(Path(sys.argv[2]) if len(sys.argv) > 2 else RESULTS, setups, found)
     except ExpungeError as error:
         sys.exit(str(error))
 

@@ -18,10 +18,11 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from expunge.audits.black_box import BlackBox
-from expunge.audits.owner_counts import WHEN, Count, When, keep_counts
+from expunge.audits.owner_counts import WHEN, Asked, Count, OwnerCounts, When, keep_counts
 from expunge.audits.trigger import OWN_ONLY, Trigger
 from expunge.checksums import NoRecord, opened, sealed
 from expunge.engine import Watch, silent
+from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadSetting, NoAnswer, StoreError, lookup
 from expunge.outside import read_bytes
 from expunge.store import alone_with, cannot_write, write_file
@@ -125,6 +126,20 @@ def ask(
         counts = queries.counts(np.array(hits))
         keep_counts(folder, queries.trigger.owner, queries.when, name, counts)
     return counts
+
+
+@torch.no_grad()
+def ask_both(
+    trigger: Trigger, records: Examples, before: Ensemble, after: Ensemble, queries: int, fresh: int = FRESH
+) -> OwnerCounts:
+    """What an owner would be told by the first models of two ensembles, which are at hand: before and after."""
+
+    def told(when: When, model: Ensemble) -> Asked:
+        asked = Queries.of(trigger, records, when, queries, fresh)
+        labels = model(torch.from_numpy(asked.inputs(asked.order()))).argmax(-1)[0].numpy()
+        return Asked("model", tuple(asked.counts(labels == trigger.label)))
+
+    return OwnerCounts(trigger.owner, told("before", before), told("after", after))
 
 
 def _begun(file: Path, told: dict[str, Any]) -> list[bool]:

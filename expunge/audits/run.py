@@ -2,25 +2,30 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from expunge.audits import AUDITS, default_audits
 from expunge.audits.audit import Audited
 from expunge.audits.evidence import Evidence
 from expunge.audits.judgement import judge
 from expunge.audits.shadows import Labour
-from expunge.audits.what_is_left import EVERY, WHAT_IS_LEFT, default_audits
 from expunge.bench.independence import require_independent
 from expunge.bench.plan import ALL, ANCHORS, BenchPlan, plan_bench
 from expunge.bench.rows import rows_of
 from expunge.bench.run import unlearn_job
-from expunge.bench.score import reference_of
+from expunge.bench.score import compared, reference_of
 from expunge.engine import Watch, Workers, run_jobs, silent
+from expunge.ensembles import Ensemble
+from expunge.ensembles.pretraining import watching
+from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.errors import BadMargins, BadSetting, MethodFailed, TooFewModels, lookup
+from expunge.methods import METHODS, configure
 from expunge.methods.task import Outcome, Task, finished
 from expunge.methods.tuned import BUDGET
 from expunge.metrics import Row
 from expunge.names import require_name
 from expunge.records import Score, why_untrue
-from expunge.suites import Suite
+from expunge.suites import ForgetSet, Suite
 from expunge.verdicts import Verdict
 
 
@@ -40,7 +45,7 @@ class AuditedRow:
         return [score for each in self.found.values() for score in each.scores]
 
 
-def audit(
+def run_audits(
     suite: Suite | str,
     forget_set: str,
     methods: Sequence[str],
@@ -84,13 +89,42 @@ def audit(
     return [_audited(plan, task, outcomes[task.name], names, Labour(workers, watch)) for task in tasks]
 
 
+def audit(
+    after: Ensemble | EnsembleMargins,
+    oracle: Ensemble | EnsembleMargins,
+    *,
+    suite: Suite | None = None,
+    forget: ForgetSet | Any | None = None,
+    audits: Sequence[str] | None = None,
+    workers: Workers = 1,
+    watch: Watch | None = None,
+) -> AuditedRow:
+    """Ask what ``after`` still holds of the forget set of ``oracle``; arguments as of :func:`expunge.evaluate`.
+
+    Beside each number stands what as many held-out oracles get. Audits that need models (``audits=["all"]``) are done
+    where ``after`` is an ensemble; those that must unlearn shadow models, where it was made by a method of the table.
+    """
+    names = audits_named(audits)
+    with watching("audit", watch, at_once=True) as seen:
+        row, reference = compared(after, oracle, suite, forget, "audit")
+        return examine(Evidence(row, reference, Labour(workers, seen), _task_of(row)), names)
+
+
+def _task_of(row: Row) -> Task | None:
+    """How the models were unlearned; None where that is not known."""
+    if row.method not in METHODS or METHODS[row.method].anchor:
+        return None
+    config = configure(row.method, METHODS[row.method], row.config)
+    return Task(row.suite, row.forget, row.method, config, row.seed)
+
+
 def audits_named(audits: Sequence[str] | None) -> tuple[str, ...]:
     """The audits of these names, each once; all of them for "all"."""
     if audits is None:
         return default_audits()
-    chosen = [each for name in audits for each in (WHAT_IS_LEFT if name == EVERY else [name])]
+    chosen = [each for name in audits for each in (AUDITS if name == ALL else [name])]
     for name in chosen:
-        lookup("audit", name, WHAT_IS_LEFT)
+        lookup("audit", name, AUDITS)
     return tuple(dict.fromkeys(chosen))
 
 
@@ -99,7 +133,7 @@ def examine(evidence: Evidence, names: Iterable[str]) -> AuditedRow:
     require_independent(evidence.row, evidence.reference)
     found, lacking = {}, {}
     for name in names:
-        one = WHAT_IS_LEFT[name]
+        one = AUDITS[name]
         if line := one.lacking(evidence):
             lacking[name] = line
             continue
@@ -148,7 +182,7 @@ def _unlearned(plan: BenchPlan, tasks: Sequence[Task], workers: Workers, watch: 
 
 def _require_sound(name: str, scores: Sequence[Score]) -> None:
     """Hold the records of an audit to its row: an audit that breaks this is wrong, whatever it was given."""
-    aggregates = WHAT_IS_LEFT[name].aggregates
+    aggregates = AUDITS[name].aggregates
     for score in scores:
         doubt = why_untrue(score)
         if score.metric != name or score.aggregate not in aggregates or doubt:

@@ -215,16 +215,8 @@ def evaluate(
     MIA-efficacy and what is made of it, which take some seconds. What takes them says so on standard error, unless
     ``watch`` is given: it sees each metric of both rows.
     """
-    for given, what in ((after, "evaluate, the unlearned models"), (oracle, "evaluate, the oracles")):
-        require_ensemble(given, what, EnsembleMargins)
-    against, unlearned = oracle.origin, after.origin
-    unlearned.require_same_suite(against)
-    if against.kind != "oracle" or unlearned.kind == "oracle":
-        raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {against.kind}")
-    suite = find_suite(against.suite, against.digest, suite)
-    forget = _forget_set(suite, against.forget_set) if forget is None else suite.forget_set(forget)
     with watching("evaluate", watch, at_once=True) as seen:
-        row, reference = _beside(after, oracle, suite, forget)
+        row, reference = compared(after, oracle, suite, forget, "evaluate")
         require_independent(row, reference)
         rows, metrics = (floor_row(reference), row), default_metrics(classic=classic)
         done, total = count(1), len(rows) * sum(METRICS[each].scores is not None for each in metrics)
@@ -235,10 +227,25 @@ def evaluate(
         return [score for each in rows for score in score_row([each], reference, metrics, finished).scores]
 
 
-def _beside(
-    after: Ensemble | EnsembleMargins, oracle: Ensemble | EnsembleMargins, suite: Suite, forget: ForgetSet
+def compared(
+    after: Ensemble | EnsembleMargins,
+    oracle: Ensemble | EnsembleMargins,
+    suite: Suite | None,
+    forget: ForgetSet | Any | None,
+    verb: str,
 ) -> tuple[Row, Reference]:
-    """The row of unlearned models, and what it is compared with."""
+    """The row of unlearned models and what it is compared with, of ensembles that were handed to the function ``verb``.
+
+    Suite and forget set are found by the oracles' origin where they are not given.
+    """
+    for given, what in ((after, f"{verb}, the unlearned models"), (oracle, f"{verb}, the oracles")):
+        require_ensemble(given, what, EnsembleMargins)
+    against, unlearned = oracle.origin, after.origin
+    unlearned.require_same_suite(against)
+    if against.kind != "oracle" or unlearned.kind == "oracle":
+        raise MismatchedEnsembles(f"expected unlearned models, then oracles, got {unlearned.kind}, {against.kind}")
+    suite = find_suite(against.suite, against.digest, suite)
+    forget = _forget_set(suite, against.forget_set) if forget is None else suite.forget_set(forget)
     truth, margins = _margins_of(oracle, suite), _margins_of(after, suite)
     row = identity_row(suite, forget, margins, weights=(lambda: after) if isinstance(after, Ensemble) else None)
     if made := after.origin.made:

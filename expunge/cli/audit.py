@@ -56,7 +56,7 @@ def audit(
 
     An attack that does as well on oracles finds nothing. Exit code 3 where a method failed.
     """
-    from expunge.audits.run import audit as run
+    from expunge.audits.run import run_audits
     from expunge.bench.folder import prepare
 
     if not method:
@@ -65,7 +65,7 @@ def audit(
     if out_:
         prepare(out_)
     with ProgressLine("audit") as watch:
-        rows = run(
+        rows = run_audits(
             loaded,
             forget_set,
             method,

@@ -13,7 +13,7 @@ from expunge.terminal import print_json, print_line
 @app.command("list", cls=Command, epilog="Example: expunge list methods --json")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="suites, methods, metrics, attacks, defences or forget-sets.")
+        str | None, typer.Argument(help="suites, methods, metrics, audits, attacks, defences or forget-sets.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -35,10 +35,10 @@ def list_(
 
 @app.command(cls=Command, epilog="Example: expunge info scrub")
 def info(
-    name: Annotated[str, typer.Argument(help="A method, suite, metric, attack, defence or forget set.")],
+    name: Annotated[str, typer.Argument(help="A method, suite, metric, audit, attack, defence or forget set.")],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of a method, suite, metric, attack, defence or forget set."""
+    """Tell what is known of a method, suite, metric, audit, attack, defence or forget set."""
     from expunge.reports.catalogue import describe
 
     facts = describe(name)
@@ -54,11 +54,11 @@ def info(
 @app.command(cls=Command, epilog="Example: expunge cite scrub fine-tune")
 def cite(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Methods, metrics, attacks, defences; default: expunge.")
+        list[str] | None, typer.Argument(help="Methods, metrics, audits, attacks, defences; default: expunge.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print the references of methods, metrics, attacks and defences as BibTeX."""
+    """Print the references of methods, metrics, audits, attacks and defences as BibTeX."""
     from expunge.reports.cards import cite as run
 
     found = {name or "expunge": run(name) for name in dict.fromkeys(names or [""])}

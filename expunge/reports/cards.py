@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from expunge.attacks import ATTACKS, DEFENCES
+from expunge.audits import AUDITS
 from expunge.errors import BadSetting, UnknownName, suggestion
 from expunge.methods import METHODS, Method
 from expunge.methods.references import REFERENCES, Reference
@@ -149,16 +150,17 @@ def _cited(entry: Reference) -> str:
 
 
 def cite(name: str = "") -> str:
-    """BibTeX of all references of a method, metric, attack or defence; of expunge itself where no name is given."""
+    """BibTeX of all references of a method, metric, audit, attack or defence; of expunge itself without a name."""
     if not name:
         return own_bibtex()
-    known = [*METHODS, *ATTACKS, *METRICS, *DEFENCES]
+    sources = {name: row.source for table in (METRICS, AUDITS, DEFENCES) for name, row in table.items()}
+    known = [*METHODS, *ATTACKS, *sources]
     if name not in known:
-        raise UnknownName(f"unknown method, metric, attack or defence {name!r}; {suggestion(name, known)}")
+        raise UnknownName(f"unknown method, metric, audit, attack or defence {name!r}; {suggestion(name, known)}")
     if name in METHODS or name in ATTACKS:
         found = METHODS[name].references if name in METHODS else ATTACKS[name].references
     else:
-        found = _references_of(METRICS[name].source if name in METRICS else DEFENCES[name].source)
+        found = _references_of(sources[name])
     if not found:
         raise BadSetting(f"{name!r} comes from no publication; cite expunge, as `expunge cite` prints it")
     return "\n\n".join(each.bibtex(key) for key, each in found.items())

@@ -1,4 +1,4 @@
-"""What there is, in words: suites, methods, metrics, attacks, defences and forget sets, and one entry in full."""
+"""What there is, in words: suites, methods, metrics, audits, attacks, defences, forget sets; and one entry in full."""
 
 import dataclasses
 import inspect
@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from expunge.attacks import ATTACKS, DEFENCES
+from expunge.audits import AUDITS, Audit
 from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
 from expunge.methods.own.method import told_of
@@ -23,7 +24,7 @@ def catalogue(kind: str) -> list[Entry]:
 
 
 def describe(name: str) -> Entry:
-    """All that is known of one suite, method, metric, attack, defence or forget set."""
+    """All that is known of one suite, method, metric, audit, attack, defence or forget set."""
     for table, tell in _TABLES:
         if name in table:
             return tell(name)
@@ -39,7 +40,7 @@ def describe(name: str) -> Entry:
         raise UnknownName(f"{len(found)} suites have a forget set {name!r}; say which: {places}")
     if found:
         return _full_forget_set(found[0]["suite"], found[0]["name"])
-    choices = [*METHODS, *METRICS, *SUITES, *ATTACKS, *DEFENCES, *dict.fromkeys(each["name"] for each in sets)]
+    choices = [*METHODS, *METRICS, *AUDITS, *SUITES, *ATTACKS, *DEFENCES, *dict.fromkeys(each["name"] for each in sets)]
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
@@ -98,19 +99,32 @@ def _metrics() -> list[Entry]:
 
 def _metric(name: str, metric: Metric, *, full: bool = False) -> Entry:
     doc = inspect.getdoc(metric.function) or ""
-    entry: Entry = {
-        "name": name,
-        "kind": "metric",
-        "summary": doc.partition("\n")[0],
-        "aggregates": list(metric.aggregates),
-        "unit": metric.unit,
-        "better": metric.better,
-        "oracle": metric.oracle,
-        "source": metric.source,
-    }
+    entry = {"name": name, "kind": "metric", "summary": doc.partition("\n")[0], **_read_as(metric)}
+    return {**entry, "what": doc} if full else entry
+
+
+def _audits() -> list[Entry]:
+    return [_audit(name) for name in AUDITS]
+
+
+def _audit(name: str, *, full: bool = False) -> Entry:
+    audit = AUDITS[name]
+    entry = {"name": name, "kind": "audit", "summary": audit.summary, **_read_as(audit), "needs": list(audit.reads)}
     if full:
-        entry["what"] = doc
+        entry["what"] = inspect.getdoc(audit.function) or ""
+        entry["run"] = f"expunge audit SUITE FORGET_SET --method METHOD --audit {name}"
     return entry
+
+
+def _read_as(row: Metric | Audit) -> Entry:
+    """How the numbers of a metric or an audit are to be read."""
+    return {
+        "aggregates": list(row.aggregates),
+        "unit": row.unit,
+        "better": row.better,
+        "oracle": row.oracle,
+        "source": row.source,
+    }
 
 
 def _attacks() -> list[Entry]:
@@ -178,6 +192,7 @@ def _held(suite: Suite, name: str) -> ForgetSet | Unmade:
 _TABLES: tuple[tuple[Container[str], Callable[[str], Entry]], ...] = (
     (METHODS, card),
     (METRICS, lambda name: _metric(name, METRICS[name], full=True)),
+    (AUDITS, lambda name: _audit(name, full=True)),
     (ATTACKS, lambda name: _attack(name, full=True)),
     (DEFENCES, lambda name: _defence(name)),
 )
@@ -186,6 +201,7 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "suites": _suites,
     "methods": _methods,
     "metrics": _metrics,
+    "audits": _audits,
     "attacks": _attacks,
     "defences": _defences,
     "forget-sets": _forget_sets,

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from expunge.audits import AUDITS
 from expunge.audits import shadows as module
 from expunge.audits.audit import Audited
 from expunge.audits.evidence import Evidence
 from expunge.audits.game import Game, auc
 from expunge.audits.outputs import on_forget
 from expunge.audits.relearning import relearned
-from expunge.audits.run import AuditedRow, audit
+from expunge.audits.run import AuditedRow, run_audits
 from expunge.audits.shadows import Labour, masks_of, shadows_of
 from expunge.audits.u_lira_shadows import corrected, uncorrected
-from expunge.audits.what_is_left import WHAT_IS_LEFT
 from expunge.bench.plan import plan_bench
 from expunge.bench.rows import rows_of
 from expunge.bench.score import reference_of
@@ -29,7 +29,7 @@ from expunge.suites import Suite
 from tests.audits.small_suite import small
 
 MODELS, FORGET = 6, "more"
-OF_MODELS = [name for name, each in WHAT_IS_LEFT.items() if each.trains]
+OF_MODELS = [name for name, each in AUDITS.items() if each.trains]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,9 @@ def suite(store: Path) -> Iterator[Suite]:
 
 @pytest.fixture(scope="module")
 def audited(suite: Suite) -> dict[str, AuditedRow]:
-    rows = audit(suite, FORGET, ["identity", "oracle", "fine-tune"], models=MODELS, audits=["all"], tuning="default")
+    rows = run_audits(
+        suite, FORGET, ["identity", "oracle", "fine-tune"], models=MODELS, audits=["all"], tuning="default"
+    )
     return {row.method: row for row in rows}
 
 
@@ -82,7 +84,7 @@ def test_every_audit_says_something_of_every_row(audited: dict[str, AuditedRow])
     for method in ("identity", "oracle", "fine-tune"):
         row = audited[method]
         assert not row.failed
-        assert list(row.found) == list(WHAT_IS_LEFT), row.lacking
+        assert list(row.found) == list(AUDITS), row.lacking
         assert row.verdict is not None
 
 
@@ -104,7 +106,7 @@ def test_what_models_hold_is_found(audited: dict[str, AuditedRow]) -> None:
 @pytest.mark.slow
 def test_features_of_digits_hold_what_was_learned_by_heart() -> None:
     """It trains 40 oracles, 50 models of halves, and those again without the set."""
-    rows = audit("digits", "memorised-50", ["identity", "oracle"], models=20, audits=OF_MODELS)
+    rows = run_audits("digits", "memorised-50", ["identity", "oracle"], models=20, audits=OF_MODELS)
     for name in ("linear-probe", "relearning", "u-lira-shadows"):
         assert number(rows[0].found[name], "auc-by-example").low > 0.65  # type: ignore[operator]
     assert number(rows[0].found["linear-probe"], "accuracy-gap").low > 0.05  # type: ignore[operator]
@@ -128,10 +130,10 @@ def test_a_probe_finds_what_only_the_last_layer_hides(suite: Suite) -> None:
     with torch.no_grad():
         list(mute.parameters())[-2].zero_()
     evidence._known["models", "row"] = mute
-    known = WHAT_IS_LEFT["linear-probe"].scores(evidence_of(suite, "identity"))
-    hidden = WHAT_IS_LEFT["linear-probe"].scores(evidence)
+    known = AUDITS["linear-probe"].scores(evidence_of(suite, "identity"))
+    hidden = AUDITS["linear-probe"].scores(evidence)
     assert number(hidden, "auc").value == number(known, "auc").value
-    assert number(WHAT_IS_LEFT["confidence"].scores(evidence), "auc").value < 0.05  # type: ignore[operator]
+    assert number(AUDITS["confidence"].scores(evidence), "auc").value < 0.05  # type: ignore[operator]
 
 
 def test_shadow_models_are_those_of_the_halves_and_identity_leaves_them(suite: Suite) -> None:
@@ -199,12 +201,12 @@ def test_an_audit_leaves_models_as_they_are(suite: Suite) -> None:
     ensemble.train()  # as somebody may hand them over: measured is in evaluation mode
     before = {name: tensor.clone() for name, tensor in ensemble.state().items()}
     for name in ("confidence", "linear-probe", "relearning"):
-        WHAT_IS_LEFT[name].scores(evidence)
+        AUDITS[name].scores(evidence)
     assert all(torch.equal(tensor, before[name]) for name, tensor in ensemble.state().items())
 
 
 def test_what_cannot_be_had_is_said(suite: Suite, tmp_path: Path) -> None:
-    rows = audit(suite, FORGET, ["identity"], models=3, audits=["u-lira", "loss"])
+    rows = run_audits(suite, FORGET, ["identity"], models=3, audits=["u-lira", "loss"])
     assert list(rows[0].found) == ["loss"]
     assert "expected 4 models and 4 oracles or more" in rows[0].lacking["u-lira"]
     evidence = Evidence(evidence_of(suite, "identity").row, evidence_of(suite, "identity").reference)

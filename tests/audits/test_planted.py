@@ -5,16 +5,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from expunge.audits import AUDITS, default_audits
 from expunge.audits.audit import Audited
 from expunge.audits.evidence import Evidence
 from expunge.audits.judgement import is_auc, judge
-from expunge.audits.what_is_left import WHAT_IS_LEFT, default_audits
 from expunge.records import Score
 from tests.audits.scenes import SUITE, identity, of_oracles, oracle, planted
 
 
 def found(evidence: Evidence) -> dict[str, Audited]:
-    return {name: WHAT_IS_LEFT[name].scores(evidence) for name in default_audits()}
+    return {name: AUDITS[name].scores(evidence) for name in default_audits()}
 
 
 def outcome(evidence: Evidence) -> str:
@@ -86,7 +86,7 @@ def test_oracles_against_oracles_have_one_half_inside_the_interval(forget_set: s
 def test_what_oracles_get_is_said_in_every_record() -> None:
     evidence = identity("memorised-50", 20)
     for name, audited in found(evidence).items():
-        assert {score.aggregate for score in audited.scores} <= {*WHAT_IS_LEFT[name].aggregates}
+        assert {score.aggregate for score in audited.scores} <= {*AUDITS[name].aggregates}
         assert all(score.oracle is not None and score.metric == name for score in audited.scores)
 
 
@@ -98,7 +98,7 @@ def test_against_test_examples_an_oracle_is_not_at_one_half() -> None:
 
 
 def test_fewer_than_1000_scores_are_unscored_and_said_so() -> None:
-    audited = WHAT_IS_LEFT["u-lira"].scores(identity("memorised-50", 10))
+    audited = AUDITS["u-lira"].scores(identity("memorised-50", 10))
     assert {score.aggregate for score in audited.scores} == {"auc", "auc-by-example"}
     assert [each.aggregate for each in audited.unscored] == ["tpr-1%", "tpr-0.1%"]
     assert audited.unscored[0].reason == "500 scores of non-members, and 1,000 are needed; give more models"

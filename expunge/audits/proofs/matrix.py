@@ -16,15 +16,17 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.audits.game import auc
+from expunge.audits.owner_counts import WHEN
 from expunge.audits.proofs.adversary import plant, retrain_substituted
 from expunge.audits.proofs.beacon import Beacon, issue
 from expunge.audits.proofs.forging import forge
+from expunge.audits.proofs.owner import asked_by_owner
 from expunge.audits.proofs.provider import Proven, promise, prove, prove_promised
 from expunge.audits.proofs.substitution import Nearest, RandomSearch, Space
 from expunge.audits.proofs.verification import Policy, verify
+from expunge.audits.u_lira import cross_fitted, log_ratio
 from expunge.engine import Job, Watch, Workers, run_jobs
-from expunge.ensembles.plan import Plan
-from expunge.ensembles.stored_margins import read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting
 from expunge.fingerprint import code_digest
@@ -35,6 +37,8 @@ from expunge.store import Artefact, user_store
 from expunge.suites.suite import ForgetSet, Suite
 
 REPETITIONS = 20
+SEEDS = 20_000  # of providers' first weights: others than any original's
+OWNER = "owner's trigger"  # who sees the model alone
 NOISE, ENOUGH = "at the noise", "eps just enough"
 LOOSE = (1e-3, 1e-1)  # errors of the parameters that a verifier might let pass
 Make = Callable[[Suite, ForgetSet, Proven, Path, int, Beacon | None], Proven]
@@ -135,10 +139,14 @@ def repeat(suite: Suite, forget: ForgetSet, name: str, number: int) -> None:
 
 
 def _repeat(suite: Suite, forget: ForgetSet, name: str, number: int, folder: Path) -> None:
+    seed = SEEDS + number
+
+    def anew(planted: Suite, records: ForgetSet, before: Proven, folder: Path) -> Proven:
+        return MAKERS[name](planted, records, before, folder, seed, issue(promise(planted, records, seed).promise))
+
     started = time.process_time()
     original = prove(suite, None, folder / "original", seed=number)
-    training, seed = time.process_time() - started, REPETITIONS * 1000 + number
-    beacon = issue(promise(suite, forget, seed).promise)
+    training, beacon = time.process_time() - started, issue(promise(suite, forget, seed).promise)
     started = time.process_time()
     made = MAKERS[name](suite, forget, original, folder / "made", seed, beacon)
     cost = (time.process_time() - started) / training
@@ -152,10 +160,11 @@ def _repeat(suite: Suite, forget: ForgetSet, name: str, number: int, folder: Pat
             first if verifier == NOISE else verify(made.bundle, suite, forget, policy, deployed=state, original=other)
         )
         outcomes[verifier] = found.verdict.outcome
+    outcomes[OWNER], counts = asked_by_owner(suite, number, anew, folder / "owner")
     margins, correct = (each[0].numpy() for each in measure(made.ensemble, suite.data))
     accuracy = {split: float(correct[columns].mean()) for split, columns in suite.columns(forget).items()}
     meta = {"outcomes": outcomes, "error": float(first.errors.parameters.max()), "cost": cost, "accuracy": accuracy}
-    meta["loss AUC"] = loss_auc(margins, suite, forget)
+    meta |= {"loss AUC": loss_auc(margins, suite, forget), "trigger": [counts.of(when).own for when in WHEN]}
     user_store().write(_key(suite, forget, name, number), {"margins": margins}, meta)
 
 
@@ -166,16 +175,18 @@ def loss_auc(margins: ndarray, suite: Suite, forget: ForgetSet) -> float:
     return float((own > others).mean() + 0.5 * (own == others).mean())
 
 
-def klom_of(attacked: Attacked, suite: Suite, forget: ForgetSet) -> Estimate:
-    """The 95th percentile of KLoM over the removed records, against all oracles of the suite."""
-    oracle = np.asarray(read_margins(Plan(suite, "oracle", forget), 0, suite.models).values)
-    columns = suite.columns(forget)["forget"]
+def klom_of(margins: Float[ndarray, "models forget"], oracles: Float[ndarray, "oracles forget"]) -> Estimate:
+    """The 95th percentile of KLoM over the removed records."""
 
     def highest(values: ndarray) -> ndarray:
         return np.array([np.percentile(values, 95)])
 
-    margins = attacked.margins[:, columns], oracle[:, columns]
-    return estimate_by_dealing(ByExample(klom, highest), *margins, bounds=(0.0, CEILING))[0]
+    return estimate_by_dealing(ByExample(klom, highest), margins, oracles, bounds=(0.0, CEILING))[0]
+
+
+def u_lira_of(margins: Float[ndarray, "models forget"], oracles: Float[ndarray, "oracles forget"]) -> Estimate:
+    """The AUC, record by record, of who knows other models of the provider, and other oracles; oracles get 0.5."""
+    return auc(cross_fitted(margins, oracles, log_ratio), by_example=True).interval()
 
 
 def _key(suite: Suite, forget: ForgetSet, name: str, number: int) -> str:

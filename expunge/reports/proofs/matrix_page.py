@@ -5,21 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
 from scipy.stats import beta, t
 
+from expunge.audits.owner_counts import WHEN
 from expunge.audits.proofs.beacon import Beacon
-from expunge.audits.proofs.matrix import Attacked, klom_of, policies, run_matrix
+from expunge.audits.proofs.matrix import OWNER, Attacked, klom_of, policies, run_matrix, u_lira_of
+from expunge.audits.proofs.owner import RECORDS
 from expunge.engine import Watch, Workers
+from expunge.ensembles.plan import Plan
+from expunge.ensembles.stored_margins import read_margins
 from expunge.reports.studies.entries import as_list, write_entries
 from expunge.reports.studies.markdown import grid, in_brackets
 from expunge.store import write_file
 from expunge.suites.suite import ForgetSet, Suite
 
+NOTHING, ORACLES = "nothing done", "oracles"
 INTRODUCTION = """\
 # Attack x verifier
 
-Made by `runs/verify_matrix.py`: {repetitions} repetitions of each provider on {suite}, forgetting {forget}. Brackets
-are 95 % intervals over repetitions (Clopper-Pearson for shares, Student's t for means).
+Made by `expunge verify matrix {suite} --forget-set {forget}`: {repetitions} repetitions of each provider. Brackets are
+95 % intervals over repetitions (Clopper-Pearson for shares, Student's t for means).
 
 Every provider hands over a bundle of a retraining. `honest` retrains in the order that the verifier's nonce gives;
 `careless` lets one removed record into one batch; `Adv-R` and `Adv-N` (Zhang et al. 2024, arXiv:2408.00929) put
@@ -27,26 +34,75 @@ retained records in the places of removed ones, found by the gradients of 50 ran
 neighbours; `forged` does not retrain. Verifiers differ in the largest error of a step that they let pass: the noise of
 the machine, in weights, buffers and momenta, or a fixed `eps` in weights alone, as in the literature. `beacon-bound`
 also asks for the order that its nonce gives, issued after the provider had promised data, first weights and code.
+`owner's trigger` sees no proof: in data of its own, {records} records with a private trigger in half of them, an owner
+asks the model before and after the same provider removed all of those.
 
-**A PASS does not show forgetting.** Adv-R and Adv-N pass every verifier but the beacon-bound one by construction."""
+**A PASS does not show forgetting.** Adv-R and Adv-N pass every verifier but the beacon-bound one by construction: their
+steps are true, and no removed record is in a batch; only who draws the order can know why a batch is what it is."""
+
+UTILITY = """\
+## Utility, error and cost
+
+Accuracies in per cent; the error is the largest of one step, in L2 of the weights, from the least to the largest of all
+repetitions; the cost is CPU time as a share of one recorded training.
+
+"""
+TRIGGER = """\
+## What the owner counts
+
+The share of queries with the owner's trigger that get its label, in per cent.
+
+"""
+LEFT = """\
+## What is left of the removed records
+
+KLoM is the 95th percentile in nats, of {repetitions} models against all oracles of the suite: with few models its floor
+is high, and `{oracles}` says what it is. U-LiRA is the AUC, record by record, of an attack that knows other models of
+the same provider; at 0.5 they cannot be told from oracles. Loss AUC is the chance that a removed record has a lower
+loss than a test record. `{nothing}` are the original models.
+
+"""
 
 
 def write_matrix(
     suite: Suite, forget: ForgetSet, repetitions: int, folder: Path, workers: Workers, watch: Watch
 ) -> Path:
-    """Run what is missing of the matrix, and write ``verify_matrix.json`` and ``verify_matrix.md`` into ``folder``."""
+    """Run what is missing of the matrix, and write ``matrix.json`` and ``matrix.md`` into ``folder``."""
     found = run_matrix(suite, forget, repetitions, workers, watch)
-    entries = [_entry(each, suite, forget) for each in found]
-    write_entries(folder / "verify_matrix.json", entries, repetitions)
-    page = folder / "verify_matrix.md"
-    write_file(page, matrix_page(entries, suite.name, forget.name, repetitions))
-    return page
+    columns = suite.columns(forget)["forget"]
+    oracles = np.asarray(read_margins(Plan(suite, "oracle", forget), 0, suite.models).values)[:, columns]
+    entries = [_entry(each, columns, oracles) for each in found]
+    entries += _beside(suite, columns, oracles, repetitions)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_entries(folder / "matrix.json", entries, repetitions)
+    write_file(folder / "matrix.md", matrix_page(entries, suite.name, forget.name, repetitions))
+    return folder / "matrix.md"
+
+
+def _beside(
+    suite: Suite, columns: Int[ndarray, " forget"], oracles: Float[ndarray, "oracles forget"], repetitions: int
+) -> list[dict[str, Any]]:
+    """What is to be found where nothing was done, and what as many oracles get of the rest."""
+    original = np.asarray(read_margins(Plan(suite, "pretrained"), 0, repetitions).values)[:, columns]
+    half = len(oracles) // 2
+    return [
+        {"attack": NOTHING, **_left(original, oracles)},
+        {"attack": ORACLES, **_left(oracles[half : half + repetitions], oracles[:half])},
+    ]
+
+
+def _left(margins: Float[ndarray, "models forget"], oracles: Float[ndarray, "oracles forget"]) -> dict[str, Any]:
+    margins = margins.astype(np.float64)
+    u_lira = as_list(u_lira_of(margins, oracles)) if len(margins) >= 4 else None
+    return {"KLoM": as_list(klom_of(margins, oracles)), "U-LiRA": u_lira}
 
 
 def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repetitions: int) -> str:
     """The whole page, of the entries and of nothing else."""
-    verifiers = list(policies(Beacon("", ""), 1.0))
-    passes = [[each["attack"], *(in_brackets(each["passes"][name], 100, 0) for name in verifiers)] for each in entries]
+    verifiers = [*policies(Beacon("", ""), 1.0), OWNER]
+    proven = [each for each in entries if "passes" in each]
+    passes = [[each["attack"], *(in_brackets(each["passes"][name], 100, 0) for name in verifiers)] for each in proven]
+    triggers = [[each["attack"], *(in_brackets(each["trigger"][when], 100, 1) for when in WHEN)] for each in proven]
     utility = [
         [
             each["attack"],
@@ -54,32 +110,37 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
             " to ".join(f"{error:.1e}" for error in each["largest errors"]),
             in_brackets(each["cost"], 1, 2),
         ]
-        for each in entries
+        for each in proven
     ]
     left = [
         [
             each["attack"],
             in_brackets(each["KLoM"], 1, 2),
-            in_brackets(each["loss AUC"], 1, 3),
-            in_brackets(each["accuracy"]["forget"], 100, 1),
+            in_brackets(each["U-LiRA"], 1, 3),
+            *(in_brackets(found, 100, 1) for found in _of_one_model(each)),
         ]
         for each in entries
     ]
     parts = [
-        INTRODUCTION.format(repetitions=repetitions, suite=suite, forget=forget),
+        INTRODUCTION.format(repetitions=repetitions, suite=suite, forget=forget, records=RECORDS),
         "## Share of proofs that pass, in per cent\n\n" + grid(["provider", *verifiers], passes),
-        "## Utility, error and cost\n\nAccuracies in per cent; the error is the largest of one step, in L2 of the "
-        "weights, from the least to the largest of all repetitions; the cost is CPU time as a share of one recorded "
-        "training.\n\n" + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
-        "## What is left of the removed records\n\nThe row `honest` is what a model without them gets. KLoM is the "
-        f"95th percentile in nats, of {repetitions} models against all oracles of the suite: with few models its floor "
-        "is high. Loss AUC: the chance that a removed record has a lower loss than a test record.\n\n"
-        + grid(["provider", "KLoM, forget", "loss AUC", "accuracy, forget"], left),
+        UTILITY + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
+        TRIGGER + grid(["provider", "before the removal", "after it"], triggers),
+        LEFT.format(repetitions=repetitions, oracles=ORACLES, nothing=NOTHING)
+        + grid(["provider", "KLoM, forget", "U-LiRA", "loss AUC, %", "accuracy, forget"], left),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _entry(attacked: Attacked, suite: Suite, forget: ForgetSet) -> dict[str, Any]:
+def _of_one_model(entry: dict[str, Any]) -> list[list[float] | None]:
+    """What a single model shows of the removed records, where it was asked."""
+    accuracy = entry.get("accuracy", {}).get("forget")
+    return [entry.get("loss AUC"), accuracy]
+
+
+def _entry(
+    attacked: Attacked, columns: Int[ndarray, " forget"], oracles: Float[ndarray, "oracles forget"]
+) -> dict[str, Any]:
     rows = attacked.rows
     outcomes, errors = [row["outcomes"] for row in rows], [row["error"] for row in rows]
     return {
@@ -90,7 +151,11 @@ def _entry(attacked: Attacked, suite: Suite, forget: ForgetSet) -> dict[str, Any
         "largest errors": [min(errors), max(errors)],
         "cost": mean([row["cost"] for row in rows]),
         "loss AUC": mean([row["loss AUC"] for row in rows], 1),
-        "KLoM": as_list(klom_of(attacked, suite, forget)),
+        "trigger": {
+            when: mean([hits / queries for hits, queries in (row["trigger"][place] for row in rows)], 1)
+            for place, when in enumerate(WHEN)
+        },
+        **_left(attacked.margins[:, columns], oracles),
     }
 
 

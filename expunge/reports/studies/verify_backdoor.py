@@ -7,17 +7,15 @@ training: retrained models must not be accused of those either.
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.audits.owner_counts import Asked, Count, OwnerCounts
+from expunge.audits.owner_counts import Asked, OwnerCounts
 from expunge.audits.planting import Planted, planted_suite
-from expunge.audits.queries import Queries
+from expunge.audits.queries import ask_both
 from expunge.audits.trigger import Trigger, draw
 from expunge.engine import Watch, one_thread, silent
 from expunge.ensembles import Ensemble, pretrain, retrain
@@ -27,7 +25,7 @@ from expunge.methods import configure, find_method
 from expunge.methods.task import Task, unlearned_models
 from expunge.outside import read_json
 from expunge.store import write_file
-from expunge.suites import Examples, load_suite
+from expunge.suites import load_suite
 
 RETRAINING, NOTHING, STRANGERS = "retraining", "nothing", "retraining, strangers' triggers"
 APPROXIMATE = ("fine-tune", "neg-grad-plus")
@@ -128,22 +126,10 @@ def removed(planted: Planted, before: Ensemble) -> dict[str, Ensemble]:
     return found
 
 
-def ask_both(
-    trigger: Trigger, records: Examples, before: Ensemble, after: Ensemble, queries: int, fresh: int
-) -> list[Count]:
-    """The counts of the own trigger before, after, and of each fresh one after."""
-    counts = []
-    for when, model in (("before", before), ("after", after)):
-        asked = Queries.of(trigger, records, when, queries, fresh)
-        with torch.no_grad():
-            labels = model(torch.from_numpy(asked.inputs(asked.order()))).argmax(-1)[0].numpy()
-        counts += asked.counts(labels == trigger.label)
-    return counts
-
-
-def _test(number: int, by: str, owner: int, trigger: Trigger, counts: Sequence[Count]) -> Trial:
-    before, after, *fresh = (each.hits for each in counts)
-    return Trial(number, by, owner, trigger.label, counts[0].queries, before, after, tuple(fresh))
+def _test(number: int, by: str, owner: int, trigger: Trigger, counts: OwnerCounts) -> Trial:
+    before, after = counts.of("before").own, counts.of("after").own
+    fresh = tuple(each.hits for each in counts.fresh)
+    return Trial(number, by, owner, trigger.label, after.queries, before.hits, after.hits, fresh)
 
 
 def _secret(*what: object) -> bytes:

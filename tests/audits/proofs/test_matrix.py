@@ -6,7 +6,7 @@ import pytest
 
 from expunge.audits.proofs import matrix
 from expunge.audits.proofs.beacon import Beacon
-from expunge.audits.proofs.matrix import loss_auc, policies, run_matrix
+from expunge.audits.proofs.matrix import OWNER, loss_auc, policies, run_matrix
 from expunge.engine import silent
 from expunge.errors import BadSetting
 from expunge.reports.proofs.matrix_page import matrix_page, mean, share
@@ -44,11 +44,17 @@ def test_the_page_is_made_of_its_entries() -> None:
         "largest errors": [1e-7, 0.2],
         "cost": one,
         "loss AUC": one,
+        "trigger": {"before": one, "after": one},
         "KLoM": [1.25, 1, 2],
+        "U-LiRA": one,
     }
-    text = matrix_page([entry], "digits", "random-10", 20)
+    entry["passes"][OWNER] = [0.0, 0.0, 0.2]  # type: ignore[index]
+    nothing = {"attack": "nothing done", "KLoM": [2.5, 2, 3], "U-LiRA": None}
+    text = matrix_page([entry, nothing], "digits", "random-10", 20)
     assert "| honest | 100 [80, 100] |" in text
-    assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] |" in text
+    assert "| 0 [0, 20] |" in text
+    assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in text
+    assert "| nothing done | 2.50 [2.00, 3.00] |" in text
 
 
 def test_intervals() -> None:
