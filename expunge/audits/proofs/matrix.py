@@ -36,7 +36,7 @@ from expunge.metrics.klom import CEILING, klom
 from expunge.store import Artefact, user_store
 from expunge.suites.suite import ForgetSet, Suite
 
-REPETITIONS = 20
+LEAST = 4
 SEEDS = 20_000  # of providers' first weights: others than any original's
 OWNER = "owner's trigger"  # who sees the model alone
 NOISE, ENOUGH = "at the noise", "eps just enough"
@@ -111,8 +111,8 @@ def run_matrix(
     suite: Suite, forget: ForgetSet, repetitions: int, workers: Workers, watch: Watch
 ) -> tuple[Attacked, ...]:
     """Run what the store lacks of ``repetitions`` of every attack; all of them."""
-    if repetitions < 1:
-        raise BadSetting(f"expected 1 repetition or more, got {repetitions}")
+    if repetitions < LEAST:
+        raise BadSetting(f"expected {LEAST} repetitions or more, half of which are U-LiRA's shadows, got {repetitions}")
     wanted = [(name, number) for name in MAKERS for number in range(repetitions)]
     missing = [each for each in wanted if user_store().read(_key(suite, forget, *each)) is None]
     jobs = [Job(f"{name} {number}", repeat, (suite, forget, name, number), (suite,)) for name, number in missing]

@@ -17,7 +17,7 @@ from expunge.engine import Watch, Workers
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
 from expunge.reports.studies.entries import as_list, write_entries
-from expunge.reports.studies.markdown import grid, in_brackets
+from expunge.reports.studies.markdown import code, grid, in_brackets
 from expunge.store import write_file
 from expunge.suites.suite import ForgetSet, Suite
 
@@ -93,8 +93,7 @@ def _beside(
 
 def _left(margins: Float[ndarray, "models forget"], oracles: Float[ndarray, "oracles forget"]) -> dict[str, Any]:
     margins = margins.astype(np.float64)
-    u_lira = as_list(u_lira_of(margins, oracles)) if len(margins) >= 4 else None
-    return {"KLoM": as_list(klom_of(margins, oracles)), "U-LiRA": u_lira}
+    return {"KLoM": as_list(klom_of(margins, oracles)), "U-LiRA": as_list(u_lira_of(margins, oracles))}
 
 
 def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repetitions: int) -> str:
@@ -128,8 +127,30 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
         TRIGGER + grid(["provider", "before the removal", "after it"], triggers),
         LEFT.format(repetitions=repetitions, oracles=ORACLES, nothing=NOTHING)
         + grid(["provider", "KLoM, forget", "U-LiRA", "loss AUC, %", "accuracy, forget"], left),
+        _reading(entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _reading(entries: Sequence[dict[str, Any]]) -> str:
+    """Which models were told from those that never saw the records, and which were not."""
+    by_name = {each["attack"]: each for each in entries}
+    floor = by_name[ORACLES]["KLoM"]
+    told: list[str] = []
+    others: list[str] = []
+    for name, entry in by_name.items():
+        if name != ORACLES:
+            differs = entry["KLoM"][1] > floor[2] or not entry["U-LiRA"][1] <= 0.5 <= entry["U-LiRA"][2]
+            (told if differs else others).append(code(name))
+    sentences = [
+        f"Told from oracles, by KLoM or by U-LiRA: {', '.join(told)}."
+        if told
+        else "No provider's models were told from oracles.",
+        f"Not told: {', '.join(others)}; what is still there, if anything is, is smaller than these intervals."
+        if others
+        else "",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _of_one_model(entry: dict[str, Any]) -> list[list[float] | None]:

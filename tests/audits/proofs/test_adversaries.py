@@ -167,6 +167,20 @@ def test_forging_obeys_its_bound(tiny_suite: Suite, tmp_path: Path) -> None:
     assert errors.max() > 0.01 * bound.max()
 
 
+def test_where_a_retraining_has_fewer_steps_a_forger_leaves_some_out_and_errs_there(
+    suite: Suite, original: Proven, tmp_path: Path
+) -> None:
+    forget = suite.forget_set("memorised-50")
+    select = Nearest.in_space(suite, forget, "pixel", original.ensemble[0])
+    made = forge(suite, forget, original.bundle, tmp_path / "forged", select)
+    found = verify(made.bundle, suite, forget)
+    assert [each.check for each in found.findings if each.outcome == "FAIL"] == ["replay"]
+    in_epoch = open_bundle(made.bundle, suite).manifest.steps // suite.recipe.epochs
+    assert in_epoch == open_bundle(original.bundle, suite).manifest.steps // suite.recipe.epochs - 1
+    errors = found.errors.parameters.reshape(suite.recipe.epochs, in_epoch)
+    assert (errors[1:, 0] > 1.5 * np.median(errors[1:], axis=1)).mean() > 0.9
+
+
 def test_full_batches_cannot_be_forged(tiny_suite: Suite, tmp_path: Path) -> None:
     suite = plain_sgd(tiny_suite, batch_size=200)
     forget = suite.forget_sets["first"]

@@ -19,20 +19,20 @@ def test_it_goes_on_where_it_stopped(
     monkeypatch.setattr(matrix, "MAKERS", {name: matrix.MAKERS[name] for name in ("honest", "Adv-N, pixel")})
     kept = {"2 worst of an epoch", "beacon-bound"}
     monkeypatch.setattr(matrix, "policies", lambda *given: {k: v for k, v in policies(*given).items() if k in kept})
-    found = run_matrix(suite, ten, 1, 1, silent)
+    found = run_matrix(suite, ten, 4, 1, silent)
     outcomes = {each.name: each.rows[0]["outcomes"] for each in found}
     assert set(outcomes["honest"].values()) == {"PASS"}
     assert outcomes["Adv-N, pixel"]["2 worst of an epoch"] == "PASS"
     assert outcomes["Adv-N, pixel"]["beacon-bound"] == "FAIL"
     monkeypatch.setattr(matrix, "repeat", None)
-    again = run_matrix(suite, ten, 1, 1, silent)
+    again = run_matrix(suite, ten, 4, 1, silent)
     assert [each.rows for each in again] == [each.rows for each in found]
     assert 0 <= loss_auc(found[0].margins[0], suite, ten) <= 1
 
 
-def test_no_repetition_is_refused(suite: Suite, ten: ForgetSet) -> None:
-    with pytest.raises(BadSetting, match="1 repetition or more"):
-        run_matrix(suite, ten, 0, 1, silent)
+def test_too_few_repetitions_are_refused(suite: Suite, ten: ForgetSet) -> None:
+    with pytest.raises(BadSetting, match="4 repetitions or more"):
+        run_matrix(suite, ten, 3, 1, silent)
 
 
 def test_the_page_is_made_of_its_entries() -> None:
@@ -49,8 +49,11 @@ def test_the_page_is_made_of_its_entries() -> None:
         "U-LiRA": one,
     }
     entry["passes"][OWNER] = [0.0, 0.0, 0.2]  # type: ignore[index]
-    nothing = {"attack": "nothing done", "KLoM": [2.5, 2, 3], "U-LiRA": None}
-    text = matrix_page([entry, nothing], "digits", "random-10", 20)
+    nothing = {"attack": "nothing done", "KLoM": [2.5, 2, 3], "U-LiRA": one}
+    oracles = {"attack": "oracles", "KLoM": [1.0, 0.9, 1.1], "U-LiRA": one}
+    text = matrix_page([entry, nothing, oracles], "digits", "random-10", 20)
+    assert "Told from oracles, by KLoM or by U-LiRA: `nothing done`." in text
+    assert "Not told: `honest`" in text
     assert "| honest | 100 [80, 100] |" in text
     assert "| 0 [0, 20] |" in text
     assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in text
