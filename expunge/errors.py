@@ -4,6 +4,7 @@ ExpungeError
 ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
+│   │   └── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
@@ -51,6 +52,10 @@ class MissingData(UserError):
 
 class BadData(UserError):
     """Examples, labels or files of a data set that are not what they should be."""
+
+
+class BelowNoise(BadSetting):
+    """An error that is to be let pass is smaller than what rounding alone makes on this machine."""
 
 
 class BadProof(UserError):

@@ -16,6 +16,20 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.audits.run import AuditedRow
     from expunge.records import Score
 
+COLUMNS = {
+    "auc": "AUC",
+    "auc-by-example": "by example",
+    "tpr-1%": "TPR 1 %",
+    "tpr-0.1%": "TPR 0.1 %",
+    "over-tpr-1%": "over 1 %",
+}
+UNTOLD = {"over-tpr-0.1%"}  # in the records alone
+LEGEND = """\
+AUC: the chance that an unlearned model speaks of an example as of one that it has
+seen, more than an oracle does: at 0.5 they cannot be told apart, below it the set
+was forgotten too well. TPR: share found, in %, at 1 % and 0.1 % of false alarms;
+over: of what was forgotten too well. ±: half of a 95 % interval over models.
+Each audit in full: expunge info NAME."""
 RECORDS, VERDICTS = "audit.jsonl", "verdicts.jsonl"
 
 
@@ -107,19 +121,27 @@ def _tell(rows: "list[AuditedRow]", as_json: bool) -> None:
     if as_json:
         print_json_text("[" + ",\n ".join(to_json(score) for row in rows for score in row.scores) + "]")
     for row in rows:
-        tell = say if as_json else print_line
-        if row.failed:
-            tell(f"{row.method}: failed: {row.failed}")
-            continue
-        if not as_json:
-            print_table(_table(row))
-        for line in _what_lacks(row):
-            say(line)
-        if row.verdict and row.found:
-            tell(f"{row.method}: {row.verdict.outcome}, which shows: {row.verdict.shows}")
-            for reason in row.verdict.reasons:
-                tell(f"  {reason}")
-            tell(f"  It does not show {row.verdict.shows_not}.")
+        _tell_row(row, as_json)
+    if not as_json and any(row.found for row in rows):
+        print_line(LEGEND)
+
+
+def _tell_row(row: "AuditedRow", as_json: bool) -> None:
+    tell = say if as_json else print_line
+    if row.failed:
+        tell(f"{row.method}: failed: {row.failed}")
+        return
+    if not as_json:
+        print_table(_table(row))
+        for line in _other_numbers(row):
+            print_line(line)
+    for line in _what_lacks(row):
+        say(line)
+    if row.verdict and row.found:
+        tell(f"{row.method}: {row.verdict.outcome}, which shows: {row.verdict.shows}")
+        first, *others = row.verdict.reasons
+        tell(f"  {first}" + (f"; and {len(others)} more" if others else ""))
+        tell(f"  It does not show {row.verdict.shows_not}.")
 
 
 def _what_lacks(row: "AuditedRow") -> list[str]:
@@ -133,6 +155,7 @@ def _what_lacks(row: "AuditedRow") -> list[str]:
 
 
 def _table(row: "AuditedRow") -> "Table":
+    """A line for each audit, and below it what held-out oracles get."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -147,17 +170,37 @@ def _table(row: "AuditedRow") -> "Table":
         show_edge=False,
     )
     table.add_column("audit")
-    table.add_column("number")
-    for name in ("value", "95 % interval", "oracles"):
+    for name in COLUMNS.values():
         table.add_column(name, justify="right", no_wrap=True)
     for name, each in row.found.items():
-        for score in each.scores:
-            table.add_row(name, score.aggregate, *_cells(score))
-        for one in each.unscored:
-            table.add_row(name, one.aggregate, "unscored", "", "")
+        found = {score.aggregate: score for score in each.scores}
+        if not found.keys() & COLUMNS.keys():
+            continue
+        table.add_row(name, *(_number(found.get(aggregate)) for aggregate in COLUMNS))
+        table.add_row("  oracles", *(_of_oracles(found.get(aggregate)) for aggregate in COLUMNS), style="dim")
     return table
 
 
-def _cells(score: "Score") -> list[str]:
-    value, oracle = (f"{each:.3f}" if each is not None else "–" for each in (score.value, score.oracle))
-    return [value, f"[{score.low:.3f}, {score.high:.3f}]", oracle]
+def _number(score: "Score | None") -> str:
+    """An AUC as it is, a TPR in per cent, with half the width of the interval."""
+    if score is None or score.value is None or score.low is None or score.high is None:
+        return "–"
+    scale, decimals = (100, 1) if "tpr" in score.aggregate else (1, 3)
+    return f"{scale * score.value:.{decimals}f} ±{scale * (score.high - score.low) / 2:.{decimals}f}"
+
+
+def _of_oracles(score: "Score | None") -> str:
+    if score is None or score.oracle is None:
+        return ""
+    return f"{100 * score.oracle:.1f}" if "tpr" in score.aggregate else f"{score.oracle:.3f}"
+
+
+def _other_numbers(row: "AuditedRow") -> list[str]:
+    """What the table has no column for."""
+    return [
+        f"{name}: {score.aggregate} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+        + (f", oracles {score.oracle:.3f}" if score.oracle is not None else "")
+        for name, each in row.found.items()
+        for score in each.scores
+        if score.aggregate not in COLUMNS.keys() | UNTOLD
+    ]

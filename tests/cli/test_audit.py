@@ -28,9 +28,10 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
 def test_it_prints_each_number_beside_what_oracles_get(audited: tuple[Done, Path]) -> None:
     lines = audited[0].stdout.splitlines()
     assert lines[0].strip() == f"what gradient-ascent leaves on {SET} of digits"
-    assert lines[1].split() == ["audit", "number", "value", "95", "%", "interval", "oracles"]
-    (line,) = [line.split() for line in lines if line.startswith("u-lira") and line.split()[1] == "auc"][:1]
-    value, oracle = float(line[2]), float(line[-1])
+    assert lines[1].split()[:4] == ["audit", "AUC", "by", "example"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("u-lira"))
+    value, oracle = float(lines[at].split()[1]), float(lines[at + 1].split()[1])
+    assert lines[at + 1].split()[0] == "oracles"
     assert value > 0.8
     assert oracle == pytest.approx(0.5, abs=0.05)
 
@@ -64,10 +65,11 @@ def test_json_is_the_records_and_nothing_else() -> None:
     assert "identity: INCONCLUSIVE, which shows: nothing: too few models" in done.stderr
 
 
-def test_what_is_unscored_is_printed_as_such() -> None:
+def test_what_is_unscored_is_no_number() -> None:
     done = run("audit", "digits", SET, "--method", "identity", *FEW, "--models", "10", "--audit", "u-lira")
-    (line,) = [line for line in done.stdout.splitlines() if "tpr-0.1%" in line]
-    assert line.split() == ["u-lira", "tpr-0.1%", "unscored"]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("u-lira  ")]
+    assert line.split()[-3:] == ["–", "–", "–"]
+    assert "u-lira: unscored tpr-1%, tpr-0.1%: 500 scores of non-members" in done.stderr
 
 
 def test_a_method_that_fails_is_told_and_the_others_are_audited(tmp_path: Path) -> None:

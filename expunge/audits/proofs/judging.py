@@ -17,7 +17,7 @@ from torch import Tensor
 from expunge.audits.proofs.finding import Finding, named
 from expunge.audits.proofs.noise import DOUBT, SAFETY, Noise, one_replaced
 from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, Stir, distances
-from expunge.errors import BadSetting
+from expunge.errors import BelowNoise
 
 AGAIN = 12  # how often a segment that errs is done again
 STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
@@ -39,7 +39,7 @@ class Judged:
 def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: float | None, seed: int) -> Judged:
     """Replay ``segments``, those that err again, and judge each."""
     if eps is not None and eps < (least := noise.floor["parameters"]):
-        raise BadSetting(f"eps {eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail")
+        raise BelowNoise(f"eps {eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail")
     passes = {name: noise.passes(name) for name in GROUPS} if eps is None else {"parameters": eps}
     fails = {name: noise.fails(name) for name in GROUPS} if eps is None else passes
     first = replayer.errors(segments)
