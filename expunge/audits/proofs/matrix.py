@@ -35,6 +35,7 @@ from expunge.metrics.calibration import Estimate, estimate_by_dealing
 from expunge.metrics.klom import CEILING, klom
 from expunge.store import Artefact, user_store
 from expunge.suites.suite import ForgetSet, Suite
+from expunge.verdicts import Outcome
 
 LEAST = 4
 SEEDS = 20_000  # of providers' first weights: others than any original's
@@ -153,19 +154,13 @@ def _repeat(suite: Suite, forget: ForgetSet, name: str, number: int, folder: Pat
     state = made.ensemble[0].state_dict()
     first = verify(made.bundle, suite, forget, deployed=state)
     enough = max(float(first.errors.parameters.max()) * 1.0001, first.noise.passes("parameters"))
-    outcomes = {}
+    outcomes: dict[str, Outcome] = {}
     for verifier, (policy, knows) in policies(beacon, enough).items():
         other = original.bundle if knows else None
         try:
-            found = (
-                first
-                if verifier == NOISE
-                else verify(made.bundle, suite, forget, policy, deployed=state, original=other)
-            )
-            outcomes[verifier] = found.verdict.outcome
-        except (
-            BelowNoise
-        ):  # as of longer segments, in which rounding may fall on a kink: such a verifier decides nothing
+            asked = verify(made.bundle, suite, forget, policy, deployed=state, original=other)
+            outcomes[verifier] = asked.verdict.outcome
+        except BelowNoise:  # of longer segments, in which rounding may fall on a kink
             outcomes[verifier] = "INCONCLUSIVE"
     outcomes[OWNER], counts = asked_by_owner(suite, number, anew, folder / "owner")
     margins, correct = (each[0].numpy() for each in measure(made.ensemble, suite.data))
