@@ -10,6 +10,7 @@ from expunge.cli import (  # noqa: F401 (their commands)
     study,
     verify_backdoor,
     verify_proof,
+    verify_provider,
 )
 from expunge.cli.application import app, run
 

@@ -43,7 +43,10 @@ def proof(
     out: Out = None,
     as_json: AsJson = False,
 ) -> int:
-    """Verify a proof of unlearning: PASS, FAIL or INCONCLUSIVE, with reasons, and what that does not show."""
+    """Replay a proof of unlearning, and judge it.
+
+    PASS, FAIL or INCONCLUSIVE, with reasons, and what that does not show. The exit code of a PASS is 0, of others 3.
+    """
     from expunge.audits.proofs.beacon import read_beacon
     from expunge.audits.proofs.deployed import read_model
     from expunge.audits.proofs.verification import Policy
@@ -70,7 +73,7 @@ def proof(
 
 @verify.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")
 def demo(out: DemoOut = Path("out/verify-demo")) -> int:
-    """Play provider, owner and auditor on digits, and write the page of it."""
+    """Play provider, owner and auditor, on a page."""
     from expunge.audits.proofs.demo import play
     from expunge.reports.proofs.demo_page import write_demo
 

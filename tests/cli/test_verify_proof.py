@@ -55,6 +55,26 @@ def test_a_mistake_ends_in_one_line(arguments: list[str], words: str) -> None:
     assert "Traceback" not in text
 
 
+def test_provider_and_verifier_take_turns(tmp_path: Path) -> None:
+    told, nonce, bundle, model = (tmp_path / name for name in ("promise.json", "nonce.json", "bundle", "m.safetensors"))
+    assert run("promise", "digits", "--seed", "3", "--out", told)[0] == 0
+    assert run("nonce", told, "--out", nonce)[0] == 0
+    assert run("record", "digits", "--seed", "3", "--beacon", nonce, "--out", bundle, "--model", model)[0] == 0
+    code, text = run("proof", bundle, "--beacon", nonce, "--deployed", model, "--steps", "worst:1")
+    assert code == 0, text
+    again, text = run("nonce", told, "--out", nonce)
+    assert again == 2
+    assert "one promise gets one nonce" in " ".join(text.split())
+    other, text = run("record", "digits", "--seed", "4", "--beacon", nonce, "--out", tmp_path / "other")
+    assert other == 2
+    assert "is for another promise" in " ".join(text.split())
+    broken = tmp_path / "broken.json"
+    broken.write_text("[]")
+    none, text = run("nonce", broken, "--out", tmp_path / "n.json")
+    assert none == 2
+    assert "is no promise of a provider" in " ".join(text.split())
+
+
 def test_the_demonstration_says_what_a_pass_is_worth(tmp_path: Path) -> None:
     code, text = run("demo", "--out", tmp_path / "demo")
     assert code == 0, text

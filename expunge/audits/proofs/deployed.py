@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from expunge.errors import BadData
 from expunge.number_files import readable, tensor_shapes
 from expunge.outside import first_line
+from expunge.store import write_file
 
 
 def read_model(file: Path) -> dict[str, Tensor]:
@@ -18,3 +20,8 @@ def read_model(file: Path) -> dict[str, Tensor]:
             return {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise BadData(f"{file} is no .safetensors ({first_line(error)}); was it handed over whole?") from None
+
+
+def write_model(file: Path, model: nn.Module) -> None:
+    """The state dict of a model as :func:`read_model` reads it."""
+    write_file(file, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from expunge.checksums import NoRecord, opened, sealed
+from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import BadProof
 from expunge.outside import read_bytes
+from expunge.store import write_file
 
 VERSION: Literal[1] = 1
 FORMAT: Literal["expunge proof of unlearning"] = "expunge proof of unlearning"
@@ -121,13 +122,28 @@ def read_manifest(folder: Path) -> Manifest:
             f"{file} has version {str(found.get('version'))[:20]}, this expunge reads {VERSION}; "
             "verify it with the expunge that wrote it"
         )
-    found.pop("sha256", None)
+    found.pop(CHECKSUM, None)
     try:
         return Manifest.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))[:80]
         raise BadProof(f"{file} is no manifest of a proof: {place}: {first['msg'][:120]}") from None
+
+
+def write_promise(file: Path, promise: Promise) -> None:
+    """What is handed over before a nonce is issued."""
+    write_file(file, json.dumps(sealed(promise.model_dump(mode="json")), indent=1))
+
+
+def read_promise(file: Path) -> Promise:
+    """A promise that a provider handed over; :class:`~expunge.errors.BadProof`, one line, where it is none."""
+    try:
+        found: Any = opened(read_bytes(file, BadProof, most=LARGEST), indent=1)
+        facts = {key: value for key, value in found.items() if key != CHECKSUM} if isinstance(found, dict) else found
+        return Promise.model_validate(facts)
+    except (NoRecord, ValidationError):
+        raise BadProof(f"{file} is no promise of a provider; ask for it again") from None
 
 
 def layout_of(network: nn.Module) -> tuple[Tensor, ...]:

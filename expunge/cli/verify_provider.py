@@ -1,0 +1,86 @@
+"""Commands of a provider who proves a retraining, and of the verifier who draws the order of its batches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.application import OK, Command
+from expunge.cli.options import load
+from expunge.cli.verify import verify
+from expunge.errors import BadSetting
+from expunge.terminal import print_line
+
+OfSuite = Annotated[str, typer.Argument(metavar="SUITE", help="The suite that is trained on.")]
+Removed = Annotated[str, typer.Option("--forget-set", help="What is removed; '' for an original training.")]
+Seed = Annotated[int, typer.Option(help="What the first weights are drawn from; the same for promise and record.")]
+
+
+@verify.command(cls=Command, epilog="Example: expunge verify promise digits --forget-set random-10")
+def promise(
+    suite: OfSuite,
+    forget_set: Removed = "random-10",
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="File for the promise: hand it to the verifier.")] = Path("promise.json"),
+) -> int:
+    """Promise data, first weights and code, as a provider."""
+    from expunge.audits.proofs.manifest import write_promise
+    from expunge.audits.proofs.provider import promise as promised
+
+    loaded = load(suite, None)
+    made = promised(loaded, loaded.forget_set(forget_set) if forget_set else None, seed).promise
+    write_promise(out, made)
+    print_line(f"promise {made.digest[:16]}: hand {out} to the verifier, and wait for the nonce")
+    return OK
+
+
+@verify.command(cls=Command, epilog="Example: expunge verify nonce promise.json --out nonce.json")
+def nonce(
+    promise: Annotated[Path, typer.Argument(help="The provider's promise.")],
+    out: Annotated[Path, typer.Option(help="File for the nonce: keep it, and hand over a copy.")] = Path("nonce.json"),
+) -> int:
+    """Issue a nonce for a promise, as a verifier."""
+    from expunge.audits.proofs.beacon import issue, write_beacon
+    from expunge.audits.proofs.manifest import read_promise
+
+    if out.exists():
+        raise BadSetting(f"{out} is there already: one promise gets one nonce; give another --out for another promise")
+    write_beacon(out, issue(read_promise(promise)))
+    print_line(f"nonce: {out}; hand a copy to the provider, and verify with --beacon {out}")
+    return OK
+
+
+@verify.command(cls=Command, epilog="Example: expunge verify record digits --forget-set random-10 --beacon nonce.json")
+def record(
+    suite: OfSuite,
+    forget_set: Removed = "random-10",
+    seed: Seed = 0,
+    beacon: Annotated[
+        Path | None, typer.Option(help="The verifier's nonce; without it the order is the provider's own.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Steps from one kept state to the next.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the bundle; it must be new or empty.")] = Path("out/bundle"),
+    model: Annotated[Path | None, typer.Option(help="Also write the model, as .safetensors.")] = None,
+) -> int:
+    """Train one model with the recorder on, as a provider."""
+    from expunge.audits.proofs.beacon import read_beacon
+    from expunge.audits.proofs.deployed import write_model
+    from expunge.audits.proofs.provider import promise as promised
+    from expunge.audits.proofs.provider import prove, prove_promised
+
+    loaded = load(suite, None)
+    forget = loaded.forget_set(forget_set) if forget_set else None
+    if beacon:
+        given, made = read_beacon(beacon), promised(loaded, forget, seed)
+        if given.promised != made.promise.digest:
+            raise BadSetting(
+                f"{beacon} is for another promise than that of suite {suite}, forget set {forget_set or 'none'} and "
+                f"seed {seed} with this code; give what was promised"
+            )
+        proven = prove_promised(loaded, made, out, given.nonce, every=every)
+    else:
+        proven = prove(loaded, forget, out, seed=seed, every=every)
+    if model:
+        write_model(model, proven.ensemble[0])
+    print_line(f"bundle: {proven.bundle}; check it by `expunge verify proof {proven.bundle}`")
+    return OK
