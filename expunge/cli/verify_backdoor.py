@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
 backdoor = typer.Typer(
     name="backdoor",
     no_args_is_help=True,
-    help="Ask a model for your own private trigger.\n\nPlant it in your records, query the model before and after, judge.",
+    help="Ask a model for your own private trigger.\n\nPlant it in your records, query before and after, judge.",
 )
 verify.add_typer(backdoor, rich_help_panel=None)
 
