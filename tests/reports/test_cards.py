@@ -134,9 +134,10 @@ def test_a_paper_in_a_journal_is_an_article() -> None:
 
 def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
     assert cite("klom").startswith("@misc{georgiev2024,")
+    assert cite("rmia").startswith("@inproceedings{zarifzadeh2024,")
     with pytest.raises(BadSetting, match="'identity' comes from no publication"):
         cite("identity")
-    with pytest.raises(UnknownName, match="unknown method, metric, attack or defence 'srcub'; did you mean 'scrub'"):
+    with pytest.raises(UnknownName, match="unknown method, metric, audit, attack or defence 'srcub'; did you mean 'scrub'"):
         cite("srcub")
 
 
