@@ -137,7 +137,9 @@ def test_a_metric_is_cited_and_what_has_no_publication_says_so() -> None:
     assert cite("rmia").startswith("@inproceedings{zarifzadeh2024,")
     with pytest.raises(BadSetting, match="'identity' comes from no publication"):
         cite("identity")
-    with pytest.raises(UnknownName, match="unknown method, metric, audit, attack or defence 'srcub'; did you mean 'scrub'"):
+    with pytest.raises(
+        UnknownName, match="unknown method, metric, audit, attack or defence 'srcub'; did you mean 'scrub'"
+    ):
         cite("srcub")
 
 
