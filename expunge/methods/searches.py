@@ -103,6 +103,16 @@ class Search:
         """The stop nearest to the oracles at a cost of at most ``budget``, a share of one retraining."""
         return next((each for each in reversed(self.frontier) if each.cost <= budget), None)
 
+    def served(self, budget: float) -> Stop:
+        """The stop that a bench with this budget takes: :meth:`at`, or the cheapest where all cost more.
+
+        Where even that costs a whole retraining, as an upper bound does that begins with an oracle, the budget is what
+        may be spent on top of it.
+        """
+        least = self.frontier[0]
+        over = self.at(least.cost + budget) if least.cost >= 1 else None
+        return self.at(budget) or over or least
+
 
 _SEARCH = TypeAdapter(Search)
 

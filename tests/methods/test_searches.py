@@ -112,6 +112,14 @@ def test_a_budget_is_the_most_that_a_point_may_cost(suite: Suite) -> None:
     assert [found.at(budget) for budget in (0.05, 0.1, 0.15, 0.2, 1.0)] == [None, *stops[:1] * 2, *stops[1:] * 2]
 
 
+@pytest.mark.parametrize(
+    ("costs", "served"), [([0.1, 0.2], 0.1), ([0.3, 0.4], 0.3), ([1.02, 1.1, 1.3], 1.1), ([1.0], 1.0)]
+)
+def test_beyond_a_whole_retraining_the_budget_is_spent_on_top(suite: Suite, costs: list[float], served: float) -> None:
+    stops = [Stop(trial=0, cost=cost, objective=-cost, settings={}) for cost in costs]
+    assert a_search(suite, frontier=stops).served(0.15).cost == served
+
+
 def test_settings_are_told_as_a_command_would_set_them() -> None:
     settings: dict[str, Any] = {"lr": 0.1, "epochs": 1, "scope": "all"}
     assert settings_in_words(settings, ["scope", "lr", "lost"]) == "scope = all, lr = 0.1"

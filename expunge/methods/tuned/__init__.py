@@ -71,7 +71,7 @@ def settings_for(
     budget = require_budget(budget)
     method = find_method(name)
     found = _found(suite, forget.kind, name) if wanted == "tuned" else None
-    stop = (found.at(budget) or found.frontier[0]) if found else None
+    stop = found.served(budget) if found else None
     label = "" if method.anchor or ":" in name else _label(suite, found, stop, budget)
     label += f"; set: {', '.join(sorted(overrides))}" if overrides else ""
     return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)

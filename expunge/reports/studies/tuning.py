@@ -94,7 +94,7 @@ def _served(suite: Suite, kind: str, searches: Sequence[Search], watch: Watch, w
     nothing = untouched(field).objective
     found: dict[str, dict[str, float]] = {}
     for search in searches:
-        stop = search.at(BUDGET) or search.frontier[0]
+        stop = search.served(BUDGET)
         value = _objective(replace(field, method=search.method), stop.settings, watch, workers)
         if value is not None:
             found.setdefault(search.kind, {})[search.method] = value
