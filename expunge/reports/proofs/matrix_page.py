@@ -122,7 +122,7 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
     ]
     parts = [
         INTRODUCTION.format(repetitions=repetitions, suite=suite, forget=forget, records=RECORDS),
-        "## Share of proofs that pass, in per cent\n\n" + grid(["provider", *verifiers], passes),
+        "## Share of proofs that pass, in per cent\n\n" + grid(["provider", *verifiers], passes) + _undecided(proven),
         UTILITY + grid(["provider", "accuracy, retained", "accuracy, test", "largest error", "cost"], utility),
         TRIGGER + grid(["provider", "before the removal", "after it"], triggers),
         LEFT.format(repetitions=repetitions, oracles=ORACLES, nothing=NOTHING)
@@ -130,6 +130,18 @@ def matrix_page(entries: Sequence[dict[str, Any]], suite: str, forget: str, repe
         _reading(entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _undecided(entries: Sequence[dict[str, Any]]) -> str:
+    """Which of those that did not pass did not fail either."""
+    found = [
+        f"{code(each['attack'])} before {code(name)}, {count}"
+        for each in entries
+        for name, count in each["inconclusive"].items()
+        if count
+    ]
+    why = "INCONCLUSIVE, where the noise of so long a segment is above the error that is let pass; all others are FAIL"
+    return f"\n\nOf those that did not pass, {'; '.join(found)} were {why}." if found else ""
 
 
 def _reading(entries: Sequence[dict[str, Any]]) -> str:

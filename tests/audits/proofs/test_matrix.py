@@ -10,6 +10,7 @@ from expunge.audits.proofs.matrix import OWNER, loss_auc, policies, run_matrix
 from expunge.engine import silent
 from expunge.errors import BadSetting
 from expunge.reports.proofs.matrix_page import matrix_page, mean, share
+from expunge.reports.studies.entries import read_entries
 from expunge.suites import ForgetSet, Suite
 
 
@@ -41,6 +42,7 @@ def test_the_page_is_made_of_its_entries() -> None:
         "attack": "honest",
         "passes": {name: [1.0, 0.8, 1.0] for name in policies(Beacon("", ""), 1.0)},
         "accuracy": {"retain": one, "test": one, "forget": one},
+        "inconclusive": {"beacon-bound": 2, OWNER: 0},
         "largest errors": [1e-7, 0.2],
         "cost": one,
         "loss AUC": one,
@@ -56,6 +58,7 @@ def test_the_page_is_made_of_its_entries() -> None:
     assert "Not told: `honest`" in text
     assert "| honest | 100 [80, 100] |" in text
     assert "| 0 [0, 20] |" in text
+    assert "`honest` before `beacon-bound`, 2 were INCONCLUSIVE" in text
     assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in text
     assert "| nothing done | 2.50 [2.00, 3.00] |" in text
 
@@ -68,3 +71,11 @@ def test_intervals() -> None:
     assert low == 0
     assert high - middle == pytest.approx(12.706, abs=1e-2)
     assert (mean([0.9, 1.0], 1) or [])[2] == 1
+
+
+def test_the_published_page_is_made_of_its_figures() -> None:
+    folder = Path(__file__).parents[3] / "results/verification"
+    found = read_entries(folder / "matrix.json")
+    assert found is not None
+    page = matrix_page(found["rows"], "digits", "memorised-50", found["facts"]["models"])
+    assert page == (folder / "matrix.md").read_text(encoding="utf-8")
