@@ -140,8 +140,11 @@ def _undecided(entries: Sequence[dict[str, Any]]) -> str:
         for name, count in each["inconclusive"].items()
         if count
     ]
-    why = "INCONCLUSIVE, where the noise of so long a segment is above the error that is let pass; all others are FAIL"
-    return f"\n\nOf those that did not pass, {'; '.join(found)} were {why}." if found else ""
+    why = (
+        "of longer segments, because their noise is above the error that is let pass; of the owner, because the trigger "
+        "had no power. All others are FAIL."
+    )
+    return f"\n\nOf those that did not pass, {'; '.join(found)} were INCONCLUSIVE: {why}" if found else ""
 
 
 def _reading(entries: Sequence[dict[str, Any]]) -> str:
