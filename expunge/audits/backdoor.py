@@ -117,21 +117,35 @@ def judged(counts: OwnerCounts, rule: Rule) -> Judged:
 
 
 def judged_in_common(owners: Sequence[OwnerCounts], rule: Rule) -> Judged:
-    """One test of all owners' queries, with the mean of their rates.
+    """One test of all owners' queries, with the mean of their rates, each as often as its trigger is asked after.
 
     A sum of queries with different rates lies in its tails below a binomial of their mean: Hoeffding 1956. Each
-    owner's bound on q takes its part of alpha.
+    owner's bounds take their part of alpha, and of what the interval of p leaves out.
     """
     asked = [each.of("after").own for each in owners]
     after = Count(sum(each.hits for each in asked), sum(each.queries for each in asked))
-    before = Count(*(sum(each.of("before").own[place] for each in owners) for place in (0, 1)))
-    part = replace(rule, alpha=rule.alpha / len(owners))
+    part = replace(rule, alpha=rule.alpha / len(owners), level=1 - (1 - rule.level) / len(owners))
     parts = [rates(each.of("before").own, each.fresh, part) for each in owners]
-    pooled = rates(before, [count for each in owners for count in each.fresh], replace(rule, q=_kind_of_mean(rule)))
-    most = sum(each.most_q * count.queries for each, count in zip(parts, asked, strict=True)) / after.queries
-    most = most if rule.q == "worst" else pooled.most_q
-    found = replace(pooled, most_q=most)
+    shares = [each.queries / after.queries for each in asked]
+    p = _mean_rate([each.of("before").own for each in owners], parts, shares, rule)
+    pooled = rates(asked[0], [count for each in owners for count in each.fresh], replace(rule, q=_kind_of_mean(rule)))
+    most = pooled.most_q
+    if rule.q == "worst":
+        most = sum(share * each.most_q for share, each in zip(shares, parts, strict=True))
+    found = replace(pooled, p=p, least_p=p.low, most_q=most)
     return Judged(after, found, power(after.queries, found.least_p, most, rule.of_test))
+
+
+def _mean_rate(before: Sequence[Count], parts: Sequence[Rates], shares: Sequence[float], rule: Rule) -> Estimate:
+    """The mean rate before the deletion, owners weighing as they do after it.
+
+    Where they weigh the same before, all queries are one sample; else each owner's interval counts by itself.
+    """
+    whole = Count(sum(each.hits for each in before), sum(each.queries for each in before))
+    if all(abs(each.queries / whole.queries - share) < 1e-9 for each, share in zip(before, shares, strict=True)):
+        return exact(*whole, level=rule.level)
+    weighted = list(zip(shares, (each.p for each in parts), strict=True))
+    return Estimate(*(sum(share * getattr(p, end) for share, p in weighted) for end in ("value", "low", "high")))
 
 
 def _kind_of_mean(rule: Rule) -> Baseline | float:

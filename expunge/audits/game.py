@@ -47,6 +47,10 @@ class Game:
         mine, others = self.member.any(axis=1), self.others.any(axis=1)
         kinds = (mine & ~others, others & ~mine, mine & others)
         found = [np.flatnonzero(kind) for kind in kinds if kind.any()]
+        if kinds[2].sum() > 1:  # a model that happens to have but one of the two is spread as those are that have both
+            alone = [rows for rows in found if len(rows) < 2]
+            found = [rows for rows in found if len(rows) > 1]
+            found[-1] = np.concatenate([found[-1], *alone])
         if any(len(rows) < 2 for rows in found):
             raise TooFewModels(f"expected 2 models or more on each side of an attack, got {min(map(len, found))}")
         return found
@@ -138,14 +142,19 @@ def _auc(game: Game, by_example: bool) -> Measured:
 
 
 def _measured(value: float, influence: ndarray, groups: Sequence[ndarray], pseudo: float = 0.0) -> Measured:
-    """A number with the error of its influences, those of a group being independent and alike."""
-    counts = [len(rows) for rows in groups]
-    parts = [
-        float(((influence[rows] - influence[rows].mean()) ** 2).sum()) * count / (count - 1) + (pseudo / count) ** 2
-        for rows, count in zip(groups, counts, strict=True)
-    ]
-    variance, fourth = sum(parts), sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
-    return Measured(value, float(np.sqrt(variance)), variance**2 / fourth if fourth > 0 else min(counts) - 1.0)
+    """A number with the error of its influences, those of a group being independent and alike.
+
+    A few models may agree by chance, which tells nothing of how they spread. So the error is no smaller than if the
+    models of all groups were spread alike, one by one, which where nothing is to be told apart they are.
+    """
+    counts = np.array([len(rows) for rows in groups])
+    squares = np.array([((influence[rows] - influence[rows].mean()) ** 2).sum() for rows in groups])
+    parts = squares * counts / (counts - 1) + (pseudo / counts) ** 2
+    pooled = (squares * counts**2).sum() / (counts - 1).sum() / counts
+    if pooled.sum() > parts.sum():
+        return Measured(value, float(np.sqrt(pooled.sum())), float((counts - 1).sum()))
+    fourth = (parts**2 / (counts - 1)).sum()
+    return Measured(value, float(np.sqrt(parts.sum())), parts.sum() ** 2 / fourth if fourth > 0 else counts.min() - 1.0)
 
 
 def _pooled(scores: ndarray, member: ndarray, other: ndarray) -> tuple[float, ndarray]:

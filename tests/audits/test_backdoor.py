@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expunge.audits.backdoor import Rule, verify
+from expunge.audits.backdoor import Baseline, Rule, subject_outside, verify
 from expunge.audits.owner_counts import Asked, OwnerCounts
 from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.records import Subject
@@ -129,6 +129,16 @@ def test_one_owner_twice_is_refused() -> None:
 def test_both_times_are_needed() -> None:
     with pytest.raises(StoreError, match="ask with --when before"):
         judged(OwnerCounts("a", None, owner(98, 2).after))
+
+
+@pytest.mark.parametrize("q", [0.1, "worst"])
+def test_an_owner_who_asked_much_before_lends_no_power_to_one_who_asks_much_after(q: Baseline | float) -> None:
+    """Nothing was deleted: a trigger that works, asked after 10 times, and one that never worked, asked 1,000 times."""
+    works = OwnerCounts("one", Asked("m", ((1000, 1000),)), Asked("m", ((10, 10), *[(1, 10)] * 20)))
+    never = OwnerCounts("two", Asked("m", ((2, 20),)), Asked("m", ((100, 1000), *[(100, 1000)] * 20)))
+    verdict = verify([works, never], subject_outside([works, never]), Rule(q=q))
+    assert verdict.outcome != "PASS"
+    assert verdict.numbers["beta"] > 0.9
 
 
 @pytest.mark.parametrize("together", ["common", "major"])

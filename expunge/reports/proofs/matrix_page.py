@@ -141,8 +141,8 @@ def _undecided(entries: Sequence[dict[str, Any]]) -> str:
         if count
     ]
     why = (
-        "of longer segments, because their noise is above the error that is let pass; of the owner, because the trigger "
-        "had no power. All others are FAIL."
+        "of longer segments, because their noise is above the error that is let pass; of the owner, because the "
+        "trigger had no power. All others are FAIL."
     )
     return f"\n\nOf those that did not pass, {'; '.join(found)} were INCONCLUSIVE: {why}" if found else ""
 
