@@ -5,7 +5,6 @@ ExpungeError
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
 │   │   └── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
-│   │   └── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote

@@ -64,7 +64,7 @@ def _readable_mistakes() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, _MISTAKE):
+        if isinstance(error, _MISTAKE) and type(error).__name__ != "NoArgsIsHelpError":  # whose message is the help
             error.message = one_line(error.message)  # type: ignore[attr-defined]
         raise
 

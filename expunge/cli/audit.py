@@ -29,6 +29,8 @@ AUC: the chance that an unlearned model speaks of an example as of one that it h
 seen, more than an oracle does: at 0.5 they cannot be told apart, below it the set
 was forgotten too well. TPR: share found, in %, at 1 % and 0.1 % of false alarms;
 over: of what was forgotten too well. ±: half of a 95 % interval over models.
+auc-test: of forget examples against test examples, where oracles too lie off 0.5.
+completeness: how far forgotten, 0 to 1, and its distance from oracles' (gap).
 Each audit in full: expunge info NAME."""
 RECORDS, VERDICTS = "audit.jsonl", "verdicts.jsonl"
 

@@ -136,5 +136,5 @@ def _tell(found: "Verified", as_json: bool) -> None:
     for start, end, errors in found.worst_steps():
         print_line(f"    steps {start + 1}-{end}: " + ", ".join(f"{value:.2e}" for value in errors.values()))
     print_line("  noise of this machine: " + ", ".join(f"{each:.2e}" for each in found.noise.floor.values()))
-    say(f"A PASS shows {found.verdict.shows}.")
+    say(f"{found.verdict.outcome} shows {found.verdict.shows}.")
     say(f"It does not show {found.verdict.shows_not}.")

@@ -1,6 +1,7 @@
 """Commands of a provider who proves a retraining, and of the verifier who draws the order of its batches."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -43,9 +44,10 @@ def nonce(
     from expunge.audits.proofs.beacon import issue, write_beacon
     from expunge.audits.proofs.manifest import read_promise
 
+    given = read_promise(promise)
     if out.exists():
         raise BadSetting(f"{out} is there already: one promise gets one nonce; give another --out for another promise")
-    write_beacon(out, issue(read_promise(promise)))
+    write_beacon(out, issue(given))
     print_line(f"nonce: {out}; hand a copy to the provider, and verify with --beacon {out}")
     return OK
 
@@ -82,5 +84,6 @@ def record(
         proven = prove(loaded, forget, out, seed=seed, every=every)
     if model:
         write_model(model, proven.ensemble[0])
-    print_line(f"bundle: {proven.bundle}; check it by `expunge verify proof {proven.bundle}`")
+    said = [f"--suite {suite}", f"--forget-set {forget_set or quote('')}", *[f"--beacon {beacon}"] * bool(beacon)]
+    print_line(f"bundle: {proven.bundle}; check it by `expunge verify proof {proven.bundle} {' '.join(said)}`")
     return OK

@@ -39,7 +39,7 @@ from tests.cli.commands import Done, refused, run
         (["score", "digits", "random-50", "empty"], "empty holds no .npy"),
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'?"),
         (["info", "srcub"], "unknown name 'srcub'; did you mean 'scrub'?"),
-        (["cite", "srcub"], "unknown method, metric, attack or defence 'srcub'; did you mean 'scrub'?"),
+        (["cite", "srcub"], "unknown method, metric, audit, attack or defence 'srcub'; did you mean 'scrub'?"),
         (["cite", "identity"], "'identity' comes from no publication"),
         (["report", "empty"], "run `expunge bench"),
         (["bench", "digits", "--tuning", "tunned"], "unknown tuning 'tunned'; did you mean 'tuned'?"),

@@ -9,8 +9,9 @@ from pathlib import Path
 from expunge.audits.proofs.bundle import Bundle
 from expunge.audits.proofs.contents import differing_steps
 from expunge.audits.proofs.finding import Finding
+from expunge.audits.proofs.first_weights import drawn_from_seed
 from expunge.audits.proofs.manifest import Promise
-from expunge.audits.proofs.order import drawn_batches, seed_of_order
+from expunge.audits.proofs.order import chance_of, drawn_batches, seed_of_order
 from expunge.audits.proofs.provider import kept_of
 from expunge.errors import BadProof
 from expunge.outside import read_json
@@ -42,6 +43,11 @@ def check_beacon(bundle: Bundle, suite: Suite, beacon: Beacon) -> Finding:
     drawn = drawn_batches(suite.recipe, kept_of(told), seed_of_order(told.digest, beacon.nonce))
     if (step := differing_steps(bundle.batches, drawn)) is not None:
         return Finding("beacon", "FAIL", f"the batch of step {step} is not the one that the issued nonce gives")
+    if bundle.manifest.chance not in (None, chance_of(seed_of_order(told.digest, beacon.nonce))):
+        return Finding("beacon", "FAIL", "what layers drew is not what the issued nonce gives")
+    if not drawn_from_seed(bundle, suite):
+        reason = "the first weights are not drawn from a seed, bit for bit: they could have been chosen"
+        return Finding("beacon", "FAIL", reason)
     if order.nonce != beacon.nonce:
         return Finding("beacon", "FAIL", "the bundle states another nonce than the one that was issued")
     return Finding("beacon", "PASS", "every batch is the one that the nonce, issued after the promise, gives")

@@ -12,14 +12,16 @@ from torch import Tensor
 from expunge.audits.proofs.bundle import Bundle
 from expunge.audits.proofs.finding import Finding, named
 from expunge.audits.proofs.merkle import leaves_of, root_of, without
-from expunge.audits.proofs.order import drawn_batches, seed_of_order, sizes_of_batches
+from expunge.audits.proofs.order import chance_of, drawn_batches, seed_of_order, sizes_of_batches
 from expunge.audits.proofs.provider import kept_of, training_code
 from expunge.audits.proofs.recorder import commitment_to, link
 from expunge.audits.proofs.state_files import SHARD
 from expunge.audits.proofs.states import model_states, size_of
+from expunge.errors import BadProof
 from expunge.suites.data import Examples
 from expunge.suites.suite import ForgetSet, Suite
 
+MOST_STEPS = 2  # times those of the recipe: more are not replayed
 NEAR = 1e-3  # relative distance in L2 up to which two records are one
 
 
@@ -108,6 +110,17 @@ def near_duplicates(examples: Examples, removed: Int[ndarray, " removed"], near:
     return close
 
 
+def require_steps(bundle: Bundle, suite: Suite) -> None:
+    """Refuse to replay far more steps than the recipe has: a bundle shall not decide how long a verifier works."""
+    kept = bundle.manifest.promise.records - len(bundle.manifest.promise.removed)
+    wanted = len(sizes_of_batches(suite.recipe, kept))
+    if bundle.manifest.steps > MOST_STEPS * wanted:
+        raise BadProof(
+            f"{bundle.folder}: {bundle.manifest.steps:,} steps, and the recipe has {wanted:,} on {kept:,} records; "
+            "replay them with --stated, if the training loop was the provider's own"
+        )
+
+
 def check_steps(bundle: Bundle, suite: Suite) -> list[Finding]:
     """Whether there are as many steps as the recipe has, of its sizes and at its rates."""
     kept = bundle.manifest.promise.records - len(bundle.manifest.promise.removed)
@@ -135,7 +148,10 @@ def check_order(bundle: Bundle, suite: Suite) -> Finding:
         return Finding("order", "FAIL", "the batches are not those of the commitment")
     if order.kind == "listed" or order.nonce is None:
         return Finding("order", "PASS", "the batches are those of the commitment: a list of the provider's own choice")
-    drawn = drawn_batches(suite.recipe, kept_of(told), seed_of_order(told.digest, order.nonce))
+    seed = seed_of_order(told.digest, order.nonce)
+    if bundle.manifest.chance not in (None, chance_of(seed)):
+        return Finding("order", "FAIL", "what layers drew is not what promise and nonce give")
+    drawn = drawn_batches(suite.recipe, kept_of(told), seed)
     if (wrong := differing_steps(bundle.batches, drawn)) is not None:
         return Finding("order", "FAIL", f"the batch of step {wrong} is not the one that promise and nonce give")
     return Finding("order", "PASS", "the batches are drawn from the promise and the stated nonce")

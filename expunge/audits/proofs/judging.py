@@ -23,6 +23,7 @@ AGAIN = 12  # how often a segment that errs is done again
 STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
 MOST_THREADS = 64
 TINY = 1e-30  # in place of no noise at all, as of buffers that there are not
+BLIND = 0.1  # of the sampled segments: if in more of them another record would not be seen, a replay shows little
 MOST, SHARE = 25, 0.02  # so many are, or this share of all: those that err most
 
 
@@ -43,7 +44,7 @@ def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: flo
     passes = {name: noise.passes(name) for name in GROUPS} if eps is None else {"parameters": eps}
     fails = {name: noise.fails(name) for name in GROUPS} if eps is None else passes
     first = replayer.errors(segments)
-    most = max(MOST, round(SHARE * len(segments)))
+    most = _looks(replayer, segments)
     erring = np.flatnonzero(first.beyond(passes))
     erring, others = np.split(erring[np.argsort(-first.largest()[erring], kind="stable")], [most])
     errors, unsure = first, np.zeros(len(segments), bool)
@@ -56,6 +57,12 @@ def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: flo
         failed[others] = False
     doubted = errors.beyond(passes) & ~failed
     return Judged(errors, failed, doubted, first.beyond(passes) & ~failed & ~doubted)
+
+
+def _looks(replayer: Replayer, segments: Sequence[Segment]) -> int:
+    """How many segments get a second look: it shall take no more than the steps of the whole training take again."""
+    steps = max(len(replayer.sizes(segment)) for segment in segments)
+    return max(1, min(max(MOST, round(SHARE * len(segments))), replayer.bundle.manifest.steps // (AGAIN * steps)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +136,12 @@ def told(judged: Judged, steps: Sequence[tuple[int, int]], noise: Noise, eps: fl
     if judged.doubted.any():
         where = _where([each for each, wrong in zip(steps, judged.doubted, strict=True) if wrong])
         reason = f"{where} err by more than this machine's noise, and by less than another batch would; {count}"
+        return Finding("replay", "INCONCLUSIVE", reason)
+    if eps is None and noise.blind > BLIND:
+        reason = (
+            f"in {noise.blind:.0%} of the segments that were tried another record in a batch would not be told from "
+            f"this machine's noise; ask for states after fewer steps, or replay shorter segments; {count}"
+        )
         return Finding("replay", "INCONCLUSIVE", reason)
     within = "within this machine's noise" if eps is None else "within eps, parameters alone"
     kinks = f", {judged.kinks.sum()} of them in another rounding than the first" if judged.kinks.any() else ""

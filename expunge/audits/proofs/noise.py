@@ -15,12 +15,13 @@ from expunge.audits.proofs.replay import GROUPS, Replayer, Segment, distances
 
 SAFETY = 10.0  # times the noise that was measured: another machine's rounding may be a little larger
 DOUBT = 0.1  # of the least effect of a replaced record: below it a difference shows no other batch
+USUAL = 0.75  # quantile of the noise of the sampled segments: beyond it lie those in which rounding fell on a kink
 SAMPLE = 16  # segments that the noise is measured on
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Of each group of numbers the largest noise of the sampled segments, and the least effect of a replaced record."""
+    """Of each group of numbers the usual noise of the sampled segments, and the least effect of a replaced record."""
 
     floor: dict[str, float]
     effect: dict[str, float]
@@ -46,8 +47,10 @@ def measure_noise(replayer: Replayer, segments: Sequence[Segment], seed: int = 0
         mixed = [rng.permuted(batch, axis=1) for batch in batches]
         noises.append(distances(plain, replayer.ended(chosen, mixed)))
         effects.append(distances(plain, replayer.ended(chosen, one_replaced(replayer, batches, rng))))
-    floor = {name: float(max(each.named()[name].max() for each in noises)) for name in GROUPS}
-    every = {name: np.concatenate([each.named()[name] for each in effects]) for name in GROUPS}
+    noise, every = (
+        {name: np.concatenate([each.named()[name] for each in found]) for name in GROUPS} for found in (noises, effects)
+    )
+    floor = {name: float(np.quantile(each, USUAL)) for name, each in noise.items()}
     seen = np.array([every[name] > SAFETY * floor[name] for name in GROUPS]).any(0)
     return Noise(floor, {name: float(every[name].min()) for name in GROUPS}, float(1 - seen.mean()))
 

@@ -39,6 +39,12 @@ def seed_of_order(promised: str, nonce: str) -> bytes:
     return hashlib.sha256(b"order" + promised.encode() + b"\0" + nonce.encode()).digest()
 
 
+def chance_of(seed: bytes) -> int:
+    """The seed of what layers draw, as those of dropout, that belongs to the seed of the order."""
+    found: int = Drawn(seed).seeds("layers")[0]
+    return found
+
+
 def drawn_batches(recipe: Recipe, kept: Int[ndarray, " kept"], seed: bytes) -> Int[ndarray, "steps batch"]:
     """The records of every batch of a training on ``kept``, as :func:`expunge.ensembles.train.train` takes them."""
     drawn, rows = Drawn(seed), torch.as_tensor(kept)[None]

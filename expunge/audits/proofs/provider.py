@@ -45,7 +45,7 @@ def promise(suite: Suite, forget: ForgetSet | None, seed: int) -> Promised:
     Without a forget set it is the original training.
     """
     require_replayable(suite)
-    first_seed = seed_of("proof", suite.digest, seed)
+    first_seed = seed_of("proof", suite.digest, "" if forget is None else forget.key, seed)
     network = new_networks(suite.network, [first_seed])[0]
     leaves = leaves_of(suite.data.train)
     removed = () if forget is None else tuple(map(int, forget.indices))

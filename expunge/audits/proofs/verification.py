@@ -25,20 +25,25 @@ from expunge.errors import BadSetting
 from expunge.fingerprint import code_digest
 from expunge.records import Setting, Subject, hardware, versions
 from expunge.suites.suite import ForgetSet, Suite
-from expunge.verdicts import Verdict
+from expunge.verdicts import Outcome, Verdict
 
 Choice = Literal["all", "worst", "random"]
 AUDIT = "proof"
+QUANTILES = (0.5, 0.95, 0.99)
 
-SHOWS = "that the model in the bundle is what the stated steps on the stated batches give from the stated beginning"
+SHOWS: dict[Outcome, str] = {
+    "PASS": "that the model in the bundle is what the stated steps on the stated batches give from where it began",
+    "FAIL": "that the bundle is no proof of the retraining that was asked for",
+    "INCONCLUSIVE": "nothing: the verifier could not tell a sound proof from another",
+}
 PLAIN = (
     "that anything was forgotten: a provider that chooses its batches can choose retained records that stand in for "
-    "the removed ones, by nearest neighbours or by trying, and passes by construction; only an order that is drawn "
-    "from a nonce issued after the promise leaves it no choice"
+    "the removed ones, by nearest neighbours or by trying, and first weights that are near the old model's, and passes "
+    "by construction; only an order drawn from a nonce that is issued after the promise leaves it no choice of batches"
 )
 BOUND = (
     "that the provider keeps no other copy of the records or of the old model, nor that the retained records say "
-    "nothing of the removed ones"
+    "nothing of the removed ones, nor that seeds of the first weights were not tried before they were promised"
 )
 
 
@@ -47,7 +52,8 @@ class Policy:
     """What the verifier asks for.
 
     ``steps``: which segments are replayed: all, the ``count`` of an epoch with the largest updates, or ``count`` drawn
-    at random from ``seed``. ``segment``: states from the start of one to its end; forged proofs err more on long ones.
+    at random from ``seed``. ``segment``: states from the start of one to its end; with momentum, forged proofs err more
+    on long ones.
     ``eps``: the largest error of the parameters that passes, in L2, as in the literature, where buffers and momenta are
     not looked at; None for the noise that this machine has, of all three. ``stated``: take rates and sizes
     of batches as the bundle states them, instead of the recipe's: for a training loop of the provider's own.
@@ -67,7 +73,7 @@ class Policy:
                 f"expected segments of 1 state or more and 1 or more of them, got {self.segment}, {self.count}"
             )
         if self.eps is not None and not 0 < self.eps < np.inf:
-            raise BadSetting(f"eps: expected a number above 0, got {self.eps}")
+            raise BadSetting(f"eps: expected a finite number above 0, got {self.eps}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +109,8 @@ def verify(
     """
     policy = policy or Policy()
     bundle = open_bundle(folder, suite)
+    if not policy.stated:
+        contents.require_steps(bundle, suite)
     findings = _check_contents(bundle, suite, forget, policy)
     findings += first_weights.check_first(bundle, suite)
     if original is not None:
@@ -188,12 +196,14 @@ def _verdict(
     numbers |= {f"noise, {name}": value for name, value in noise.floor.items()}
     numbers |= {f"effect of one record, {name}": value for name, value in noise.effect.items()}
     numbers["segments where one record would not be seen"] = noise.blind
+    numbers |= {f"error, parameters, {100 * q:g} %": float(np.quantile(errors.parameters, q)) for q in QUANTILES}
+    numbers["share of segments within the noise"] = float((errors.parameters <= noise.passes("parameters")).mean())
     return Verdict(
         audit=AUDIT,
         subject=_subject(bundle, suite, forget),
         outcome=worst(findings),
         reasons=tuple(each.reason for each in heaviest),
-        shows=SHOWS,
+        shows=SHOWS[worst(findings)],
         shows_not=(BOUND if policy.beacon else PLAIN) + lacks,
         numbers={name: value for name, value in numbers.items() if np.isfinite(value)},
         facts=facts,

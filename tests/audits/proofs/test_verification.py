@@ -1,19 +1,22 @@
 """An honest proof passes at the noise of the machine; every lie is found where it is told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from expunge.audits.proofs import contents
 from expunge.audits.proofs.adversary import plant
+from expunge.audits.proofs.beacon import Beacon, issue
 from expunge.audits.proofs.noise import SAFETY
-from expunge.audits.proofs.provider import Proven, prove
+from expunge.audits.proofs.provider import Proven, promise, prove, prove_promised
 from expunge.audits.proofs.verification import Policy, Verified, verify
-from expunge.errors import BadSetting
+from expunge.errors import BadProof, BadSetting
 from expunge.suites import ForgetSet, Suite
-from tests.audits.proofs.tampering import flip
+from tests.audits.proofs.tampering import change, flip
 
 Copied = Callable[[Proven], Path]
 
@@ -98,7 +101,7 @@ def test_an_error_between_noise_and_another_batch_is_inconclusive(
     [
         (Policy(steps="worst", count=2), 32),
         (Policy(steps="random", count=7), 7),
-        (Policy(segment=100), 345),
+        (Policy(segment=5), 345),
     ],
 )
 def test_chosen_steps_are_replayed(suite: Suite, ten: ForgetSet, honest: Proven, policy: Policy, steps: int) -> None:
@@ -113,6 +116,48 @@ def test_states_after_every_seventh_step_do(suite: Suite, ten: ForgetSet, tmp_pa
     assert found.verdict.outcome == "PASS", found.verdict.reasons
     assert found.segments[0] == (0, 7)
     assert found.segments[-1] == (343, 345)
+
+
+def test_where_another_record_would_not_be_seen_nothing_passes(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
+    """In long segments rounding falls on kinks, which part as much as another record does: that is no proof."""
+    made = prove(suite, ten, tmp_path / "rare", seed=2, every=50)
+    honest = verify(made.bundle, suite, ten)
+    assert honest.verdict.outcome != "FAIL", honest.verdict.reasons
+    flip(made.bundle, 330, 3, 1000, relink=True)
+    assert verify(made.bundle, suite, ten).verdict.outcome != "PASS"
+
+
+def test_more_steps_than_the_recipe_has_are_not_replayed(
+    suite: Suite, ten: ForgetSet, honest: Proven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "MOST_STEPS", 0.5)
+    with pytest.raises(BadProof, match="345 steps, and the recipe has 345"):
+        verify(honest.bundle, suite, ten)
+
+
+@pytest.fixture
+def bound(tiny_suite: Suite, tmp_path: Path) -> tuple[Proven, Beacon]:
+    """A proof whose first weights come from no seed that is told, in the order of a nonce."""
+    forget = tiny_suite.forget_sets["first"]
+    mine = promise(tiny_suite, forget, 3)
+    chosen = replace(mine, promise=mine.promise.model_copy(update={"first_seed": None}))
+    beacon = issue(chosen.promise)
+    return prove_promised(tiny_suite, chosen, tmp_path / "bound", beacon.nonce), beacon
+
+
+def test_first_weights_that_may_be_chosen_are_no_part_of_a_bound_proof(
+    tiny_suite: Suite, bound: tuple[Proven, Beacon]
+) -> None:
+    found = verify(bound[0].bundle, tiny_suite, tiny_suite.forget_sets["first"], Policy(beacon=bound[1]))
+    assert failed(found) == ["beacon"]
+    assert "they could have been chosen" in said(found, "beacon")
+
+
+def test_what_layers_drew_belongs_to_the_nonce(tiny_suite: Suite, bound: tuple[Proven, Beacon]) -> None:
+    change(bound[0].bundle, lambda told: told.update(chance=5))
+    found = verify(bound[0].bundle, tiny_suite, tiny_suite.forget_sets["first"], Policy(beacon=bound[1]))
+    assert {"order", "beacon"} <= {*failed(found)}
+    assert "what layers drew" in said(found, "beacon")
 
 
 def test_another_request_fails(suite: Suite, honest: Proven) -> None:
