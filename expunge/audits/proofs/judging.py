@@ -15,12 +15,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.audits.proofs.finding import Finding, named
-from expunge.audits.proofs.noise import DOUBT, SAFETY, Noise, one_replaced
+from expunge.audits.proofs.noise import DOUBT, SAFETY, STIR, Noise, one_replaced
 from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, Stir, distances
 from expunge.errors import BelowNoise
 
 AGAIN = 12  # how often a segment that errs is done again
-STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
 MOST_THREADS = 64
 TINY = 1e-30  # in place of no noise at all, as of buffers that there are not
 BLIND = 0.1  # of the sampled segments: if in more of them another record would not be seen, a replay shows little

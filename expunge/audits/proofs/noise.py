@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy import ndarray
+from numpy.random import Generator
+from torch import Tensor
 
 from expunge.audits.proofs.replay import GROUPS, Replayer, Segment, distances
+from expunge.audits.proofs.states import States
 
+STIR = 2e-7  # relative; a rounding to float32 is up to 6e-8
 SAFETY = 10.0  # times the noise that was measured: another machine's rounding may be a little larger
 DOUBT = 0.1  # of the least effect of a replaced record: below it a difference shows no other batch
 USUAL = 0.75  # quantile of the noise of the sampled segments: beyond it lie those in which rounding fell on a kink
@@ -44,8 +49,7 @@ def measure_noise(replayer: Replayer, segments: Sequence[Segment], seed: int = 0
         chosen = [segments[place] for place in places]
         batches = replayer.batches(chosen)
         plain = replayer.ended(chosen, batches)
-        mixed = [rng.permuted(batch, axis=1) for batch in batches]
-        noises.append(distances(plain, replayer.ended(chosen, mixed)))
+        noises.append(distances(plain, _again(replayer, chosen, batches, rng)))
         effects.append(distances(plain, replayer.ended(chosen, one_replaced(replayer, batches, rng))))
     noise, every = (
         {name: np.concatenate([each.named()[name] for each in found]) for name in GROUPS} for found in (noises, effects)
@@ -53,6 +57,21 @@ def measure_noise(replayer: Replayer, segments: Sequence[Segment], seed: int = 0
     floor = {name: float(np.quantile(each, USUAL)) for name, each in noise.items()}
     seen = np.array([every[name] > SAFETY * floor[name] for name in GROUPS]).any(0)
     return Noise(floor, {name: float(every[name].min()) for name in GROUPS}, float(1 - seen.mean()))
+
+
+def _again(replayer: Replayer, segments: Sequence[Segment], batches: Sequence[ndarray], rng: Generator) -> States:
+    """The same steps in another rounding: with the records of each batch in another order.
+
+    Where layers draw, as dropout does, that would deal them other draws; there the weights are moved by as little as
+    rounding may.
+    """
+    if replayer.bundle.manifest.chance is None:
+        return replayer.ended(segments, [rng.permuted(batch, axis=1) for batch in batches])
+
+    def stir(given: Tensor) -> Tensor:
+        return given * (1 + torch.as_tensor(rng.uniform(-STIR, STIR, size=tuple(given.shape)), dtype=given.dtype))
+
+    return replayer.ended(segments, batches, stir)
 
 
 def _sampled(replayer: Replayer, segments: Sequence[Segment]) -> Iterator[list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.numpy import load_file, save
 
 from expunge.audits.proofs.bundle import open_bundle
 from expunge.audits.proofs.first_weights import check_first, check_not_the_originals, p_values
-from expunge.audits.proofs.provider import Proven, prove
+from expunge.audits.proofs.provider import Proven, promise, prove_promised
 from expunge.audits.proofs.states import States
 from expunge.suites import ForgetSet, Suite
 from tests.audits.proofs.tampering import change, rewrite
@@ -55,10 +56,17 @@ def test_the_originals_weights_are_known(
 ) -> None:
     source = open_bundle(original.bundle, suite)
     assert check_not_the_originals(open_bundle(honest.bundle, suite), source, suite).outcome == "PASS"
-    same = prove(suite, ten, tmp_path / "same", seed=1)  # the seed of the original
+    mine, old = promise(suite, ten, 1), promise(suite, None, 1)  # of the same seed, which draws others for each
+    begins = {"first": old.promise.first, "first_seed": old.promise.first_seed}
+    told = replace(mine, first=old.first, promise=mine.promise.model_copy(update=begins))
+    same = prove_promised(suite, told, tmp_path / "same", "a nonce")
     found = check_not_the_originals(open_bundle(same.bundle, suite), source, suite)
     assert found.outcome == "FAIL"
     assert "after step 0" in found.reason
+
+
+def test_one_seed_draws_other_first_weights_for_the_original_and_for_a_removal(suite: Suite, ten: ForgetSet) -> None:
+    assert promise(suite, ten, 0).promise.first != promise(suite, None, 0).promise.first
 
 
 def test_states_know_their_digests(suite: Suite, honest: Proven) -> None:

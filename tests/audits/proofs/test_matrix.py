@@ -14,6 +14,7 @@ from expunge.reports.studies.entries import read_entries
 from expunge.suites import ForgetSet, Suite
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped(
     suite: Suite, ten: ForgetSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
