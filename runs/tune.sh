@@ -2,9 +2,9 @@
 # Tune every method that has settings to search on a suite, for each kind of forget set, and write the records from which
 # a bench takes its settings: `digits` with 20 trials each that did not fail; `fashion-mnist-10k` with TRIALS of them
 # (default 6), what was found for `digits` among the first. Each is tried on 20 models; nothing that is scored takes part.
-# On 2 cores about half a minute a method and kind on `digits`; results/tuning.md says what it took. One search a core at
-# a time; what is finished is kept in the store and a record that is there is left alone, so run it again and it goes on
-# where it stopped; remove a record to search anew.
+# On one quiet core a search takes 10 s to 3 minutes on `digits`; each record says how long. One search a core at a time;
+# what is finished is kept in the store and a record that is there is left alone, so run it again and it goes on where
+# it stopped; remove a record to search anew.
 # Run: runs/tune.sh SUITE [KIND[,KIND...]|all [METHOD ...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from expunge.methods import METHODS
 from expunge.suites import SUITES
 from tests.reports.synthetic import FAR, scores
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 ONES = ["", "-one", "-two", "-three", "-four", "-five", "-six", "-seven", "-eight", "-nine"]
 
@@ -20,6 +23,15 @@ def test_the_table_of_families_has_every_method_and_counts_them() -> None:
     assert set(named) == wanted
     in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
     assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert not [each for each in targets if "://" not in each and not (page.parent / each).exists()]
 
 
 def test_the_suites_are_counted() -> None:

@@ -6,7 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command, app
-from expunge.cli.options import AsJson, Cluster, Prune, Suite, Workers, load, place_of_work, settings_of, share_of
+from expunge.cli.options import (
+    AsJson,
+    Budget,
+    Cluster,
+    Models,
+    Oracles,
+    Prune,
+    Seed,
+    Settings,
+    Suite,
+    Tuning,
+    Workers,
+    load,
+    place_of_work,
+    settings_of,
+    share_of,
+)
 from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, print_json_text, print_line, print_table, say
 
@@ -49,19 +65,12 @@ def audit(
             "--audit", help="An audit by its name; repeat; all, or, the default: those that no model is trained for."
         ),
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
-    models: Annotated[
-        int | None,
-        typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
-    ] = None,
-    oracles: Annotated[int | None, typer.Option(help="The first M oracles; default: as many as models.")] = None,
-    tuning: Annotated[
-        str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
-    ] = "tuned",
-    budget: Annotated[
-        str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
-    ] = "15%",
-    seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
+    set_: Settings = None,
+    models: Models = None,
+    oracles: Oracles = None,
+    tuning: Tuning = "tuned",
+    budget: Budget = "15%",
+    seed: Seed = 0,
     prune: Prune = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and verdicts to this folder.")] = None,
     workers: Workers = None,

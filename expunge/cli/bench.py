@@ -9,11 +9,17 @@ import typer
 from expunge.cli.application import FAILED_ROWS, OK, USER_ERROR, Command, app
 from expunge.cli.options import (
     AsJson,
+    Budget,
     Classic,
     Cluster,
     Metrics,
+    Models,
+    Oracles,
     Prune,
+    Seed,
+    Settings,
     Suite,
+    Tuning,
     Workers,
     exit_code,
     load,
@@ -37,29 +43,20 @@ def bench(
         list[str] | None,
         typer.Option(help="A method, or file.py:function; repeat; all, the default: those that have what they need."),
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")] = None,
+    set_: Settings = None,
     forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
-    models: Annotated[
-        int | None,
-        typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
-    ] = None,
-    oracles: Annotated[
-        int | None, typer.Option(help="The first M oracles are compared with; default: as many as models.")
-    ] = None,
+    models: Models = None,
+    oracles: Oracles = None,
     until_decided: Annotated[
         bool,
         typer.Option(
             "--until-decided", help="Add models in rounds, up to --models, until every two ranked rows are told apart."
         ),
     ] = False,
-    tuning: Annotated[
-        str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
-    ] = "tuned",
-    budget: Annotated[
-        str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
-    ] = "15%",
+    tuning: Tuning = "tuned",
+    budget: Budget = "15%",
     metric: Metrics = None,
-    seed: Annotated[int, typer.Option(help="Seed of the methods' own chance.")] = 0,
+    seed: Seed = 0,
     prune: Prune = None,
     out_: Annotated[Path, typer.Option("--out", help="Folder for records, arrays and report.")] = Path("out"),
     workers: Workers = None,

@@ -28,6 +28,20 @@ Cluster = Annotated[
     str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
 ]
 
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
+Models = Annotated[
+    int | None,
+    typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
+]
+Oracles = Annotated[int | None, typer.Option(help="The first M oracles are compared with; default: as many as models.")]
+Tuning = Annotated[
+    str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
+]
+Budget = Annotated[
+    str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of the methods' own chance.")]
+
 
 def load(suite: str, prune: str | None) -> Any:
     """The suite of this name, or its sparse one."""
