@@ -4,10 +4,12 @@ ExpungeError
 ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
-│   │   └── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
+│   │   ├── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
+│   │   └── NonDeterministic  ... a network with an operation that no proof, or no deterministic mode, can have
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
+│   ├── NonceRefused          a second nonce for a removal that has one: seeds could be tried
 │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
 │   ├── BadMetric             a metric whose records are not what its row in METRICS says
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
@@ -56,6 +58,14 @@ class BadData(UserError):
 
 class BelowNoise(BadSetting):
     """An error that is to be let pass is smaller than what rounding alone makes on this machine."""
+
+
+class NonDeterministic(BadSetting):
+    """An operation that torch has no deterministic algorithm for, or that draws by chance which nobody records."""
+
+
+class NonceRefused(UserError):
+    """Another promise for a removal that has its nonce already."""
 
 
 class BadProof(UserError):
