@@ -78,6 +78,11 @@ def _refusal(said: str) -> str:
 class Draws(TorchDispatchMode):
     """Within, the operations are noted that draw from torch's generators: it is torch that says which do."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not: to skip its compiler, torch imports it, which takes a second and 70 MB."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []

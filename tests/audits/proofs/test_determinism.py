@@ -1,6 +1,8 @@
 """What cannot be done again is named: operations that torch's deterministic mode refuses, and unrecorded chance."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +217,16 @@ def test_generators_are_given_back_as_they_were() -> None:
     places = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     assert what_draws(lambda: torch.tensor(np.random.random())) == "numpy.random"  # noqa: NPY002
     assert np.array_equal(np.random.get_state()[1], places)  # type: ignore[index]  # noqa: NPY002
+
+
+def test_to_look_for_chance_imports_no_compiler() -> None:
+    """It takes a second and 70 MB, of every process that records or verifies."""
+    code = (
+        "import sys, torch; from expunge.audits.proofs.determinism import what_draws; "
+        "assert what_draws(lambda: torch.rand(2)) == 'aten::rand'; assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_draws_nothing_has_no_name() -> None:
