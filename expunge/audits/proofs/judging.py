@@ -132,9 +132,9 @@ def told(judged: Judged, steps: Sequence[tuple[int, int]], noise: Noise, eps: fl
         limits = {"parameters": eps} if eps is not None else {name: noise.fails(name) for name in GROUPS}
         table = judged.errors.named()
         ratio, group = max((float(table[n][judged.failed].max() / limit), n) for n, limit in limits.items() if limit)
-        return Finding(
-            "replay", "FAIL", f"{where} not reproduced, {ratio:.3g} times beyond what passes, of {group}; {count}"
-        )
+        was = "was" if where.startswith("step ") else "were"
+        reason = f"{where} {was} not reproduced, {ratio:.3g} times beyond what passes, of {group}; {count}"
+        return Finding("replay", "FAIL", reason)
     if judged.doubted.any():
         where = _where([each for each, wrong in zip(steps, judged.doubted, strict=True) if wrong])
         err = "errs" if where.startswith("step ") else "err"

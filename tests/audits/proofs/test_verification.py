@@ -54,7 +54,7 @@ def test_a_flipped_index_fails_at_its_step_in_the_chain_and_in_the_replay(
     found = verify(folder, suite, ten)
     assert found.verdict.outcome == "FAIL"
     assert "breaks at step 137:" in said(found, "chain")
-    assert said(found, "replay").startswith("step 137 not reproduced")
+    assert said(found, "replay").startswith("step 137 was not reproduced")
 
 
 def test_a_flipped_index_whose_chain_was_mended_fails_in_the_replay_alone(
@@ -64,7 +64,7 @@ def test_a_flipped_index_whose_chain_was_mended_fails_in_the_replay_alone(
     flip(folder, 300, 0, int(kept[700]), relink=True)
     found = verify(folder, suite, ten)
     assert failed(found) == ["replay"]
-    assert said(found, "replay").startswith("step 300 not reproduced")
+    assert said(found, "replay").startswith("step 300 was not reproduced")
 
 
 def test_a_planted_record_fails_removal_though_every_step_was_taken(
