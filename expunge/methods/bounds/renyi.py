@@ -7,9 +7,10 @@ Two distributions whose Renyi divergence of order alpha is at most ``curve(alpha
 import math
 from collections.abc import Callable
 
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 
 from expunge.errors import BadSetting
+from expunge.methods.bounds.roots import crossing
 
 Curve = Callable[[float], float]
 
@@ -72,5 +73,4 @@ def least_noise(epsilon_of: Callable[[float], float], epsilon: float) -> float:
             return 0.0
     if low == high:
         return low
-    exponent = brentq(lambda power: epsilon_of(math.exp(power)) - epsilon, math.log(low), math.log(high), xtol=1e-13)
-    return math.exp(exponent)
+    return math.exp(crossing(lambda power: epsilon_of(math.exp(power)) - epsilon, math.log(low), math.log(high)))
