@@ -25,7 +25,8 @@ def of_group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
     """``(k epsilon, delta (e^(k epsilon) - 1) / (e^epsilon - 1))`` of a group of k, from (epsilon, delta) of one.
 
     ``epsilon`` and ``delta`` may come from any accountant, as those of opacus. A public port leaves the sum in delta
-    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, the sum not rounded up.
+    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, recollected; its
+    sum is not rounded up here.
 
     >>> epsilon, delta = of_group(0.1, 1e-6, 10)
     >>> epsilon, round(delta, 9)

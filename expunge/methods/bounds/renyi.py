@@ -22,7 +22,7 @@ _WIDEST = 1e100  # of noises that are tried
 def epsilon_at(alpha: float, divergence: float, delta: float) -> float:
     """``R + ln((alpha - 1) / alpha) - (ln delta + ln alpha) / (alpha - 1)`` for a divergence R, not below 0.
 
-    Source: Canonne, Kamath and Steinke 2020, arXiv:2004.00010, proposition 12; never above :func:`epsilon_mironov`.
+    Source: Canonne, Kamath and Steinke 2020, arXiv:2004.00010, as opacus has it; below :func:`epsilon_mironov`.
 
     >>> round(epsilon_at(10.0, 0.1, 1e-5), 3) < round(epsilon_mironov(10.0, 0.1, 1e-5), 3)
     True

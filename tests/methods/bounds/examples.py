@@ -25,7 +25,8 @@ DELTA = 1e-5
 
 def constants(theorem: str, **other: float) -> dict[str, Constant]:
     """The constants of a theorem, these others in their place."""
-    return {name: Constant(float(value), "assumed", "") for name, value in (VALUES[theorem] | other).items()}
+    given = VALUES[theorem] | {name.rstrip("_"): value for name, value in other.items()}  # lambda_ is no keyword
+    return {name: Constant(float(value), "assumed", "") for name, value in given.items()}
 
 
 def epsilons(theorem: str) -> tuple[float, ...]:

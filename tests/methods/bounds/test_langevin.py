@@ -48,6 +48,12 @@ def test_more_steps_of_unlearning_give_away_less() -> None:
     assert found == sorted(found, reverse=True)
 
 
+def test_more_requests_give_away_more() -> None:
+    row = THEOREMS["langevin"]
+    found = [row.epsilon(constants("langevin", requests=requests), 0.3, 1e-5) for requests in (1, 2, 5, 20)]
+    assert found == sorted(found)
+
+
 def test_a_rate_above_1_over_L_is_refused() -> None:
     with pytest.raises(BadConstant, match=r"eta 1\.5 is above 1 / L, 1"):
         THEOREMS["langevin"].epsilon(constants("langevin", eta=1.5), 1.0, 1e-5)

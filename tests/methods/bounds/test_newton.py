@@ -88,6 +88,15 @@ def test_a_hessian_that_may_have_no_inverse_is_refused(least: float) -> None:
         )
 
 
+def test_a_later_request_needs_no_more_noise() -> None:
+    first, tenth = (
+        claim_for("newton-lissa", constants("newton-lissa"), 1.0, 1e-5, parameters=3, norm=1.0, request=request)
+        for request in (1, 10)
+    )
+    assert (first.shift, first.sigma) == (tenth.shift, tenth.sigma)
+    assert (first.request, tenth.request) == (1, 10)
+
+
 def test_the_chance_of_failure_is_part_of_delta() -> None:
     row = THEOREMS["newton-lissa"]
     given = constants("newton-lissa", rho=4e-6)
