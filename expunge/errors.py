@@ -5,6 +5,7 @@ ExpungeError
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
 │   │   ├── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
+│   │   ├── NonDeterministic  ... a network with an operation that no proof, or no deterministic mode, can have
 │   │   ├── BadConstant       ... a constant of a theorem that lacks, is not finite or cannot be
 │   │   ├── EpsilonTooLarge   ... an epsilon for which the calibration of the noise is not proven
 │   │   ├── FailureTooLikely  ... a theorem that fails more often than delta allows
@@ -12,6 +13,7 @@ ExpungeError
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
+│   ├── NonceRefused          a second nonce for a removal that has one: seeds could be tried
 │   ├── BadCertificate        a file that is no certificate, or one whose numbers do not follow from its constants
 │   ├── OutsideBall           weights beyond the radius that a certificate stands on
 │   ├── RepeatedRequest       a request for removal whose id was served before
@@ -65,6 +67,14 @@ class BadData(UserError):
 
 class BelowNoise(BadSetting):
     """An error that is to be let pass is smaller than what rounding alone makes on this machine."""
+
+
+class NonDeterministic(BadSetting):
+    """An operation that torch has no deterministic algorithm for, or that draws by chance which nobody records."""
+
+
+class NonceRefused(UserError):
+    """Another promise for a removal that has its nonce already."""
 
 
 class BadConstant(BadSetting):

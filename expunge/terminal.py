@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +51,11 @@ class _Console(Console):
             if not self.stderr:
                 raise StoreError(f"cannot write the result: {error.strerror}; make room and run it again") from None
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a line has an end that is known: the edge of a terminal, or COLUMNS."""
+        return self.is_terminal or self._width is not None
+
     def on_broken_pipe(self) -> None:
         """Whoever read has seen enough: go on in silence, to the exit code that is due."""
         self._be_silent()
@@ -86,6 +92,28 @@ def say(text: str) -> None:
 def print_line(text: str) -> None:
     """A line of the result, as it is."""
     out.print(text, soft_wrap=True)
+
+
+def print_text(text: str, hang: int = 0) -> None:
+    """A long line of the result; where lines have an end, wrapped at words, the later ones behind ``hang`` spaces."""
+    print_line(_wrapped(text, hang, out))
+
+
+def say_text(text: str, hang: int = 0) -> None:
+    """A long line for people, on standard error, wrapped as :func:`print_text` does it."""
+    say(_wrapped(text, hang, err))
+
+
+def _wrapped(text: str, hang: int, console: _Console) -> str:
+    """``text`` in lines; what is one word, as a path, stays one, and a terminal breaks it where it must."""
+    if not console.is_bounded:
+        return text
+    behind = " " * hang
+    wide = max(console.width, hang + _NAME)
+    lines = textwrap.wrap(
+        printable(text), wide, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
 
 
 def print_table(table: Table) -> None:
@@ -160,7 +188,9 @@ class ProgressLine:
         self._pause = _FIRST
         self._expected: Callable[[], float | None] | None = None
         spinner = SpinnerColumn("dots" if err.encoding.startswith("utf") else "line")
-        description = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis"))
+        description = TextColumn(
+            "{task.description}", markup=False, table_column=Column(overflow="ellipsis", no_wrap=True)
+        )
         columns = (spinner, description, BarColumn(20), MofNCompleteColumn(), _TimeLeft(self._left))
         self._bar = Progress(*columns, console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)

@@ -12,13 +12,16 @@ from expunge.errors import StoreError
 from expunge.terminal import (
     LateLine,
     ProgressLine,
+    err,
     out,
     print_json,
     print_json_text,
     print_line,
     print_table,
+    print_text,
     results_alone,
     say,
+    say_text,
 )
 
 HOSTILE = "a\x1b[31m\u202e[b]:smile:[/x]\x9b"
@@ -83,6 +86,31 @@ def test_a_table_too_wide_is_told_row_by_row(
     assert "a caption" in told
     assert "fine-tune #1 number 0 unit: 0.123456 [0.1,0.2] number 1 unit: 1.123456 [0.1,0.2]" in told
     assert "number 5" not in told  # of which there is none
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_line_is_wrapped_at_words_where_lines_have_an_end(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "_width", width)
+    monkeypatch.setattr(err, "_width", width)
+    text = f"  PASS  check: {'some words, ' * 20}and a/path/that-is-{'long/' * 20}as one"
+    print_text(text, 8)
+    say_text(text, 8)
+    for printed in capsys.readouterr():
+        lines = printed.splitlines()
+        assert lines[0].startswith("  PASS  check: some words,")
+        assert all(line.startswith(" " * 8) and line[8] != " " for line in lines[1:])
+        assert all(len(line) <= width or "long/long/" in line for line in lines)
+        assert " ".join(printed.split()) == " ".join(text.split())  # nothing is cut
+
+
+def test_a_long_line_stays_one_where_nobody_knows_an_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "_width", None)
+    print_text("word " * 100 + HOSTILE, 8)
+    assert capsys.readouterr().out == "word " * 100 + SHOWN + "\n"
 
 
 def test_a_table_that_fits_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What the queries of one owner came to, in a file that holds nothing private: it can be given to whoever judges."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -67,6 +68,9 @@ class OwnerCounts:
 def read_counts(folder: Path) -> OwnerCounts:
     """The counts in a folder of answers."""
     file = folder / COUNTS
+    if not os.path.lexists(file):
+        ask = f"`expunge verify backdoor query --out {folder}`"
+        raise StoreError(f"there is no file {file}: no model was asked yet, or not to the end; ask by {ask}")
     try:
         record = opened(read_bytes(file, StoreError, most=MOST_BYTES), indent=1)
         if not isinstance(record, dict) or CHECKSUM not in record:

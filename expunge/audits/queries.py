@@ -133,6 +133,12 @@ def ask_both(
     trigger: Trigger, records: Examples, before: Ensemble, after: Ensemble, queries: int, fresh: int = FRESH
 ) -> OwnerCounts:
     """What an owner would be told by the first models of two ensembles, which are at hand: before and after."""
+    for when, each in zip(WHEN, (before, after), strict=True):
+        if each.training:
+            raise BadSetting(
+                f"the model {when} the deletion is in training mode, in which dropout draws and BatchNorm learns from "
+                "what it is asked; call its eval() first"
+            )
 
     def told(when: When, model: Ensemble) -> Asked:
         asked = Queries.of(trigger, records, when, queries, fresh)

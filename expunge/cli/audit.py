@@ -24,7 +24,7 @@ from expunge.cli.options import (
     share_of,
 )
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json_text, print_line, print_table, say
+from expunge.terminal import ProgressLine, print_json_text, print_table, print_text, say, say_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from rich.table import Table
@@ -40,14 +40,13 @@ COLUMNS = {
     "over-tpr-1%": "over 1 %",
 }
 UNTOLD = {"over-tpr-0.1%"}  # in the records alone
-LEGEND = """\
-AUC: the chance that an unlearned model speaks of an example as of one that it has
-seen, more than an oracle does: at 0.5 they cannot be told apart, below it the set
-was forgotten too well. TPR: share found, in %, at 1 % and 0.1 % of false alarms;
-over: of what was forgotten too well. ±: half of a 95 % interval over models.
-auc-test: of forget examples against test examples, where oracles too lie off 0.5.
-completeness: how far forgotten, 0 to 1, and its distance from oracles' (gap).
-Each audit in full: expunge info NAME."""
+LEGEND = (
+    "AUC: the chance that an unlearned model speaks of an example as of one that it has seen, more than an oracle "
+    "does: at 0.5 they cannot be told apart, below it the set was forgotten too well. TPR: share found, in %, at 1 % "
+    "and 0.1 % of false alarms; over: of what was forgotten too well. ±: half of a 95 % interval over models. "
+    "auc-test: of forget examples against test examples, where oracles too lie off 0.5. completeness: how far "
+    "forgotten, 0 to 1, and its distance from oracles' (gap). Each audit in full: expunge info NAME."
+)
 RECORDS, VERDICTS = "audit.jsonl", "verdicts.jsonl"
 
 
@@ -134,25 +133,25 @@ def _tell(rows: "list[AuditedRow]", as_json: bool) -> None:
     for row in rows:
         _tell_row(row, as_json)
     if not as_json and any(row.found for row in rows):
-        print_line(LEGEND)
+        print_text(LEGEND)
 
 
 def _tell_row(row: "AuditedRow", as_json: bool) -> None:
-    tell = say if as_json else print_line
+    tell = say_text if as_json else print_text
     if row.failed:
         tell(f"{row.method}: failed: {row.failed}")
         return
     if not as_json:
         print_table(_table(row))
         for line in _other_numbers(row):
-            print_line(line)
+            print_text(line, 2)
     for line in _what_lacks(row):
-        say(line)
+        say_text(line, 2)
     if row.verdict and row.found:
-        tell(f"{row.method}: {row.verdict.outcome}, which shows: {row.verdict.shows}")
+        tell(f"{row.method}: {row.verdict.outcome}, which shows: {row.verdict.shows}", 2)
         first, *others = row.verdict.reasons
-        tell(f"  {first}" + (f"; and {len(others)} more" if others else ""))
-        tell(f"  It does not show {row.verdict.shows_not}.")
+        tell(f"  {first}" + (f"; and {len(others)} more" if others else ""), 2)
+        tell(f"  It does not show {row.verdict.shows_not}.", 2)
 
 
 def _what_lacks(row: "AuditedRow") -> list[str]:

@@ -10,7 +10,7 @@ from expunge.cli.application import FAILED_ROWS, OK, Command
 from expunge.cli.options import AsJson
 from expunge.cli.verify import verify
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json, print_line, say
+from expunge.terminal import ProgressLine, print_json, print_line, print_text, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.verdicts import Verdict
@@ -84,7 +84,7 @@ def query(
 
     mine = read_trigger(trigger)
     asked = Queries.of(mine, read_records(records, mine.classes), when, queries, fresh)
-    with black_box(model, mine.classes, timeout) as answers, ProgressLine("query") as watch:
+    with black_box(model, mine.classes, timeout) as answers, ProgressLine("query", whole=True) as watch:
         own, *others = ask(asked, answers, name_of(model), out, batch=batch, watch=watch)
     print_line(f"{own.hits} of {own.queries} queries with your trigger got its label")
     if others:
@@ -151,7 +151,7 @@ def power(
     print_line(f"threshold: up to {found.threshold} of {queries} hits, the deletion is believed")
     print_line(f"alpha achieved: {found.alpha:.3g}, of {alpha:g} wanted")
     print_line(f"beta: {found.beta:.3g}" + ("" if found.beta <= beta else f": no power, for {beta:g} is wanted"))
-    print_line(f"deletion confidence: {found.confidence:.6g}")
+    print_line(f"deletion confidence, 1 - beta: {found.confidence:.6g}")
     print_line(f"queries needed for beta {beta:g}: {f'{needed:,}' if needed else 'no number has that power'}")
     return OK
 
@@ -166,24 +166,37 @@ def _share_or_word(text: str) -> str | float:
         return text
 
 
+# What stands below a verdict: by which name its numbers have it, and what it is.
+RATES = {
+    "K/n": ("share", "of the queries with your trigger that got its label after the deletion"),
+    "p": ("p", "the same before the deletion: how well the trigger works where the records are known"),
+    "q": ("q", "the same of fresh triggers, which were in no training: what chance alone gives"),
+}
+OF_TEST = {
+    "threshold": ("threshold", "hits up to which the deletion is believed"),
+    "alpha achieved": ("alpha_achieved", "chance to accuse a provider who deleted"),
+    "beta": ("beta", "chance to believe a provider who did not"),
+    "deletion confidence": (
+        "deletion_confidence",
+        "1 - beta, how surely records that are still known would be found; it is of the test, and speaks for a "
+        "deletion only beside a PASS",
+    ),
+    "queries needed": ("queries_needed", "for the wanted beta, at the ends of both intervals that are against it"),
+    "... at p and q as such": ("queries_needed_at_estimates", "for the wanted beta, were p and q known exactly"),
+}
+HANG = 25
+
+
 def _print_verdict(verdict: "Verdict") -> None:
     numbers = verdict.numbers
-    print_line(f"{verdict.outcome}: {verdict.reasons[0]}")
+    print_text(f"{verdict.outcome}: {verdict.reasons[0]}", 2)
     for reason in verdict.reasons[1:]:
-        print_line(f"  {reason}")
-    shown = {"K/n": "share", "p": "p", "q": "q"}
-    for word, name in shown.items():
+        print_text(f"  {reason}", 2)
+    for word, (name, meaning) in RATES.items():
         if name in numbers:
             low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
-            print_line(f"  {word:<22} {numbers[name]:.3g} [{low:.3g}, {high:.3g}]")
-    for word, name in {
-        "threshold": "threshold",
-        "alpha achieved": "alpha_achieved",
-        "beta": "beta",
-        "deletion confidence": "deletion_confidence",
-        "queries needed": "queries_needed",
-        "... at p and q as such": "queries_needed_at_estimates",
-    }.items():
-        print_line(f"  {word:<22} {f'{numbers[name]:.6g}' if name in numbers else 'none is enough'}")
-    print_line(f"shows: {verdict.shows}")
-    print_line(f"does not show: {verdict.shows_not}")
+            print_text(f"  {word:<22} {numbers[name]:.3g} [{low:.3g}, {high:.3g}]: {meaning}", HANG)
+    for word, (name, meaning) in OF_TEST.items():
+        print_text(f"  {word:<22} {f'{numbers[name]:.6g}' if name in numbers else 'none is enough'}: {meaning}", HANG)
+    print_text(f"shows: {verdict.shows}", 2)
+    print_text(f"does not show: {verdict.shows_not}", 2)

@@ -9,11 +9,14 @@ from expunge.cli.application import FAILED_ROWS, OK, Command
 from expunge.cli.options import AsJson, Suite, Workers, load, place_of_work
 from expunge.cli.verify import verify
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json, print_line, say
+from expunge.terminal import ProgressLine, print_json, print_line, print_table, print_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
+    from rich.table import Table
+
     from expunge.audits.proofs.verification import Choice, Verified
 
+HANG = 13  # what an outcome and a space take
 Folder = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
 OfSuite = Annotated[str, typer.Option(help="The suite that was trained on, as the verifier has it.")]
 Removed = Annotated[str, typer.Option("--forget-set", help="What was to be removed; '' for an original training.")]
@@ -22,6 +25,10 @@ Length = Annotated[int, typer.Option("--segment", help="States from the start of
 Eps = Annotated[float | None, typer.Option(help="Largest error that passes; default: this machine's noise.")]
 Stated = Annotated[bool, typer.Option("--stated", help="Take rates and sizes of batches as the bundle states them.")]
 BeaconFile = Annotated[Path | None, typer.Option("--beacon", help="The nonce, as it was kept when it was issued.")]
+BookFile = Annotated[Path | None, typer.Option("--book", help="Your book of nonces, which has this one.")]
+InMode = Annotated[
+    bool, typer.Option("--deterministic", help="It must have been recorded in torch's deterministic mode.")
+]
 Deployed = Annotated[Path | None, typer.Option(help="The model in use, a .safetensors of its state dict.")]
 Original = Annotated[Path | None, typer.Option(help="Bundle of the training before the removal.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Also write the verdict to this file, as JSON.")]
@@ -38,6 +45,8 @@ def proof(
     eps: Eps = None,
     stated: Stated = False,
     beacon: BeaconFile = None,
+    book: BookFile = None,
+    deterministic: InMode = False,
     deployed: Deployed = None,
     original: Original = None,
     out: Out = None,
@@ -48,6 +57,7 @@ def proof(
     PASS, FAIL or INCONCLUSIVE, with reasons, and what that does not show. The exit code of a PASS is 0, of others 3.
     """
     from expunge.audits.proofs.beacon import read_beacon
+    from expunge.audits.proofs.book import read_book
     from expunge.audits.proofs.deployed import read_model
     from expunge.audits.proofs.verification import Policy
     from expunge.audits.proofs.verification import verify as decide
@@ -61,6 +71,8 @@ def proof(
         eps=eps,
         stated=stated,
         beacon=read_beacon(beacon) if beacon else None,
+        book=read_book(book) if book else None,
+        deterministic=deterministic,
     )
     forget = loaded.forget_set(forget_set) if forget_set else None
     model = read_model(deployed) if deployed else None
@@ -73,18 +85,22 @@ def proof(
 
 @verify.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")
 def demo(out: DemoOut = Path("out/verify-demo")) -> int:
-    """Play provider, owner and auditor, on a page."""
-    from expunge.audits.proofs.demo import play
+    """Play provider, owner and auditor, on a page.
+
+    Half a minute. Bundles, nonce and book of nonces stay beside the page; what was stopped is begun anew.
+    """
+    from expunge.audits.proofs.demo import PARTS, play
+    from expunge.audits.proofs.unfinished import Unfinished
     from expunge.reports.proofs.demo_page import write_demo
 
-    if out.exists() and any(out.iterdir()):
-        raise BadSetting(f"{out} is not empty; give another --out")
-    suite = load("digits", None)
-    with ProgressLine("verify demo") as watch:
-        played = play(suite, suite.forget_set("random-10"), out / "bundles", watch)
+    suite, folder = load("digits", None), Unfinished.begin(out, PARTS, "a demonstration")
+    with ProgressLine("verify demo", whole=True) as watch:
+        played = play(suite, suite.forget_set("random-10"), out, watch)
     for act in played.acts:
-        print_line(f"{act.found.verdict.outcome:<12} {act.name}: the provider {act.provider}")
-    print_line(f"page: {write_demo(played, out / 'demo.html')}")
+        print_text(f"{act.found.verdict.outcome:<12} {act.name}: the provider {act.provider}", HANG)
+    page = write_demo(played, out / "demo.html")
+    folder.finish()
+    print_line(f"page: {page}; it says how to verify each bundle by hand")
     return OK
 
 
@@ -102,12 +118,16 @@ def matrix(
     was done is kept in the store.
     """
     from expunge.reports.proofs.matrix_page import write_matrix
+    from expunge.reports.proofs.matrix_table import passes_table
+    from expunge.reports.studies.entries import read_entries
 
     loaded = load(suite, None)
     with ProgressLine("verify matrix") as watch:
         page = write_matrix(
             loaded, loaded.forget_set(forget_set), repetitions, out, place_of_work(workers, None), watch
         )
+    if found := read_entries(page.with_suffix(".json")):
+        print_table(passes_table(found["rows"]))
     print_line(f"page: {page}")
     return OK
 
@@ -131,10 +151,25 @@ def _tell(found: "Verified", as_json: bool) -> None:
         return
     print_line(found.verdict.outcome)
     for each in sorted(found.findings, key=lambda each: ["FAIL", "INCONCLUSIVE", "PASS"].index(each.outcome)):
-        print_line(f"  {each.outcome:<12} {each.check}: {each.reason}")
-    print_line("  largest errors, L2 of weights, buffers, momenta:")
+        print_text(f"  {each.outcome:<12} {each.check}: {each.reason}", HANG + 2)
+    print_table(_table(found))
+    print_text(f"{found.verdict.outcome} shows {found.verdict.shows}.", 2)
+    print_text(f"It does not show {found.verdict.shows_not}.", 2)
+
+
+def _table(found: "Verified") -> "Table":
+    """The worst steps, and what is noise here."""
+    from rich import box
+    from rich.table import Table
+
+    from expunge.audits.proofs.judging import steps_of
+    from expunge.audits.proofs.replay import GROUPS
+
+    title = "largest errors, in L2"
+    table = Table("step", title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("weights", *GROUPS[1:]):
+        table.add_column(name, justify="right", no_wrap=True)
     for start, end, errors in found.worst_steps():
-        print_line(f"    steps {start + 1}-{end}: " + ", ".join(f"{value:.2e}" for value in errors.values()))
-    print_line("  noise of this machine: " + ", ".join(f"{each:.2e}" for each in found.noise.floor.values()))
-    say(f"{found.verdict.outcome} shows {found.verdict.shows}.")
-    say(f"It does not show {found.verdict.shows_not}.")
+        table.add_row(steps_of((start, end)), *(f"{errors[name]:.2e}" for name in GROUPS))
+    table.add_row("noise here", *(f"{found.noise.floor[name]:.2e}" for name in GROUPS), style="dim")
+    return table

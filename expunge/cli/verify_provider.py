@@ -10,7 +10,7 @@ from expunge.cli.application import OK, Command
 from expunge.cli.options import load
 from expunge.cli.verify import verify
 from expunge.errors import BadSetting
-from expunge.terminal import print_line
+from expunge.terminal import print_line, print_text
 
 OfSuite = Annotated[str, typer.Argument(metavar="SUITE", help="The suite that is trained on.")]
 Removed = Annotated[str, typer.Option("--forget-set", help="What is removed; '' for an original training.")]
@@ -38,18 +38,35 @@ def promise(
 @verify.command(cls=Command, epilog="Example: expunge verify nonce promise.json --out nonce.json")
 def nonce(
     promise: Annotated[Path, typer.Argument(help="The provider's promise.")],
-    out: Annotated[Path, typer.Option(help="File for the nonce: keep it, and hand over a copy.")] = Path("nonce.json"),
+    out: Annotated[Path, typer.Option(help="File for the nonce: hand over a copy.")] = Path("nonce.json"),
+    book: Annotated[
+        Path, typer.Option(help="Your book of all nonces that this provider got: keep it, and always name the same.")
+    ] = Path("nonces.jsonl"),
 ) -> int:
-    """Issue a nonce for a promise, as a verifier."""
-    from expunge.audits.proofs.beacon import issue, write_beacon
+    """Issue a nonce for a promise, as a verifier.
+
+    The same promise gets the same nonce again. Another promise for the same removal gets none: a provider that may ask
+    again can try seeds until one suits.
+    """
+    from expunge.audits.proofs.beacon import write_beacon
+    from expunge.audits.proofs.book import issued
     from expunge.audits.proofs.manifest import read_promise
 
     given = read_promise(promise)
-    if out.exists():
-        raise BadSetting(f"{out} is there already: one promise gets one nonce; give another --out for another promise")
-    write_beacon(out, issue(given))
-    print_line(f"nonce: {out}; hand a copy to the provider, and verify with --beacon {out}")
+    beacon, line = issued(book, given)  # of what it refuses, the reason comes first; asked again, it gives the same
+    _require_free(out, given.digest)
+    write_beacon(out, beacon)
+    print_text(f"nonce: {out}, line {line} of {book.resolve()}; hand a copy of {out} to the provider", 2)
+    print_text(f"verify with --book {quote(str(book))}", 2)
     return OK
+
+
+def _require_free(file: Path, promised: str) -> None:
+    """Refuse to write over the nonce of another promise."""
+    from expunge.audits.proofs.beacon import read_beacon
+
+    if file.exists() and read_beacon(file).promised != promised:
+        raise BadSetting(f"{file} has the nonce of another promise; give another --out")
 
 
 @verify.command(cls=Command, epilog="Example: expunge verify record digits --forget-set random-10 --beacon nonce.json")
@@ -61,6 +78,9 @@ def record(
         Path | None, typer.Option(help="The verifier's nonce; without it the order is the provider's own.")
     ] = None,
     every: Annotated[int, typer.Option(help="Steps from one kept state to the next.")] = 1,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="In torch's deterministic mode, which the bundle then says.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the bundle; it must be new or empty.")] = Path("out/bundle"),
     model: Annotated[Path | None, typer.Option(help="Also write the model, as .safetensors.")] = None,
 ) -> int:
@@ -79,11 +99,12 @@ def record(
                 f"{beacon} is for another promise than that of suite {suite}, forget set {forget_set or 'none'} and "
                 f"seed {seed} with this code; give what was promised"
             )
-        proven = prove_promised(loaded, made, out, given.nonce, every=every)
+        proven = prove_promised(loaded, made, out, given.nonce, every=every, deterministic=deterministic)
     else:
-        proven = prove(loaded, forget, out, seed=seed, every=every)
+        proven = prove(loaded, forget, out, seed=seed, every=every, deterministic=deterministic)
     if model:
         write_model(model, proven.ensemble[0])
-    said = [f"--suite {suite}", f"--forget-set {forget_set or quote('')}", *[f"--beacon {beacon}"] * bool(beacon)]
-    print_line(f"bundle: {proven.bundle}; check it by `expunge verify proof {proven.bundle} {' '.join(said)}`")
+    said = [str(proven.bundle), "--suite", suite, "--forget-set", forget_set]
+    said += ["--beacon", str(beacon)] if beacon else []
+    print_line(f"bundle: {proven.bundle}; check it by `expunge verify proof {' '.join(map(quote, said))}`")
     return OK

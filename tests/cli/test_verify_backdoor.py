@@ -48,6 +48,7 @@ def test_an_owner_learns_whether_a_deletion_is_to_be_believed(planted: Path) -> 
     assert done.returncode == 0, done.stderr
     for word in ("PASS", "K/n", "threshold", "alpha achieved", "beta", "deletion confidence", "does not show:"):
         assert word in done.stdout
+    assert "of the test, and speaks for a deletion only beside a PASS" in done.stdout
     record = json.loads((planted / "verdict.jsonl").read_text())
     assert record["outcome"] == "PASS"
     assert record["audit"] == "backdoor"

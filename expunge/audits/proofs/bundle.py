@@ -4,6 +4,7 @@ Every file must be named in the manifest, of the size and SHA-256 that it says t
 verifier's own suite gives it.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from safetensors import safe_open
 
-from expunge.audits.proofs.manifest import MANIFEST, Manifest, layout_of, read_manifest
+from expunge.audits.proofs.manifest import MANIFEST, Manifest, Promise, layout_of, read_manifest
 from expunge.audits.proofs.states import States, widths_of
 from expunge.ensembles.plan import new_networks
 from expunge.errors import BadProof
@@ -23,7 +24,12 @@ from expunge.outside import cannot_read, first_line
 from expunge.store import sha256_of
 from expunge.suites.suite import Suite
 
-ARRAYS = ("batches", "rates", "leaves", "chain")
+HOLDS = {
+    "batches": "the records of every batch",
+    "rates": "the learning rates",
+    "leaves": "the hashes of all records",
+    "chain": "the hash chain",
+}
 ROOM = 4  # times as many steps as the recipe has: beyond that a bundle is not looked at
 
 
@@ -66,9 +72,7 @@ class Bundle:
 
 def open_bundle(folder: Path, suite: Suite) -> Bundle:
     """The bundle in ``folder``, of a model of ``suite``; :class:`~expunge.errors.BadProof` where it cannot be one."""
-    if not folder.is_dir():
-        what = "there is none" if not folder.exists() else "it is a file, and nothing is unpacked here"
-        raise BadProof(f"{folder}: expected the folder of a bundle, {what}")
+    _require_bundle(folder)
     manifest = read_manifest(folder)
     _require_fitting(folder, manifest, suite)
     for name in manifest.files:
@@ -80,10 +84,30 @@ def open_bundle(folder: Path, suite: Suite) -> Bundle:
         "chain": (manifest.steps + 1, 32),
     }
     kinds = {"batches": np.int32, "rates": np.float64, "leaves": np.uint8, "chain": np.uint8}
-    arrays = {name: _array(folder / f"{name}.npy", shapes[name], kinds[name]) for name in ARRAYS}
+    arrays = {name: _array(folder / f"{name}.npy", shapes[name], kinds[name]) for name in HOLDS}
+    if not np.isfinite(arrays["rates"]).all():
+        raise BadProof(f"{folder / 'rates.npy'}: expected finite learning rates")
     _require_states(folder, manifest)
     _require_records(folder, arrays["batches"], suite.data.sizes[0])
     return Bundle(folder, manifest, **arrays)
+
+
+def _require_bundle(folder: Path) -> None:
+    """Refuse what is no bundle at all, and say what one is."""
+    file = folder / MANIFEST
+    try:
+        file.stat()
+        return
+    except FileNotFoundError:
+        there = f"it has no {MANIFEST}, which is written last, when a recording is over"
+        what = there if os.path.lexists(folder) else "there is no such folder"
+    except NotADirectoryError:
+        what = "it is a file, and nothing is unpacked here"
+    except OSError as error:
+        raise cannot_read(file, error, BadProof) from None
+    raise BadProof(
+        f"{folder} is no bundle: {what}; expected the folder that `expunge verify record SUITE --out FOLDER` leaves"
+    )
 
 
 def _require_fitting(folder: Path, manifest: Manifest, suite: Suite) -> None:
@@ -96,6 +120,7 @@ def _require_fitting(folder: Path, manifest: Manifest, suite: Suite) -> None:
         )
     if told.records != suite.data.sizes[0]:
         raise BadProof(f"{folder}: a proof of {told.records:,} records, the suite trains on {suite.data.sizes[0]:,}")
+    _require_some_to_remain(folder, told)
     own = layout_of(new_networks(suite.network, [0])[0])
     if manifest.layout != own:
         raise BadProof(f"{folder}: its states hold other tensors than the network of suite {suite.name!r}")
@@ -107,10 +132,22 @@ def _require_fitting(folder: Path, manifest: Manifest, suite: Suite) -> None:
         )
     states = -(-manifest.steps // manifest.every) + 1
     shards = {f"states-{number:05d}.safetensors" for number in range(-(-states // manifest.rows))}
-    if manifest.states != states or manifest.files.keys() != {*shards, *(f"{name}.npy" for name in ARRAYS)}:
+    if manifest.states != states or manifest.files.keys() != {*shards, *(f"{name}.npy" for name in HOLDS)}:
         raise BadProof(
             f"{folder}: expected {states:,} states of {manifest.steps:,} steps in {len(shards):,} files, and "
-            f"{', '.join(ARRAYS)}; the manifest names {manifest.states:,} states and {len(manifest.files):,} files"
+            f"{', '.join(HOLDS)}; the manifest names {manifest.states:,} states and {len(manifest.files):,} files"
+        )
+
+
+def _require_some_to_remain(folder: Path, told: Promise) -> None:
+    """Refuse to hear of removed records that there are not, or of none that remain."""
+    removed = np.array(told.removed, dtype=np.int64)
+    if not len(removed):
+        return
+    if (np.diff(removed) <= 0).any() or removed[-1] >= told.records or len(removed) == told.records:
+        raise BadProof(
+            f"{folder}: its promise removes {len(removed):,} records, up to {removed.max():,}; expected rising numbers "
+            f"of 0 to {told.records - 1:,}, and some to remain"
         )
 
 
@@ -122,6 +159,9 @@ def _require_file(folder: Path, name: str, manifest: Manifest) -> None:
     try:
         size = file.stat().st_size
         found = sha256_of(file) if size == told.size else ""
+    except FileNotFoundError:
+        what = HOLDS.get(file.stem, "states: weights, buffers and momenta after some of the steps")
+        raise BadProof(f"{file} is missing, in which {MANIFEST} has {what}; ask for the whole bundle") from None
     except OSError as error:
         raise cannot_read(file, error, BadProof) from None
     if size != told.size:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.audits.proofs.bundle import Bundle
-from expunge.audits.proofs.finding import Finding, named
+from expunge.audits.proofs.finding import Finding, counted, named, named_as
 from expunge.audits.proofs.merkle import leaves_of, root_of, without
 from expunge.audits.proofs.order import chance_of, drawn_batches, seed_of_order, sizes_of_batches
 from expunge.audits.proofs.provider import kept_of, training_code
@@ -30,9 +30,10 @@ def check_request(bundle: Bundle, forget: ForgetSet | None) -> Finding:
     wanted = () if forget is None else tuple(map(int, forget.indices))
     told = bundle.manifest.promise.removed
     if told == wanted:
-        return Finding("request", "PASS", f"it is of the request: {len(wanted)} records removed")
+        return Finding("request", "PASS", f"it is of the request: {counted(len(wanted), 'record')} removed")
     lacking, more = sorted(set(wanted) - set(told)), sorted(set(told) - set(wanted))
-    words = [f"does not remove {named(lacking)}"] * bool(lacking) + [f"also removes {named(more)}"] * bool(more)
+    words = [f"does not remove {named_as('record', lacking)}"] * bool(lacking)
+    words += [f"also removes {named_as('record', more)}"] * bool(more)
     return Finding("request", "FAIL", f"the proof is of another request: it {' and '.join(words)}")
 
 
@@ -41,7 +42,8 @@ def check_records(bundle: Bundle, suite: Suite) -> Finding:
     told, leaves = bundle.manifest.promise, leaves_of(suite.data.train)
     differing = np.flatnonzero((leaves != bundle.leaves).any(1))
     if len(differing):
-        return Finding("records", "FAIL", f"the leaves of records {named(differing)} are not those of the data")
+        leaves_are = "leaf of record {} is" if len(differing) == 1 else "leaves of records {} are"
+        return Finding("records", "FAIL", f"the {leaves_are.format(named(differing))} not as the data gives it")
     if root_of(leaves) != told.root:
         return Finding("records", "FAIL", "the Merkle root of all records is not that of the data")
     if root_of(without(leaves, told.removed)) != told.kept_root:
@@ -61,17 +63,28 @@ def check_chain(bundle: Bundle) -> Finding:
         if links[step] != link(links[step - 1], bundle.batch(step - 1), float(bundle.rates[step - 1]), state):
             broken.append(step)
     if broken:
-        return Finding("chain", "FAIL", f"the hash chain breaks at step {named(broken)}: changed after it was recorded")
+        where = named_as("step", broken)
+        return Finding("chain", "FAIL", f"the hash chain breaks at {where}: changed after it was recorded")
     if links[-1].hex() != manifest.head:
         return Finding("chain", "FAIL", "the manifest states another end of the hash chain")
     return Finding("chain", "PASS", "the hash chain holds from the first state to the last")
 
 
 def state_digests(bundle: Bundle) -> list[bytes]:
-    """The SHA-256 of every state, of which few are in memory at once."""
+    """The SHA-256 of every state, of which few are in memory at once; refused is one with numbers that are none.
+
+    From such a state nothing can be done again, and what cannot be compared must not pass for noise.
+    """
     found, size = [], max(1, SHARD // size_of(bundle.manifest.layout))
     for start in range(0, bundle.manifest.states, size):
         states = bundle.states(range(start, min(start + size, bundle.manifest.states)))
+        finite = np.all([each.isfinite().all(1).numpy() for each in states.named().values()], axis=0)
+        if not finite.all():
+            step = bundle.step_of(start + int(np.flatnonzero(~finite)[0]))
+            raise BadProof(
+                f"{bundle.folder}: the state after {counted(step, 'step')} holds NaN or infinity: the training "
+                "diverged, or was made up; expected finite numbers, from which steps can be done again"
+            )
         found += states.digests()
     return found
 
@@ -84,18 +97,36 @@ def check_removal(bundle: Bundle, forget: ForgetSet | None, examples: Examples) 
     found = []
     if planted.any():
         ids, steps = np.unique(bundle.batches[planted]), np.flatnonzero(planted.any(1)) + 1
-        reason = f"removed records {named(ids)} are in the batches of steps {named(steps)}"
+        are, batches = "is" if len(ids) == 1 else "are", "batch" if len(steps) == 1 else "batches"
+        reason = f"removed {named_as('record', ids)} {are} in the {batches} of {named_as('step', steps)}"
         found.append(Finding("removal", "FAIL", reason))
     else:
-        found.append(Finding("removal", "PASS", f"none of the {len(forget)} removed records is in a batch"))
+        found.append(Finding("removal", "PASS", f"no batch holds any of the {counted(len(forget), 'removed record')}"))
     used = np.zeros(len(examples), bool)
     used[bundle.batches[bundle.batches >= 0]] = True
     used[forget.indices] = False
     twins = np.flatnonzero(used & near_duplicates(examples, forget.indices))
     if len(twins):
-        reason = f"records {named(twins)} are in batches and equal removed ones, or nearly: were they to stay?"
+        alike, they = (
+            ("is in batches and equals a removed one", "was it")
+            if len(twins) == 1
+            else (
+                "are in batches and equal removed ones",
+                "were they",
+            )
+        )
+        reason = f"{named_as('record', twins)} {alike}, or nearly: {they} to stay?"
         found.append(Finding("duplicates", "INCONCLUSIVE", reason))
     return found
+
+
+def check_trained(original: Bundle, forget: ForgetSet | None) -> list[Finding]:
+    """Whether the original training saw what was to be removed: of other records there is nothing to forget."""
+    if forget is None or not len(unseen := np.setdiff1d(forget.indices, original.batches)):
+        return []
+    were = "was" if len(unseen) == 1 else "were"
+    reason = f"removed {named_as('record', unseen)} {were} in no batch of the original training: nothing was to forget"
+    return [Finding("trained", "INCONCLUSIVE", reason)]
 
 
 def near_duplicates(examples: Examples, removed: Int[ndarray, " removed"], near: float = NEAR) -> Bool[ndarray, " n"]:
@@ -116,7 +147,8 @@ def require_steps(bundle: Bundle, suite: Suite) -> None:
     wanted = len(sizes_of_batches(suite.recipe, kept))
     if bundle.manifest.steps > MOST_STEPS * wanted:
         raise BadProof(
-            f"{bundle.folder}: {bundle.manifest.steps:,} steps, and the recipe has {wanted:,} on {kept:,} records; "
+            f"{bundle.folder}: {counted(bundle.manifest.steps, 'step')}, and the recipe has {wanted:,} on "
+            f"{counted(kept, 'record')}; "
             "replay them with --stated, if the training loop was the provider's own"
         )
 
@@ -127,10 +159,11 @@ def check_steps(bundle: Bundle, suite: Suite) -> list[Finding]:
     wanted = np.array(sizes_of_batches(suite.recipe, kept))
     sizes = (bundle.batches >= 0).sum(1)
     if len(sizes) != len(wanted):
-        return [Finding("steps", "FAIL", f"{len(sizes)} steps, the recipe has {len(wanted)} on {kept} records")]
+        told = f"{counted(len(sizes), 'step')}, the recipe has {len(wanted):,} on {counted(kept, 'record')}"
+        return [Finding("steps", "FAIL", told)]
     if (sizes != wanted).any():
         step = int(np.flatnonzero(sizes != wanted)[0])
-        reason = f"step {step + 1} takes {sizes[step]} records, the recipe {wanted[step]}"
+        reason = f"step {step + 1} takes {counted(int(sizes[step]), 'record')}, the recipe {wanted[step]}"
         return [Finding("steps", "FAIL", reason)]
     rates = np.array([suite.recipe.lr_at(step, len(sizes)) for step in range(len(sizes))])
     wrong = np.flatnonzero(~np.isclose(bundle.rates, rates, rtol=1e-9, atol=0))
@@ -138,7 +171,8 @@ def check_steps(bundle: Bundle, suite: Suite) -> list[Finding]:
         step = int(wrong[0])
         reason = f"step {step + 1} has the learning rate {bundle.rates[step]:.6g}, the recipe {rates[step]:.6g}"
         return [Finding("rates", "FAIL", reason)]
-    return [Finding("steps", "PASS", f"{len(sizes)} steps of the sizes and at the rates that the recipe has")]
+    told = f"{counted(len(sizes), 'step')} of the sizes and at the rates that the recipe has"
+    return [Finding("steps", "PASS", told)]
 
 
 def check_order(bundle: Bundle, suite: Suite) -> Finding:

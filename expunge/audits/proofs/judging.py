@@ -14,11 +14,12 @@ from jaxtyping import Bool
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.audits.proofs.finding import Finding, named
+from expunge.audits.proofs.finding import Finding, counted, named_as
 from expunge.audits.proofs.noise import DOUBT, SAFETY, STIR, Noise, one_replaced
 from expunge.audits.proofs.replay import GROUPS, Errors, Replayer, Segment, Stir, distances
 from expunge.errors import BelowNoise
 
+MOST_NAMED = 5  # segments in a line
 AGAIN = 12  # how often a segment that errs is done again
 MOST_THREADS = 64
 TINY = 1e-30  # in place of no noise at all, as of buffers that there are not
@@ -39,7 +40,9 @@ class Judged:
 def look(replayer: Replayer, segments: Sequence[Segment], noise: Noise, eps: float | None, seed: int) -> Judged:
     """Replay ``segments``, those that err again, and judge each."""
     if eps is not None and eps < (least := noise.floor["parameters"]):
-        raise BelowNoise(f"eps {eps:.3g} is below the noise of this machine, {least:.3g}; honest proofs would fail")
+        raise BelowNoise(
+            f"eps {eps:.3g} is below the noise of this machine, {least:.3g}, and honest proofs would fail; raise it"
+        )
     passes = {name: noise.passes(name) for name in GROUPS} if eps is None else {"parameters": eps}
     fails = {name: noise.fails(name) for name in GROUPS} if eps is None else passes
     first = replayer.errors(segments)
@@ -123,18 +126,19 @@ def _stirring(rng: np.random.Generator) -> Stir:
 
 def told(judged: Judged, steps: Sequence[tuple[int, int]], noise: Noise, eps: float | None) -> Finding:
     """The judgement in words."""
-    count = f"{len(steps)} segments, {sum(end - start for start, end in steps)} steps, were replayed"
+    count = _replayed(len(steps), sum(end - start for start, end in steps))
     if judged.failed.any():
         where = _where([each for each, wrong in zip(steps, judged.failed, strict=True) if wrong])
         limits = {"parameters": eps} if eps is not None else {name: noise.fails(name) for name in GROUPS}
         table = judged.errors.named()
         ratio, group = max((float(table[n][judged.failed].max() / limit), n) for n, limit in limits.items() if limit)
-        return Finding(
-            "replay", "FAIL", f"{where} not reproduced, {ratio:.3g} times beyond what passes, of {group}; {count}"
-        )
+        was = "was" if where.startswith("step ") else "were"
+        reason = f"{where} {was} not reproduced, {ratio:.3g} times beyond what passes, of {group}; {count}"
+        return Finding("replay", "FAIL", reason)
     if judged.doubted.any():
         where = _where([each for each, wrong in zip(steps, judged.doubted, strict=True) if wrong])
-        reason = f"{where} err by more than this machine's noise, and by less than another batch would; {count}"
+        err = "errs" if where.startswith("step ") else "err"
+        reason = f"{where} {err} by more than this machine's noise, and by less than another batch would; {count}"
         return Finding("replay", "INCONCLUSIVE", reason)
     if eps is None and noise.blind > BLIND:
         reason = (
@@ -144,11 +148,27 @@ def told(judged: Judged, steps: Sequence[tuple[int, int]], noise: Noise, eps: fl
         return Finding("replay", "INCONCLUSIVE", reason)
     within = "within this machine's noise" if eps is None else "within eps, parameters alone"
     kinks = f", {judged.kinks.sum()} of them in another rounding than the first" if judged.kinks.any() else ""
-    return Finding("replay", "PASS", f"{count}, all {within}{kinks}")
+    return Finding("replay", "PASS", f"{count}, {'all ' * (len(steps) > 1)}{within}{kinks}")
+
+
+def _replayed(segments: int, steps: int) -> str:
+    if segments == steps:
+        return f"{counted(steps, 'step')} {'was' if steps == 1 else 'were'} replayed, one by one"
+    return f"{counted(segments, 'segment')} of {counted(steps, 'step')} {'was' if segments == 1 else 'were'} replayed"
 
 
 def _where(steps: list[tuple[int, int]]) -> str:
     if all(end - start == 1 for start, end in steps):
-        return f"step{'s' * (len(steps) > 1)} {named([end for _, end in steps])}"
-    words = ", ".join(f"{start + 1}-{end}" for start, end in steps[:5])
-    return f"steps {words}{f' and {len(steps) - 5} more segments' if len(steps) > 5 else ''}"
+        return named_as("step", [end for _, end in steps])
+    more = f" and {counted(len(steps) - MOST_NAMED, 'more segment')}" if len(steps) > MOST_NAMED else ""
+    return f"steps {', '.join(map(steps_of, steps[:MOST_NAMED]))}{more}"
+
+
+def steps_of(segment: tuple[int, int]) -> str:
+    """The steps of a segment, which is after the first number and up to the second.
+
+    >>> steps_of((4, 5)), steps_of((4, 7))
+    ('5', '5-7')
+    """
+    start, end = segment
+    return f"{start + 1}-{end}" if end - start > 1 else str(end)

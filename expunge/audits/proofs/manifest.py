@@ -98,6 +98,7 @@ class Manifest(_Told):
     rows: Annotated[int, Field(ge=1, le=MOST_STEPS)]  # states in a file
     layout: tuple[Tensor, ...] = Field(strict=False, max_length=100_000)
     chance: int | None = Field(ge=0, lt=1 << 63)  # seed of what layers drew, as dropout's; None where none drew
+    deterministic: bool = False  # whether torch was in its deterministic mode at every step; not, where nobody says so
     final: Digest  # of parameters and buffers after the last step: the model to be deployed
     head: Digest  # last link of the chain
     facts: Facts

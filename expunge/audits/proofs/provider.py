@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from expunge.audits.proofs.determinism import deterministic_mode, require_repeatable
 from expunge.audits.proofs.manifest import Promise, layout_of
 from expunge.audits.proofs.merkle import leaves_of, root_of, without
 from expunge.audits.proofs.order import Drawn, seed_of_order
@@ -45,6 +46,10 @@ def promise(suite: Suite, forget: ForgetSet | None, seed: int) -> Promised:
     Without a forget set it is the original training.
     """
     require_replayable(suite)
+    if forget is not None:
+        forget.require_fit(suite.data.sizes[0], suite.name)
+    if seed < 0:
+        raise BadSetting(f"seed: expected a whole number of 0 or more, got {seed}")
     first_seed = seed_of("proof", suite.digest, "" if forget is None else forget.key, seed)
     network = new_networks(suite.network, [first_seed])[0]
     leaves = leaves_of(suite.data.train)
@@ -66,18 +71,37 @@ def promise(suite: Suite, forget: ForgetSet | None, seed: int) -> Promised:
 
 
 def prove(
-    suite: Suite, forget: ForgetSet | None, folder: Path, *, seed: int = 0, nonce: str | None = None, every: int = 1
+    suite: Suite,
+    forget: ForgetSet | None,
+    folder: Path,
+    *,
+    seed: int = 0,
+    nonce: str | None = None,
+    every: int = 1,
+    deterministic: bool = False,
 ) -> Proven:
-    """Train honestly with the recorder on, in an order drawn from ``nonce``, the provider's own unless it is given."""
-    return prove_promised(suite, promise(suite, forget, seed), folder, nonce or secrets.token_hex(32), every=every)
+    """Train honestly with the recorder on, in an order drawn from ``nonce``, the provider's own unless it is given.
+
+    With ``deterministic`` in torch's deterministic mode, and the bundle says so.
+    """
+    promised, nonce = promise(suite, forget, seed), nonce or secrets.token_hex(32)
+    return prove_promised(suite, promised, folder, nonce, every=every, deterministic=deterministic)
 
 
-def prove_promised(suite: Suite, promised: Promised, folder: Path, nonce: str, *, every: int = 1) -> Proven:
-    """Train as it was promised, in the order that the promise and ``nonce`` give."""
+def prove_promised(
+    suite: Suite, promised: Promised, folder: Path, nonce: str, *, every: int = 1, deterministic: bool = False
+) -> Proven:
+    """Train as it was promised, in the order that the promise and ``nonce`` give.
+
+    :class:`~expunge.errors.NonDeterministic`, which names the operation, where the network draws by chance that no
+    bundle records, or where the deterministic mode is asked for and torch refuses one.
+    """
+    require_repeatable(suite, promised.first, deterministic)
     recorder = Recorder(folder, promised.promise, promised.leaves, nonce=nonce, every=every)
     order = Drawn(seed_of_order(promised.promise.digest, nonce))
     rows = torch.as_tensor(kept_of(promised.promise))[None]
-    model = train(promised.first, suite.data.train, rows, suite.recipe, order, log=recorder, target=suite.target)
+    with deterministic_mode(deterministic):
+        model = train(promised.first, suite.data.train, rows, suite.recipe, order, log=recorder, target=suite.target)
     return Proven(model, recorder.finish())
 
 

@@ -17,21 +17,28 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from expunge.audits.proofs.determinism import Draws, in_deterministic_mode
 from expunge.audits.proofs.manifest import MANIFEST, Facts, Manifest, Order, Promise, layout_of
 from expunge.audits.proofs.order import padded
 from expunge.audits.proofs.state_files import StateFiles, write_parts
 from expunge.audits.proofs.states import Flattened, require_recordable
+from expunge.audits.proofs.unfinished import Unfinished
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.train import Descent
-from expunge.errors import BadSetting
+from expunge.errors import BadSetting, NonDeterministic
 from expunge.records import hardware
-from expunge.store import cannot_write, write_file
+from expunge.store import write_file
 from expunge.suites.recipe import Recipe
+
+# The files of a bundle, and what is left of one that was being written.
+PARTS = r"\.?(states-\d{5}\.safetensors|(batches|rates|leaves|chain)\.npy|manifest\.json)(\.\w+)?"
 
 
 class Recorder:
     """Looks on while one model trains; :meth:`finish` leaves its bundle in ``folder``.
+
+    A recording that was stopped can be begun anew in the same folder.
 
     It is a log of :func:`expunge.ensembles.train.train`; for a loop of one's own see :func:`recording`.
     """
@@ -47,14 +54,9 @@ class Recorder:
     ) -> None:
         if every < 1:
             raise BadSetting(f"every: expected a state after every 1 or more steps, got {every}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(folder, error) from None
-        if any(folder.iterdir()):
-            raise BadSetting(f"{folder} is not empty, and a bundle has its folder for itself; give another one")
+        self._unfinished = Unfinished.begin(folder, PARTS, "a bundle")
         self._folder, self._promise, self._leaves = folder, promise, leaves
-        self._nonce, self._every = nonce, every
+        self._nonce, self._every, self._deterministic = nonce, every, True
         self._batches: list[ndarray] = []
         self._rates: list[float] = []
 
@@ -82,6 +84,7 @@ class Recorder:
 
     def before(self, rows: Int[Tensor, "models batch"]) -> None:
         """The records of the next step."""
+        self._deterministic = self._deterministic and in_deterministic_mode()
         self._batches.append(rows[0].cpu().numpy().astype(np.int32))
 
     def after(self) -> None:
@@ -115,12 +118,14 @@ class Recorder:
             rows=self._states.rows,
             layout=tuple(self._layout),
             chance=self._chance.seeds[0] if self._chance and drew else None,
+            deterministic=self._deterministic,
             final=final,
             head=links[-1].hex(),
             facts=self._facts(),
             files={**self._states.files, **files},
         )
         write_file(self._folder / MANIFEST, manifest.text())
+        self._unfinished.finish()
         return self._folder
 
     def _keep(self) -> None:
@@ -167,13 +172,20 @@ class Steps:
     """What a loop says of its steps."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+        self._recorder, self._begun = recorder, False
 
     @contextlib.contextmanager
     def on(self, rows: Sequence[int] | Tensor) -> Iterator[None]:
-        """One step on the training records at ``rows``."""
+        """One step on the training records at ``rows``; what it draws by chance, as dropout does, nobody records."""
         self._recorder.before(torch.as_tensor(rows)[None])
-        yield
+        with contextlib.nullcontext() if self._begun else Draws() as drawn:
+            yield
+        if drawn and drawn.names:
+            raise NonDeterministic(
+                f"a step draws by chance, by {drawn.names[0]}, and in a loop of one's own nothing records that: it "
+                "cannot be done again; leave dropout out, or train by expunge.ensembles.train"
+            )
+        self._begun = True
         self._recorder.after()
 
 

@@ -130,7 +130,7 @@ class Replayer:
         if stir:
             states = replace(states, parameters=stir(states.parameters))
         starts = [self.bundle.step_of(segment.start) for segment in segments]
-        ensemble = self._stacked(states, starts[0])
+        ensemble = self.stacked(states, starts[0])
         momenta = as_momenta(states, self.layout)
         for step, rows in enumerate(batches):
             rates = torch.tensor([self.bundle.rates[start + step] for start in starts], dtype=torch.float32)
@@ -141,7 +141,8 @@ class Replayer:
         Flattened(ensemble.network, momenta, self.layout, len(segments)).write(found)
         return found
 
-    def _stacked(self, states: States, step: int) -> Ensemble:
+    def stacked(self, states: States, step: int) -> Ensemble:
+        """The models of states in training mode, as they are after so many steps."""
         rows = range(len(states))
         origin = Origin(self.suite.address, self.suite.digest, "oracle", None, tuple(rows))
         tensors = states.tensors(self.layout)

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from expunge.audits.proofs import contents, first_weights
 from expunge.audits.proofs.beacon import Beacon, check_beacon
+from expunge.audits.proofs.book import Book, check_book
 from expunge.audits.proofs.bundle import Bundle, open_bundle
+from expunge.audits.proofs.determinism import check_determinism, deterministic_mode
 from expunge.audits.proofs.finding import Finding, worst
 from expunge.audits.proofs.judging import look, told
 from expunge.audits.proofs.noise import Noise, measure_noise
@@ -41,6 +43,11 @@ PLAIN = (
     "the removed ones, by nearest neighbours or by trying, and first weights that are near the old model's, and passes "
     "by construction; only an order drawn from a nonce that is issued after the promise leaves it no choice of batches"
 )
+NO_PASS: dict[Outcome, str] = {
+    "FAIL": "that anything of the removed records is left in the model, nor that anybody deceives: a mistake fails too",
+    "INCONCLUSIVE": "that the records were removed, nor that they were not",
+}
+UNBOOKED = "; nor that the provider had no other nonce for this removal before, for no book of nonces was asked"
 BOUND = (
     "that the provider keeps no other copy of the records or of the old model, nor that the retained records say "
     "nothing of the removed ones, nor that seeds of the first weights were not tried before they were promised"
@@ -57,6 +64,9 @@ class Policy:
     ``eps``: the largest error of the parameters that passes, in L2, as in the literature, where buffers and momenta are
     not looked at; None for the noise that this machine has, of all three. ``stated``: take rates and sizes
     of batches as the bundle states them, instead of the recipe's: for a training loop of the provider's own.
+    ``beacon``: the nonce that the order is held to; ``book``: where the verifier keeps all that it issued, which has
+    the nonce where no beacon is given. ``deterministic``: the bundle must say that it was recorded in torch's
+    deterministic mode; one that says so is replayed in it in any case.
     """
 
     steps: Choice = "all"
@@ -65,13 +75,19 @@ class Policy:
     eps: float | None = None
     stated: bool = False
     beacon: Beacon | None = None
+    book: Book | None = None
+    deterministic: bool = False
     seed: int = 0
 
+    @property
+    def bound(self) -> bool:
+        """Whether the order is held to a nonce."""
+        return self.beacon is not None or self.book is not None
+
     def __post_init__(self) -> None:
-        if self.segment < 1 or self.count < 1:
-            raise BadSetting(
-                f"expected segments of 1 state or more and 1 or more of them, got {self.segment}, {self.count}"
-            )
+        for name, least in (("seed", 0), ("segment", 1), ("count", 1)):
+            if (given := getattr(self, name)) < least:
+                raise BadSetting(f"{name}: expected a whole number of {least} or more, got {given}")
         if self.eps is not None and not 0 < self.eps < np.inf:
             raise BadSetting(f"eps: expected a finite number above 0, got {self.eps}")
 
@@ -108,18 +124,25 @@ def verify(
     removal; what is not given is not checked, and the verdict says so.
     """
     policy = policy or Policy()
+    if forget is not None:
+        forget.require_fit(suite.data.sizes[0], suite.name)
     bundle = open_bundle(folder, suite)
     if not policy.stated:
         contents.require_steps(bundle, suite)
     findings = _check_contents(bundle, suite, forget, policy)
     findings += first_weights.check_first(bundle, suite)
     if original is not None:
-        findings.append(first_weights.check_not_the_originals(bundle, open_bundle(original, suite), suite))
+        before = open_bundle(original, suite)
+        findings.append(first_weights.check_not_the_originals(bundle, before, suite))
+        findings += contents.check_trained(before, forget)
     findings += contents.check_final(bundle, deployed)
     replayer = Replayer.of(bundle, suite)
     segments = chosen_segments(bundle, policy)
-    noise = measure_noise(replayer, segments, policy.seed)
-    judged = look(replayer, segments, noise, policy.eps, policy.seed)
+    can, in_mode = check_determinism(replayer, segments[0], policy.deterministic)
+    findings += can
+    with deterministic_mode(in_mode):
+        noise = measure_noise(replayer, segments, policy.seed)
+        judged = look(replayer, segments, noise, policy.eps, policy.seed)
     steps = tuple((bundle.step_of(each.start), bundle.step_of(each.end)) for each in segments)
     findings.append(told(judged, steps, noise, policy.eps))
     unchecked = [*["the deployed model"] * (deployed is None), *["the original training"] * (original is None)]
@@ -137,9 +160,16 @@ def _check_contents(bundle: Bundle, suite: Suite, forget: ForgetSet | None, poli
     if not policy.stated:
         found += contents.check_steps(bundle, suite)
     found.append(contents.check_order(bundle, suite))
-    if policy.beacon is not None:
-        found.append(check_beacon(bundle, suite, policy.beacon))
-    return [*found, contents.check_code(bundle)]
+    return [*found, *_check_nonce(bundle, suite, policy), contents.check_code(bundle)]
+
+
+def _check_nonce(bundle: Bundle, suite: Suite, policy: Policy) -> list[Finding]:
+    """Whether the order is that of the nonce, and the nonce the only one that was issued."""
+    beacon, found = policy.beacon, list[Finding]()
+    if policy.book is not None:
+        beacon, finding = check_book(bundle, policy.book, beacon)
+        found.append(finding)
+    return found if beacon is None else [check_beacon(bundle, suite, beacon), *found]
 
 
 def chosen_segments(bundle: Bundle, policy: Policy) -> list[Segment]:
@@ -185,11 +215,11 @@ def _verdict(
 ) -> Verdict:
     order: list[str] = ["FAIL", "INCONCLUSIVE", "PASS"]
     heaviest = sorted(findings, key=lambda each: order.index(each.outcome))
-    lacks = f"; nor of {' and of '.join(unchecked)}, which it was not given" if unchecked else ""
     facts: dict[str, Setting] = {
         "steps": policy.steps,
         "segment": policy.segment,
-        "beacon-bound": policy.beacon is not None,
+        "beacon-bound": policy.bound,
+        "nonce from a book": policy.book is not None,
         **{f"trained on {name}": value for name, value in bundle.manifest.facts.model_dump().items()},
     }
     numbers = {f"largest error, {name}": float(each.max()) for name, each in errors.named().items()}
@@ -204,10 +234,17 @@ def _verdict(
         outcome=worst(findings),
         reasons=tuple(each.reason for each in heaviest),
         shows=SHOWS[worst(findings)],
-        shows_not=(BOUND if policy.beacon else PLAIN) + lacks,
+        shows_not=_shows_not(worst(findings), policy, unchecked),
         numbers={name: value for name, value in numbers.items() if np.isfinite(value)},
         facts=facts,
     )
+
+
+def _shows_not(outcome: Outcome, policy: Policy, unchecked: list[str]) -> str:
+    if outcome != "PASS":
+        return NO_PASS[outcome]
+    lacks = f"; nor anything of {' or '.join(unchecked)}, which it was not given" if unchecked else ""
+    return (BOUND + UNBOOKED * (policy.book is None) if policy.bound else PLAIN) + lacks
 
 
 def _subject(bundle: Bundle, suite: Suite, forget: ForgetSet | None) -> Subject:

@@ -1,11 +1,13 @@
 """The page of ``expunge verify demo``: what was proven, what was not, and why, in one file."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from expunge.audits.proofs.demo import Act, Play
+from expunge.audits.proofs.book import BOOK
+from expunge.audits.proofs.demo import NONCE, PROMISE, Act, Play
 from expunge.reports.page.html import write_page
 
 MEANINGS = {
@@ -48,6 +50,7 @@ class Row:
     error: str
     noise: str
     worst: tuple[str, ...]
+    command: str
 
 
 def write_demo(play: Play, target: Path) -> Path:
@@ -59,7 +62,7 @@ def write_demo(play: Play, target: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = [_row(act) for act in play.acts]
+    rows = [_row(act, play) for act in play.acts]
     low, high = play.oracles
     text = environment.get_template("verify_demo.html.j2").render(
         suite=play.suite.name,
@@ -69,6 +72,9 @@ def write_demo(play: Play, target: Path) -> Path:
         words=WORDS,
         original=f"{play.original:.2f}",
         oracles=f"{low:.2f} to {high:.2f}",
+        nonce=NONCE,
+        promise=PROMISE,
+        book=BOOK.name,
         shows=play.acts[0].found.verdict.shows,
         shows_not=play.acts[0].found.verdict.shows_not,
     )
@@ -76,7 +82,13 @@ def write_demo(play: Play, target: Path) -> Path:
     return target
 
 
-def _row(act: Act) -> Row:
+def _command(act: Act, play: Play) -> str:
+    """What the auditor types in the folder of the page."""
+    words = ["expunge", "verify", "proof", act.bundle, "--suite", play.suite.name, "--forget-set", play.forget.name]
+    return shlex.join([*words, *(["--book", BOOK.name] if act.bound else [])])
+
+
+def _row(act: Act, play: Play) -> Row:
     found = act.found
     reasons = tuple(each.reason for each in found.findings if each.outcome != "PASS")
     return Row(
@@ -95,4 +107,5 @@ def _row(act: Act) -> Row:
             f"{errors['momenta']:.1e} in momenta"
             for _, end, errors in found.worst_steps(3)
         ),
+        command=_command(act, play),
     )

@@ -33,6 +33,10 @@ def told(**values: object) -> Break:
     return lambda folder: change(folder, lambda found: found.update(values))
 
 
+def removing(*records: int) -> Break:
+    return lambda folder: change(folder, lambda found: found["promise"].update(removed=list(records)))
+
+
 def other_state(folder: Path, name: str, cut: Any) -> None:
     states = load_file(folder / STATES)
     states[name] = np.ascontiguousarray(states[name][cut])
@@ -87,7 +91,7 @@ def strange_record(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Break, str]] = {
-    "no manifest": (lambda folder: (folder / MANIFEST).unlink(), "there is no file"),
+    "no manifest": (lambda folder: (folder / MANIFEST).unlink(), "is no bundle: it has no manifest.json"),
     "half a manifest": (shrink(MANIFEST, 900), "is no manifest of a proof"),
     "an edited manifest": (
         lambda f: (f / MANIFEST).write_text((f / MANIFEST).read_text().replace('"steps": 80', '"steps": 81')),
@@ -111,7 +115,18 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "holds? other tensors",
     ),
     "a truncated file": (shrink(STATES, 1000), "was it handed over whole"),
-    "a missing file": (lambda folder: (folder / "chain.npy").unlink(), "there is no file"),
+    "a missing file": (
+        lambda folder: (folder / "chain.npy").unlink(),
+        "is missing, in which manifest.json has the hash",
+    ),
+    "a missing checkpoint": (lambda folder: (folder / STATES).unlink(), "has states: weights, buffers and momenta"),
+    "rates that are none": (
+        lambda folder: rewrite(folder, "rates.npy", npy(np.full(80, np.nan))),
+        "expected finite learning rates",
+    ),
+    "removed records that there are not": (removing(0, 7_000_000), "removes 2 records, up to 7,000,000; expected"),
+    "removed records that come twice": (removing(3, 3), "expected rising numbers of 0 to 199"),
+    "no record that remains": (removing(*range(200)), "and some to remain"),
     "a huge file": (huge, "was it handed over whole"),
     "changed bytes": (
         lambda folder: (folder / "rates.npy").write_bytes(npy(np.zeros(80))),

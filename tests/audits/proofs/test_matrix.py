@@ -1,6 +1,7 @@
 """The matrix: what is done is not done again, and its page is made of its numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from expunge.audits.proofs.matrix import OWNER, loss_auc, policies, run_matrix
 from expunge.engine import silent
 from expunge.errors import BadSetting
 from expunge.reports.proofs.matrix_page import matrix_page, mean, share
+from expunge.reports.proofs.matrix_table import passes_table
 from expunge.reports.studies.entries import read_entries
 from expunge.suites import ForgetSet, Suite
 
@@ -62,6 +64,17 @@ def test_the_page_is_made_of_its_entries() -> None:
     assert "`honest` before `beacon-bound`, 2 were INCONCLUSIVE" in text
     assert "| honest | 1.25 [1.00, 2.00] | 0.500 [0.400, 0.600] | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in text
     assert "| nothing done | 2.50 [2.00, 3.00] |" in text
+
+
+def test_the_table_of_a_terminal_has_a_row_for_each_provider() -> None:
+    entries: list[dict[str, Any]] = [
+        {"attack": "honest", "passes": {"at the noise": [1.0, 0.8, 1.0], "beacon-bound": [0.95, 0.75, 1.0]}},
+        {"attack": "forged", "passes": {"at the noise": [0.0, 0.0, 0.2], "beacon-bound": [0.0, 0.0, 0.2]}},
+        {"attack": "oracles", "KLoM": [1.0, 0.9, 1.1]},
+    ]
+    table = passes_table(entries)
+    assert [column.header for column in table.columns] == ["provider", "at the noise", "beacon-bound"]
+    assert [list(column.cells) for column in table.columns] == [["honest", "forged"], ["100", "0"], ["95", "0"]]
 
 
 def test_intervals() -> None:
