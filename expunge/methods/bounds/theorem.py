@@ -1,0 +1,38 @@
+"""THEOREMS: what certified methods may claim, by name, and how a claim is made of one."""
+
+from collections.abc import Mapping
+
+from expunge.errors import lookup
+from expunge.methods.bounds import newton
+from expunge.methods.bounds.statement import CONDITIONS, Claim, Constant, Theorem
+
+__all__ = ["CONDITIONS", "THEOREMS", "Claim", "Constant", "Theorem", "claim_for"]
+
+THEOREMS: dict[str, Theorem] = {each.name: each for each in (newton.EXACT, newton.SAMPLED)}
+
+
+def claim_for(
+    theorem: str,
+    constants: Mapping[str, Constant],
+    epsilon: float,
+    delta: float,
+    *,
+    parameters: int,
+    norm: float,
+    request: int = 1,
+    notes: tuple[str, ...] = (),
+) -> Claim:
+    """The claim of (epsilon, delta), with the noise that it asks for."""
+    row = lookup("theorem", theorem, THEOREMS)
+    return Claim(
+        theorem=theorem,
+        constants=dict(constants),
+        epsilon=epsilon,
+        delta=delta,
+        sigma=row.sigma(constants, epsilon, delta),
+        shift=row.shift(constants),
+        parameters=parameters,
+        norm=norm,
+        request=request,
+        notes=notes,
+    )
