@@ -134,7 +134,7 @@ def p_value(counts: Counts, epsilon: float, delta: float) -> float:
         return 1.0
     if refuted(below):
         return _LEAST_P
-    while above - below > 1e-9:
+    while above - below > 1e-6:
         middle = (below + above) / 2
         below, above = (below, middle) if refuted(middle) else (middle, above)
     return math.exp(above)
