@@ -46,7 +46,7 @@ def test_many_examples_to_choose_from_are_no_way_to_refute() -> None:
 
 def test_arms_far_apart_reach_the_cap() -> None:
     found = measured_epsilon(gaussian(np.random.default_rng(0), 12.0, 200), 1e-5, 1.0)
-    assert found.value == found.cap == cap(100, 100, 1e-5)
+    assert found.value == found.cap(0.95) == cap(100, 100, 1e-5)
     assert (found.counts.hits, found.counts.models, found.counts.alarms) == (100, 100, 0)
     assert found.held_out == "100-199"
 
@@ -56,7 +56,7 @@ def test_either_side_is_found() -> None:
     arms = gaussian(rng, 12.0, 80)
     there = measured_epsilon(arms, 0.0, 1.0)
     back = measured_epsilon(Arms(arms.reference, arms.released), 0.0, 1.0)
-    assert there.value == back.value == there.cap
+    assert there.value == back.value == there.cap(0.95)
 
 
 def single(rng: np.random.Generator) -> tuple[ndarray, ndarray]:
@@ -124,7 +124,7 @@ def test_buffers_that_differ_are_found() -> None:
     margins, buffers = rng.normal(size=(2, 60, 3)), rng.normal(size=(2, 60, 4))
     buffers[0, :, 2] += 20
     found = measured_epsilon(arms_of(*margins, buffers=(buffers[0], buffers[1])), 1e-5, 1.0)
-    assert found.value == found.cap
+    assert found.value == found.cap(0.95)
     assert "buffer" in found.event
 
 
