@@ -1,0 +1,96 @@
+"""Faults that are planted: each is caught by its check where it can be, and what cannot be is said to be so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from expunge.audits.refutation.arms import Arms
+from expunge.audits.refutation.noise_draws import Draw
+from expunge.audits.refutation.planted import PLANTED, Scene, plant, without_noise
+from expunge.methods.bounds.gaussian import sigma_analytic
+from tests.audits.refutation.pairs import arms_of
+
+SHIFT, RADIUS = 0.5, 3.0
+SIGMA = float(sigma_analytic(SHIFT, 1.0, 1e-5))
+
+
+def gaussian_noise(sigma: float) -> Draw:
+    rng = np.random.default_rng(0)
+    return lambda draws: sigma * rng.standard_normal(draws)
+
+
+def scene(models: int = 60, *, spread: float = 0.01, epsilon: float = 1.0, noise_of: float = 1.0) -> Scene:
+    """Weights of 20 numbers, half a unit apart along the first, and margins that are linear in them."""
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(50, 20))
+    unnoised = [spread * rng.normal(size=(models, 20)) + side * SHIFT * np.eye(20)[0] for side in (1, 0)]
+    noised = [each + noise_of * SIGMA * rng.normal(size=each.shape) for each in unnoised]
+    margins = [(each @ inputs[:10].T, before @ inputs[:10].T) for each, before in zip(noised, unnoised, strict=True)]
+    sound = arms_of(*(each for each, _ in margins), weights=(noised[0], noised[1]), unnoised=(unnoised[0], unnoised[1]))
+    bare = Arms(*(without_noise(arm, before) for arm, (_, before) in zip(sound.both, margins, strict=True)))
+    return Scene(
+        epsilon=epsilon, delta=1e-5, sigma=SIGMA, shift=SHIFT, radius=RADIUS, sound=sound, bare=bare,
+        noise=gaussian_noise, inputs=inputs, forget=np.arange(10),
+    )  # fmt: skip
+
+
+def outcomes(given: Scene) -> dict[str, str]:
+    return {each.fault: each.outcome for each in plant(given)}
+
+
+def test_every_fault_is_caught() -> None:
+    found = plant(scene())
+    assert {each.fault: each.outcome for each in found} == dict.fromkeys(PLANTED, "caught")
+    assert all(each.reason and each.check for each in found)
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        ("noise-forgotten", "0 of 30 of reference: epsilon at least 2."),
+        ("noise-too-small", "noise of a standard deviation of 1.31"),
+        ("projection-left-out", "1 of 60 models lie outside the ball of radius 3, farthest model 0"),
+        ("buffers-kept", "20 of 20 numbers in buffers"),
+    ],
+)
+def test_the_reason_says_what_was_seen(fault: str, names: str) -> None:
+    (told,) = (each.reason for each in plant(replace(scene(), draws=10_000_000)) if each.fault == fault)
+    assert names in told
+
+
+def test_without_a_ball_or_a_shift_there_are_faults_that_cannot_be_had() -> None:
+    found = outcomes(replace(scene(), shift=None, radius=None, draws=10))
+    assert found["projection-left-out"] == found["noise-too-small"] == "cannot be had"
+
+
+def test_models_that_are_too_few_cannot_show_it() -> None:
+    found = {each.fault: each for each in plant(replace(scene(8), draws=1000))}
+    assert found["noise-forgotten"].outcome == found["noise-too-small"].outcome == "cannot be shown"
+    assert "give more models" in found["noise-forgotten"].reason
+    assert "so few draws" in found["noise-too-small"].reason
+
+
+def test_a_check_that_refuses_what_is_sound_has_caught_nothing() -> None:
+    """Noise that is missing from the release that is taken to be sound."""
+    broken = scene(noise_of=1e-3)
+    (found,) = (each for each in plant(replace(broken, draws=10)) if each.fault == "noise-forgotten")
+    assert found.outcome == "missed"
+    assert "the sound release was refused" in found.reason
+
+
+def test_a_check_that_lets_a_fault_pass_has_missed_it() -> None:
+    """Training that spreads the weights much farther than the arms lie apart."""
+    (found,) = (each for each in plant(replace(scene(spread=50.0), draws=10)) if each.fault == "noise-forgotten")
+    assert found.outcome == "missed"
+    assert "it was let pass" in found.reason
+
+
+def test_without_noise_all_but_the_noise_stays() -> None:
+    arm = scene().sound.released
+    margins: ndarray = np.zeros((60, 10))
+    bare = without_noise(arm, margins)
+    assert np.array_equal(bare.readings["weights"], arm.readings["unnoised"])
+    assert bare.readings["margins"] is margins
+    assert bare.numbers == arm.numbers
