@@ -33,7 +33,7 @@ def project(student: Ensemble, radius: float) -> Ensemble:
 
 def require_inside(ensemble: Ensemble, radius: float) -> None:
     """Raise :class:`~expunge.errors.OutsideBall` where a model's weights lie beyond ``radius``."""
-    norms = weight_norms(ensemble)
+    norms = weight_norms(ensemble).cpu()
     rows = (norms > radius).nonzero().flatten().tolist()
     if rows:
         numbers = [ensemble.origin.models[row] for row in rows]

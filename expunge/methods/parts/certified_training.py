@@ -10,6 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.frozen import hold
 from expunge.ensembles.plan import Plan, new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Log, train
@@ -33,10 +34,15 @@ class Projection:
 
 
 def first_models(suite: Suite, models: Sequence[int], rng: Generators) -> Ensemble:
-    """Models of these numbers with first weights of their own, each drawn from its stream, where ``rng`` draws."""
+    """Models of these numbers with first weights of their own, each drawn from its stream, where ``rng`` draws.
+
+    Frozen parts are held, so that no projection meets them; whoever trains them lets them go.
+    """
     shape = suite.data.train.x.shape[1:]
     networks = new_networks(suite.network, new_seeds(rng))
-    return Ensemble.stack(networks, Plan(suite, "pretrained").origin(models), shape).to(rng.device)
+    ensemble = Ensemble.stack(networks, Plan(suite, "pretrained").origin(models), shape).to(rng.device)
+    hold(ensemble.network)
+    return ensemble
 
 
 def ordinary_training(

@@ -17,6 +17,17 @@ from expunge.suites.suite import Split, Suite
 Train = Callable[[Suite, Int[ndarray, " rows"], Sequence[int], Any, Generators], Ensemble]
 Update = Callable[[Ensemble, Split, Any, Generators], Ensemble]
 Claims = Callable[[Ensemble, Split, Any], tuple[Claim, ...]]
+Settle = Callable[[Ensemble, Split, Any], Any]
+
+
+def as_it_is(ensemble: Ensemble, split: Split, cfg: Any) -> Any:
+    """The config of a method whose settings do not depend on what is asked of it."""
+    return cfg
+
+
+def as_released(ensemble: Ensemble, split: Split, cfg: Any, rng: Generators) -> Ensemble:
+    """What is released, where nothing is done to it any more."""
+    return ensemble
 
 
 def noise_of_claim(claim: Claim, cfg: Any) -> float:
@@ -32,7 +43,9 @@ class Guarantee:
     theorem asks it; None where any training does. ``update`` gives the weights before the last noise, which are what
     is carried on to a further request; of what is to be forgotten a split may hold nothing, as that of models does that
     never saw it. ``claims(ensemble before, split, cfg)`` has one for each model, and ``noise(claim, cfg)`` the standard
-    deviation of the last noise, 0 where all of it is in training or in the steps.
+    deviation of the last noise, 0 where all of it is in training or in the steps. ``settle`` puts what follows from
+    the models and the request in place of settings that are 0; what it gives, it leaves as it is.
+    ``finish`` goes on with what is released, on retained examples alone, which takes nothing from a claim.
     """
 
     theorem: str
@@ -40,12 +53,16 @@ class Guarantee:
     claims: Claims
     train: Train | None = None
     noise: Callable[[Claim, Any], float] = noise_of_claim
+    settle: Settle = as_it_is
+    finish: Update = as_released
 
     def run(self, ensemble: Ensemble, split: Split, cfg: Any, rng: Generators) -> Iterator[Ensemble]:
         """Yield what is released, once: the update with the noise of the claims."""
+        cfg = self.settle(ensemble, split, cfg)
         claims = self.claims(ensemble, split, cfg)
         weights = self.update(ensemble, split, cfg, rng)
-        yield released(weights, [self.noise(claim, cfg) for claim in claims], rng.beside("release"))
+        shown = released(weights, [self.noise(claim, cfg) for claim in claims], rng.beside("release"))
+        yield self.finish(shown, split, cfg, rng)
 
 
 @torch.no_grad()

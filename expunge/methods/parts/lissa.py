@@ -33,9 +33,9 @@ class Solution:
 
     def require_converged(self, tolerance: float, models: Sequence[int]) -> None:
         """Raise :class:`~expunge.errors.NotConverged` with the numbers of the ``models`` whose solution is none."""
-        worst = self.norms.amax(1)
-        diverged = ~(torch.isfinite(worst) & torch.isfinite(self.residual)) | (worst > 2 * self.bound)
-        for failed, told in ((diverged, self._diverged), (self.residual > tolerance, self._unfinished)):
+        worst, residual = self.norms.amax(1).cpu(), self.residual.cpu()
+        diverged = ~(torch.isfinite(worst) & torch.isfinite(residual)) | (worst > 2 * self.bound.cpu())
+        for failed, told in ((diverged, self._diverged), (residual > tolerance, self._unfinished)):
             if failed.any():
                 rows = failed.nonzero().flatten().tolist()
                 raise NotConverged(f"LiSSA, models {[models[row] for row in rows]}: {told(rows[0], tolerance)}")

@@ -4,8 +4,6 @@ The norm is squared, so that the regulariser's gradient at ``w`` is ``decay w`` 
 ``decay ||w||``, which public code of certified unlearning adds tensor by tensor, has a Hessian that is 0 along ``w``.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -54,6 +52,6 @@ def decay_of(ensemble: Ensemble, split: Split) -> Float[Tensor, " d"]:
 def whole_matrix(product: Product, like: Float[Tensor, "models d"]) -> Float[Tensor, "models d d"]:
     """The matrix of each model that ``product`` multiplies by, made symmetric; it takes as many products as weights."""
     basis = torch.eye(like.shape[1], dtype=like.dtype, device=like.device)
-    columns: Sequence[Tensor] = [product(each.expand_as(like)) for each in basis]
+    columns = [product(each.expand_as(like)) for each in basis]
     matrix = torch.stack(columns, dim=2)
     return (matrix + matrix.mT) / 2

@@ -1,10 +1,13 @@
 """What every certified method is told, epsilon and delta, and what each of its claims says beside its numbers."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import frozen_names
-from expunge.methods.bounds.theorem import Constant
+from expunge.methods.bounds.theorem import Claim, Constant, claim_for
+from expunge.methods.parts.ball import weight_norms
 from expunge.methods.parts.walks import require
 
 
@@ -53,3 +56,19 @@ def notes_of(ensemble: Ensemble) -> tuple[str, ...]:
     if frozen:
         found.append(f"not covered: {len(frozen)} frozen tensors stay as they came and get no noise")
     return tuple(found)
+
+
+def claims_alike(
+    theorem: str, constants: Mapping[str, Constant], ensemble: Ensemble, cfg: Privacy, *, radius: float = math.inf
+) -> tuple[Claim, ...]:
+    """A claim for each model, of constants that all have in common; they differ in their norms, at most ``radius``."""
+    claim = claim_for(
+        theorem,
+        constants,
+        cfg.epsilon,
+        cfg.delta,
+        parameters=parameters_of(ensemble),
+        norm=0.0,
+        notes=notes_of(ensemble),
+    )
+    return tuple(replace(claim, norm=min(norm, radius)) for norm in weight_norms(ensemble).cpu().tolist())

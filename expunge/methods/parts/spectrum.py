@@ -46,11 +46,13 @@ def power_iteration(product: Product, start: Float[Tensor, "models d"], iteratio
     v = start.double()
     for _ in range(iterations):
         v = product(_unit(v).to(start.dtype)).double()
-    return v.norm(dim=1)
+    norms: Tensor = v.norm(dim=1)
+    return norms
 
 
 def _unit(v: Tensor) -> Tensor:
-    return v / v.norm(dim=1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
+    unit: Tensor = v / v.norm(dim=1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
+    return unit
 
 
 def _ritz(diagonal: Tensor, beside: Tensor | None, basis: Tensor) -> Spectrum:

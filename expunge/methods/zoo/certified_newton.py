@@ -51,15 +51,15 @@ class CertifiedNewton(Privacy):
     """
 
     radius: float = 20.0
-    damping: float = 4.0
+    damping: float = 32.0
     solver: str = "lissa"
-    iterations: int = 20
+    iterations: int = 12
     repeats: int = 1
     batch_size: int = 16
     scale: float = 0.0
-    tolerance: float = 0.2
-    sample: int = 32
-    lanczos_steps: int = 6
+    tolerance: float = 0.5
+    sample: int = 64
+    lanczos_steps: int = 4
     gradient_lipschitz: float = 1.0
     hessian_lipschitz: float = 1.0
     failure: float = 1e-6
@@ -158,7 +158,7 @@ def by_lissa(teacher: Ensemble, split: Split, cfg: CertifiedNewton, rng: Generat
 
 def claims_at(ensemble: Ensemble, split: Split, cfg: CertifiedNewton, local: Local) -> tuple[Claim, ...]:
     """One claim a model; NotPositiveDefinite where damping does not outweigh how far the Hessian curves downwards."""
-    norms, slopes = weight_norms(ensemble).tolist(), local.gradient.double().norm(dim=1).tolist()
+    norms, slopes = weight_norms(ensemble).cpu().tolist(), local.gradient.double().norm(dim=1).cpu().tolist()
     count, notes = parameters_of(ensemble), notes_of(ensemble)
     return tuple(
         claim_for(
@@ -170,7 +170,7 @@ def claims_at(ensemble: Ensemble, split: Split, cfg: CertifiedNewton, local: Loc
             norm=norm,
             notes=notes,
         )
-        for norm, slope, least in zip(norms, slopes, local.least.tolist(), strict=True)
+        for norm, slope, least in zip(norms, slopes, local.least.cpu().tolist(), strict=True)
     )
 
 
@@ -215,7 +215,7 @@ METHOD = Method(
     search={
         "radius": Between(1.0, 100.0, log=True),
         "damping": Between(0.1, 1000.0, log=True),
-        "iterations": OneOf((10, 20, 40)),
+        "iterations": OneOf((6, 12, 24)),
         "batch_size": OneOf((8, 16, 32)),
     },
     published=(
