@@ -20,6 +20,7 @@ from expunge.methods.zoo import (
     bad_teacher,
     boundary_expand,
     boundary_shrink,
+    certified_newton,
     cf_k,
     cfw,
     ct,
@@ -44,12 +45,15 @@ from expunge.methods.zoo import (
     lfssd,
     lfssd_det,
     lotus,
+    model_clipping,
     msg,
     mu_mis,
     neg_grad_plus,
     neg_merge,
+    noisy_fine_tuning_clipped,
     npo,
     oracle_matching,
+    output_perturbation,
     prmq,
     prune_first,
     random_labels,
@@ -150,6 +154,11 @@ METHODS: dict[str, Method] = {
     "dmm": dmm.METHOD,
     "sisa": sisa.METHOD,
     "amnesiac": amnesiac.METHOD,
+    # Certified: noise that a theorem asks for.
+    "certified-newton": certified_newton.METHOD,
+    "noisy-fine-tuning-clipped": noisy_fine_tuning_clipped.METHOD,
+    "model-clipping": model_clipping.METHOD,
+    "output-perturbation": output_perturbation.METHOD,
 }
 
 

@@ -55,7 +55,20 @@ def delta_of(epsilon: float, ratio: float) -> float:
     >>> round(delta_of(0.0, 1.0), 4)  # the total variation of two normals one standard deviation apart
     0.3829
     """
-    return math.exp(_log_delta(epsilon, ratio))
+    return math.exp(log_delta_of(epsilon, ratio))
+
+
+def log_delta_of(epsilon: float, ratio: float) -> float:
+    """The natural logarithm of :func:`delta_of`, which has no smallest number; minus infinity at ratio 0."""
+    if ratio == 0:
+        return -math.inf
+    present, absent = log_ndtr(ratio / 2 - epsilon / ratio), log_ndtr(-ratio / 2 - epsilon / ratio)
+    if present == -math.inf:
+        return -math.inf
+    gap = epsilon + absent - present
+    if not gap < 0:  # both tails are beyond what floats tell apart
+        return -math.inf
+    return float(present + math.log(-math.expm1(gap)))
 
 
 def epsilon_of(ratio: float, delta: float) -> float:
@@ -72,11 +85,11 @@ def epsilon_of(ratio: float, delta: float) -> float:
     if math.isinf(ratio):
         return math.inf
     goal = math.log(delta)
-    if _log_delta(0.0, ratio) <= goal:
+    if log_delta_of(0.0, ratio) <= goal:
         return 0.0
     most = ratio * ratio / 2 + ratio * math.sqrt(2 * math.log(1 / delta))  # by the tail of the privacy loss
     most = most * (1 + 1e-9) + _EXACT
-    return float(brentq(lambda epsilon: _log_delta(epsilon, ratio) - goal, 0.0, most, xtol=_TINY, rtol=_EXACT))
+    return float(brentq(lambda epsilon: log_delta_of(epsilon, ratio) - goal, 0.0, most, xtol=_TINY, rtol=_EXACT))
 
 
 def ratio_of(epsilon: float, delta: float) -> float:
@@ -84,12 +97,12 @@ def ratio_of(epsilon: float, delta: float) -> float:
     require_target(epsilon, delta)
     goal = math.log(delta)
     low = high = 1.0
-    while _log_delta(epsilon, high) < goal:  # it ends: delta goes to 1
+    while log_delta_of(epsilon, high) < goal:  # it ends: delta goes to 1
         high *= 2
-    while _log_delta(epsilon, low) > goal:
+    while log_delta_of(epsilon, low) > goal:
         low /= 2
     return float(
-        brentq(lambda ratio: max(_log_delta(epsilon, ratio), _NONE) - goal, low, high, xtol=_TINY, rtol=_EXACT)
+        brentq(lambda ratio: max(log_delta_of(epsilon, ratio), _NONE) - goal, low, high, xtol=_TINY, rtol=_EXACT)
     )
 
 
@@ -103,14 +116,3 @@ def require_target(epsilon: float, delta: float) -> None:
 def _require_delta(delta: float) -> None:
     if not 0 < delta < 1:
         raise BadSetting(f"expected a delta between 0 and 1, got {delta:g}")
-
-
-def _log_delta(epsilon: float, ratio: float) -> float:
-    """The logarithm of :func:`delta_of`, which has no smallest number; minus infinity at ratio 0."""
-    if ratio == 0:
-        return -math.inf
-    present, absent = log_ndtr(ratio / 2 - epsilon / ratio), log_ndtr(-ratio / 2 - epsilon / ratio)
-    gap = epsilon + absent - present
-    if not gap < 0:  # both tails are beyond what floats tell apart
-        return -math.inf
-    return float(present + math.log(-math.expm1(gap)))

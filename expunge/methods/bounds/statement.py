@@ -11,24 +11,25 @@ from expunge.verdicts import Standing
 CONDITIONS = {
     "smooth": "the gradient of the loss is Lipschitz in the weights, by the constant that is stated",
     "smooth Hessian": "the Hessian of the loss is Lipschitz in the weights, by the constant that is stated",
-    "convex": "the loss is convex in the weights",
     "strongly convex": "the loss is strongly convex in the weights, by the constant that is stated",
     "bounded gradients": "the gradient of the loss of each example is at most the norm that is stated",
-    "linear model": "the outputs are linear in the weights, the loss is logistic with an L2 penalty",
-    "bounded inputs": "each input has at most the norm that is stated",
+    "linear model": "the outputs are linear in the weights, the loss is logistic, with an L2 penalty",
     "full batch": "each step sees the mean gradient of all the data",
-    "sampled batches": "the batches of each step are drawn at random, each example by itself",
+    "plain steps": "a step is the gradient times the rate that is stated: no momentum, no schedule, no adaptive scale",
+    "sampled batches": "each example is in a batch by chance, by itself, at the rate that is stated",
     "clipped by example": "the gradient of each example is clipped to the norm that is stated",
-    "projected": "all weights, those carried on too, are projected on the ball whose radius is stated",
-    "clipped weights": "the weights are clipped to the radius that is stated before any noise",
-    "converged": "training went on to the minimum",
+    "clipped steps": "the gradient of each step is clipped to the norm that is stated",
+    "clipped weights": "the weights are clipped to the radius that is stated before unlearning",
+    "projected": "all weights, those that are carried on too, are projected on the ball whose radius is stated",
+    "converged": "training went on to the minimum, or for as long as its noise is remembered",
+    "near the minimum": "training ended as near the minimum as the theorem asks",
     "exact Hessian": "the Hessian is inverted as it is",
     "sampled Hessian": "the inverse Hessian is by LiSSA, with as many steps as its lemma asks",
     "trained with noise": "training itself drew the noise that is stated",
     "objective perturbation": "training minimised the loss plus a random linear term of the scale that is stated",
-    "kept checkpoint": "the weights of a step before the end of training are kept, exactly",
+    "kept checkpoint": "the weights of the step that training goes back to were kept as they were",
     "retained data only": "unlearning reads none of the examples that are forgotten",
-    "no buffers": "all that the model holds are weights that are noised: no running statistics",
+    "no buffers": "all that the model holds are weights that the theorem speaks of: no running statistics",
     "no chance": "the network draws nothing by chance, as dropout does",
 }
 
@@ -54,14 +55,16 @@ class Needed:
     least: float = 0.0
     above: float = -math.inf
     below: float = math.inf
+    most: float = math.inf
 
     def fault_of(self, value: float) -> str:
         """Why ``value`` cannot be this constant; "" where it can."""
         if not math.isfinite(value):
             return f"{value} is not finite"
-        if value < self.least or value <= self.above or value >= self.below:
+        if value < self.least or value <= self.above or value >= self.below or value > self.most:
             limits = [f"from {self.least:g} on"] * (self.least > self.above) or [f"above {self.above:g}"]
             limits += [f"below {self.below:g}"] * math.isfinite(self.below)
+            limits += [f"up to {self.most:g}"] * math.isfinite(self.most)
             return f"expected a number {' and '.join(limits)}, got {value:g}"
         return ""
 

@@ -3,12 +3,28 @@
 from collections.abc import Mapping
 
 from expunge.errors import lookup
-from expunge.methods.bounds import newton
+from expunge.methods.bounds import clipping, descent, groups, langevin, newton, removal, rewind
 from expunge.methods.bounds.statement import CONDITIONS, Claim, Constant, Theorem
 
 __all__ = ["CONDITIONS", "THEOREMS", "Claim", "Constant", "Theorem", "claim_for"]
 
-THEOREMS: dict[str, Theorem] = {each.name: each for each in (newton.EXACT, newton.SAMPLED)}
+THEOREMS: dict[str, Theorem] = {
+    row.name: row
+    for row in (
+        newton.EXACT,
+        newton.SAMPLED,
+        removal.REMOVAL,
+        descent.DESCENT,
+        descent.HIDDEN_STATE,
+        langevin.LANGEVIN,
+        rewind.REWIND,
+        clipping.GRADIENT,
+        clipping.OFFICIAL,
+        clipping.MODEL,
+        clipping.OUTPUT,
+        groups.GROUP,
+    )
+}
 
 
 def claim_for(
