@@ -5,10 +5,10 @@ each example is in a batch by chance q, by itself. Unlearning then has nothing t
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import gammaln, logsumexp
 
@@ -25,7 +25,8 @@ def of_group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
     """``(k epsilon, delta (e^(k epsilon) - 1) / (e^epsilon - 1))`` of a group of k, from (epsilon, delta) of one.
 
     ``epsilon`` and ``delta`` may come from any accountant, as those of opacus. A public port leaves the sum in delta
-    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, the sum not rounded up.
+    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, recollected; its
+    sum is not rounded up here.
 
     >>> epsilon, delta = of_group(0.1, 1e-6, 10)
     >>> epsilon, round(delta, 9)
@@ -72,16 +73,16 @@ def epsilon_of_training(multiplier: float, rate: float, steps: int, delta: float
     return float(np.min(_group_epsilons(orders, curve, delta, group)))
 
 
-def _orders(group: int) -> ndarray:
+def _orders(group: int) -> Int[ndarray, " orders"]:
     """Whole orders; an order tells something of a group only where it is larger, and little where it is not far so."""
     return np.unique(np.round(group + np.geomspace(1, min(_HIGHEST, 64 + 400 * group), 96)).astype(int))
 
 
 def _group_epsilons(
-    orders: Float[ndarray, " orders"] | Sequence[int], curve: Float[ndarray, " orders"], delta: float, group: int
+    orders: Int[ndarray, " orders"], curve: Float[ndarray, " orders"], delta: float, group: int
 ) -> Float[ndarray, " orders"]:
     """The epsilon of the group by each order: the root of its delta, which falls where the order is above the group."""
-    alpha = np.asarray(orders, dtype=float)
+    alpha = orders.astype(float)
     goal, fixed = math.log(delta), (alpha - 1) * np.log1p(-1 / alpha) - np.log(alpha)
 
     def over(epsilon: ndarray) -> ndarray:
@@ -126,4 +127,5 @@ GROUP = Theorem(
     conditions=("clipped by example", "sampled batches", "trained with noise", "no buffers"),
     calibration=Calibration(_sigma, _epsilon),
     sequential="removed counts the examples of all requests: the trained model is what is released, once",
+    once=True,
 )
