@@ -95,8 +95,13 @@ def in_parts(arms: Arms, held_out: float = 0.5) -> Parts:
 
 
 def _cuts(models: int, held_out: float) -> Sequence[slice]:
-    if models < LEAST_MODELS:
-        raise TooFewModels(f"expected at least {LEAST_MODELS} models in an arm, got {models}; give more models")
+    require_models(models)
     counted = min(max(round(held_out * models), 1), models - 4)
     fitted = (models - counted) // 2
     return slice(0, fitted), slice(fitted, models - counted), slice(models - counted, models)
+
+
+def require_models(models: int) -> None:
+    """Refuse so few models in an arm that they cannot both choose and count."""
+    if models < LEAST_MODELS:
+        raise TooFewModels(f"expected at least {LEAST_MODELS} models in an arm, got {models}; give more models")

@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp
 from expunge.audits.epsilon import LEVEL
 from expunge.errors import MismatchedEnsembles
 from expunge.metrics.calibration import holm
+from expunge.metrics.over_models import gap
 
 ROUNDING = 1e-5  # by which a norm may pass the radius: of sums of many float32
 
@@ -52,6 +53,30 @@ def kept_in_buffers(released: Mapping[str, ndarray], reference: Mapping[str, nda
     return (
         f"{len(told)} of {len(owners)} numbers in buffers are not those of models that never saw the forget set, most "
         f"in {worst!r}: no noise covers them"
+    )
+
+
+def beyond_shift(
+    fit: tuple[ndarray, ndarray], held_out: tuple[ndarray, ndarray], shift: float, level: float = LEVEL
+) -> str:
+    """Whether the weights before the noise lie farther apart, in the mean, than the shift that is claimed to be hidden.
+
+    A theorem that bounds ``||w~ - w~*||`` by the shift, for weights of both arms however they are coupled, bounds the
+    distance of their means too (Jensen). ``fit``, the weights ``(models, weights)`` of both arms, gives the direction
+    between the means, ``held_out`` how far they lie apart along it, at least, by Welch's interval. It needs no noise,
+    so constants that were assumed too small show here long before epsilon does.
+    """
+    apart = fit[0].mean(axis=0) - fit[1].mean(axis=0)
+    length = float(np.linalg.norm(apart))
+    if length == 0:
+        return ""
+    along = [rows @ (apart / length) for rows in held_out]
+    least = gap(along[0], along[1], level=2 * level - 1).low  # one-sided
+    if least <= shift * (1 + ROUNDING):
+        return ""
+    return (
+        f"before the noise the arms lie at least {least:.6g} apart in the mean, and {shift:.6g} is what the noise is "
+        "to hide: a constant of the theorem is not what it was taken to be, or a condition is false"
     )
 
 

@@ -30,6 +30,7 @@ from expunge.methods.bounds.gaussian import epsilon_of
 from expunge.records import Setting
 
 Draw = Callable[[int], Float[ndarray, " draws"]]  # so many numbers of noise along the shift, as a release has them
+Sampler = Callable[[float], Draw]  # of a standard deviation that is asked of the release
 
 DRAWS = 10_000_000
 CHUNK = 1_000_000  # drawn at once

@@ -63,18 +63,30 @@ class Aim:
 def choose(statistics: Sequence[Statistic], pick: Arms, aim: Aim) -> Rule:
     """The event whose bound is to be the highest in held-out models, by what models that pick show.
 
-    Among equals the first statistic is taken, and the widest gap between two of its values.
+    Few models often show several events that never err: of these that statistic is taken whose means lie farthest
+    apart, in its own spread, and of its thresholds that in the widest gap.
     """
     if not statistics:
         raise BadMargins("expected a reading in which the arms differ in the mean, and found none: they are the same")
-    found = [(*_best_threshold(each, pick, aim), each) for each in statistics]
-    _, threshold, above, statistic = max(found, key=lambda one: one[0])  # the first of equals
-    return Rule(statistic, threshold, above)
+    found = []
+    for statistic in statistics:
+        released, reference = (np.sort(statistic.score(arm)) for arm in pick.both)
+        bound, threshold, above = _best_threshold(released, reference, aim)
+        found.append(((bound, _apart(released, reference)), Rule(statistic, threshold, above)))
+    return max(found, key=lambda one: one[0])[1]  # the first of equals
 
 
-def _best_threshold(statistic: Statistic, pick: Arms, aim: Aim) -> tuple[float, float, bool]:
-    """The bound that is expected, its threshold, and whether the event lies above it."""
-    released, reference = (np.sort(statistic.score(arm)) for arm in pick.both)
+def _apart(released: Float[ndarray, " models"], reference: Float[ndarray, " references"]) -> float:
+    """The distance of the means in standard deviations; infinite where nothing varies but between the arms."""
+    far = abs(float(released.mean() - reference.mean()))
+    spread = float(np.sqrt((released.var() + reference.var()) / 2))
+    return far / spread if spread > 0 else np.inf if far > 0 else 0.0
+
+
+def _best_threshold(
+    released: Float[ndarray, " models"], reference: Float[ndarray, " references"], aim: Aim
+) -> tuple[float, float, bool]:
+    """The bound that is expected of sorted scores, its threshold, and whether the event lies above it."""
     values = np.unique(np.concatenate([released, reference]))
     if len(values) == 1:
         return -np.inf, float(values[0]), True

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
+from expunge.audits.refutation.checks import beyond_shift, kept_in_buffers, lacking_noise, outside_ball
 from expunge.errors import MismatchedEnsembles
 
 RNG = np.random.default_rng(0)
@@ -74,3 +74,27 @@ def test_one_tensor_with_other_noise_is_named(factor: float) -> None:
     fault = lacking_noise(drawn, sigma)
     assert "1 of 2 tensors" in fault
     assert "'bias'" in fault
+
+
+def two_arms(rng: np.random.Generator, apart: float, models: int = 40) -> tuple[ndarray, ndarray]:
+    return rng.normal(size=(models, 6)) + apart * np.eye(6)[0], rng.normal(size=(models, 6))
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_arms_as_far_apart_as_is_claimed_pass_in_nineteen_of_twenty_cases(apart: float) -> None:
+    rng = np.random.default_rng(3)
+    found = [beyond_shift(two_arms(rng, apart), two_arms(rng, apart), apart) for _ in range(200)]
+    assert sum(map(bool, found)) < 19
+
+
+def test_arms_that_lie_farther_apart_than_is_claimed_are_told() -> None:
+    rng = np.random.default_rng(4)
+    fault = beyond_shift(two_arms(rng, 3.0), two_arms(rng, 3.0), 1.0)
+    assert "and 1 is what the noise is to hide" in fault
+
+
+def test_arms_without_any_spread_are_told_exactly() -> None:
+    one, other = np.zeros((4, 3)), np.full((5, 3), 2.0)
+    assert beyond_shift((one, other), (one, other), 3.47) == ""  # twice the root of 12
+    assert "at least 3.4641 apart" in beyond_shift((one, other), (one, other), 3.46)
+    assert beyond_shift((one, one), (one, one), 0.0) == ""

@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy import ndarray
 
-from expunge.audits.refutation.arms import Arms
 from expunge.audits.refutation.noise_draws import Draw
-from expunge.audits.refutation.planted import PLANTED, Scene, plant, without_noise
+from expunge.audits.refutation.planted import PLANTED, Scene, plant
 from expunge.methods.bounds.gaussian import sigma_analytic
 from tests.audits.refutation.pairs import arms_of
 
@@ -27,12 +25,16 @@ def scene(models: int = 60, *, spread: float = 0.01, epsilon: float = 1.0, noise
     inputs = rng.normal(size=(50, 20))
     unnoised = [spread * rng.normal(size=(models, 20)) + side * SHIFT * np.eye(20)[0] for side in (1, 0)]
     noised = [each + noise_of * SIGMA * rng.normal(size=each.shape) for each in unnoised]
-    margins = [(each @ inputs[:10].T, before @ inputs[:10].T) for each, before in zip(noised, unnoised, strict=True)]
-    sound = arms_of(*(each for each, _ in margins), weights=(noised[0], noised[1]), unnoised=(unnoised[0], unnoised[1]))
-    bare = Arms(*(without_noise(arm, before) for arm, (_, before) in zip(sound.both, margins, strict=True)))
+    sound, bare = (
+        arms_of(
+            *(each @ inputs[:10].T for each in seen), weights=(seen[0], seen[1]), unnoised=(unnoised[0], unnoised[1])
+        )
+        for seen in (noised, unnoised)
+    )
+    added = {"weight": (noised[0] - unnoised[0])[:, :15], "bias": (noised[0] - unnoised[0])[:, 15:]}
     return Scene(
-        epsilon=epsilon, delta=1e-5, sigma=SIGMA, shift=SHIFT, radius=RADIUS, sound=sound, bare=bare,
-        noise=gaussian_noise, inputs=inputs, forget=np.arange(10),
+        epsilon=epsilon, delta=1e-5, sigma=SIGMA, shift=SHIFT, radius=RADIUS, sound=sound, bare=bare, added=added,
+        sigmas=np.full(models, SIGMA), noise=gaussian_noise, inputs=inputs, forget=np.arange(10),
     )  # fmt: skip
 
 
@@ -60,9 +62,21 @@ def test_the_reason_says_what_was_seen(fault: str, names: str) -> None:
     assert names in told
 
 
-def test_without_a_ball_or_a_shift_there_are_faults_that_cannot_be_had() -> None:
-    found = outcomes(replace(scene(), shift=None, radius=None, draws=10))
-    assert found["projection-left-out"] == found["noise-too-small"] == "cannot be had"
+def test_without_a_ball_no_projection_can_be_left_out() -> None:
+    assert outcomes(replace(scene(), radius=None, draws=10))["projection-left-out"] == "cannot be had"
+
+
+def test_without_a_shift_too_little_noise_shows_where_it_was_added() -> None:
+    (found,) = (each for each in plant(replace(scene(), shift=None)) if each.fault == "noise-too-small")
+    assert found.outcome == "caught"
+    assert found.check == "noise of each tensor"
+    assert "the noise of 2 of 2 tensors is not that of the claim: " in found.reason
+    assert " has 0.7" in found.reason
+
+
+def test_without_any_last_noise_it_cannot_be_too_small() -> None:
+    none = replace(scene(), shift=None, sigma=0.0, sigmas=np.zeros(60))
+    assert outcomes(none)["noise-too-small"] == "cannot be had"
 
 
 def test_models_that_are_too_few_cannot_show_it() -> None:
@@ -85,12 +99,3 @@ def test_a_check_that_lets_a_fault_pass_has_missed_it() -> None:
     (found,) = (each for each in plant(replace(scene(spread=50.0), draws=10)) if each.fault == "noise-forgotten")
     assert found.outcome == "missed"
     assert "it was let pass" in found.reason
-
-
-def test_without_noise_all_but_the_noise_stays() -> None:
-    arm = scene().sound.released
-    margins: ndarray = np.zeros((60, 10))
-    bare = without_noise(arm, margins)
-    assert np.array_equal(bare.readings["weights"], arm.readings["unnoised"])
-    assert bare.readings["margins"] is margins
-    assert bare.numbers == arm.numbers
