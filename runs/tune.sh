@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tune every method that has settings to search on a suite, for each kind of forget set, and write the records from which
 # a bench takes its settings: `digits` with 20 trials each that did not fail; `fashion-mnist-10k` with TRIALS of them
-# (default 6), what was found for `digits` among the first. Each is tried on 20 models; nothing that is scored takes part.
+# (default 6), what was found for `digits` among the first, at most LIMIT of a retraining each (default 0.15). Each is
+# tried on 20 models; nothing that is scored takes part.
 # On one quiet core a search takes 10 s to 3 minutes on `digits`; each record says how long. One search a core at a time;
 # what is finished is kept in the store and a record that is there is left alone, so run it again and it goes on where
 # it stopped; remove a record to search anew.
@@ -13,7 +14,7 @@ kinds="${2:-all}"
 shift $(($# < 2 ? $# : 2))
 case "$suite" in
     digits) options=(--sampler optuna) ;;
-    fashion-mnist-10k) options=(--sampler optuna --trials "${TRIALS:-6}" --start digits --oracles 50) ;;
+    fashion-mnist-10k) options=(--sampler optuna --trials "${TRIALS:-6}" --start digits --oracles 50 --limit "${LIMIT:-0.15}") ;;
     *) echo "expected digits or fashion-mnist-10k, got $suite" >&2 && exit 2 ;;
 esac
 if [ "$kinds" = all ]; then kinds=class,memorised,random,subclass,neighbours; fi

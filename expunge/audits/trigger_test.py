@@ -80,11 +80,12 @@ def queries_needed(p: float, q: float, alpha: float = 1e-3, beta: float = 1e-3) 
         return None
     most = 64
     while most <= MOST_QUERIES:
-        numbers = np.arange(1, most + 1)
-        missed = bdtr(_thresholds(numbers, q, alpha), numbers, p) > beta
-        last = int(np.flatnonzero(missed)[-1]) + 1 if missed.any() else 0
-        if last < most // 2:  # far from the end, where the steps no longer reach
-            return last + 1
+        if power(most, p, q, alpha).beta <= beta:  # else all below need not be looked at
+            numbers = np.arange(1, most + 1)
+            missed = bdtr(_thresholds(numbers, q, alpha), numbers, p) > beta
+            last = int(np.flatnonzero(missed)[-1]) + 1 if missed.any() else 0
+            if last < most // 2:  # far from the end, where the steps no longer reach
+                return last + 1
         most *= 2
     return None
 

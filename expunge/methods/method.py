@@ -75,6 +75,7 @@ class Method:
     whole_runs: bool = False  # a run of fewer epochs is no beginning of a longer one: steps depend on their number
     prepare: Preparation | None = None
     deviations: str = ""  # what public code does otherwise, and what is done here
+    moves_little: str = ""  # why it closes little of any gap, where it was measured to
     ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank
     handles_frozen: bool = False  # it is handed frozen parts as they are, not held; a method of the user's own
     from_scratch: bool = False  # its cost holds the training of models from their first weights

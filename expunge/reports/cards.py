@@ -40,6 +40,7 @@ def card(name: str) -> dict[str, Any]:
         "cost": cost(name),
         "tuned": {_served(search): _found(search) for search in shipped(name) if search.frontier},
         "deviations": deviations(method),
+        **({"moves little": method.moves_little} if method.moves_little else {}),
         "results": {f"{each.suite} {each.forget_set}": each.in_words for each in results(name)} or "no results yet",
     }
 
@@ -133,6 +134,8 @@ def _section(name: str) -> str:
         "Deviations": deviations(method),
         "Sources": "".join(f"\n  - {each}" for each in sources) or "none",
     }
+    if method.moves_little:
+        rows["Moves little"] = method.moves_little
     if method.from_scratch:
         rows["Cost"] = "holds the training of models from their first weights, so nothing is saved"
     what = "" if method.anchor else f"{inspect.getdoc(method.config)}\n\n"

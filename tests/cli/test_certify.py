@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     """With certificates: good ones, one of a network with ReLU, one no better than the diameter."""
     write_certificates(tmp_path / "good.jsonl", [certificate(model=0), certificate(model=1)])
     write_certificates(tmp_path / "false.jsonl", [certificate(false={"smooth": "ReLU"})])
-    write_certificates(tmp_path / "empty.jsonl", [certificate(lambda_min=-0.5)])
+    write_certificates(tmp_path / "empty.jsonl", [certificate(lambda_min=-0.001)])
     return tmp_path
 
 

@@ -313,7 +313,7 @@ assert subclass(data, label="b", size=5, seed=0).tolist() == subclass(X[::2], Y[
 assert subclass(data, "b", size=5).tolist() == subclass(X[::2].tolist(), Y[::2].tolist(), 1, 5, 0).tolist()
 assert neighbours(data, size=5).tolist() == neighbours(X[::2].astype("f4"), Y[::2], 5).tolist()
 assert whole_class(numbered, 2.0).tolist() == whole_class(numbered, "2").tolist() == whole_class(numbered, 2).tolist()
-assert len(xp.pretrain("digits", models=2.0)) == len(xp.retrain("digits", "random-10", models=np.int64(2))) == 2
+assert len(xp.pretrain("digits", models=2.0)) == len(xp.retrain("tabular", "random-10", models=np.int64(2))) == 2
 for wrong in (lambda: random_examples(X, 5, seed=0), lambda: random_examples(75, "5", seed=0),
               lambda: from_file("three.txt", "75"), lambda: subclass(data, label="d", size=5),
               lambda: subclass(Y[::2], X[::2], 1, 5, 0), lambda: xp.load_suite(len), lambda: xp.load_suite(3),

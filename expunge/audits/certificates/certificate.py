@@ -13,6 +13,7 @@ from expunge.verdicts import Assumption, Bound, Standing
 Word = Literal["CERTIFIED", "VACUOUS", "NOT CERTIFIED"]
 Stands = Literal["false", "assumed", "held"]
 AUDIT = "certificate"
+_ROUNDING = 1e-6  # parts by which a norm in single precision may be beyond the radius that it was projected on
 DROWNED = 10.0  # times the length of the weights, from which on noise is said to drown them
 
 
@@ -113,6 +114,11 @@ def issue(
 def judge(theorem: Theorem, claim: Claim, conditions: Mapping[str, Condition]) -> tuple[Word, tuple[str, ...]]:
     """The word for a claim, and why."""
     against = [f"{name} is false: {each.why}" for name, each in conditions.items() if each.stands == "false"]
+    diameter = theorem.diameter(claim.constants)
+    if diameter is not None and claim.norm > diameter / 2 * (1 + _ROUNDING):
+        against.append(
+            f"the weights lie outside of the ball: their norm is {claim.norm:g}, its radius {diameter / 2:g}"
+        )
     if theorem.unsound:
         against.append(f"the theorem is unsound: {theorem.unsound}")
     try:

@@ -6,18 +6,19 @@ each example is in a batch by chance q, by itself. Unlearning then has nothing t
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from expunge.methods.bounds.gaussian import epsilon_of
 from expunge.methods.bounds.renyi import least_noise
 from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values
 
-_HALVINGS = 120  # from _ENDLESS, an epsilon that is none, to the last digit of a small one
-_ENDLESS = 1e15
+_NOTHING, _ENDLESS = 1e-12, 1e15  # epsilons of an example that are as good as 0, and as none
+_HALVINGS = 60  # of their logarithms, to the last digits
 _HIGHEST = 100_000  # order that is tried
 
 
@@ -54,10 +55,18 @@ def renyi_of_step(alpha: int, multiplier: float, rate: float) -> float:
     """
     if rate == 1:
         return alpha / (2 * multiplier**2)
-    k = np.arange(alpha + 1)
+    drawn, pairs = _drawn(alpha, rate)
+    terms = drawn + pairs / (2 * multiplier**2)
+    largest = float(terms.max())
+    return max(0.0, largest + math.log(np.exp(terms - largest).sum())) / (alpha - 1)
+
+
+@lru_cache(maxsize=256)
+def _drawn(alpha: int, rate: float) -> tuple[ndarray, ndarray]:
+    """Of k from 0 to alpha: the logarithm of the chance that k of alpha are drawn, and ``k^2 - k``."""
+    k = np.arange(alpha + 1, dtype=float)
     choose = gammaln(alpha + 1) - gammaln(k + 1) - gammaln(alpha - k + 1)
-    terms = choose + (alpha - k) * math.log1p(-rate) + k * math.log(rate) + (k * k - k) / (2 * multiplier**2)
-    return max(0.0, float(logsumexp(terms))) / (alpha - 1)
+    return choose + (alpha - k) * math.log1p(-rate) + k * math.log(rate), k * k - k
 
 
 def epsilon_of_training(multiplier: float, rate: float, steps: int, delta: float, *, group: int = 1) -> float:
@@ -89,13 +98,13 @@ def _group_epsilons(
         found: ndarray = (alpha - 1) * (curve - epsilon) + fixed + _log_group(epsilon, group) - goal
         return found
 
-    low, high = np.zeros(len(alpha)), np.full(len(alpha), _ENDLESS)
-    none = over(high) > 0
+    low, high = (np.full(len(alpha), math.log(each)) for each in (_NOTHING, _ENDLESS))
+    none, all_ = over(np.exp(high)) > 0, over(np.exp(low)) <= 0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = over(middle) > 0
+        above = over(np.exp(middle)) > 0
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    found: ndarray = np.where(none, np.inf, np.where(over(np.zeros(len(alpha))) > 0, group * high, 0.0))
+    found: ndarray = np.where(none, np.inf, np.where(all_, 0.0, group * np.exp(high)))
     return found
 
 

@@ -38,4 +38,8 @@ METHOD = Method(
         Published("the code of SSD, a class and random examples", {"lr": 0.02, "epochs": 5}),
     ),
     deviations="In public code the weights decay; here they do not.",
+    moves_little="Its loss never sees the forgotten examples, and models that fit what they keep have nothing left "
+    "to descend: on digits the cross-entropy of retained examples is 0.0014 nats before it starts, "
+    "and the probability they give to class 3, which alone would push that class down, 0.0002 (means "
+    "over 20 models).",
 )

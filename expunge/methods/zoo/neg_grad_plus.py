@@ -70,4 +70,7 @@ METHOD = Method(
     deviations="As in public code running statistics of BatchNorm follow batches of both; forget_statistics=false "
     "lets them follow the retained ones only. The authors add an l2 penalty on the distance from given weights; here "
     "there is none.",
+    moves_little="Either the retained examples hold the ascent back, or it runs away, for cross-entropy grows "
+    "without end: settings found on the tuning sets of digits close 18 % of the gap of class-3, and "
+    "lead 28 gaps away from the oracles of subclass-50.",
 )

@@ -81,4 +81,7 @@ METHOD = Method(
     deviations="Public code writes damping / scale as its damping, inverts the curvature of a batch in place of that "
     "of all, stops early when the steps grow, and in its experiments with convolutional networks moves the last six "
     "weight tensors only. Here the number of iterations is fixed and all weights are moved.",
+    moves_little="One Newton step, which is right for removing a little weight, along a gradient that is nearly "
+    "nothing where models fit what they are to forget: on digits the cross-entropy of class 3 is "
+    "0.0016 nats (mean over 20 models).",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from expunge.errors import UserError
 from expunge.methods import METHODS
+from expunge.methods.needs import HALVES
 from expunge.methods.tuned import shipped
 from expunge.outside import read_text
 from expunge.records import SPLITS, Score
@@ -161,7 +162,17 @@ def front_block(results: Path) -> str:
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
     none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
     whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
-    return "\n\n".join(filter(None, [title, grid(["method", *kinds], lines), f"{legend}.", whole]))
+    return "\n\n".join(
+        filter(None, [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unpriced(order[:TOP])])
+    )
+
+
+def _unpriced(methods: Sequence[str]) -> str:
+    """What the prices of these methods leave out."""
+    halves = [code(name) for name in methods if name in METHODS and HALVES in METHODS[name].needs]
+    if not halves:
+        return ""
+    return f"Prices leave out the models trained on random halves, which serve all requests: {', '.join(halves)}."
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,24 @@ def certificate(
     delta: float = DELTA,
     false: dict[str, str] | None = None,
     model: int = 0,
-    norm: float = 1e9,
+    norm: float | None = None,
+    parameters: int = 1,
     request: int = 1,
     **other: float,
 ) -> Certificate:
     """A certificate of weights so long that no noise drowns them, where ``norm`` says nothing else."""
-    claim = claim_for(theorem, constants(theorem, **other), epsilon, delta, parameters=100, norm=norm, request=request)
+    given = constants(theorem, **other)
+    diameter = THEOREMS[theorem].diameter(given)
+    longest = 1e9 if diameter is None else diameter / 2
+    claim = claim_for(
+        theorem,
+        given,
+        epsilon,
+        delta,
+        parameters=parameters,
+        norm=longest if norm is None else norm,
+        request=request,
+    )
     return issue(SUBJECT, model, claim, false=false or {}, held={})
 
 

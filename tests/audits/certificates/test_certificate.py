@@ -44,7 +44,7 @@ def test_an_unsound_theorem_certifies_nothing() -> None:
 
 
 def test_a_bound_no_better_than_the_diameter_is_vacuous() -> None:
-    found = certificate("newton", lambda_min=-0.5)
+    found = certificate("newton", lambda_min=-0.001)
     assert found.verdict == "VACUOUS"
     assert "no better than the diameter: Delta 20, 2C 20" in found.reasons[0]
     assert found.claim.shift == 20
@@ -56,13 +56,20 @@ def test_a_bound_no_better_than_the_diameter_is_vacuous() -> None:
 def test_noise_that_drowns_the_weights_is_vacuous() -> None:
     sigma = certificate().claim.sigma
     length = sigma * math.sqrt(100)
-    just = certificate(norm=length / DROWNED * 1.001)
+    just = certificate(parameters=100, norm=length / DROWNED * 1.001)
     assert just.verdict == "CERTIFIED"
-    drowned = certificate(norm=length / DROWNED / 1.001)
+    drowned = certificate(parameters=100, norm=length / DROWNED / 1.001)
     assert drowned.verdict == "VACUOUS"
     assert "is 10 times theirs" in drowned.reasons[0]
     assert "from 10 times on" in drowned.reasons[0]
     assert "infinitely many times" in certificate(norm=0.0).reasons[0]
+
+
+def test_weights_outside_of_the_ball_are_not_certified() -> None:
+    assert certificate(norm=10.000001).verdict == "CERTIFIED"  # as rounding may leave it
+    found = certificate(norm=10.1)
+    assert found.verdict == "NOT CERTIFIED"
+    assert "outside of the ball: their norm is 10.1, its radius 10" in found.reasons[0]
 
 
 def test_no_noise_drowns_nothing() -> None:
@@ -91,7 +98,7 @@ def test_a_claim_without_noise_is_not_certified() -> None:
 
 
 def test_what_the_method_sees_to_is_held() -> None:
-    claim = claim_for("newton", constants("newton"), 1.0, DELTA, parameters=1, norm=1e9)
+    claim = claim_for("newton", constants("newton"), 1.0, DELTA, parameters=1, norm=9.0)
     found = issue(SUBJECT, 0, claim, false={"smooth": "ReLU"}, held={"projected": "each step is", "smooth": "no"})
     assert found.conditions["projected"].stands == "held"
     assert found.conditions["smooth"].stands == "false"

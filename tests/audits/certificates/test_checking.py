@@ -99,7 +99,7 @@ def test_a_formula_that_was_changed_does_not_follow() -> None:
 
 
 def test_a_word_that_was_changed_does_not_follow() -> None:
-    empty, false = certificate("newton", lambda_min=-0.5), certificate(false={"smooth": "ReLU"})
+    empty, false = certificate("newton", lambda_min=-0.001), certificate(false={"smooth": "ReLU"})
     assert "CERTIFIED is told, VACUOUS follows" in check(replace(empty, verdict="CERTIFIED"))[0]
     other = replace(false, verdict="CERTIFIED", claim=replace(false.claim, epsilon=1.0))
     assert "CERTIFIED is told, NOT CERTIFIED follows" in check(other)[0]

@@ -3,7 +3,7 @@
 from expunge.methods.bounds.theorem import Constant
 
 VALUES: dict[str, dict[str, float]] = {
-    "newton": {"C": 10, "M": 0.001, "lambda": 1, "lambda_min": 0.5},
+    "newton": {"C": 10, "M": 0.0001, "lambda": 0.01, "lambda_min": 0.5},
     "newton-lissa": {
         **{"C": 10, "M": 0.001, "lambda": 2000, "lambda_min": 1500},
         **{"L": 0.1, "G": 0.01, "d": 1e5, "rho": 1e-6},

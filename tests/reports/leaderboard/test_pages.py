@@ -126,6 +126,15 @@ def test_a_readme_shows_methods_by_kind_with_the_price_and_who_is_best_over_the_
     assert block.endswith("No method at this price forgets wholly (●) of the kind class.")
 
 
+def test_a_readme_says_which_prices_leave_out_models_on_halves(tmp_path: Path) -> None:
+    for name, methods in (("without", {"scrub": 4}), ("with", {"scrub": 4, "dmm": 3})):
+        (tmp_path / name).mkdir()
+        write_scores(tmp_path / name / "scores.jsonl", scored("one", {}, {"identity": 10, **methods}))
+        collect(tmp_path / name, tmp_path / name / "results")
+    assert "halves" not in front_block(tmp_path / "without/results")
+    assert front_block(tmp_path / "with/results").endswith("which serve all requests: `dmm`.")
+
+
 def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:
     one = scored("one", {}, {"identity": 10, "scrub": 4, "ssd": 10, "jit": 30})
     two = scored("two", {}, {"identity": 10, "scrub": 10, "ssd": 10, "jit": 10})
