@@ -4,7 +4,7 @@ Each fault has its control: the same check lets the sound release pass. A fault 
 few models cannot show, is said to be so; it is never counted as caught.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +12,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from expunge.audits.certificates.certificate import Certificate
+from expunge.audits.certificates.ledger import Ledger
 from expunge.audits.refutation.arms import Arms
 from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
+from expunge.errors import BadCertificate, RepeatedRequest
 from expunge.methods.bounds.gaussian import epsilon_of
 
 Outcome = Literal["caught", "missed", "cannot be had", "cannot be shown"]
@@ -28,8 +31,9 @@ class Scene:
 
     ``bare`` holds the readings of models without any noise; ``added`` the last noise that each tensor of the released
     models got, by its name, where ``sigmas`` were claimed, and ``noise(sigma)`` gives draws of the sampler that the
-    release uses. ``shift`` is the distance of weights that the noise hides, ``radius`` that of the ball of all
-    weights; None where the theorem knows none. ``inputs`` are the training examples, ``forget`` rows of them.
+    release uses; ``certificates`` are those of its models. ``shift`` is the distance of weights that the noise hides,
+    ``radius`` that of the ball of all weights; None where the theorem knows none. ``inputs`` are the training examples,
+    ``forget`` rows of them.
     """
 
     epsilon: float
@@ -44,6 +48,7 @@ class Scene:
     noise: Sampler
     inputs: Float[ndarray, "train features"]
     forget: Int[ndarray, " forget"]
+    certificates: Sequence[Certificate]
     draws: int = DRAWS
 
 
@@ -118,6 +123,20 @@ def _left_out(scene: Scene) -> tuple[str, Outcome, str]:
     return check, *_told(bool(faults[0]), not faults[1], *faults)
 
 
+def _repeated(scene: Scene) -> tuple[str, Outcome, str]:
+    """A request that was served, and paid for, is served again."""
+    check, budget = "the ledger", Ledger(3 * scene.epsilon, min(0.9, 3 * scene.delta))
+    try:
+        ledger = budget.serve("request-1", scene.certificates)
+    except BadCertificate as error:
+        return check, "cannot be had", f"no budget pays for these models: {error}"
+    try:
+        ledger.serve("request-1", scene.certificates)
+    except RepeatedRequest as error:
+        return check, "caught", str(error)
+    return check, "missed", "request-1 was served twice"
+
+
 def _kept(scene: Scene) -> tuple[str, Outcome, str]:
     """A buffer holds the mean of the inputs that a model was trained on, those that were forgotten too."""
     retained = np.delete(scene.inputs, scene.forget, axis=0).mean(axis=0)
@@ -139,5 +158,6 @@ PLANTED: Mapping[str, Planted] = {
     "noise-forgotten": Planted("the noise is forgotten", _forgotten),
     "noise-too-small": Planted("the noise is too small by the square root of 2", _too_small),
     "projection-left-out": Planted("a projection is left out", _left_out),
+    "repeated-id": Planted("a request is served twice", _repeated),
     "buffers-kept": Planted("buffers keep the forget set", _kept),
 }

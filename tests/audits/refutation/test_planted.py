@@ -8,6 +8,7 @@ import pytest
 from expunge.audits.refutation.noise_draws import Draw
 from expunge.audits.refutation.planted import PLANTED, Scene, plant
 from expunge.methods.bounds.gaussian import sigma_analytic
+from tests.audits.certificates.made import certificate
 from tests.audits.refutation.pairs import arms_of
 
 SHIFT, RADIUS = 0.5, 3.0
@@ -35,6 +36,7 @@ def scene(models: int = 60, *, spread: float = 0.01, epsilon: float = 1.0, noise
     return Scene(
         epsilon=epsilon, delta=1e-5, sigma=SIGMA, shift=SHIFT, radius=RADIUS, sound=sound, bare=bare, added=added,
         sigmas=np.full(models, SIGMA), noise=gaussian_noise, inputs=inputs, forget=np.arange(10),
+        certificates=[certificate("newton", epsilon, model=model) for model in range(3)],
     )  # fmt: skip
 
 
@@ -54,6 +56,7 @@ def test_every_fault_is_caught() -> None:
         ("noise-forgotten", "0 of 30 of reference: epsilon at least 2."),
         ("noise-too-small", "noise of a standard deviation of 1.31"),
         ("projection-left-out", "1 of 60 models lie outside the ball of radius 3, farthest model 0"),
+        ("repeated-id", "request 'request-1' was served before"),
         ("buffers-kept", "20 of 20 numbers in buffers"),
     ],
 )
@@ -77,6 +80,13 @@ def test_without_a_shift_too_little_noise_shows_where_it_was_added() -> None:
 def test_without_any_last_noise_it_cannot_be_too_small() -> None:
     none = replace(scene(), shift=None, sigma=0.0, sigmas=np.zeros(60))
     assert outcomes(none)["noise-too-small"] == "cannot be had"
+
+
+def test_what_is_not_certified_is_in_no_ledger() -> None:
+    void = [certificate("newton", false={"smooth": "it has a kink"})]
+    (found,) = (each for each in plant(replace(scene(), certificates=void, draws=10)) if each.fault == "repeated-id")
+    assert found.outcome == "cannot be had"
+    assert "NOT CERTIFIED" in found.reason
 
 
 def test_models_that_are_too_few_cannot_show_it() -> None:
