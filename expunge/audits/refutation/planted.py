@@ -1,7 +1,7 @@
 """PLANTED: faults put into a sound release, each with the check that must catch it, so that checks are seen to work.
 
-Each fault has its control: the same check lets the sound release pass. A fault that a method cannot have, or that so
-few models cannot show, is said to be so; it is never counted as caught.
+Each fault has its control: the same check lets the release without it pass. A fault that a method cannot have, or that
+so few models cannot show, is said to be so; it is never counted as caught.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
 from expunge.errors import BadCertificate, RepeatedRequest
 from expunge.methods.bounds.gaussian import epsilon_of
 
-Outcome = Literal["caught", "missed", "cannot be had", "cannot be shown"]
+Outcome = Literal["caught", "missed", "refused already", "cannot be had", "cannot be shown"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,7 +54,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Caught:
-    """What became of a planted fault: caught where its check found it, and let the sound release pass."""
+    """What became of a planted fault: caught where its check found it, and let the release without it pass.
+
+    Where the check refuses the release as it is, with nothing planted, nothing is said of the fault: refused already.
+    """
 
     fault: str
     check: str
@@ -148,10 +151,10 @@ def _kept(scene: Scene) -> tuple[str, Outcome, str]:
 
 
 def _told(found: bool, passed: bool, planted: str, sound: str) -> tuple[Outcome, str]:
-    """Caught, and why; missed, and what was missed: the fault, or that there was none."""
-    if found and passed:
-        return "caught", planted
-    return "missed", f"the sound release was refused: {sound}" if found else f"it was let pass: {planted}"
+    """Caught, and why; or not, and why not."""
+    if not passed:
+        return "refused already", f"without any fault: {sound}"
+    return ("caught", planted) if found else ("missed", f"it was let pass: {planted}")
 
 
 PLANTED: Mapping[str, Planted] = {
