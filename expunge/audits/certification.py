@@ -46,8 +46,9 @@ class Certification:
     ``evidence`` speaks against it, by what it was counted in: models, and draws of noise where a theorem hides a known
     shift by the last noise. ``tried`` are the verdicts of this method alone; those of a page come from
     :func:`tried_together`. ``noise`` is the standard deviation of the last noise of each model. ``checks`` hold a fault
-    in a line, "" where there was none. ``cost`` is the share of one retraining, ``seconds`` the time for one model;
-    ``planted`` is empty where no fault was planted.
+    in a line, "" where there was none. ``apart`` is the distance between the arms before the last noise, of their mean
+    weights, to be held against the shift of a claim; None where weights were not looked at. ``cost`` is the share of
+    one retraining, ``seconds`` the time for one model; ``planted`` is empty where no fault was planted.
     """
 
     subject: Subject
@@ -57,6 +58,7 @@ class Certification:
     checks: Mapping[str, str]
     utility: Sequence[Utility]
     asked: float
+    apart: float | None
     cost: float
     seconds: float
     planted: Sequence[Caught] = ()
@@ -82,6 +84,8 @@ class Certification:
             "tried": {name: asdict(each) for name, each in self.tried.items()},
             "checks": dict(self.checks),
             "utility": [asdict(each) for each in self.utility],
+            "asked": self.asked,
+            "apart": self.apart,
             "cost": self.cost,
             "seconds": self.seconds,
             "planted": [asdict(each) for each in self.planted],
@@ -134,6 +138,7 @@ def measure(
         subject=_subject(task, one),
         certificates=certificates,
         asked=max(claim.epsilon for claim in one.claims),
+        apart=_apart(arms),
         noise=one.noise,
         evidence=_evidence(one, arms, noise_of, draws),
         checks=_checks(made, arms),
@@ -175,6 +180,13 @@ def _evidence(made: Made, arms: Arms, noise_of: Sampler, draws: int) -> dict[str
             draws=draws,
         )
     return found
+
+
+def _apart(arms: Arms) -> float | None:
+    if "unnoised" not in arms.known:
+        return None
+    means = [arm.read("unnoised").mean(axis=0) for arm in arms.both]
+    return float(np.linalg.norm(means[0] - means[1]))
 
 
 def _hardest(made: Made) -> Claim:

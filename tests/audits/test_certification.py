@@ -71,6 +71,10 @@ def test_where_a_theorem_hides_a_shift_its_noise_is_drawn_and_its_ball_is_checke
     assert set(found[BALL].evidence) == {MODELS, DRAWN}
     assert set(found[STEPS].evidence) == {MODELS}
     assert {"norms", "shift"} <= set(found[BALL].checks)
+    apart, shift = found[BALL].apart, found[BALL].certificate.claim.shift
+    assert apart is not None
+    assert shift is not None
+    assert 0.1 < apart < shift  # of weights that are about 2 long
 
 
 def test_every_fault_is_caught_that_a_method_can_have(found: dict[str, Certification]) -> None:
