@@ -21,6 +21,7 @@ from expunge.methods.zoo import (
     boundary_expand,
     boundary_shrink,
     certified_newton,
+    certified_removal,
     cf_k,
     cfw,
     ct,
@@ -156,6 +157,7 @@ METHODS: dict[str, Method] = {
     "amnesiac": amnesiac.METHOD,
     # Certified: noise that a theorem asks for.
     "certified-newton": certified_newton.METHOD,
+    "certified-removal": certified_removal.METHOD,
     "noisy-fine-tuning-clipped": noisy_fine_tuning_clipped.METHOD,
     "model-clipping": model_clipping.METHOD,
     "output-perturbation": output_perturbation.METHOD,

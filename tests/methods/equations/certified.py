@@ -8,7 +8,7 @@ from torch import Tensor
 from expunge.ensembles.seeds import Generators
 from expunge.methods.bounds.gaussian import sigma_analytic
 from expunge.methods.bounds.theorem import THEOREMS, Constant
-from tests.methods.equations.case import MEASURED, Case, Counts, Settings
+from tests.methods.equations.case import MEASURED, TAUGHT, Case, Counts, Settings
 from tests.methods.equations.curvature import batches, curvature, series
 from tests.methods.equations.toy import LR, SIX, W, mean_gradient, require_steps, run_toy
 
@@ -99,6 +99,19 @@ def model_clipping(name: str) -> None:
     require_steps(run_toy(name, settings, SIX), found)
 
 
+def removal(name: str) -> None:
+    """One step, and a second one towards where the retained gradient is what that of all was: sums over three."""
+    goal = 3 * (mean_gradient(W, SIX.retain) + mean_gradient(W, SIX.forget)) + 6 * DECAY * W
+    w, steps = W, []
+    for _ in range(2):
+        inverse = torch.linalg.inv(3 * curvature(SIX.retain, w) + 3 * DECAY * torch.eye(6).double())
+        missing = goal - 3 * mean_gradient(w, SIX.retain) - 3 * DECAY * w
+        w = w + (inverse @ missing.flatten()).view(3, 2)
+        steps.append(w)
+    first, second = (run_toy(name, {"steps": count}, SIX) for count in (1, 2))
+    require_steps([*first, *second], *steps)
+
+
 def newton_passes(n: Counts) -> float:
     """The gradient; five products on the sample, four on a batch, and one on each of twelve further ones."""
     sample, further = 64 * (1 + 2 * 5), 3 * (batches(n, 13, 16) - 16)
@@ -176,5 +189,14 @@ CASES = {
         passes=CLOSED,
         moves_statistics=False,
         beside={**REPAIRED, "radius": {"steps": 1}, "first_noise": {"steps": 1}},  # later steps forget where they began
+    ),
+    "certified-removal": Case(  # features, forward, and two outputs that show that they are what the last layer gives
+        removal,
+        lambda n: (n.retain + n.forget + 2) / 3,
+        refused=[{"residual": 0.0}, {"steps": 0}],
+        draws_chance=False,
+        moves_statistics=False,
+        passes=frozenset({TAUGHT}),
+        claimed=frozenset({"epsilon", "delta", "residual"}),
     ),
 }
