@@ -20,7 +20,7 @@ from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
 from expunge.audits.refutation.planted import Caught, Scene, plant
 from expunge.audits.refutation.release_noise import drawn_by_release
-from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of, without_noise
+from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of
 from expunge.audits.refutation.utility import Utility, utility_of
 from expunge.audits.shadows import Labour
 from expunge.engine import Watch, Workers, silent
@@ -131,7 +131,7 @@ def measure(
     arms, one = arms_of(made, "released", task), made["released"]
     bare: Bare = made, "updated"
     if not _hides_a_shift(one):  # but has noise in its training or its steps
-        bare = both_arms(without_noise(task), range(models), labour), "released"
+        bare = both_arms(task, range(models), labour, quiet=True), "released"
     certificates = _certificates(task, one)
     noise_of = partial(drawn_by_release, seed=seed_of(suite.digest, "noise", method, seed))
     return Certification(
