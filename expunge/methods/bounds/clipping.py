@@ -7,12 +7,12 @@ The weights are first clipped to norm C0, so that the models trained with and wi
 import math
 
 import numpy as np
-from scipy.optimize import brentq
 
 from expunge.errors import BadConstant
 from expunge.methods.bounds.gaussian import epsilon_of, log_delta_of
 from expunge.methods.bounds.renyi import epsilon_of_curve, least_noise
-from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values, analytic
+from expunge.methods.bounds.roots import crossing
+from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values, all_of_it, analytic
 
 _START = Needed("C0", "norm that the weights are clipped to before unlearning", above=0.0)
 _ONLY = ("clipped weights", "retained data only", "no buffers")
@@ -127,17 +127,19 @@ def _official_spread(delta: float) -> float:
 
 
 def _model_epsilon(values: Values, sigma: float, delta: float) -> float:
+    C0, start, C2, T = (values[name] for name in ("C0", "sigma0", "C2", "T"))
+    most = epsilon_of(2 * C0 / start, delta) if start else math.inf  # of the noise before the first step, alone
     if not sigma:
-        return math.inf
-    C2, T = values["C2"], values["T"]
+        return most
 
     def over(epsilon: float) -> float:
-        return model_clipping_delta(epsilon, sigma, C2, T, _model_start(values, epsilon)) - math.log(delta)
+        found = model_clipping_delta(epsilon, sigma, C2, T, _model_start(values, epsilon))
+        return found - math.log(delta)
 
-    most = epsilon_of(2 * C2 / sigma, delta)  # of one step alone
+    most = min(most, epsilon_of(2 * C2 / sigma, delta))  # of one step, alone
     if not most or over(0.0) <= 0:
         return 0.0
-    return float(brentq(over, 0.0, most * (1 + 1e-9), xtol=1e-15, rtol=1e-14))
+    return crossing(over, 0.0, most * (1 + 1e-9))
 
 
 def _model_start(values: Values, epsilon: float) -> float:
@@ -146,6 +148,10 @@ def _model_start(values: Values, epsilon: float) -> float:
 
 def _model_sigma(values: Values, epsilon: float, delta: float) -> float:
     return least_noise(lambda sigma: _model_epsilon(values, sigma, delta), epsilon)
+
+
+def _stays(values: Values, sigma: float) -> float:
+    return sigma * math.sqrt(_run(values)[1])
 
 
 def _diameter(values: Values) -> float:
@@ -168,6 +174,7 @@ GRADIENT = Theorem(
     reads=_GRADIENT,
     conditions=(*_ONLY, "clipped steps", "plain steps"),
     calibration=Calibration(_clipped_sigma, _clipped_epsilon),
+    spread_of=_stays,
     sequential=_SEQUENTIAL,
 )
 OFFICIAL = Theorem(
@@ -176,6 +183,7 @@ OFFICIAL = Theorem(
     reads=_GRADIENT,
     conditions=(*_ONLY, "clipped steps", "plain steps"),
     calibration=Calibration(_official_sigma, _official_epsilon),
+    spread_of=_stays,
     sequential=_SEQUENTIAL,
     unsound="the published noise takes the Renyi divergence as the same at every order, and without weight decay it is "
     "half of the variance that its own accountant asks for",
@@ -191,6 +199,7 @@ MODEL = Theorem(
     ),
     conditions=(*_ONLY,),
     calibration=Calibration(_model_sigma, _model_epsilon),
+    spread_of=all_of_it,
     sequential=_SEQUENTIAL,
 )
 OUTPUT = Theorem(
@@ -199,6 +208,8 @@ OUTPUT = Theorem(
     reads=(_START,),
     conditions=("clipped weights", "no buffers"),
     calibration=analytic(_diameter),
-    shift_of=_diameter,
+    formula_of=_diameter,
+    diameter_of=_diameter,
+    spread_of=all_of_it,
     sequential=_SEQUENTIAL,
 )

@@ -7,10 +7,9 @@ The loss is mu-strongly convex and L-smooth, its gradient for each example at mo
 import math
 from collections.abc import Callable
 
-from scipy.optimize import brentq
-
 from expunge.errors import BadConstant, BadSetting
-from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values, analytic
+from expunge.methods.bounds.roots import crossing
+from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values, all_of_it, analytic
 
 _NOTHING = 1e-12  # an epsilon that is none
 
@@ -113,7 +112,7 @@ def _least_epsilon(spare: Callable[[float], float]) -> float:
         low /= 4
         if low < _NOTHING:
             return 0.0
-    return math.exp(brentq(lambda power: spare(math.exp(power)), math.log(low), math.log(high), xtol=1e-14))
+    return math.exp(crossing(lambda power: spare(math.exp(power)), math.log(low), math.log(high)))
 
 
 _PLAIN = ("smooth", "strongly convex", "bounded gradients", "full batch", "plain steps", "near the minimum")
@@ -127,7 +126,8 @@ DESCENT = Theorem(
     reads=_READS,
     conditions=(*_PLAIN, "no buffers", "no chance"),
     calibration=analytic(_shift),
-    shift_of=_shift,
+    formula_of=_shift,
+    spread_of=all_of_it,
     sequential=f"{_SEQUENTIAL}; the noise is on what is released, the state is carried on without it and kept secret",
 )
 HIDDEN_STATE = Theorem(
@@ -136,6 +136,7 @@ HIDDEN_STATE = Theorem(
     reads=(*_READS, Needed("d", "parameters", least=1.0)),
     conditions=(*_PLAIN, "no buffers", "no chance"),
     calibration=Calibration(_hidden_sigma, _hidden_epsilon),
-    shift_of=_shift,
+    formula_of=_shift,
+    spread_of=all_of_it,
     sequential=f"{_SEQUENTIAL}; the state carries its noise on, so that all that is kept is indistinguishable too",
 )

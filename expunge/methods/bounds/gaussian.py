@@ -6,18 +6,16 @@ better than (epsilon, delta) says. Only ``ratio = shift / sigma`` matters.
 
 import math
 
-import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from expunge.errors import BadSetting, EpsilonTooLarge
+from expunge.methods.bounds.roots import crossing
+
+_ROOM = 1e-9  # so that rounding moves no root out of its bracket
 
 Numbers = float | Float[ndarray, " models"]
-
-_EXACT = 4 * float(np.finfo(float).eps)  # as near as brentq goes
-_TINY, _NONE = 1e-300, -1e300  # a number, and a logarithm, that brentq takes for 0
 
 
 def sigma_classic(shift: Numbers, epsilon: float, delta: float) -> Numbers:
@@ -88,8 +86,7 @@ def epsilon_of(ratio: float, delta: float) -> float:
     if log_delta_of(0.0, ratio) <= goal:
         return 0.0
     most = ratio * ratio / 2 + ratio * math.sqrt(2 * math.log(1 / delta))  # by the tail of the privacy loss
-    most = most * (1 + 1e-9) + _EXACT
-    return float(brentq(lambda epsilon: log_delta_of(epsilon, ratio) - goal, 0.0, most, xtol=_TINY, rtol=_EXACT))
+    return crossing(lambda epsilon: log_delta_of(epsilon, ratio) - goal, 0.0, most * (1 + _ROOM))
 
 
 def ratio_of(epsilon: float, delta: float) -> float:
@@ -101,9 +98,7 @@ def ratio_of(epsilon: float, delta: float) -> float:
         high *= 2
     while log_delta_of(epsilon, low) > goal:
         low /= 2
-    return float(
-        brentq(lambda ratio: max(log_delta_of(epsilon, ratio), _NONE) - goal, low, high, xtol=_TINY, rtol=_EXACT)
-    )
+    return crossing(lambda ratio: log_delta_of(epsilon, ratio) - goal, low, high)
 
 
 def require_target(epsilon: float, delta: float) -> None:

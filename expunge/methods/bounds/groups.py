@@ -5,19 +5,20 @@ each example is in a batch by chance q, by itself. Unlearning then has nothing t
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from expunge.methods.bounds.gaussian import epsilon_of
 from expunge.methods.bounds.renyi import least_noise
 from expunge.methods.bounds.statement import Calibration, Needed, Theorem, Values
 
-_HALVINGS = 120  # from _ENDLESS, an epsilon that is none, to the last digit of a small one
-_ENDLESS = 1e15
+_NOTHING, _ENDLESS = 1e-12, 1e15  # epsilons of an example that are as good as 0, and as none
+_HALVINGS = 60  # of their logarithms, to the last digits
 _HIGHEST = 100_000  # order that is tried
 
 
@@ -25,7 +26,8 @@ def of_group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
     """``(k epsilon, delta (e^(k epsilon) - 1) / (e^epsilon - 1))`` of a group of k, from (epsilon, delta) of one.
 
     ``epsilon`` and ``delta`` may come from any accountant, as those of opacus. A public port leaves the sum in delta
-    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, the sum not rounded up.
+    out, and has ``delta e^((k - 1) epsilon)``, which is less. Source: Vadhan 2017, lemma 2.2, recollected; its
+    sum is not rounded up here.
 
     >>> epsilon, delta = of_group(0.1, 1e-6, 10)
     >>> epsilon, round(delta, 9)
@@ -53,10 +55,18 @@ def renyi_of_step(alpha: int, multiplier: float, rate: float) -> float:
     """
     if rate == 1:
         return alpha / (2 * multiplier**2)
-    k = np.arange(alpha + 1)
+    drawn, pairs = _drawn(alpha, rate)
+    terms = drawn + pairs / (2 * multiplier**2)
+    largest = float(terms.max())
+    return max(0.0, largest + math.log(np.exp(terms - largest).sum())) / (alpha - 1)
+
+
+@lru_cache(maxsize=256)
+def _drawn(alpha: int, rate: float) -> tuple[ndarray, ndarray]:
+    """Of k from 0 to alpha: the logarithm of the chance that k of alpha are drawn, and ``k^2 - k``."""
+    k = np.arange(alpha + 1, dtype=float)
     choose = gammaln(alpha + 1) - gammaln(k + 1) - gammaln(alpha - k + 1)
-    terms = choose + (alpha - k) * math.log1p(-rate) + k * math.log(rate) + (k * k - k) / (2 * multiplier**2)
-    return max(0.0, float(logsumexp(terms))) / (alpha - 1)
+    return choose + (alpha - k) * math.log1p(-rate) + k * math.log(rate), k * k - k
 
 
 def epsilon_of_training(multiplier: float, rate: float, steps: int, delta: float, *, group: int = 1) -> float:
@@ -72,29 +82,29 @@ def epsilon_of_training(multiplier: float, rate: float, steps: int, delta: float
     return float(np.min(_group_epsilons(orders, curve, delta, group)))
 
 
-def _orders(group: int) -> ndarray:
+def _orders(group: int) -> Int[ndarray, " orders"]:
     """Whole orders; an order tells something of a group only where it is larger, and little where it is not far so."""
     return np.unique(np.round(group + np.geomspace(1, min(_HIGHEST, 64 + 400 * group), 96)).astype(int))
 
 
 def _group_epsilons(
-    orders: Float[ndarray, " orders"] | Sequence[int], curve: Float[ndarray, " orders"], delta: float, group: int
+    orders: Int[ndarray, " orders"], curve: Float[ndarray, " orders"], delta: float, group: int
 ) -> Float[ndarray, " orders"]:
     """The epsilon of the group by each order: the root of its delta, which falls where the order is above the group."""
-    alpha = np.asarray(orders, dtype=float)
+    alpha = orders.astype(float)
     goal, fixed = math.log(delta), (alpha - 1) * np.log1p(-1 / alpha) - np.log(alpha)
 
     def over(epsilon: ndarray) -> ndarray:
         found: ndarray = (alpha - 1) * (curve - epsilon) + fixed + _log_group(epsilon, group) - goal
         return found
 
-    low, high = np.zeros(len(alpha)), np.full(len(alpha), _ENDLESS)
-    none = over(high) > 0
+    low, high = (np.full(len(alpha), math.log(each)) for each in (_NOTHING, _ENDLESS))
+    none, all_ = over(np.exp(high)) > 0, over(np.exp(low)) <= 0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = over(middle) > 0
+        above = over(np.exp(middle)) > 0
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    found: ndarray = np.where(none, np.inf, np.where(over(np.zeros(len(alpha))) > 0, group * high, 0.0))
+    found: ndarray = np.where(none, np.inf, np.where(all_, 0.0, group * np.exp(high)))
     return found
 
 
@@ -126,4 +136,5 @@ GROUP = Theorem(
     conditions=("clipped by example", "sampled batches", "trained with noise", "no buffers"),
     calibration=Calibration(_sigma, _epsilon),
     sequential="removed counts the examples of all requests: the trained model is what is released, once",
+    once=True,
 )

@@ -66,6 +66,10 @@ def _sigma(values: Values, epsilon: float, delta: float) -> float:
     return least_noise(lambda sigma: _epsilon(values, sigma, delta), epsilon)
 
 
+def _last_step(values: Values, sigma: float) -> float:
+    return sigma * math.sqrt(2 * values["eta"])
+
+
 LANGEVIN = Theorem(
     name="langevin",
     source="Chien et al. 2024, arXiv:2401.10371, strongly convex case, as the authors' code has it",
@@ -84,5 +88,6 @@ LANGEVIN = Theorem(
         *("trained with noise", "converged", "no buffers", "no chance"),
     ),
     calibration=Calibration(_sigma, _epsilon),
+    spread_of=_last_step,
     sequential="the divergences of all requests are carried on; every released state is the one that is carried on",
 )

@@ -8,7 +8,7 @@ the gradient where training stopped, ``d`` parameters, ``rho`` chance that the s
 import math
 
 from expunge.errors import NotPositiveDefinite
-from expunge.methods.bounds.statement import Needed, Theorem, Values, analytic
+from expunge.methods.bounds.statement import Needed, Shift, Theorem, Values, all_of_it, analytic
 
 BALL = Needed("C", "radius of the ball that all weights are projected on", above=0.0)
 HESSIAN = Needed("M", "Lipschitz constant of the Hessian on the ball")
@@ -54,15 +54,24 @@ def _curvature(lambda_: float, lambda_min: float) -> float:
     return lambda_ + lambda_min
 
 
+def diameter(values: Values) -> float:
+    """``2 C``: two points of the ball lie no farther apart."""
+    return 2 * values["C"]
+
+
 def _exact(values: Values) -> float:
     C, M, damping, least = (values[name] for name in ("C", "M", "lambda", "lambda_min"))
-    return min(2 * C, exact_shift(C, M, damping, least))
+    return exact_shift(C, M, damping, least)
 
 
 def _sampled(values: Values) -> float:
     C, M, damping, least = (values[name] for name in ("C", "M", "lambda", "lambda_min"))
     L, G, d, rho = (values[name] for name in ("L", "G", "d", "rho"))
-    return min(2 * C, sampled_shift(C, M, damping, least, L=L, G=G, d=d, rho=rho))
+    return sampled_shift(C, M, damping, least, L=L, G=G, d=d, rho=rho)
+
+
+def _hidden(formula: Shift) -> Shift:
+    return lambda values: min(formula(values), diameter(values))
 
 
 _SOURCE = "Zhang et al. 2024, arXiv:2408.00920"
@@ -73,8 +82,10 @@ EXACT = Theorem(
     source=f"{_SOURCE}, theorem 3.4",
     reads=(BALL, HESSIAN, DAMPING, LEAST),
     conditions=("smooth", "smooth Hessian", "projected", "converged", "exact Hessian", "no buffers", "no chance"),
-    calibration=analytic(_exact),
-    shift_of=_exact,
+    calibration=analytic(_hidden(_exact)),
+    formula_of=_exact,
+    diameter_of=diameter,
+    spread_of=all_of_it,
     sequential=_SEQUENTIAL,
 )
 SAMPLED = Theorem(
@@ -88,7 +99,9 @@ SAMPLED = Theorem(
         Needed("rho", "chance that the sampled inverse is worse than the bound", above=0.0, below=1.0),
     ),
     conditions=("smooth", "smooth Hessian", "projected", "sampled Hessian", "no buffers", "no chance"),
-    calibration=analytic(_sampled),
-    shift_of=_sampled,
+    calibration=analytic(_hidden(_sampled)),
+    formula_of=_sampled,
+    diameter_of=diameter,
+    spread_of=all_of_it,
     sequential=_SEQUENTIAL,
 )

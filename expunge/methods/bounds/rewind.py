@@ -8,7 +8,7 @@ at most G.
 import math
 
 from expunge.errors import BadConstant
-from expunge.methods.bounds.statement import Needed, Theorem, Values, analytic
+from expunge.methods.bounds.statement import Needed, Theorem, Values, all_of_it, analytic
 
 
 def growth(L: float, eta: float, T: float, K: float) -> float:
@@ -70,6 +70,7 @@ REWIND = Theorem(
         "no chance",
     ),
     calibration=analytic(_shift),
-    shift_of=_shift,
+    formula_of=_shift,
+    spread_of=all_of_it,
     sequential="removed counts the examples of all requests so far, each request starts from the kept checkpoint",
 )

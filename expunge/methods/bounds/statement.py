@@ -81,9 +81,11 @@ class Calibration:
 class Theorem:
     """A row of THEOREMS: what it reads, what it stands on, and how noise and epsilon follow from each other.
 
-    ``conditions`` are keys of CONDITIONS. ``shift_of`` gives the largest distance of weights that the noise hides, the
-    smaller of what the theorem says and the diameter of the ball; None where the theorem has none. ``sequential`` says
-    what is proven of later requests; "" where nothing is. ``unsound`` says why what it claims is not to be believed.
+    ``conditions`` are keys of CONDITIONS. ``formula_of`` gives the distance of weights that the theorem bounds, None
+    where it bounds none; ``diameter_of`` that of the ball that all weights are on; the noise hides the smaller one.
+    ``spread_of`` gives the standard deviation of the noise that stays in each released weight, at least, of sigma.
+    ``sequential`` says what is proven of later requests. ``once``: only one model is ever released, and a claim speaks
+    of all requests so far. ``unsound`` says why what it claims is not to be believed.
     """
 
     name: str
@@ -91,8 +93,11 @@ class Theorem:
     reads: tuple[Needed, ...]
     conditions: tuple[str, ...]
     calibration: Calibration
-    shift_of: Shift | None = None
-    sequential: str = ""
+    formula_of: Shift | None = None
+    diameter_of: Shift | None = None
+    spread_of: Callable[[Values, float], float] | None = None
+    sequential: str
+    once: bool = False
     unsound: str = ""
 
     def sigma(self, constants: Mapping[str, Constant], epsilon: float, delta: float) -> float:
@@ -108,8 +113,21 @@ class Theorem:
         return self.calibration.epsilon(self.values(constants), sigma, delta)
 
     def shift(self, constants: Mapping[str, Constant]) -> float | None:
-        """The distance of weights that the noise hides."""
-        return self.shift_of(self.values(constants)) if self.shift_of else None
+        """The distance of weights that the noise hides: the smaller of :meth:`formula` and :meth:`diameter`."""
+        known = [each for each in (self.formula(constants), self.diameter(constants)) if each is not None]
+        return min(known) if self.formula_of else None
+
+    def formula(self, constants: Mapping[str, Constant]) -> float | None:
+        """The distance of weights that the theorem itself bounds."""
+        return self.formula_of(self.values(constants)) if self.formula_of else None
+
+    def diameter(self, constants: Mapping[str, Constant]) -> float | None:
+        """The diameter of the ball that all weights are on: what is known without any theorem."""
+        return self.diameter_of(self.values(constants)) if self.diameter_of else None
+
+    def spread(self, constants: Mapping[str, Constant], sigma: float) -> float | None:
+        """The standard deviation of the noise in each released weight, at least."""
+        return self.spread_of(self.values(constants), sigma) if self.spread_of else None
 
     def values(self, constants: Mapping[str, Constant]) -> Values:
         """The numbers alone; :class:`~expunge.errors.BadConstant` where one lacks, is not known, or cannot be."""
@@ -158,6 +176,11 @@ def analytic(shift: Shift) -> Calibration:
         return epsilon_of(drift / sigma, left) if sigma else math.inf
 
     return Calibration(sigma, epsilon)
+
+
+def all_of_it(values: Values, sigma: float) -> float:
+    """The spread of a theorem whose sigma is that of the noise on the released weights."""
+    return sigma
 
 
 def left_of(delta: float, values: Values) -> float:
