@@ -26,8 +26,10 @@ from expunge.methods.zoo import (
     cfw,
     ct,
     delete,
+    descent_to_delete,
     dm_direct,
     dmm,
+    dp_sgd,
     esc,
     esc_t,
     eu_k,
@@ -43,6 +45,7 @@ from expunge.methods.zoo import (
     kde,
     l1_sparse,
     l2ul,
+    langevin_unlearning,
     lfssd,
     lfssd_det,
     lotus,
@@ -60,6 +63,7 @@ from expunge.methods.zoo import (
     random_labels,
     random_labels_proximal,
     retrain,
+    rewind_to_delete,
     rfe,
     rni,
     rum,
@@ -158,9 +162,13 @@ METHODS: dict[str, Method] = {
     # Certified: noise that a theorem asks for.
     "certified-newton": certified_newton.METHOD,
     "certified-removal": certified_removal.METHOD,
+    "descent-to-delete": descent_to_delete.METHOD,
+    "langevin-unlearning": langevin_unlearning.METHOD,
+    "rewind-to-delete": rewind_to_delete.METHOD,
     "noisy-fine-tuning-clipped": noisy_fine_tuning_clipped.METHOD,
     "model-clipping": model_clipping.METHOD,
     "output-perturbation": output_perturbation.METHOD,
+    "dp-sgd": dp_sgd.METHOD,
 }
 
 

@@ -22,9 +22,13 @@ from expunge.methods.parts.guarantee import Guarantee, released
 from expunge.methods.zoo import (
     certified_newton,
     certified_removal,
+    descent_to_delete,
+    dp_sgd,
+    langevin_unlearning,
     model_clipping,
     noisy_fine_tuning_clipped,
     output_perturbation,
+    rewind_to_delete,
 )
 from expunge.suites.suite import ForgetSet, Split, Suite
 
@@ -44,9 +48,13 @@ __all__ = [
 CERTIFIED: dict[str, Guarantee] = {
     "certified-newton": certified_newton.GUARANTEE,
     "certified-removal": certified_removal.GUARANTEE,
+    "descent-to-delete": descent_to_delete.GUARANTEE,
+    "langevin-unlearning": langevin_unlearning.GUARANTEE,
+    "rewind-to-delete": rewind_to_delete.GUARANTEE,
     "noisy-fine-tuning-clipped": noisy_fine_tuning_clipped.GUARANTEE,
     "model-clipping": model_clipping.GUARANTEE,
     "output-perturbation": output_perturbation.GUARANTEE,
+    "dp-sgd": dp_sgd.GUARANTEE,
 }
 
 

@@ -47,10 +47,10 @@ def first_models(suite: Suite, models: Sequence[int], rng: Generators) -> Ensemb
     return ensemble
 
 
-def kept_alone(suite: Suite, rows: Int[ndarray, " rows"], device: torch.device | str = "cpu") -> Split:
+def kept_alone(suite: Suite, rows: Int[ndarray, " rows"] | range, device: torch.device | str = "cpu") -> Split:
     """The split of the training examples at ``rows``, with nothing to forget: what models have that saw no others."""
     data = suite.data
-    kept, nothing = (data.train.take(each) for each in (rows, np.array([], dtype=np.int64)))
+    kept, nothing = (data.train.take(each) for each in (np.asarray(rows), np.array([], dtype=np.int64)))
     split = Split(kept, nothing, data.classes, suite.recipe, suite.network, suite.target)
     return resident_split(split, torch.device(device))
 
