@@ -6,6 +6,7 @@ from expunge.audits.certification import Certification, measure, tried_together
 from expunge.methods.certified import CERTIFIED
 
 SETTINGS = {"certified-removal": {"steps": 3}}  # with fewer some of so many models leave more gradient than it hides
+HIDDEN = {"dp-sgd"}  # all of its noise is in training, whose first weights scatter more than ten examples move them
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,9 @@ def test_no_sound_claim_is_refuted(page: dict[str, Certification]) -> None:
 def test_no_check_finds_a_fault_and_every_planted_one_is_caught(method: str, page: dict[str, Certification]) -> None:
     assert not any(page[method].checks.values())
     assert not [each for each in page[method].planted if each.outcome in ("missed", "refused already")]
-    assert next(each.fault for each in page[method].planted if each.outcome == "caught") == "noise-forgotten"
+    forgotten = page[method].planted[0]
+    assert forgotten.fault == "noise-forgotten"
+    assert forgotten.outcome == ("cannot be shown" if method in HIDDEN else "caught")
 
 
 @pytest.mark.slow

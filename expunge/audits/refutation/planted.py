@@ -23,6 +23,7 @@ from expunge.errors import BadCertificate, RepeatedRequest
 from expunge.methods.bounds.gaussian import epsilon_of
 
 Outcome = Literal["caught", "missed", "refused already", "cannot be had", "cannot be shown"]
+TENSORS = "noise of each tensor"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,13 +80,21 @@ def plant(scene: Scene) -> list[Caught]:
 
 
 def _forgotten(scene: Scene) -> tuple[str, Outcome, str]:
-    """The weights before the noise are released, and the claim is what it was."""
+    """The weights without noise are released, and the claim is what it was.
+
+    What training does by chance may hide the difference between the arms from any models, and a claim that is too high
+    for so few: then who sees what the last noise was added to sees that there is none.
+    """
     check = "epsilon by models"
     found = [measured_epsilon(arms, scene.delta, scene.sigma) for arms in (scene.bare, scene.sound)]
     planted, sound = (judge([scene.epsilon], [each])[0] for each in found)
-    if planted.word == "NOT TESTABLE":
-        return check, "cannot be shown", planted.reason
-    return check, *_told(planted.word == "REFUTED", sound.word != "REFUTED", planted.reason, sound.reason)
+    if planted.word == "REFUTED" or sound.word == "REFUTED":
+        return check, *_told(planted.word == "REFUTED", sound.word != "REFUTED", planted.reason, sound.reason)
+    if not scene.sigmas.all():
+        return check, "cannot be shown", f"by chance models without noise overlap as well: {planted.reason}"
+    none = {name: np.zeros_like(values) for name, values in scene.added.items()}
+    faults = [lacking_noise(each, scene.sigmas) for each in (none, scene.added)]
+    return TENSORS, *_told(bool(faults[0]), not faults[1], *faults)
 
 
 def _too_small(scene: Scene) -> tuple[str, Outcome, str]:
@@ -93,10 +102,9 @@ def _too_small(scene: Scene) -> tuple[str, Outcome, str]:
     if not scene.sigmas.all():
         return "epsilon by draws of noise", "cannot be had", "there is no last noise: all of it came before"
     if scene.shift is None:
-        check = "noise of each tensor"
         small = {name: values / np.sqrt(2) for name, values in scene.added.items()}
         faults = [lacking_noise(each, scene.sigmas) for each in (small, scene.added)]
-        return check, *_told(bool(faults[0]), not faults[1], *faults)
+        return TENSORS, *_told(bool(faults[0]), not faults[1], *faults)
     return "epsilon by draws of noise", *_drawn(scene, scene.shift)
 
 

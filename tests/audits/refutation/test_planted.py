@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expunge.audits.refutation import planted
 from expunge.audits.refutation.noise_draws import Draw
 from expunge.audits.refutation.planted import PLANTED, Scene, plant
 from expunge.methods.bounds.gaussian import sigma_analytic
@@ -89,11 +90,10 @@ def test_what_is_not_certified_is_in_no_ledger() -> None:
     assert "NOT CERTIFIED" in found.reason
 
 
-def test_models_that_are_too_few_cannot_show_it() -> None:
-    found = {each.fault: each for each in plant(replace(scene(8), draws=1000))}
-    assert found["noise-forgotten"].outcome == found["noise-too-small"].outcome == "cannot be shown"
-    assert "give more models" in found["noise-forgotten"].reason
-    assert "so few draws" in found["noise-too-small"].reason
+def test_draws_that_are_too_few_cannot_show_it() -> None:
+    (found,) = (each for each in plant(replace(scene(), draws=1000)) if each.fault == "noise-too-small")
+    assert found.outcome == "cannot be shown"
+    assert "so few draws" in found.reason
 
 
 def test_a_check_that_refuses_what_is_sound_has_caught_nothing() -> None:
@@ -104,8 +104,27 @@ def test_a_check_that_refuses_what_is_sound_has_caught_nothing() -> None:
     assert "without any fault: " in found.reason
 
 
-def test_a_check_that_lets_a_fault_pass_has_missed_it() -> None:
-    """Training that spreads the weights much farther than the arms lie apart."""
-    (found,) = (each for each in plant(replace(scene(spread=50.0), draws=10)) if each.fault == "noise-forgotten")
+@pytest.mark.parametrize(("models", "spread"), [(60, 50.0), (8, 0.01)])
+def test_noise_that_is_forgotten_unseen_by_models_shows_where_it_should_have_been_added(
+    models: int, spread: float
+) -> None:
+    """Training that spreads the weights much farther than the arms lie apart; too few models."""
+    (found,) = (
+        each for each in plant(replace(scene(models, spread=spread), draws=10)) if each.fault == "noise-forgotten"
+    )
+    assert (found.outcome, found.check) == ("caught", "noise of each tensor")
+    assert " has 0 times its sigma" in found.reason
+
+
+def test_noise_that_is_forgotten_in_training_may_be_hidden_by_chance() -> None:
+    hidden = replace(scene(spread=50.0), sigma=0.0, sigmas=np.zeros(60), draws=10)
+    (found,) = (each for each in plant(hidden) if each.fault == "noise-forgotten")
+    assert found.outcome == "cannot be shown"
+    assert "by chance models without noise overlap as well" in found.reason
+
+
+def test_a_check_that_lets_a_fault_pass_has_missed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planted, "outside_ball", lambda norms, radius, numbers: "")
+    (found,) = (each for each in plant(replace(scene(), draws=10)) if each.fault == "projection-left-out")
     assert found.outcome == "missed"
     assert "it was let pass" in found.reason
