@@ -122,9 +122,9 @@ METHOD = Method(
         "rate": OneOf((0.1, 0.25, 1.0)),
     },
     deviations="The accountant is the formula of Mironov et al. 2019 for the sampled Gaussian, not a library's. A "
-    "public port leaves a sum out of the delta of a group, which is then too small. Batches are drawn example by example, as "
-    "the accountant has it, not by shuffling; with rate 1, the default, a group is hidden better than by sampling. "
-    "Gradients are taken in evaluation mode, so that no example enters those of another, and running statistics stay "
-    "as they were drawn.",
+    "public port leaves a sum out of the delta of a group, which is then too small. Batches are drawn example by "
+    "example, as the accountant has it, not by shuffling; with rate 1, the default, a group is hidden better than by "
+    "sampling. Gradients are taken in evaluation mode, so that no example enters those of another, and running "
+    "statistics stay as they were drawn.",
     from_scratch=True,
 )
