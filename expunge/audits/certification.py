@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.audits.certificates.certificate import Certificate, issue
+from expunge.audits.certificates.conditions import known
+from expunge.audits.certificates.record import as_record
 from expunge.audits.refutation.arms import Arm, Arms, Reading, in_parts, require_models
 from expunge.audits.refutation.checks import beyond_shift, kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.evidence import Evidence, as_bound
@@ -17,7 +20,7 @@ from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
 from expunge.audits.refutation.planted import Caught, Scene, plant
 from expunge.audits.refutation.release_noise import drawn_by_release
-from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of, without_noise
+from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of
 from expunge.audits.refutation.utility import Utility, utility_of
 from expunge.audits.shadows import Labour
 from expunge.engine import Watch, Workers, silent
@@ -30,26 +33,32 @@ from expunge.suites import Suite, as_suite
 from expunge.suites.data import flat_features
 
 Bare = tuple[Mapping[Side, Made], Stage]  # arms that have no noise, and at which stage they have none
+WORDS = ("CERTIFIED", "VACUOUS", "NOT CERTIFIED")  # from the best to the worst
 MODELS, DRAWN = "models", "draws of noise"  # what evidence is counted in
 CHECK_LEVEL = 0.9999  # of a check by chance: all those of a page together hardly add to its 5 % of false alarms
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Certification:
-    """A certified method on a forget set: its claims, one a model, and what was found of them.
+    """A certified method on a forget set: its certificates, one a model, and what was found of their claims.
 
-    ``evidence`` speaks against epsilon, by what it was counted in: models, and draws of noise where a theorem hides a
-    known shift by the last noise. ``tried`` are the verdicts of this method alone; those of a page come from
-    :func:`tried_together`. ``checks`` hold a fault in a line, "" where there was none. ``cost`` is the share of one
-    retraining, ``seconds`` the time for one model; ``planted`` is empty where no fault was planted.
+    What is NOT CERTIFIED claims nothing; the epsilon that was ``asked`` of the method is tried all the same.
+    ``evidence`` speaks against it, by what it was counted in: models, and draws of noise where a theorem hides a known
+    shift by the last noise. ``tried`` are the verdicts of this method alone; those of a page come from
+    :func:`tried_together`. ``noise`` is the standard deviation of the last noise of each model. ``checks`` hold a fault
+    in a line, "" where there was none. ``apart`` is the distance between the arms before the last noise, of their mean
+    weights, to be held against the shift of a claim; None where weights were not looked at. ``cost`` is the share of
+    one retraining, ``seconds`` the time for one model; ``planted`` is empty where no fault was planted.
     """
 
     subject: Subject
-    claims: tuple[Claim, ...]
+    certificates: tuple[Certificate, ...]
     noise: Float[ndarray, " models"]
     evidence: Mapping[str, Evidence]
     checks: Mapping[str, str]
     utility: Sequence[Utility]
+    asked: float
+    apart: float | None
     cost: float
     seconds: float
     planted: Sequence[Caught] = ()
@@ -60,26 +69,23 @@ class Certification:
         object.__setattr__(self, "tried", tried_together([self])[0])
 
     @property
-    def claim(self) -> Claim:
-        """That of the model with the most noise, of which records speak."""
-        return max(self.claims, key=lambda claim: claim.sigma)
-
-    @property
-    def epsilon(self) -> float:
-        """What is claimed of every model."""
-        return max(claim.epsilon for claim in self.claims)
+    def certificate(self) -> Certificate:
+        """That of which records speak: of the worst word, the one with the most noise."""
+        return max(self.certificates, key=lambda each: (WORDS.index(each.verdict), each.claim.sigma))
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain values."""
         return {
             "record": "certification",
             "subject": asdict(self.subject),
-            "claim": asdict(self.claim),
+            "certificate": as_record(self.certificate),
             "noise": float(self.noise.max()),
             "bounds": {name: asdict(as_bound(self.subject, each)) for name, each in self.evidence.items()},
             "tried": {name: asdict(each) for name, each in self.tried.items()},
             "checks": dict(self.checks),
             "utility": [asdict(each) for each in self.utility],
+            "asked": self.asked,
+            "apart": self.apart,
             "cost": self.cost,
             "seconds": self.seconds,
             "planted": [asdict(each) for each in self.planted],
@@ -90,7 +96,7 @@ class Certification:
 def tried_together(page: Sequence[Certification]) -> list[dict[str, Tried]]:
     """The verdicts on all claims of a page, corrected together: a false REFUTED is on 5 % of pages at most."""
     names = [(row, name) for row, each in enumerate(page) for name in each.evidence]
-    found = judge([page[row].epsilon for row, _ in names], [page[row].evidence[name] for row, name in names])
+    found = judge([page[row].asked for row, _ in names], [page[row].evidence[name] for row, name in names])
     result: list[dict[str, Tried]] = [{} for _ in page]
     for (row, name), tried in zip(names, found, strict=True):
         result[row][name] = tried
@@ -125,18 +131,21 @@ def measure(
     arms, one = arms_of(made, "released", task), made["released"]
     bare: Bare = made, "updated"
     if not _hides_a_shift(one):  # but has noise in its training or its steps
-        bare = both_arms(without_noise(task), range(models), labour), "released"
+        bare = both_arms(task, range(models), labour, quiet=True), "released"
+    certificates = _certificates(task, one)
     noise_of = partial(drawn_by_release, seed=seed_of(suite.digest, "noise", method, seed))
     return Certification(
         subject=_subject(task, one),
-        claims=one.claims,
+        certificates=certificates,
+        asked=max(claim.epsilon for claim in one.claims),
+        apart=_apart(arms),
         noise=one.noise,
         evidence=_evidence(one, arms, noise_of, draws),
         checks=_checks(made, arms),
         utility=utility_of(made, bare, suite.columns(task.forget)),
         cost=one.cost,
         seconds=one.seconds,
-        planted=plant(_scene(made, bare, task, noise_of, draws)) if planted else (),
+        planted=plant(_scene(made, bare, task, noise_of, certificates, draws)) if planted else (),
         notes=() if one.weights.shape[1] else ("the weights were not looked at, for there are too many of them",),
     )
 
@@ -171,6 +180,13 @@ def _evidence(made: Made, arms: Arms, noise_of: Sampler, draws: int) -> dict[str
             draws=draws,
         )
     return found
+
+
+def _apart(arms: Arms) -> float | None:
+    if "unnoised" not in arms.known:
+        return None
+    means = [arm.read("unnoised").mean(axis=0) for arm in arms.both]
+    return float(np.linalg.norm(means[0] - means[1]))
 
 
 def _hardest(made: Made) -> Claim:
@@ -210,7 +226,28 @@ def _checks(made: Mapping[Side, Made], arms: Arms) -> dict[str, str]:
     return found
 
 
-def _scene(made: Mapping[Side, Made], bare: Bare, task: Task, noise_of: Sampler, draws: int) -> Scene:
+def _certificates(task: Task, made: Made) -> tuple[Certificate, ...]:
+    """One for each model, with what is known to be false of its network.
+
+    Models were trained as the method asks it, or in any way where its theorem does not look at training: so nothing
+    that is false of the suite's recipe is false of them.
+    """
+    found = known(task.suite, by_recipe=False)
+    subject = _subject(task, made)
+    return tuple(
+        issue(subject, number, claim, false=found.false, held=found.held)
+        for number, claim in zip(made.numbers, made.claims, strict=True)
+    )
+
+
+def _scene(
+    made: Mapping[Side, Made],
+    bare: Bare,
+    task: Task,
+    noise_of: Sampler,
+    certificates: Sequence[Certificate],
+    draws: int,
+) -> Scene:
     claim = _hardest(made["released"])
     return Scene(
         epsilon=claim.epsilon,
@@ -225,6 +262,7 @@ def _scene(made: Mapping[Side, Made], bare: Bare, task: Task, noise_of: Sampler,
         noise=noise_of,
         inputs=flat_features(task.suite.data.train.x),
         forget=task.forget.indices,
+        certificates=certificates,
         draws=draws,
     )
 

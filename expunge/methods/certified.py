@@ -17,18 +17,44 @@ from expunge.ensembles.frozen import hold, release
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import lookup
 from expunge.methods.bounds.theorem import Claim
-from expunge.methods.parts.certified_training import ordinary_training
+from expunge.methods.parts.certified_training import kept_alone, ordinary_training
 from expunge.methods.parts.guarantee import Guarantee, released
-from expunge.methods.zoo import certified_newton, model_clipping, noisy_fine_tuning_clipped, output_perturbation
+from expunge.methods.zoo import (
+    certified_newton,
+    certified_removal,
+    descent_to_delete,
+    dp_sgd,
+    langevin_unlearning,
+    model_clipping,
+    noisy_fine_tuning_clipped,
+    output_perturbation,
+    rewind_to_delete,
+)
 from expunge.suites.suite import ForgetSet, Split, Suite
 
-__all__ = ["CERTIFIED", "Guarantee", "claimed", "finished", "guarantee_of", "released", "settled", "trained", "updated"]
+__all__ = [
+    "CERTIFIED",
+    "Guarantee",
+    "claimed",
+    "finished",
+    "guarantee_of",
+    "kept_alone",
+    "released",
+    "settled",
+    "trained",
+    "updated",
+]
 
 CERTIFIED: dict[str, Guarantee] = {
     "certified-newton": certified_newton.GUARANTEE,
+    "certified-removal": certified_removal.GUARANTEE,
+    "descent-to-delete": descent_to_delete.GUARANTEE,
+    "langevin-unlearning": langevin_unlearning.GUARANTEE,
+    "rewind-to-delete": rewind_to_delete.GUARANTEE,
     "noisy-fine-tuning-clipped": noisy_fine_tuning_clipped.GUARANTEE,
     "model-clipping": model_clipping.GUARANTEE,
     "output-perturbation": output_perturbation.GUARANTEE,
+    "dp-sgd": dp_sgd.GUARANTEE,
 }
 
 

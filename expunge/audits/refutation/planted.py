@@ -1,10 +1,10 @@
 """PLANTED: faults put into a sound release, each with the check that must catch it, so that checks are seen to work.
 
-Each fault has its control: the same check lets the sound release pass. A fault that a method cannot have, or that so
-few models cannot show, is said to be so; it is never counted as caught.
+Each fault has its control: the same check lets the release without it pass. A fault that a method cannot have, or that
+so few models cannot show, is said to be so; it is never counted as caught.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,14 +12,18 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from expunge.audits.certificates.certificate import Certificate
+from expunge.audits.certificates.ledger import Ledger
 from expunge.audits.refutation.arms import Arms
 from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
+from expunge.errors import BadCertificate, RepeatedRequest
 from expunge.methods.bounds.gaussian import epsilon_of
 
-Outcome = Literal["caught", "missed", "cannot be had", "cannot be shown"]
+Outcome = Literal["caught", "missed", "refused already", "cannot be had", "cannot be shown"]
+TENSORS = "noise of each tensor"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,8 +32,9 @@ class Scene:
 
     ``bare`` holds the readings of models without any noise; ``added`` the last noise that each tensor of the released
     models got, by its name, where ``sigmas`` were claimed, and ``noise(sigma)`` gives draws of the sampler that the
-    release uses. ``shift`` is the distance of weights that the noise hides, ``radius`` that of the ball of all
-    weights; None where the theorem knows none. ``inputs`` are the training examples, ``forget`` rows of them.
+    release uses; ``certificates`` are those of its models. ``shift`` is the distance of weights that the noise hides,
+    ``radius`` that of the ball of all weights; None where the theorem knows none. ``inputs`` are the training examples,
+    ``forget`` rows of them.
     """
 
     epsilon: float
@@ -44,12 +49,16 @@ class Scene:
     noise: Sampler
     inputs: Float[ndarray, "train features"]
     forget: Int[ndarray, " forget"]
+    certificates: Sequence[Certificate]
     draws: int = DRAWS
 
 
 @dataclass(frozen=True)
 class Caught:
-    """What became of a planted fault: caught where its check found it, and let the sound release pass."""
+    """What became of a planted fault: caught where its check found it, and let the release without it pass.
+
+    Where the check refuses the release as it is, with nothing planted, nothing is said of the fault: refused already.
+    """
 
     fault: str
     check: str
@@ -71,13 +80,21 @@ def plant(scene: Scene) -> list[Caught]:
 
 
 def _forgotten(scene: Scene) -> tuple[str, Outcome, str]:
-    """The weights before the noise are released, and the claim is what it was."""
+    """The weights without noise are released, and the claim is what it was.
+
+    What training does by chance may hide the difference between the arms from any models, and a claim that is too high
+    for so few: then who sees what the last noise was added to sees that there is none.
+    """
     check = "epsilon by models"
     found = [measured_epsilon(arms, scene.delta, scene.sigma) for arms in (scene.bare, scene.sound)]
     planted, sound = (judge([scene.epsilon], [each])[0] for each in found)
-    if planted.word == "NOT TESTABLE":
-        return check, "cannot be shown", planted.reason
-    return check, *_told(planted.word == "REFUTED", sound.word != "REFUTED", planted.reason, sound.reason)
+    if planted.word == "REFUTED" or sound.word == "REFUTED":
+        return check, *_told(planted.word == "REFUTED", sound.word != "REFUTED", planted.reason, sound.reason)
+    if not scene.sigmas.all():
+        return check, "cannot be shown", f"by chance models without noise overlap as well: {planted.reason}"
+    none = {name: np.zeros_like(values) for name, values in scene.added.items()}
+    faults = [lacking_noise(each, scene.sigmas) for each in (none, scene.added)]
+    return TENSORS, *_told(bool(faults[0]), not faults[1], *faults)
 
 
 def _too_small(scene: Scene) -> tuple[str, Outcome, str]:
@@ -85,10 +102,9 @@ def _too_small(scene: Scene) -> tuple[str, Outcome, str]:
     if not scene.sigmas.all():
         return "epsilon by draws of noise", "cannot be had", "there is no last noise: all of it came before"
     if scene.shift is None:
-        check = "noise of each tensor"
         small = {name: values / np.sqrt(2) for name, values in scene.added.items()}
         faults = [lacking_noise(each, scene.sigmas) for each in (small, scene.added)]
-        return check, *_told(bool(faults[0]), not faults[1], *faults)
+        return TENSORS, *_told(bool(faults[0]), not faults[1], *faults)
     return "epsilon by draws of noise", *_drawn(scene, scene.shift)
 
 
@@ -118,6 +134,20 @@ def _left_out(scene: Scene) -> tuple[str, Outcome, str]:
     return check, *_told(bool(faults[0]), not faults[1], *faults)
 
 
+def _repeated(scene: Scene) -> tuple[str, Outcome, str]:
+    """A request that was served, and paid for, is served again."""
+    check, budget = "the ledger", Ledger(3 * scene.epsilon, min(0.9, 3 * scene.delta))
+    try:
+        ledger = budget.serve("request-1", scene.certificates)
+    except BadCertificate as error:
+        return check, "cannot be had", f"no budget pays for these models: {error}"
+    try:
+        ledger.serve("request-1", scene.certificates)
+    except RepeatedRequest as error:
+        return check, "caught", str(error)
+    return check, "missed", "request-1 was served twice"
+
+
 def _kept(scene: Scene) -> tuple[str, Outcome, str]:
     """A buffer holds the mean of the inputs that a model was trained on, those that were forgotten too."""
     retained = np.delete(scene.inputs, scene.forget, axis=0).mean(axis=0)
@@ -129,15 +159,16 @@ def _kept(scene: Scene) -> tuple[str, Outcome, str]:
 
 
 def _told(found: bool, passed: bool, planted: str, sound: str) -> tuple[Outcome, str]:
-    """Caught, and why; missed, and what was missed: the fault, or that there was none."""
-    if found and passed:
-        return "caught", planted
-    return "missed", f"the sound release was refused: {sound}" if found else f"it was let pass: {planted}"
+    """Caught, and why; or not, and why not."""
+    if not passed:
+        return "refused already", f"without any fault: {sound}"
+    return ("caught", planted) if found else ("missed", f"it was let pass: {planted}")
 
 
 PLANTED: Mapping[str, Planted] = {
     "noise-forgotten": Planted("the noise is forgotten", _forgotten),
     "noise-too-small": Planted("the noise is too small by the square root of 2", _too_small),
     "projection-left-out": Planted("a projection is left out", _left_out),
+    "repeated-id": Planted("a request is served twice", _repeated),
     "buffers-kept": Planted("buffers keep the forget set", _kept),
 }

@@ -33,7 +33,7 @@ from expunge.methods.certified import claimed, finished, guarantee_of, released,
 from expunge.methods.method import require_needs
 from expunge.methods.parts.per_sample import flat_weights
 from expunge.methods.task import Task
-from expunge.store import Artefact, Content, Store, user_store
+from expunge.store import Artefact, Content, user_store
 from expunge.suites import Examples, Split, Suite
 from expunge.suites.suite import ForgetSet
 
@@ -41,7 +41,10 @@ Side = Literal["released", "reference"]
 Stage = Literal["trained", "updated", "released", "finished"]
 SIDES: tuple[Side, ...] = ("released", "reference")
 STAGES: tuple[Stage, ...] = ("trained", "updated", "released", "finished")
-NO_NOISE = 1e8  # an epsilon for which next to no noise is asked
+# Settings for which next to no noise is asked; of certified removal, whose theorem goes no farther than epsilon 1, that
+# is the gradient which the noise hides.
+QUIET: Mapping[str, Mapping[str, float]] = {"certified-removal": {"residual": 1e-9}}
+QUIET_ELSEWHERE: Mapping[str, float] = {"epsilon": 1e8}
 MOST_WEIGHTS = 200_000  # of a model whose weights are looked at: those of many models are held at once
 
 
@@ -88,33 +91,35 @@ def trial_of(method: str, suite: Suite, forget: ForgetSet, settings: Mapping[str
     return Task(suite, forget, method, settled(method, first, suite.split(forget), cfg), seed)
 
 
-def without_noise(task: Task) -> Task:
-    """The same where epsilon asks for next to no noise: what a method makes that forgets its noise in every step."""
-    return replace(task, config=replace(task.config, epsilon=NO_NOISE))
+def both_arms(task: Task, models: range, labour: Labour, *, quiet: bool = False) -> dict[Side, Made]:
+    """The arms of a certified method, whose config is settled; what the store has is taken from there.
 
-
-def both_arms(task: Task, models: range, labour: Labour) -> dict[Side, Made]:
-    """The arms of a certified method, whose config is settled; what the store has is taken from there."""
+    ``quiet`` arms are what a method makes that forgets its noise, in training, in its steps and at last; of them
+    nothing is claimed.
+    """
 
     def job(side: Side, chunk: range) -> Job:
-        label = f"{task.name} on {task.forget.name}, {side}, models from {chunk.start}"
-        return Job(label, make_chunk, (task, side, chunk), (task.suite,))
+        label = f"{task.name} on {task.forget.name}, {side}{' without noise' if quiet else ''}, from {chunk.start}"
+        return Job(label, make_chunk, (task, side, chunk, quiet), (task.suite,))
 
     def then(done: Job, result: Any) -> Iterable[Job]:
-        _, side, chunk = done.arguments
+        _, side, chunk, _ = done.arguments
         return [job("reference", chunk)] if side == "released" else []  # which takes its sigmas from there
 
     chunks = task.chunks(models)
     for _ in run_jobs([job("released", chunk) for chunk in chunks], labour.workers, labour.watch, then=then):
         pass
-    return {side: _joined([make_chunk(task, side, chunk) for chunk in chunks], models) for side in SIDES}
+    return {side: _joined([make_chunk(task, side, chunk, quiet) for chunk in chunks], models) for side in SIDES}
 
 
-def make_chunk(task: Task, side: Side, models: range) -> Artefact:
+def make_chunk(task: Task, side: Side, models: range, quiet: bool = False) -> Artefact:
     """These models of one arm, made and kept, or taken from the store. Workers run this."""
-    store, key = user_store(), _key(task, side, models)
+    store, key = user_store(), _key(task, side, models, quiet)
     with store.locked(f"{key}.locks"):
-        return store.read(key) or _make(task, side, models, store)
+        if kept := store.read(key):
+            return kept
+        contents, meta = _make(task, side, models, quiet)
+        return store.write(key, contents, meta)
 
 
 def split_of(task: Task, side: Side) -> Split:
@@ -130,18 +135,19 @@ def rows_of(suite: Suite, forget: ForgetSet, side: Side) -> ndarray:
     return np.arange(suite.data.sizes[0]) if side == "released" else suite.retain(forget)
 
 
-def _make(task: Task, side: Side, models: range, store: Store) -> Artefact:
-    split = split_of(task, side)
-    before = trained(task.name, task.suite, rows_of(task.suite, task.forget, side), models, task.config, seed=task.seed)
+def _make(task: Task, side: Side, models: range, quiet: bool) -> tuple[dict[str, Content], dict[str, Any]]:
+    split, cfg = split_of(task, side), task.config
+    used = replace(cfg, **QUIET.get(task.name, QUIET_ELSEWHERE)) if quiet else cfg
+    before = trained(task.name, task.suite, rows_of(task.suite, task.forget, side), models, used, seed=task.seed)
     before.meter = meter = Meter()
     started = time.perf_counter()
-    claims = claimed(task.name, before, split, task.config) if side == "released" else _claims(task, models)
-    student = updated(task.name, before, split, task.config, seed=task.seed)
+    claims = () if quiet else _claims(task, models) if side == "reference" else claimed(task.name, before, split, cfg)
+    student = updated(task.name, before, split, used, seed=task.seed)
     seconds, units = (time.perf_counter() - started) / len(models), meter.units
-    noise = [guarantee_of(task.name).noise(claim, task.config) for claim in claims]
+    noise = [guarantee_of(task.name).noise(claim, cfg) for claim in claims] or [0.0] * len(models)
     names = (task.suite.digest, "certified release", task.name, side, task.forget.digest)
     shown = released(student, noise, Generators([seed_of(*names, model, task.seed) for model in models], before.device))
-    last = finished(task.name, shown, split, task.config, seed=task.seed)
+    last = finished(task.name, shown, split, used, seed=task.seed)
     stages = dict(zip(STAGES, (before, student, shown, last), strict=True))
     meta = {
         "claims": [asdict(claim) for claim in claims],
@@ -151,7 +157,7 @@ def _make(task: Task, side: Side, models: range, store: Store) -> Artefact:
         "seconds": seconds,
         "device": device_name(chosen_device()),
     }
-    return store.write(_key(task, side, models), _contents(task, models, stages), meta)
+    return _contents(task, models, stages), meta
 
 
 def _contents(task: Task, models: range, stages: Mapping[Stage, Ensemble]) -> dict[str, Content]:
@@ -222,6 +228,7 @@ def _joined(parts: Sequence[Artefact], models: range) -> Made:
     )
 
 
-def _key(task: Task, side: Side, models: range) -> str:
+def _key(task: Task, side: Side, models: range, quiet: bool) -> str:
     digest = hashlib.sha256(json.dumps([task.key(models), code_digest(__name__)]).encode()).hexdigest()[:16]
-    return f"{task.suite.digest}/audits/certified/{digest}/{side}/{models.start:04d}-{models.stop:04d}"
+    folder = f"{task.suite.digest}/audits/certified/{digest}/{side}{'-quiet' if quiet else ''}"
+    return f"{folder}/{models.start:04d}-{models.stop:04d}"

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.ensembles.device import resident_split
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import hold
 from expunge.ensembles.plan import Plan, new_networks
@@ -16,7 +18,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Log, train
 from expunge.methods.parts.ball import project
 from expunge.methods.parts.reset import new_seeds
-from expunge.suites.suite import Suite
+from expunge.suites.suite import Split, Suite
 
 
 class Projection:
@@ -43,6 +45,14 @@ def first_models(suite: Suite, models: Sequence[int], rng: Generators) -> Ensemb
     ensemble = Ensemble.stack(networks, Plan(suite, "pretrained").origin(models), shape).to(rng.device)
     hold(ensemble.network)
     return ensemble
+
+
+def kept_alone(suite: Suite, rows: Int[ndarray, " rows"] | range, device: torch.device | str = "cpu") -> Split:
+    """The split of the training examples at ``rows``, with nothing to forget: what models have that saw no others."""
+    data = suite.data
+    kept, nothing = (data.train.take(each) for each in (np.asarray(rows), np.array([], dtype=np.int64)))
+    split = Split(kept, nothing, data.classes, suite.recipe, suite.network, suite.target)
+    return resident_split(split, torch.device(device))
 
 
 def ordinary_training(

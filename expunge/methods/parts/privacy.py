@@ -59,7 +59,13 @@ def notes_of(ensemble: Ensemble) -> tuple[str, ...]:
 
 
 def claims_alike(
-    theorem: str, constants: Mapping[str, Constant], ensemble: Ensemble, cfg: Privacy, *, radius: float = math.inf
+    theorem: str,
+    constants: Mapping[str, Constant],
+    ensemble: Ensemble,
+    cfg: Privacy,
+    *,
+    radius: float = math.inf,
+    notes: tuple[str, ...] = (),
 ) -> tuple[Claim, ...]:
     """A claim for each model, of constants that all have in common; they differ in their norms, at most ``radius``."""
     claim = claim_for(
@@ -69,6 +75,6 @@ def claims_alike(
         cfg.delta,
         parameters=parameters_of(ensemble),
         norm=0.0,
-        notes=notes_of(ensemble),
+        notes=(*notes, *notes_of(ensemble)),
     )
     return tuple(replace(claim, norm=min(norm, radius)) for norm in weight_norms(ensemble).cpu().tolist())

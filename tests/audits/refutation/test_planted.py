@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expunge.audits.refutation import planted
 from expunge.audits.refutation.noise_draws import Draw
 from expunge.audits.refutation.planted import PLANTED, Scene, plant
 from expunge.methods.bounds.gaussian import sigma_analytic
+from tests.audits.certificates.made import certificate
 from tests.audits.refutation.pairs import arms_of
 
 SHIFT, RADIUS = 0.5, 3.0
@@ -35,6 +37,7 @@ def scene(models: int = 60, *, spread: float = 0.01, epsilon: float = 1.0, noise
     return Scene(
         epsilon=epsilon, delta=1e-5, sigma=SIGMA, shift=SHIFT, radius=RADIUS, sound=sound, bare=bare, added=added,
         sigmas=np.full(models, SIGMA), noise=gaussian_noise, inputs=inputs, forget=np.arange(10),
+        certificates=[certificate("newton", epsilon, model=model) for model in range(3)],
     )  # fmt: skip
 
 
@@ -54,6 +57,7 @@ def test_every_fault_is_caught() -> None:
         ("noise-forgotten", "0 of 30 of reference: epsilon at least 2."),
         ("noise-too-small", "noise of a standard deviation of 1.31"),
         ("projection-left-out", "1 of 60 models lie outside the ball of radius 3, farthest model 0"),
+        ("repeated-id", "request 'request-1' was served before"),
         ("buffers-kept", "20 of 20 numbers in buffers"),
     ],
 )
@@ -79,23 +83,48 @@ def test_without_any_last_noise_it_cannot_be_too_small() -> None:
     assert outcomes(none)["noise-too-small"] == "cannot be had"
 
 
-def test_models_that_are_too_few_cannot_show_it() -> None:
-    found = {each.fault: each for each in plant(replace(scene(8), draws=1000))}
-    assert found["noise-forgotten"].outcome == found["noise-too-small"].outcome == "cannot be shown"
-    assert "give more models" in found["noise-forgotten"].reason
-    assert "so few draws" in found["noise-too-small"].reason
+def test_what_is_not_certified_is_in_no_ledger() -> None:
+    void = [certificate("newton", false={"smooth": "it has a kink"})]
+    (found,) = (each for each in plant(replace(scene(), certificates=void, draws=10)) if each.fault == "repeated-id")
+    assert found.outcome == "cannot be had"
+    assert "NOT CERTIFIED" in found.reason
+
+
+def test_draws_that_are_too_few_cannot_show_it() -> None:
+    (found,) = (each for each in plant(replace(scene(), draws=1000)) if each.fault == "noise-too-small")
+    assert found.outcome == "cannot be shown"
+    assert "so few draws" in found.reason
 
 
 def test_a_check_that_refuses_what_is_sound_has_caught_nothing() -> None:
     """Noise that is missing from the release that is taken to be sound."""
     broken = scene(noise_of=1e-3)
     (found,) = (each for each in plant(replace(broken, draws=10)) if each.fault == "noise-forgotten")
-    assert found.outcome == "missed"
-    assert "the sound release was refused" in found.reason
+    assert found.outcome == "refused already"
+    assert "without any fault: " in found.reason
 
 
-def test_a_check_that_lets_a_fault_pass_has_missed_it() -> None:
-    """Training that spreads the weights much farther than the arms lie apart."""
-    (found,) = (each for each in plant(replace(scene(spread=50.0), draws=10)) if each.fault == "noise-forgotten")
+@pytest.mark.parametrize(("models", "spread"), [(60, 50.0), (8, 0.01)])
+def test_noise_that_is_forgotten_unseen_by_models_shows_where_it_should_have_been_added(
+    models: int, spread: float
+) -> None:
+    """Training that spreads the weights much farther than the arms lie apart; too few models."""
+    (found,) = (
+        each for each in plant(replace(scene(models, spread=spread), draws=10)) if each.fault == "noise-forgotten"
+    )
+    assert (found.outcome, found.check) == ("caught", "noise of each tensor")
+    assert " has 0 times its sigma" in found.reason
+
+
+def test_noise_that_is_forgotten_in_training_may_be_hidden_by_chance() -> None:
+    hidden = replace(scene(spread=50.0), sigma=0.0, sigmas=np.zeros(60), draws=10)
+    (found,) = (each for each in plant(hidden) if each.fault == "noise-forgotten")
+    assert found.outcome == "cannot be shown"
+    assert "by chance models without noise overlap as well" in found.reason
+
+
+def test_a_check_that_lets_a_fault_pass_has_missed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planted, "outside_ball", lambda norms, radius, numbers: "")
+    (found,) = (each for each in plant(replace(scene(), draws=10)) if each.fault == "projection-left-out")
     assert found.outcome == "missed"
     assert "it was let pass" in found.reason

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.methods.bounds.gaussian import sigma_analytic
 from expunge.methods.bounds.theorem import THEOREMS, Constant
-from tests.methods.equations.case import MEASURED, Case, Counts, Settings
+from expunge.methods.parts.reset import new_seeds
+from expunge.suites import Examples, Split
+from tests.methods.equations.case import MEASURED, TAUGHT, Case, Counts, Settings
 from tests.methods.equations.curvature import batches, curvature, series
-from tests.methods.equations.toy import LR, SIX, W, mean_gradient, require_steps, run_toy
+from tests.methods.equations.toy import LR, SIX, W, cross_entropy_gradient, mean_gradient, require_steps, run_toy
 
 DECAY = SIX.recipe.weight_decay
 RADIUS = 1.625  # just above the norm of the weights, so that a step may leave the ball
@@ -99,6 +102,98 @@ def model_clipping(name: str) -> None:
     require_steps(run_toy(name, settings, SIX), found)
 
 
+def removal(name: str) -> None:
+    """One step, and a second one towards where the retained gradient is what that of all was: sums over three."""
+    goal = 3 * (mean_gradient(W, SIX.retain) + mean_gradient(W, SIX.forget)) + 6 * DECAY * W
+    w, steps = W, []
+    for _ in range(2):
+        inverse = torch.linalg.inv(3 * curvature(SIX.retain, w) + 3 * DECAY * torch.eye(6).double())
+        missing = goal - 3 * mean_gradient(w, SIX.retain) - 3 * DECAY * w
+        w = w + (inverse @ missing.flatten()).view(3, 2)
+        steps.append(w)
+    first, second = (run_toy(name, {"steps": count}, SIX) for count in (1, 2))
+    require_steps([*first, *second], *steps)
+
+
+def full_gradient(w: Tensor, examples: Examples) -> Tensor:
+    return mean_gradient(w, examples) + DECAY * w
+
+
+def descent(name: str) -> None:
+    """Two steps of rate 2 / (L + mu); constants are given, for those that the inputs show are computed elsewhere."""
+    w = W
+    for _ in range(2):
+        w = w - 2 / (5.0 + DECAY) * full_gradient(w, SIX.retain)
+    constants = {"mu": DECAY, "L": 5.0, "G": 9.0, "n": 6.0, "I": 2.0, "removed": 3.0}
+    given = {"steps": 2, "smoothness": 5.0, "gradient_norm": 9.0, "convexity": DECAY}
+    sigma = sigma_of("descent-to-delete", **constants)
+    require_steps(run_toy(name, given, SIX), noisy(w, sigma))
+    filled = {**constants, "L": smoothness_of(SIX), "G": 2**0.5 * longest(SIX)}
+    w = W - 2 / (filled["L"] + DECAY) * full_gradient(W, SIX.retain)
+    require_steps(run_toy(name, {"steps": 1}, SIX), noisy(w, sigma_of("descent-to-delete", **{**filled, "I": 1.0})))
+
+
+def longest(split: Split) -> float:
+    return float(max(x.norm() for x in (*split.retain.x, *split.forget.x)))
+
+
+def smoothness_of(split: Split) -> float:
+    """Half of the largest eigenvalue of the second moment of all inputs, over those that are kept, and the decay."""
+    x = torch.cat([split.retain.x, split.forget.x])
+    return float(torch.linalg.eigvalsh(x.T @ x)[-1]) / (2 * len(split.retain)) + DECAY
+
+
+def langevin(name: str) -> None:
+    """Three steps: the weights are outside of the ball at first, and come out of it again by the noise."""
+    constants = {"mu": DECAY, "L": 5.0, "G": 9.0, "eta": LR, "n": 3.0, "removed": 3.0, "K": 3.0, "requests": 2.0}
+    sigma, found = sigma_of("langevin", **constants) * (2 * LR) ** 0.5, []
+    for model in range(2):
+        w, steps = on_the_ball(W, 1.0), drawn(model, "steps", times=2)
+        for noise in steps:
+            w = on_the_ball(w - LR * full_gradient(w, SIX.retain) + sigma * noise, 1.0)
+        found.append(w - LR * full_gradient(w, SIX.retain) + sigma * drawn(model, "release")[0])
+    given = {"smoothness": 5.0, "gradient_norm": 9.0, "convexity": DECAY, "radius": 1.0, "requests": 2}
+    require_steps(run_toy(name, {**given, "steps": 3, "lr": LR}, SIX), found)
+
+
+def rewind(name: str) -> None:
+    """Two steps back by the gradient of all six, two fixed points each; then two steps by that of the three kept."""
+    six = Examples(torch.cat([SIX.retain.x, SIX.forget.x]), torch.cat([SIX.retain.y, SIX.forget.y]))
+    w = W
+    for _ in range(2):
+        end = w
+        for _ in range(2):
+            w = end + LR * full_gradient(w, six)
+    for _ in range(2):
+        w = w - LR * full_gradient(w, SIX.retain)
+    constants = {"L": 5.0, "G": 9.0, "eta": LR, "n": 6.0, "removed": 3.0, "T": 4.0, "K": 2.0}
+    given = {"smoothness": 5.0, "gradient_norm": 9.0, "lr": LR, "steps": 2, "training_steps": 4, "iterations": 2}
+    require_steps(run_toy(name, given, SIX), noisy(w, sigma_of("rewind-to-delete", **constants)))
+
+
+def private(name: str) -> None:
+    """Two steps on all six from weights drawn as the network's own, the gradients of single examples clipped."""
+    sigma = sigma_of("dp-sgd", q=1.0, T=2.0, removed=3.0) * 0.5
+    found = []
+    for model in range(2):
+        rng = Generators([model])
+        (first,) = new_networks(SIX.network, new_seeds(rng))
+        w = first.state_dict()["0.weight"]
+        for noise in rng.beside("noise").normal(2, 6, dtype=torch.float64)[0]:
+            total = sum(clip(cross_entropy_gradient(w, x, int(y)), 0.5) for x, y in zip(*both(SIX), strict=True))
+            w = w - LR * ((total + sigma * noise.view(3, 2)) / 6 + DECAY * w)
+        found.append(w)
+    require_steps(run_toy(name, {"passes": 2, "lr": LR, "clip": 0.5}, SIX), found)
+
+
+def both(split: Split) -> tuple[Tensor, Tensor]:
+    return torch.cat([split.retain.x, split.forget.x]), torch.cat([split.retain.y, split.forget.y])
+
+
+def clip(gradient: Tensor, most: float) -> Tensor:
+    return gradient * min(1.0, most / float(gradient.norm()))
+
+
 def newton_passes(n: Counts) -> float:
     """The gradient; five products on the sample, four on a batch, and one on each of twelve further ones."""
     sample, further = 64 * (1 + 2 * 5), 3 * (batches(n, 13, 16) - 16)
@@ -176,5 +271,62 @@ CASES = {
         passes=CLOSED,
         moves_statistics=False,
         beside={**REPAIRED, "radius": {"steps": 1}, "first_noise": {"steps": 1}},  # later steps forget where they began
+    ),
+    "certified-removal": Case(  # features, forward, and two outputs that show that they are what the last layer gives
+        removal,
+        lambda n: (n.retain + n.forget + 2) / 3,
+        refused=[{"residual": 0.0}, {"steps": 0}],
+        draws_chance=False,
+        moves_statistics=False,
+        passes=frozenset({TAUGHT}),
+        claimed=frozenset({"epsilon", "delta", "residual"}),
+    ),
+    "descent-to-delete": Case(
+        descent,
+        lambda n: 2 * n.retain,
+        refused=[
+            {"steps": 0},
+            {"removed": -1},
+            {"gradient_norm": -1.0},
+            {"smoothness": -1.0},
+            {"convexity": -1.0},
+            {"variant": "kept"},
+        ],
+        passes=CLOSED,
+        moves_statistics=False,
+        words={"variant": "hidden-state", "removed": 50},
+        beside={"variant": {"steps": 30, "convexity": 0.2}},
+    ),
+    "langevin-unlearning": Case(
+        langevin,
+        lambda n: 2 * n.retain,
+        refused=[{"radius": 0.0}, {"steps": 0}, {"lr": 0.0}, {"requests": 0}, {"training_steps": 0}],
+        passes=CLOSED,
+        moves_statistics=False,
+        words={"removed": 50},
+        claimed=frozenset({"training_steps"}),
+        allowed=frozenset({"smoothness"}),  # lr must be below 1 / smoothness
+    ),
+    "rewind-to-delete": Case(  # the gradient that the last check has taken is that of the first step
+        rewind,
+        lambda n: 2 * (n.retain + n.forget),
+        refused=[
+            {"steps": 0},
+            {"steps": 51},
+            {"lr": 0.0},
+            {"iterations": 0},
+            {"tolerance": 0.0},
+        ],
+        passes=CLOSED,
+        moves_statistics=False,
+        words={"removed": 50},
+        allowed=frozenset({"tolerance"}),
+    ),
+    "dp-sgd": Case(  # a whole training on all
+        private,
+        lambda n: n.retraining_epochs * (n.retain + n.forget),
+        refused=[{"passes": -1}, {"lr": 0.0}, {"clip": 0.0}, {"rate": 0.0}, {"rate": 1.5}],
+        passes=CLOSED,
+        words={"removed": 50},
     ),
 }
