@@ -1,4 +1,4 @@
-"""Commands on certificates of unlearning: check what one claims, keep the budget of a sequence of requests."""
+"""Commands on certified unlearning: run and try a method, check what is claimed, keep the budget of requests."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command, app
-from expunge.cli.options import AsJson
+from expunge.cli.options import AsJson, Seed, Settings, Suite, Workers, load, place_of_work, settings_of
 from expunge.errors import BadSetting
-from expunge.terminal import print_json, print_line, say
+from expunge.terminal import ProgressLine, print_json, print_line, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.audits.certificates.certificate import Certificate
     from expunge.audits.certificates.ledger import Ledger
+    from expunge.audits.certification import Certification
 
 METHOD = "method"  # the command that the name of a method stands for
+CERTIFICATES, MEASURED = "certificates.jsonl", "certification.json"
+PAGE_SUITES = ("tabular", "tabular-mlp", "digits")
 
 
 class Certify(typer.core.TyperGroup):
@@ -27,9 +30,106 @@ class Certify(typer.core.TyperGroup):
 
 
 certify = typer.Typer(
-    name="certify", cls=Certify, no_args_is_help=True, help="Certificates of unlearning, and what a sequence costs."
+    name="certify",
+    cls=Certify,
+    no_args_is_help=True,
+    help="Certified unlearning: expunge certify METHOD SUITE FORGET_SET runs a method and tries its claim.",
 )
 app.add_typer(certify, rich_help_panel=None)
+
+
+@certify.command(METHOD, cls=Command, epilog="Example: expunge certify output-perturbation tabular random-10 --planted")
+def try_method(
+    name: Annotated[
+        str, typer.Argument(help="A certified method; `expunge list methods` marks them.", metavar="METHOD")
+    ],
+    suite: Suite,
+    forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
+    epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Beside it; default: the method's own, 1e-5.")] = None,
+    set_: Settings = None,
+    models: Annotated[int, typer.Option(help="Of each arm: half choose what to look at, half count it.")] = 200,
+    planted: Annotated[bool, typer.Option("--planted", help="Plant faults too, to see the checks find them.")] = False,
+    seed: Seed = 0,
+    out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.jsonl and certification.json.")] = Path(
+        "out/certify"
+    ),
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> int:
+    """Certify a method on a forget set, and try to refute what it claims.
+
+    Trains models as the theorem asks, on all data and on what is kept; unlearns, adds the noise, writes a certificate
+    for each model, and sets a lower bound on epsilon, measured, beside the one that is claimed. The exit code is 0
+    where all are CERTIFIED and nothing speaks against them, else 3.
+    """
+    from expunge.audits.certification import measure
+    from expunge.methods.certified import guarantee_of
+
+    guarantee_of(name)  # a wrong name is told before a suite is loaded
+    settings = {**settings_of(set_ or []).get(name, {})}
+    settings |= {key: value for key, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
+    with ProgressLine(f"certify {name}") as watch:
+        found = measure(
+            name,
+            load(suite, None),
+            forget_set,
+            models=models,
+            settings=settings,
+            seed=seed,
+            planted=planted,
+            workers=place_of_work(workers, None),
+            watch=watch,
+        )
+    _keep(found, out_)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _tell_tried(found)
+        say(f"certificates: {out_ / CERTIFICATES}, what was measured: {out_ / MEASURED}")
+    certified = all(each.verdict == "CERTIFIED" for each in found.certificates)
+    against = any(each.word == "REFUTED" for each in found.tried.values()) or any(found.checks.values())
+    return OK if certified and not against else FAILED_ROWS
+
+
+@certify.command(cls=Command, epilog="Example: expunge certify page --suite tabular --models 200 --out results")
+def page(
+    suite: Annotated[
+        list[str] | None, typer.Option(help="A suite; repeat; default: tabular, tabular-mlp and digits.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A certified method; repeat; default: all.")] = None,
+    forget_set: Annotated[str, typer.Option(help="What is to be forgotten, on every suite.")] = "random-10",
+    set_: Settings = None,
+    models: Annotated[int, typer.Option(help="Of each arm.")] = 200,
+    out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.md and certificates.json.")] = Path(
+        "out/certify"
+    ),
+    workers: Workers = None,
+) -> int:
+    """Set claims beside measurements: all certified methods on suites, with planted faults.
+
+    What was done is kept in the store. All claims of the page are judged together.
+    """
+    from expunge.methods.certified import CERTIFIED, guarantee_of
+    from expunge.reports.certification.page import run_page, write_page
+
+    names = list(method or CERTIFIED)
+    for each in names:
+        guarantee_of(each)
+    loaded = [load(each, None) for each in suite or PAGE_SUITES]
+    for each in loaded:
+        each.forget_set(forget_set)
+    with ProgressLine("certify page") as watch:
+        found, missing = run_page(
+            [(each, forget_set) for each in loaded],
+            names,
+            settings_of(set_ or []),
+            models=models,
+            workers=place_of_work(workers, None),
+            watch=watch,
+        )
+    print_line(f"page: {write_page(found, missing, out_)}")
+    return FAILED_ROWS if missing else OK
 
 
 @certify.command(cls=Command, epilog="Example: expunge certify check certificates.jsonl")
@@ -107,6 +207,38 @@ def _tell(certificate: "Certificate", faults: tuple[str, ...]) -> None:
         print_line(f"  {name}: {condition.stands}  {condition.why}")
     for note in claim.notes:
         print_line(f"  note: {note}")
+
+
+def _keep(found: "Certification", folder: Path) -> None:
+    """The certificates, one a line, and the whole record beside them."""
+    import json
+
+    from expunge.audits.certificates.record import write_certificates
+    from expunge.store import write_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_certificates(folder / CERTIFICATES, found.certificates)
+    write_file(folder / MEASURED, json.dumps(found.as_json(), indent=1) + "\n")
+
+
+def _tell_tried(found: "Certification") -> None:
+    """The certificate, what was measured beside its epsilon, utility, checks and planted faults."""
+    _tell(found.certificate, ())
+    for name, each in found.tried.items():
+        print_line(f"measured, in {name}: {each.word}. {each.reason}")
+    for name, fault in found.checks.items():
+        print_line(f"check of {name}: {fault or 'passes'}")
+    for each in found.utility:
+        far = "" if each.distance is None else f", distance {each.distance:.2f}"
+        print_line(
+            f"{each.stage}, {each.split}: accuracy {100 * each.accuracy.value:.1f} % "
+            f"[{100 * each.accuracy.low:.1f}, {100 * each.accuracy.high:.1f}]{far}"
+        )
+    print_line(f"cost: {100 * found.cost:.3g} % of a retraining, {found.seconds:.3g} s a model")
+    for each in found.planted:
+        print_line(f"planted, {each.fault}: {each.outcome} by {each.check}; {each.reason}")
+    for note in found.notes:
+        print_line(f"note: {note}")
 
 
 def _tell_ledger(ledger: "Ledger", as_json: bool) -> None:

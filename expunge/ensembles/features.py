@@ -42,6 +42,12 @@ def last_inputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | 
 
 
 @torch.no_grad()
+def last_linear_paths(ensemble: Ensemble, x: Tensor) -> list[str]:
+    """The path of the last layer that runs on ``x``, of each voter; none where it is not linear."""
+    return _heads(ensemble.copy().eval(), x[:1])
+
+
+@torch.no_grad()
 def outputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n ..."]:
     """What the models say of each of the inputs ``x``, in evaluation mode, on the models' device."""
     models = ensemble.copy().eval()

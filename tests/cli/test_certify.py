@@ -9,8 +9,9 @@ import typer
 
 from expunge.audits.certificates.record import write_certificates
 from expunge.cli.certify import Certify
+from expunge.reports.certification.page import certificates_page
 from tests.audits.certificates.made import certificate
-from tests.cli.commands import refused, run
+from tests.cli.commands import Done, refused, run
 
 
 @pytest.fixture
@@ -116,3 +117,71 @@ def test_a_first_word_that_is_no_command_is_a_method_where_there_is_such_a_comma
     for words in (["scrub", "digits"], ["check", "a.jsonl"]):
         group.main(words, standalone_mode=False)
     assert asked == [("scrub", "digits"), ("check", "a.jsonl")]
+
+
+def tried(folder: Path, *more: str) -> Done:
+    return run(
+        "certify", "output-perturbation", "tabular", "random-10", "--models", "8", "--workers", "1", *more, cwd=folder
+    )
+
+
+def test_a_method_is_run_and_its_claim_is_tried(tmp_path: Path) -> None:
+    done = tried(tmp_path, "--epsilon", "2", "--planted", "--out", "out")
+    assert done.returncode == 3, done.stderr  # its Delta is the diameter: a certificate that says nothing
+    assert done.stdout.startswith("VACUOUS: output-perturbation on tabular, random-10, model ")
+    for word in (
+        "epsilon 2 at delta 1e-05",
+        "measured, in models: NOT TESTABLE",
+        "check of norms: passes",
+        "planted, ",
+    ):
+        assert word in done.stdout
+    checked = run("certify", "check", "out/certificates.jsonl", cwd=tmp_path)
+    assert checked.returncode == 3
+    assert checked.stdout.count("VACUOUS: ") == 8
+    measured = json.loads((tmp_path / "out/certification.json").read_text())
+    assert (measured["subject"]["method"], measured["certificate"]["verdict"]) == ("output-perturbation", "VACUOUS")
+
+
+def test_a_page_is_made_of_its_figures(tmp_path: Path) -> None:
+    options = [
+        "--method",
+        "output-perturbation",
+        "--suite",
+        "tabular",
+        "--models",
+        "8",
+        "--workers",
+        "1",
+        "--out",
+        "out",
+    ]
+    done = run("certify", "page", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "out/certificates.md").read_text()
+    rows = json.loads((tmp_path / "out/certificates.json").read_text())["rows"]
+    assert certificates_page(rows) == written
+    assert "| `output-perturbation` | VACUOUS | 1 | " in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["output-perturbtion", "tabular", "random-10"], "did you mean 'output-perturbation'?"),
+        (["scrub", "tabular", "random-10"], "unknown certified method 'scrub'"),
+        (["output-perturbation", "tabular", "random-11"], "random-1"),
+        (["output-perturbation", "tabular", "random-10", "--models", "3"], "models"),
+        (["output-perturbation", "tabular", "random-10", "--epsilon", "0"], "epsilon"),
+        (["output-perturbation", "tabular", "random-10", "--delta", "2"], "delta"),
+        (["page", "--method", "scrub"], "unknown certified method 'scrub'"),
+        (["page", "--suite", "tabular", "--forget-set", "class-3"], "class-3"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_line_before_any_work(arguments: list[str], told: str) -> None:
+    assert told in refused(run("certify", *arguments))
+
+
+def test_the_page_in_results_is_what_its_figures_make() -> None:
+    place = Path(__file__).parents[2] / "results/certificates"
+    rows = json.loads((place / "certificates.json").read_text())["rows"]
+    assert certificates_page(rows) == (place / "certificates.md").read_text()

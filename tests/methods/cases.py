@@ -5,6 +5,7 @@ import dataclasses
 from expunge.methods import METHODS
 from tests.methods.equations import (
     adversarial,
+    certified,
     challenge,
     curvature,
     damping,
@@ -20,6 +21,7 @@ from tests.methods.equations.case import Case
 
 CASES: dict[str, Case] = {
     **adversarial.CASES,
+    **certified.CASES,
     **challenge.CASES,
     **curvature.CASES,
     **damping.CASES,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,12 @@ from expunge.suites import Examples, Recipe, Split
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.cases import ALONE, CASES
 
-SETTINGS = [(name, each.name) for name in ALONE for each in dataclasses.fields(METHODS[name].config)]
+SETTINGS = [
+    (name, each.name)
+    for name in ALONE
+    for each in dataclasses.fields(METHODS[name].config)
+    if each.name not in CASES[name].claimed | CASES[name].allowed
+]
 
 
 @cache
@@ -30,15 +36,15 @@ def outcome(name: str, settings: tuple[tuple[str, object], ...] = ()) -> Tensor:
     return torch.cat([each.double().flatten() for each in after.state().values()])
 
 
-def other(name: str, key: str, value: object) -> object:
+def other(name: str, key: str, value: Any) -> object:
     """Another value that is allowed."""
+    if key in CASES[name].words:
+        return CASES[name].words[key]
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
         return value // 2 if key.endswith("batch_size") and value > 1 else value + 1
-    if isinstance(value, float):
-        return value / 2 or 0.5
-    return CASES[name].words[key]
+    return value / 2 or 0.5
 
 
 @pytest.mark.parametrize(("name", "key"), SETTINGS)

@@ -42,13 +42,17 @@ def conjugate_gradients(
 
 
 def lissa(
-    products: Iterable[Product], v: Float[Tensor, "models d"], *, damping: float | Float[Tensor, " d"], scale: float
+    products: Iterable[Product],
+    v: Float[Tensor, "models d"],
+    *,
+    damping: float | Float[Tensor, " d"],
+    scale: float | Float[Tensor, "models 1"],
 ) -> Float[Tensor, "models d"]:
     """``u <- v + u - (C u + damping u) / scale`` from ``u = v``, one step for each product; then ``u / scale``.
 
-    Agarwal et al. 2017: the Neumann series of the inverse, each term on a sample of ``C``. It converges where no
-    eigenvalue of ``C + D`` reaches ``2 scale`` and none is below 0. Published code writes ``damping / scale``
-    as its damping.
+    ``scale`` is one number, or one for each model. Agarwal et al. 2017: the Neumann series of the inverse, each term on
+    a sample of ``C``. It converges where no eigenvalue of ``C + D`` reaches ``2 scale`` and none is below 0. Published
+    code writes ``damping / scale`` as its damping.
     """
     u = v
     for product in products:

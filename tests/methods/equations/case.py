@@ -65,3 +65,7 @@ class Case:
     still: Settings = field(default_factory=dict)  # with which, beside a rate of nothing, a step goes nowhere
     beside: Mapping[str, Settings] = field(default_factory=dict)  # of a setting: those beside which alone it counts
     words: Settings = field(default_factory=dict)  # of a setting that is a word: another that is allowed
+
+    # Of a certified method.
+    claimed: frozenset[str] = frozenset()  # settings that change what is claimed, and need not move a weight
+    allowed: frozenset[str] = frozenset()  # settings that only say what is refused

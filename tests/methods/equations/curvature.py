@@ -40,9 +40,9 @@ def solve(matrix: Tensor, v: Tensor, damping: float) -> Tensor:
     return solved.view(3, 2)
 
 
-def curvature(examples: Examples = RETAIN) -> Tensor:
+def curvature(examples: Examples = RETAIN, w: Tensor = W) -> Tensor:
     """Mean of ``(diag(p) - p p^T) x x^T``: for a linear network Hessian and Gauss-Newton matrix."""
-    chances = [(W @ x).softmax(0) for x in examples.x]
+    chances = [(w @ x).softmax(0) for x in examples.x]
     pairs = zip(chances, examples.x, strict=True)
     return over(torch.kron(torch.diag(p) - torch.outer(p, p), torch.outer(x, x)) for p, x in pairs)
 

@@ -1,0 +1,122 @@
+"""The certified Newton step: exact where it has to be, refused where it is not what its theorem speaks of."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from expunge.ensembles.seeds import Generators
+from expunge.errors import MethodFailed, NotConverged, NotPositiveDefinite, OutsideBall
+from expunge.methods.bounds.theorem import THEOREMS
+from expunge.methods.parts.ball import weight_norms
+from expunge.methods.parts.per_sample import flat_weights, with_weights
+from expunge.methods.zoo.certified_newton import GUARANTEE, CertifiedNewton, measured, newton_step
+from expunge.suites import Split, Suite
+from tests.methods.certified.ridge import KEPT, MODELS, optimum, regression, regressors, whole
+
+EXACT = CertifiedNewton(solver="exact", damping=0.0)
+SERIES = CertifiedNewton(damping=0.0, batch_size=KEPT, iterations=400, sample=KEPT, lanczos_steps=4, tolerance=1e-6)
+
+
+def after(split: Split, start: Tensor, cfg: CertifiedNewton) -> Tensor:
+    return flat_weights(GUARANTEE.update(regressors(start), split, cfg, Generators(range(MODELS))))
+
+
+@pytest.mark.parametrize(("cfg", "precision"), [(EXACT, 1e-8), (SERIES, 1e-6)], ids=["exact", "lissa"])
+@pytest.mark.parametrize("lost", [6, 0])
+def test_on_a_quadratic_one_step_is_retraining_also_where_nothing_is_forgotten(
+    cfg: CertifiedNewton, precision: float, lost: int
+) -> None:
+    split = regression(lost=lost)
+    start, retrained = optimum(whole(regression())), optimum(split.retain)
+    assert (start - retrained).abs().max() > 1e-2
+    torch.testing.assert_close(after(split, start, cfg), retrained.expand(MODELS, -1), rtol=0, atol=precision)
+
+
+def test_the_update_stays_on_the_ball() -> None:
+    split = regression()
+    start = 0.1 * optimum(whole(split))
+    radius = float(optimum(split.retain).norm()) / 2
+    found = after(split, start, replace(EXACT, radius=radius))
+    expected = optimum(split.retain) * radius / optimum(split.retain).norm()
+    torch.testing.assert_close(found, expected.expand(MODELS, -1), rtol=0, atol=1e-8)
+    assert (found.norm(dim=1) <= radius).all()
+
+
+def test_models_beyond_the_radius_are_refused() -> None:
+    with pytest.raises(OutsideBall, match=r"radius = 0\.01"):
+        after(regression(), optimum(whole(regression())), replace(EXACT, radius=0.01))
+
+
+def test_lissa_says_how_it_went_and_fails_where_it_has_not_converged() -> None:
+    split, short = regression(), replace(SERIES, iterations=3)
+    ensemble = regressors(optimum(whole(split)))
+    with pytest.raises(NotConverged, match=r"models \[0, 1, 2\]: expected a residual"):
+        GUARANTEE.update(ensemble, split, short, Generators(range(MODELS)))
+    local = measured(ensemble, split, SERIES)
+    _, solution = newton_step(ensemble, split, SERIES, Generators(range(MODELS)), local)
+    assert solution is not None
+    assert (solution.residual < 1e-6).all()
+    assert (solution.remaining < 1e-6).all()
+    assert solution.norms.shape[0] == MODELS
+
+
+def test_the_spectrum_is_that_of_the_objective() -> None:
+    split = regression()
+    x = split.retain.x
+    least = torch.linalg.eigvalsh(x.T @ x / len(x))[0] + 0.05
+    for cfg in (EXACT, SERIES):
+        local = measured(regressors(optimum(whole(split))), split, cfg)
+        torch.testing.assert_close(local.least, least.expand(MODELS), rtol=1e-6, atol=1e-9)
+
+
+def test_a_whole_hessian_is_for_small_networks(ensemble: object, suite: Suite) -> None:
+    split = suite.split(suite.forget_sets["random-10"])
+    with pytest.raises(MethodFailed, match="at most 2000 weights to invert its whole Hessian, got 6138"):
+        measured(ensemble, split, EXACT)  # type: ignore[arg-type]
+
+
+def test_claims_have_every_constant_and_its_standing() -> None:
+    split = regression()
+    exact, series = (GUARANTEE.claims(regressors(optimum(whole(split))), split, cfg) for cfg in (EXACT, SERIES))
+    assert [claim.theorem for claim in (*exact, *series)] == ["newton"] * MODELS + ["newton-lissa"] * MODELS
+    standings = {name: each.standing for name, each in series[0].constants.items()}
+    assert standings == {
+        "C": "proven",
+        "M": "assumed",
+        "lambda": "proven",
+        "lambda_min": "estimated",
+        "L": "assumed",
+        "G": "estimated",
+        "d": "proven",
+        "rho": "proven",
+    }
+    for claim in (*exact, *series):
+        assert claim.sigma == THEOREMS[claim.theorem].sigma(claim.constants, 1.0, 1e-5)
+        assert claim.shift is not None
+        assert claim.shift <= 2 * SERIES.radius
+
+
+def test_a_hessian_that_damping_does_not_lift_is_refused() -> None:
+    split = regression()
+    local = measured(regressors(optimum(whole(split))), split, EXACT)
+    ensemble = regressors(optimum(whole(split)))
+    lifted = local._replace(least=local.least - 1)
+    from expunge.methods.zoo.certified_newton import claims_at
+
+    with pytest.raises(NotPositiveDefinite, match="take lambda above"):
+        claims_at(ensemble, split, EXACT, lifted)
+
+
+def test_a_second_request_starts_from_the_carried_weights_without_noise() -> None:
+    """What is released is another copy; what is carried on is projected, and has no noise of any release."""
+    split = regression()
+    start = regressors(optimum(whole(split)))
+    carried = GUARANTEE.update(start, split, EXACT, Generators(range(MODELS)))
+    (shown,) = GUARANTEE.run(start, split, EXACT, Generators(range(MODELS)))
+    assert not torch.equal(flat_weights(shown), flat_weights(carried))
+    fewer = replace(split, retain=type(split.retain)(split.retain.x[:20], split.retain.y[:20]))
+    again = GUARANTEE.update(carried, fewer, EXACT, Generators(range(MODELS)))
+    torch.testing.assert_close(flat_weights(again), optimum(fewer.retain).expand(MODELS, -1), rtol=0, atol=1e-8)
+    assert (weight_norms(with_weights(start, flat_weights(again))) <= EXACT.radius).all()
