@@ -1,0 +1,65 @@
+"""Attacks that make requests: what they ask for is served beside the controls, and every arm is measured alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
+from expunge.attacks.lab.provider import Provider, Served, as_they_lie
+from expunge.ensembles.ensemble import Ensemble
+from expunge.errors import MethodFailed
+from expunge.suites.request import Request
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a measure finds of victims after an arm: success and utility of each, and further numbers by name."""
+
+    success: Float[ndarray, " victims"]
+    utility: Float[ndarray, " victims"]
+    more: Mapping[str, Float[ndarray, " victims"]] = field(default_factory=dict)
+
+
+Measure = Callable[[Ensemble, Ensemble], Measured]  # of the victims before and after an arm
+
+
+def play_requests(
+    provider: Provider,
+    attack: Sequence[Request],
+    honest: Sequence[Request],
+    measure: Measure,
+    effort: Float[ndarray, " victims"],
+) -> Played:
+    """Serve what the attacker asks of each victim, and the controls; measure all by one measure.
+
+    Args:
+        provider: who serves.
+        attack: a request for each victim.
+        honest: as many records of the same owner, for each victim.
+        measure: what success and utility are, of the victims before and after.
+        effort: the attacker's own seconds.
+    """
+    plain = [as_they_lie(provider.suite, request.indices, request.owner) for request in attack]
+    ways: dict[str, Callable[[], Served]] = {
+        ATTACK: lambda: provider.serve(attack),
+        NO_REQUEST: provider.untouched,
+        HONEST: lambda: provider.serve(honest),
+        ORACLE: lambda: provider.retrained(attack),
+    }
+    perturbed = any(not request.honest(provider.suite.data).all() for request in attack)
+    if perturbed:
+        ways[UNPERTURBED] = lambda: provider.serve(plain)
+    arms = {name: arm(provider.victims, way, measure) for name, way in ways.items()}
+    return Played({UNPERTURBED: arms[ATTACK], **arms}, attack, effort)  # what nobody changed is served once
+
+
+def arm(before: Ensemble, way: Callable[[], Served], measure: Measure) -> Arm:
+    """What becomes of the victims by one way of serving; where it fails, the reason."""
+    try:
+        served = way()
+    except MethodFailed as error:
+        return Arm(reason=str(error))
+    found = measure(before, served.ensemble)
+    return Arm(found.success, found.utility, served.cost, served.seconds, found.more)
