@@ -2,4 +2,5 @@
 
 QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "over-unlearning": {"budget": 2, "owned": 0.3, "partners": 2, "steps": 3},
 }
