@@ -1,6 +1,6 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import malicious_requests, over_unlearning, usability
+from expunge.attacks import hidden_poison, malicious_requests, over_unlearning, usability
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
@@ -11,4 +11,5 @@ ATTACKS: dict[str, Attack] = {
     "usability": usability.ATTACK,
     "malicious-requests": malicious_requests.ATTACK,
     "over-unlearning": over_unlearning.ATTACK,
+    "hidden-poison": hidden_poison.ATTACK,
 }

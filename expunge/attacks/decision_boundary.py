@@ -59,4 +59,5 @@ def within_ball(
     offset = (moved - x).flatten(2)
     length = offset.norm(dim=2, keepdim=True)
     scale = (radius / length.clamp(min=torch.finfo(length.dtype).tiny)).clamp(max=1.0)
-    return x + (offset * scale).reshape(x.shape)
+    near: Tensor = x + (offset * scale).reshape(x.shape)
+    return near

@@ -48,7 +48,7 @@ class OverUnlearning(Lab):
     target_class: str = COMMONEST
     budget: int = 14
     owned: float = 0.2
-    l2: float = 2.0
+    l2: float = 0.5  # of digits the nearest of another class lies 1.9 away in the median
     blend: float = 0.5
     partners: int = 8
     steps: int = 10
