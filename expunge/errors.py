@@ -4,10 +4,18 @@ ExpungeError
 ├── UserError (ValueError)    the user's mistake: one line on the terminal, exit code 2
 │   ├── UnknownName           a suite, method, forget set or setting that does not exist
 │   ├── BadSetting            a setting of the wrong type or out of range
-│   │   └── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
+│   │   ├── BelowNoise        ... an error to be let pass that is smaller than this machine's rounding
+│   │   ├── BadConstant       ... a constant of a theorem that lacks, is not finite or cannot be
+│   │   ├── EpsilonTooLarge   ... an epsilon for which the calibration of the noise is not proven
+│   │   ├── FailureTooLikely  ... a theorem that fails more often than delta allows
+│   │   └── NotPositiveDefinite   ... a Hessian that, damped as it is, may have no inverse
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
+│   ├── BadCertificate        a file that is no certificate, or one whose numbers do not follow from its constants
+│   ├── OutsideBall           weights beyond the radius that a certificate stands on
+│   ├── RepeatedRequest       a request for removal whose id was served before
+│   ├── BudgetExhausted       a request for removal that goes beyond the privacy budget
 │   ├── BadMargins            margins of the wrong shape, not finite, constant or repeated
 │   ├── BadMetric             a metric whose records are not what its row in METRICS says
 │   ├── TooFewModels          so few models that no test could ever reject; the caller reports `unscored`
@@ -19,6 +27,7 @@ ExpungeError
 ├── NoAnswer                  a model that is asked from outside is silent, too slow or talks nonsense: exit code 2
 ├── EngineError               workers or their scheduler are lost or unfit: exit code 2
 └── MethodFailed              an unlearning method raised, diverged or returned nonsense: a row `failed`
+    └── NotConverged          ... an iteration that its certificate stands on did not converge
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,6 +65,38 @@ class BadData(UserError):
 
 class BelowNoise(BadSetting):
     """An error that is to be let pass is smaller than what rounding alone makes on this machine."""
+
+
+class BadConstant(BadSetting):
+    """A constant of a theorem that lacks, is not finite, or cannot be what it is said to be."""
+
+
+class EpsilonTooLarge(BadSetting):
+    """An epsilon for which the calibration of the noise is not proven."""
+
+
+class FailureTooLikely(BadSetting):
+    """A theorem that fails with a probability that delta has no room for."""
+
+
+class NotPositiveDefinite(BadSetting):
+    """A Hessian that, damped as it is, may have an eigenvalue of 0 or below."""
+
+
+class BadCertificate(UserError):
+    """A file that is no certificate, or one whose numbers do not follow from its constants."""
+
+
+class OutsideBall(UserError):
+    """Weights whose norm is beyond the radius that a certificate stands on."""
+
+
+class RepeatedRequest(UserError):
+    """A request for removal whose id was served before."""
+
+
+class BudgetExhausted(UserError):
+    """A request for removal that goes beyond what is left of a privacy budget."""
 
 
 class BadProof(UserError):
@@ -108,6 +149,10 @@ class EngineError(ExpungeError):
 
 class MethodFailed(ExpungeError):
     """An unlearning method raised, diverged or returned something that is not its model."""
+
+
+class NotConverged(MethodFailed):
+    """An iteration that a certificate stands on, as LiSSA, diverged or did not converge."""
 
 
 class MetricFailed(ExpungeError):

@@ -5,6 +5,7 @@ from expunge.cli import (  # noqa: F401 (their commands)
     audit,
     bench,
     catalogue,
+    certify,
     ensembles,
     plan,
     study,
