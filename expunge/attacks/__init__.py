@@ -1,6 +1,6 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import hidden_poison, malicious_requests, over_unlearning, usability
+from expunge.attacks import hidden_poison, malicious_requests, over_unlearning, slow_down, usability
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
@@ -12,4 +12,5 @@ ATTACKS: dict[str, Attack] = {
     "malicious-requests": malicious_requests.ATTACK,
     "over-unlearning": over_unlearning.ATTACK,
     "hidden-poison": hidden_poison.ATTACK,
+    "slow-down": slow_down.ATTACK,
 }
