@@ -1,6 +1,13 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import hidden_poison, malicious_requests, over_unlearning, slow_down, usability
+from expunge.attacks import (
+    hidden_poison,
+    malicious_requests,
+    over_unlearning,
+    slow_down,
+    unlearn_and_burn,
+    usability,
+)
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
@@ -13,4 +20,5 @@ ATTACKS: dict[str, Attack] = {
     "over-unlearning": over_unlearning.ATTACK,
     "hidden-poison": hidden_poison.ATTACK,
     "slow-down": slow_down.ATTACK,
+    "unlearn-and-burn": unlearn_and_burn.ATTACK,
 }

@@ -120,7 +120,7 @@ def _world(provider: Provider, config: SlowDown, model: int) -> _World:
     label, scale = _positive(suite, config.positive), _scale(suite)
     x, test = _inputs(suite.data.train.x, scale), _inputs(suite.data.test.x, scale)
     y, signs = _signs(suite.data.train.y, label), _signs(suite.data.test.y, label)
-    noise = rng.normal(0.0, config.sigma, x.shape[1])
+    noise = rng.normal(0.0, config.sigma, (x.shape[1],))
     clean = Logistic(x, y, config.decay, noise)
     asked, plain = np.sort(rng.permutation(len(y))[: 2 * config.budget].reshape(2, -1), axis=1)
     if not config.radius:

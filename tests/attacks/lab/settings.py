@@ -4,5 +4,6 @@ QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
     "over-unlearning": {"budget": 2, "owned": 0.3, "partners": 2, "steps": 3},
     "slow-down": {"budget": 3, "steps": 5},
+    "unlearn-and-burn": {"budget": 4, "steps": 3},
     "hidden-poison": {"poisons": 3, "camouflages": 3, "eps": 0.3, "steps": 3},
 }
