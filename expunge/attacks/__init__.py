@@ -1,6 +1,7 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
 from expunge.attacks import (
+    backdoor_by_unlearning,
     hidden_poison,
     malicious_requests,
     over_unlearning,
@@ -21,4 +22,5 @@ ATTACKS: dict[str, Attack] = {
     "hidden-poison": hidden_poison.ATTACK,
     "slow-down": slow_down.ATTACK,
     "unlearn-and-burn": unlearn_and_burn.ATTACK,
+    "backdoor-by-unlearning": backdoor_by_unlearning.ATTACK,
 }
