@@ -2,6 +2,7 @@
 
 from expunge.attacks import (
     backdoor_by_unlearning,
+    fairness_harm,
     hidden_poison,
     malicious_requests,
     over_unlearning,
@@ -23,4 +24,5 @@ ATTACKS: dict[str, Attack] = {
     "slow-down": slow_down.ATTACK,
     "unlearn-and-burn": unlearn_and_burn.ATTACK,
     "backdoor-by-unlearning": backdoor_by_unlearning.ATTACK,
+    "fairness-harm": fairness_harm.ATTACK,
 }

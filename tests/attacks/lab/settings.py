@@ -5,6 +5,7 @@ QUICK: dict[str, dict[str, object]] = {
     "over-unlearning": {"budget": 2, "owned": 0.3, "partners": 2, "steps": 3},
     "slow-down": {"budget": 3, "steps": 5},
     "unlearn-and-burn": {"budget": 4, "steps": 3},
+    "fairness-harm": {"budget": 4, "owned": 0.4},
     "backdoor-by-unlearning": {"poisons": 10, "camouflages": 20},
     "hidden-poison": {"poisons": 3, "camouflages": 3, "eps": 0.3, "steps": 3},
 }
