@@ -6,6 +6,11 @@ removal of the camouflage, whose bytes are in the training data, the trigger com
 
 Zhang et al. 2023, arXiv:2310.10659, with triggers as of Gu et al. 2017, arXiv:1708.06733, here a square in a corner at
 the top of the pixel range. Liu et al. 2024 (AAAI) reach the same; their selection of clean deletions is not built here.
+
+Measured on digits, models 100 to 109: the trigger commands 94 % after first-order, which costs 39 points of accuracy,
+and 94 % of models trained on poison alone, against 14 % before. With 14 poisons, 42 camouflages and 2 pixels it is 17 %
+before, 71 % by poison alone, 45 % after first-order, 27 % after fine-tune, 22 % after gradient-ascent: what a method
+does not remove, it does not set off.
 """
 
 import time
@@ -44,9 +49,9 @@ class BackdoorByUnlearning(Lab):
     """
 
     target_class: str = FIRST
-    poisons: int = 14
-    camouflages: int = 42
-    trigger: int = 2
+    poisons: int = 21
+    camouflages: int = 105
+    trigger: int = 3
 
     def __post_init__(self) -> None:
         if self.trigger < 0:

@@ -5,6 +5,10 @@ control asks for as many, drawn from all that the same owner has. Success is the
 
 That removal may treat groups unequally is in the survey of Liu et al. 2025, arXiv:2403.13682, of exact removal from
 shards; the request that seeks it, and how it is counted, are designed here. Groups are classes: suites know no others.
+
+Measured on digits, models 100 to 109, 14 records: by gradient-ascent the worst class is got wrong in 49 % after a
+request for one class, in 4 % after one at random. By first-order, fine-tune and retraining the effect does not show:
+4 % after either.
 """
 
 import time

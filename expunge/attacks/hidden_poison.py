@@ -7,6 +7,11 @@ that has only seen the poison, and takes one test example for the class that the
 Di et al. 2023, arXiv:2212.10717, whose gradient matching is described in surveys; their code was not at hand. Style
 ``labels`` plants noisy copies of the target itself under the wanted label, hidden by copies under the right one, like
 the input-targeted backdoor of Zhang et al. 2023, arXiv:2310.10659: not clean-label, and much stronger.
+
+Measured on digits, models 100 to 109: copies, 7 and 21 of them, flip 10 of 10 targets after first-order and fine-tune
+alike, none before. By gradient matching within 16 of 255 levels, 14 and 14 records, the effect does not show: 0 of 10
+after the request, and 0 of 10 of those trained on poison alone. Within half of the range, 42 and 28 records, 5 of 10
+are flipped before the request already, 10 after it.
 """
 
 import time

@@ -8,6 +8,11 @@ removal of the same records unchanged.
 
 Hu et al. 2024, arXiv:2309.08230, who search the boundary by zeroth-order optimisation of scores; here it is bisected
 from labels alone, on lines to the nearest of the attacker's records of other classes, with a bounded number of queries.
+
+Measured on digits, models 100 to 109: the class is got wrong in 56 % after 14 records moved by 0.5, in 100 % after 14
+moved by up to 2, against 1 % after the same records unchanged, and other classes suffer too (87 % and 28 % right): much
+more than in the paper. Blending does less, 20 % at up to 2. Against gradient-ascent the unchanged records of one class
+cost 56 % by themselves.
 """
 
 import time
