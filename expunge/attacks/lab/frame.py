@@ -1,7 +1,7 @@
 """The run that all attacks of the lab go by: refuse, play against each method's victims, screen, write."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,20 +123,28 @@ def _of_arrays(arrays: dict[str, ndarray]) -> Played:
         arm, comma, name = key.partition(", ")
         if comma:
             parts[arm][name] = values
+    x, y = (torch.from_numpy(arrays[name]) for name in ("x", "y"))
     requests = [
-        Request(Examples(torch.from_numpy(x), torch.from_numpy(y)), indices, ATTACKER)
-        for x, y, indices in zip(arrays["x"], arrays["y"], arrays["indices"], strict=True)
+        Request(Examples(*own), indices, ATTACKER) for *own, indices in zip(x, y, arrays["indices"], strict=True)
     ]
+    if "instead" in arrays:
+        pairs = zip(requests, torch.from_numpy(arrays["instead"]), strict=True)
+        requests = [replace(each, instead=Examples(new, each.examples.y)) for each, new in pairs]
     return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"])
 
 
 def asked(requests: Sequence[Request]) -> dict[str, ndarray]:
-    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``."""
-    return {
+    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``.
+
+    Where records are to be corrected, also the inputs that are to stand in their place.
+    """
+    found = {
         "x": np.stack([each.examples.x.numpy() for each in requests]),
         "y": np.stack([each.examples.y.numpy() for each in requests]),
         "indices": np.stack([each.indices for each in requests]),
     }
+    instead = [each.instead.x.numpy() for each in requests if each.instead is not None]
+    return found | ({"instead": np.stack(instead)} if instead else {})
 
 
 def _write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:

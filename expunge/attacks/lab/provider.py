@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.attacks.removal import Attacked, build_own, starts_from
 from expunge.engine import silent
@@ -26,6 +27,7 @@ from expunge.methods import configure, find_method
 from expunge.methods.method import Step, run_method
 from expunge.methods.task import Task
 from expunge.methods.tuned import settings_for
+from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, Suite
 
@@ -116,7 +118,10 @@ class Provider:
         return last
 
     def retrained(self, requests: Sequence[Request]) -> Served:
-        """Models trained anew without what each victim is asked for: exact removal, as oracles are trained."""
+        """Models trained anew without what each victim is asked for, and with what is to stand in its place.
+
+        Exact removal, by the seeds and the recipe of oracles.
+        """
         self._require_each(requests)
         suite, sets = self.suite, [claimed(request) for request in requests]
         names = [
@@ -127,9 +132,9 @@ class Provider:
         shape = suite.data.train.x.shape[1:]
         ensemble = Ensemble.stack(networks, plan.origin(self.models), shape).to(chosen_device())
         order = Generators([seed_of(*name, "order") for name in names], ensemble.device)
-        rows = torch.stack([torch.as_tensor(suite.retain(forget)) for forget in sets])
+        examples, rows = _kept(suite, requests)
         training = train_sparse if suite.recipe.prune else train
-        trained = training(ensemble, suite.data.train, rows, suite.recipe, order, target=suite.target).eval()
+        trained = training(ensemble, examples, rows, suite.recipe, order, target=suite.target).eval()
         return Served(trained, np.ones(len(requests)), np.zeros(len(requests)))
 
     def untouched(self) -> Served:
@@ -152,6 +157,20 @@ class Provider:
         origin = replace(before.origin, kind=plan.kind)
         each = [Ensemble.from_state(before.network, shard, origin, before.sample_shape) for shard in shards]
         return vote(each, origin).to(before.device)
+
+
+def _kept(suite: Suite, requests: Sequence[Request]) -> tuple[Examples, Int[Tensor, "victims kept"]]:
+    """All that any victim keeps, and where what each keeps is: the training data, then what was put in its place."""
+    data, added = suite.data.train, [each.instead for each in requests if each.instead is not None]
+    examples = Examples(
+        torch.cat([data.x, *(each.x for each in added)]), torch.cat([data.y, *(each.y for each in added)])
+    )
+    rows, behind = [], len(data)
+    for request in requests:
+        own = 0 if request.instead is None else len(request.instead)
+        rows.append(torch.as_tensor(np.append(suite.retain(claimed(request)), np.arange(behind, behind + own))))
+        behind += own
+    return examples, torch.stack(rows)
 
 
 def claimed(request: Request) -> ForgetSet:
@@ -187,3 +206,9 @@ def as_they_lie(suite: Suite, indices: Int[ndarray, " requested"], owner: str) -
     """The honest request for these training examples."""
     rows = np.sort(indices)
     return Request(suite.data.train.take(rows), rows, owner)
+
+
+def unperturbed(suite: Suite, request: Request) -> Request:
+    """The same records as they lie in the training data; to be corrected, where they are, to what they are."""
+    plain = as_they_lie(suite, request.indices, request.owner)
+    return plain if request.instead is None else replace(plain, instead=plain.examples)
