@@ -9,6 +9,7 @@ the bilevel problem that is solved here is derived from abstracts and surveys, s
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,10 +21,10 @@ from numpy import ndarray
 from expunge.attacks.aims import Aim, measure, objective, require_aim, targets_of
 from expunge.attacks.attack import Attack, Success
 from expunge.attacks.bilevel import perturbed
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import Arm, Played
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, pixel_range, require_budget, require_eps
 from expunge.attacks.lab.provider import ATTACKER, Provider, honest_request
-from expunge.attacks.lab.request_play import play_requests
+from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.operators import outputs_at
 from expunge.attacks.planning import OWN, Planner, planner_of, require_log, require_planner
@@ -92,15 +93,26 @@ def require_correcting(config: MaliciousRequests) -> None:
 def play(provider: Provider, config: MaliciousRequests) -> Played:
     """Plan a request against each victim, and have it served beside the controls."""
     started = time.perf_counter()
+    planner, aim = aimed(provider, config)
+    honest = honest_requests(provider, config, aim.clean)
+    attack = planned(provider, config, aim, planner, honest)
+    effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
+    return play_requests(provider, attack, honest, partial(measure, aim), effort)
+
+
+def aimed(provider: Provider, config: MaliciousRequests) -> tuple[Planner, Aim]:
+    """What the attackers plan with, and what they want."""
     owned = owned_by_attackers(provider, config.owned, config.seed)
     planner = planner_of(provider, owned, config.surrogates, config.operator)
     targets = config.targets if config.goal == "targeted" else 0
     chosen, wanted = targets_of(provider, planner.models, targets, config.target_class, config.seed)
-    aim = Aim(provider.suite, chosen, wanted, owned, config.stealth)
-    honest = honest_requests(provider, config, owned)
-    attack = planned(provider, config, aim, planner, honest)
-    effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    return play_requests(provider, attack, honest, partial(measure, aim), effort)
+    return planner, Aim(provider.suite, chosen, wanted, owned, config.stealth)
+
+
+def partly(provider: Provider, config: MaliciousRequests, requests: Sequence[Request | None]) -> Arm:
+    """What is left of the attack where a defence let a part of each request through."""
+    _, aim = aimed(provider, config)
+    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, aim))
 
 
 def honest_requests(
@@ -168,6 +180,7 @@ ATTACK = Attack(
     success=Success(
         "share of the targets that are taken for the wanted class; untargeted: of the test examples that are got wrong"
     ),
+    partly=partly,
     idle={"selection": "random", "eps": 0.0},
     example="digits",
     summary="points are chosen and changed so that their removal makes a model misbehave as is wanted",

@@ -162,9 +162,9 @@ def _unrolling_sgd(assumed: Assumed) -> Planner:
 def _amnesiac(assumed: Assumed) -> Planner:
     """By the log: which updates are taken back, and what that does to the attacker's loss."""
     provider = assumed.provider
-    models, trace = traced(provider.suite, provider.models)
 
     def choose(objective: Objective, count: int) -> Int[ndarray, "victims count"]:
+        models, trace = traced(provider.suite, provider.models)
         return least_by_log(trace, models, objective, assumed.owned, count, each=assumed.each)
 
     return Planner(provider.victims, assumed.each, None, choose)
