@@ -12,7 +12,7 @@ from torch import Tensor
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
-from expunge.attacks.operators import example_losses
+from expunge.attacks.operators import cross_entropies
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
 from expunge.ensembles.seeds import seed_of
@@ -110,12 +110,12 @@ def objective(aim: Aim, planners: Ensemble, predict: Callable[[Tensor, Tensor], 
     before: list[Tensor] = []
 
     def value(weights: Tensor) -> Tensor:
-        clean = example_losses(predict(weights, clean_x), clean_y).mean(1)
+        clean = cross_entropies(predict(weights, clean_x), clean_y).mean(1)
         if not aim.targeted:
             return -clean
         if not before:
             before.append(_clean_before(planners, clean_x, clean_y))
-        hit = example_losses(predict(weights, x), wanted).mean(1)
+        hit = cross_entropies(predict(weights, x), wanted).mean(1)
         return hit + aim.stealth * (clean - before[0]).abs()
 
     return value
@@ -123,7 +123,7 @@ def objective(aim: Aim, planners: Ensemble, predict: Callable[[Tensor, Tensor], 
 
 def _clean_before(planners: Ensemble, x: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
-        return example_losses(planners(x), y).mean(1)
+        return cross_entropies(planners(x), y).mean(1)
 
 
 def measure(aim: Aim, before: Ensemble, after: Ensemble) -> Measured:

@@ -1,11 +1,11 @@
 """What an attack is: who does it, what for, what they know and when; and the records of what it does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import Arm, Played
 from expunge.attacks.lab.provider import Provider
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
@@ -13,6 +13,7 @@ from expunge.fingerprint import code_digest
 from expunge.methods.references import REFERENCES, Reference
 from expunge.metrics.calibration import Estimate
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
+from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 Role = Literal["contributor", "requester", "model user"]
@@ -35,6 +36,13 @@ class Play(Protocol):
     def __call__(self, provider: Provider, config: Any) -> Played: ...
 
 
+@runtime_checkable
+class Partly(Protocol):
+    """What an attack comes to where a defence let only a part of each request through; None: nothing of it."""
+
+    def __call__(self, provider: Provider, config: Any, requests: Sequence[Request | None]) -> Arm: ...
+
+
 @dataclass(frozen=True)
 class Success:
     """What an attack of the lab counts as its success: in words, with the least and the most that it can be.
@@ -54,7 +62,8 @@ class Attack:
 
     ``check(suite, config)`` refuses what cannot be, before any work. Roles, goal, knowledge and phases are the axes of
     Liu et al. 2025, arXiv:2403.13682. An attack of the lab has ``play``, ``success``, and ``idle``: settings with which
-    it does just what its honest control does. Another has ``run``, and a command of its own.
+    it does just what its honest control does; ``partly`` where it knows what a part of its requests comes to. Another
+    has ``run``, and a command of its own.
     """
 
     check: Callable[[Suite, Any], None]
@@ -69,6 +78,7 @@ class Attack:
     play: Play | None = None
     success: Success | None = None
     idle: Mapping[str, Setting] = field(default_factory=dict)
+    partly: Partly | None = None
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 
     @property

@@ -20,6 +20,8 @@ from expunge.attacks.operators import Operator, Points
 
 Objective = Callable[[Tensor], Float[Tensor, " planners"]]  # of weights (planners, d), lower is better for the attacker
 
+Penalty = Callable[[Tensor], Float[Tensor, " victims"]]  # of moved points (victims, k, ...)
+
 
 def chosen_points(
     operator: Operator,
@@ -65,11 +67,24 @@ def perturbed(
     *,
     planners: int,
     steps: int = 40,
+    correct: bool = False,
+    penalty: Penalty | None = None,
 ) -> Shaped[Tensor, "victims k ..."]:
     """The points moved by projected gradient descent on ``L_adv(theta_u)``; the best of all iterates for each victim.
 
     Steps are of the sign of the gradient, their length falling linearly from ``eps / 4`` of the range to none.
-    ``planners`` is how many models plan for each victim.
+
+    Args:
+        operator: what removal is assumed to do.
+        objective: of the weights after it; lower is better for the attacker.
+        x: the points as they lie, where the search begins.
+        y: their labels.
+        within: the range of inputs.
+        eps: how far a point may move, as a share of it.
+        planners: models that plan for each victim, side by side.
+        steps: of the search.
+        correct: whether the moved points are to stand in the place of ``x``; else they are what is to be removed.
+        penalty: of the moved points, one value for each victim, added to the objective.
     """
     reach = within.high - within.low
     best, least = x.clone(), torch.full((len(x),), torch.inf, dtype=torch.float64)
@@ -79,8 +94,11 @@ def perturbed(
         with torch.enable_grad():
             repeated = point.repeat_interleave(planners, 0)
             labels = y.repeat_interleave(planners, 0)
-            points = Points(repeated, labels, torch.ones(labels.shape, dtype=x.dtype, device=x.device))
+            whole = torch.ones(labels.shape, dtype=x.dtype, device=x.device)
+            removed = x.repeat_interleave(planners, 0) if correct else repeated
+            points = Points(removed, labels, whole, repeated if correct else None)
             each = objective(operator(points)).unflatten(0, (len(x), -1)).mean(1)
+            each = each if penalty is None else each + penalty(point)
         (slope,) = torch.autograd.grad(each.sum(), point)
         value = each.detach().double().cpu()
         better = value < least

@@ -26,7 +26,7 @@ Methods = Annotated[
 ]
 Models = Annotated[int | None, typer.Option(help="Victims, each attacked for itself; default: 10.")]
 Defences = Annotated[list[str] | None, typer.Option(help="A defence that looks at the requests; repeat; all for all.")]
-Honest = Annotated[int | None, typer.Option(help="Honest requests that defences should let pass; default: 100.")]
+Honest = Annotated[int | None, typer.Option(help="Honest requests that defences should let pass; default: 200.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for records and page; default: out/ATTACK.")]
 _OPTIONS = "lab"  # the command whose options all attacks have
 

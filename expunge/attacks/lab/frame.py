@@ -1,7 +1,8 @@
 """The run that all attacks of the lab go by: refuse, play against each method's victims, screen, write."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Place
+from expunge.attacks.defences import DEFENCES
 from expunge.attacks.kept import kept
 from expunge.attacks.lab.arms import ARMS, Played, arm_of, joined
+from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_others
 from expunge.attacks.lab.provider import ATTACKER, Provider
-from expunge.attacks.lab.records import Asked, scores_of
+from expunge.attacks.lab.records import Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import prepare
@@ -49,10 +52,13 @@ def run_attack(
     if find_ensemble(Plan(suite, "pretrained"), config.models) is None:
         build(Plan(suite, "pretrained"), config.models, workers=workers, watch=watch)
     played = _played(name, row, suite, config, workers, watch)
+    defended = _defended(name, row, suite, config, played, workers, watch)
     scores = []
     for label, each in played.items():
         place = Place(suite, Asked(each.requests), {"attack.name": name, **config.facts}, config.models)
         scores += scores_of(row, label, each, place)
+        for defence in config.defences:
+            scores += defence_scores(row, label, defence, defended[label, defence], place)
     _write(out, suite, played, scores)
     return scores
 
@@ -80,6 +86,44 @@ def _played(name: str, row: Attack, suite: Suite, config: Lab, workers: Workers,
         label, first = numbers[id(job)]
         found[label][first] = result
     return {label: joined([parts[first] for first in sorted(parts)]) for label, parts in found.items()}
+
+
+def _defended(
+    name: str, row: Attack, suite: Suite, config: Lab, played: dict[str, Played], workers: Workers, watch: Watch
+) -> dict[tuple[str, str], Defended]:
+    jobs, places = [], []
+    for attacked in config.methods:
+        for defence in config.defences:
+            given = (name, row, suite, config, attacked, played[attacked.label], defence)
+            jobs.append(Job(f"{defence} against {name} on {attacked.label}", defend_against, given, (suite,)))
+            places.append((attacked.label, defence))
+    numbers = {id(job): place for job, place in zip(jobs, places, strict=True)}
+    return {numbers[id(job)]: result for job, result in run_jobs(jobs, workers, watch)}
+
+
+def defend_against(
+    name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, played: Played, defence: str
+) -> Defended:
+    """What a defence is worth against an attack that was played; out of the store where it was asked before."""
+    provider, own = Provider(suite, attacked, range(config.models), config.seed), DEFENCES[defence]
+    settings = asdict(provider.config)
+    facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), config.models]
+    modules = [row.module, own.module, *modules_of(attacked.method, settings), defend.__module__]
+    partly = None if row.partly is None else partial(row.partly, provider, config)
+    made: list[Defended] = []
+
+    def arrays() -> dict[str, ndarray]:
+        honest = honest_others(suite, len(played.requests[0]), config.honest, config.seed)
+        with one_thread():
+            made.append(defend(own, provider, played, honest, partly))
+        if made[0].reason:
+            raise _NotKept
+        return made[0].arrays
+
+    try:
+        return defended_of(kept(suite, "lab", [*facts, defence, config.honest], modules, arrays))
+    except _NotKept:
+        return made[0]
 
 
 def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, models: range) -> Played:
@@ -123,20 +167,28 @@ def _of_arrays(arrays: dict[str, ndarray]) -> Played:
         arm, comma, name = key.partition(", ")
         if comma:
             parts[arm][name] = values
+    x, y = (torch.from_numpy(arrays[name]) for name in ("x", "y"))
     requests = [
-        Request(Examples(torch.from_numpy(x), torch.from_numpy(y)), indices, ATTACKER)
-        for x, y, indices in zip(arrays["x"], arrays["y"], arrays["indices"], strict=True)
+        Request(Examples(*own), indices, ATTACKER) for *own, indices in zip(x, y, arrays["indices"], strict=True)
     ]
+    if "instead" in arrays:
+        pairs = zip(requests, torch.from_numpy(arrays["instead"]), strict=True)
+        requests = [replace(each, instead=Examples(new, each.examples.y)) for each, new in pairs]
     return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"])
 
 
 def asked(requests: Sequence[Request]) -> dict[str, ndarray]:
-    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``."""
-    return {
+    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``.
+
+    Where records are to be corrected, also the inputs that are to stand in their place.
+    """
+    found = {
         "x": np.stack([each.examples.x.numpy() for each in requests]),
         "y": np.stack([each.examples.y.numpy() for each in requests]),
         "indices": np.stack([each.indices for each in requests]),
     }
+    instead = [each.instead.x.numpy() for each in requests if each.instead is not None]
+    return found | ({"instead": np.stack(instead)} if instead else {})
 
 
 def _write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:

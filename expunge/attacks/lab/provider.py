@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.attacks.removal import Attacked, build_own, starts_from
 from expunge.engine import silent
@@ -26,6 +27,7 @@ from expunge.methods import configure, find_method
 from expunge.methods.method import Step, run_method
 from expunge.methods.task import Task
 from expunge.methods.tuned import settings_for
+from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, Suite
 
@@ -80,7 +82,7 @@ class Provider:
 
     def serve(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[Request | None],
         *,
         start: Ensemble | None = None,
         gone: Sequence[Int[ndarray, " gone"]] | None = None,
@@ -88,24 +90,23 @@ class Provider:
         """The victims after the removal of what each is asked for; :class:`MethodFailed` where it fails for any.
 
         Args:
-            requests: one for each victim.
+            requests: one for each victim; None where nothing is asked, which costs nothing.
             start: models that earlier requests have left; default: the victims.
             gone: which training examples those removed, of each victim.
         """
         self._require_each(requests)
-        sets = [claimed(request) for request in requests]
-        tasks = {forget.digest: self.task(forget) for forget in sets}
-        build_own(list(tasks.values()), self.models.stop)
+        sets = {forget.digest: forget for request in requests if request for forget in [claimed(request)]}
+        build_own([self.task(forget) for forget in sets.values()], self.models.stop)
         before = self.victims if start is None else start
-        steps = [
-            self._step(before.take([row]).eval(), forget, request, None if gone is None else gone[row])
-            for row, (forget, request) in enumerate(zip(sets, requests, strict=True))
-        ]
+        steps = []
+        for row, request in enumerate(requests):
+            one = before.take([row]).eval()
+            steps.append(self._step(one, request, None if gone is None else gone[row]) if request else _nothing(one))
         cost, seconds = (np.array([getattr(step, name) for step in steps]) for name in ("cost", "seconds"))
         return Served(side_by_side([step.ensemble for step in steps]), cost, seconds)
 
-    def _step(self, one: Ensemble, forget: ForgetSet, request: Request, gone: ndarray | None) -> Step:
-        name, last = self.attacked.method, None
+    def _step(self, one: Ensemble, request: Request, gone: ndarray | None) -> Step:
+        name, forget, last = self.attacked.method, claimed(request), None
         method = find_method(name)
         for step in run_method(
             name, method, self.config, one, self.suite, forget, self.seed, gone=gone, request=request
@@ -115,9 +116,21 @@ class Provider:
             raise MethodFailed(f"{name} made no models")
         return last
 
+    def serve_all(self, request: Request, start: Ensemble | None = None) -> Served:
+        """All victims, or the models that are given, after the removal of one and the same request."""
+        build_own([self.task(claimed(request))], self.models.stop)
+        step = self._step(self.victims if start is None else start, request, None)
+        each = np.ones(len(self.models))
+        return Served(step.ensemble.eval(), step.cost * each, step.seconds * each)
+
     def retrained(self, requests: Sequence[Request]) -> Served:
-        """Models trained anew without what each victim is asked for: exact removal, as oracles are trained."""
+        """Models trained anew without what each victim is asked for, and with what is to stand in its place.
+
+        Exact removal, by the seeds and the recipe of oracles.
+        """
         self._require_each(requests)
+        if len(sizes := {len(request) for request in requests}) != 1:
+            raise BadSetting(f"expected requests of one size, to train all at once, got {sorted(sizes)}")
         suite, sets = self.suite, [claimed(request) for request in requests]
         names = [
             (suite.digest, "oracle", forget.digest, model) for forget, model in zip(sets, self.models, strict=True)
@@ -127,22 +140,18 @@ class Provider:
         shape = suite.data.train.x.shape[1:]
         ensemble = Ensemble.stack(networks, plan.origin(self.models), shape).to(chosen_device())
         order = Generators([seed_of(*name, "order") for name in names], ensemble.device)
-        rows = torch.stack([torch.as_tensor(suite.retain(forget)) for forget in sets])
+        examples, rows = _kept(suite, requests)
         training = train_sparse if suite.recipe.prune else train
-        trained = training(ensemble, suite.data.train, rows, suite.recipe, order, target=suite.target).eval()
+        trained = training(ensemble, examples, rows, suite.recipe, order, target=suite.target).eval()
         return Served(trained, np.ones(len(requests)), np.zeros(len(requests)))
 
     def untouched(self) -> Served:
         """The victims, of which nothing was asked."""
         return Served(self.victims, np.zeros(len(self.models)), np.zeros(len(self.models)))
 
-    def _require_each(self, requests: Sequence[Request]) -> None:
-        sizes = {len(request) for request in requests}
-        if len(requests) != len(self.models) or len(sizes) != 1:
-            raise BadSetting(
-                f"expected a request for each of {len(self.models)} victims, all of one size, got {len(requests)} of "
-                f"{sorted(sizes)} examples"
-            )
+    def _require_each(self, requests: Sequence[Request | None]) -> None:
+        if len(requests) != len(self.models):
+            raise BadSetting(f"expected a request for each of {len(self.models)} victims, got {len(requests)}")
 
     def _votes(self, plan: Plan, before: Ensemble) -> Ensemble:
         """The votes that SISA deploys."""
@@ -152,6 +161,25 @@ class Provider:
         origin = replace(before.origin, kind=plan.kind)
         each = [Ensemble.from_state(before.network, shard, origin, before.sample_shape) for shard in shards]
         return vote(each, origin).to(before.device)
+
+
+def _nothing(one: Ensemble) -> Step:
+    """A victim of which nothing was asked."""
+    return Step(0, one, 0.0, 0.0)
+
+
+def _kept(suite: Suite, requests: Sequence[Request]) -> tuple[Examples, Int[Tensor, "victims kept"]]:
+    """All that any victim keeps, and where what each keeps is: the training data, then what was put in its place."""
+    data, added = suite.data.train, [each.instead for each in requests if each.instead is not None]
+    examples = Examples(
+        torch.cat([data.x, *(each.x for each in added)]), torch.cat([data.y, *(each.y for each in added)])
+    )
+    rows, behind = [], len(data)
+    for request in requests:
+        own = 0 if request.instead is None else len(request.instead)
+        rows.append(torch.as_tensor(np.append(suite.retain(claimed(request)), np.arange(behind, behind + own))))
+        behind += own
+    return examples, torch.stack(rows)
 
 
 def claimed(request: Request) -> ForgetSet:
@@ -187,3 +215,9 @@ def as_they_lie(suite: Suite, indices: Int[ndarray, " requested"], owner: str) -
     """The honest request for these training examples."""
     rows = np.sort(indices)
     return Request(suite.data.train.take(rows), rows, owner)
+
+
+def unperturbed(suite: Suite, request: Request) -> Request:
+    """The same records as they lie in the training data; to be corrected, where they are, to what they are."""
+    plain = as_they_lie(suite, request.indices, request.owner)
+    return plain if request.instead is None else replace(plain, instead=plain.examples)

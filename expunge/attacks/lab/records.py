@@ -10,7 +10,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Place, Success
+from expunge.attacks.defences import DEFENCES
+from expunge.attacks.evidence import AUROC, TPR
 from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, NO_REQUEST, ORACLE, Arm, Played
+from expunge.attacks.lab.defended import Defended
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.over_models import (
     difference_of_shares,
@@ -25,6 +28,8 @@ from expunge.suites.request import Request
 SUCCESS, EXCESS = "attack-success", "attack-excess"
 UTILITY, LOST = "utility", "utility-lost"
 EFFORT = "attacker-seconds"
+CAUGHT, ALARMS, LEFT, LEFT_UTILITY = "caught", "false-alarms", "defended-success", "defended-utility"
+DEFENCE = "attack.defence"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,38 @@ def scores_of(row: Attack, label: str, played: Played, place: Place) -> list[Sco
         found += [write.mean(name, each, f"more {each}", _ANY) for name in ARMS if each in played.arms[name].more]
     spent = mean_over_models(played.effort, (0.0, np.inf))
     return [*found, place.score(label, "test", EFFORT, "mean", spent, module=row.module)]
+
+
+def defence_scores(row: Attack, label: str, name: str, found: Defended, place: Place) -> list[Score]:
+    """Records of a defence against an attack: whom it tells apart, whom it suspects wrongly, what is left.
+
+    ``auroc`` and ``tpr-at-1-fpr`` of requests; ``caught``, the share of the attackers' requests, of their records where
+    it filters, and ``false-alarms`` among honest ones; ``defended-success`` and ``defended-utility``.
+    """
+    assert row.success is not None  # of attacks of the lab
+    module = DEFENCES[name].module
+    numbers: dict[str, Estimate | None] = {
+        AUROC: found.detected.auroc if found.detected else None,
+        TPR: found.detected.tpr if found.detected else None,
+        CAUGHT: None if found.caught is None else mean_of(found.caught, _ACCURACY),
+        ALARMS: None if found.alarms is None else _share_of_honest(found.alarms),
+        LEFT: None if found.success is None else mean_of(found.success, row.success),
+        LEFT_UTILITY: None if found.utility is None else mean_of(found.utility, _ACCURACY),
+    }
+    facts = {DEFENCE: name}
+    return [
+        place.score(
+            label, "test", metric, name, each, module=module, facts=facts, seconds=found.seconds, reason=found.reason
+        )
+        for metric, each in numbers.items()
+    ]
+
+
+def _share_of_honest(alarms: Float[ndarray, "rows honest"]) -> Estimate:
+    """The share that is suspected, mean over models; of a defence that looks at none, over what is honest."""
+    if len(alarms) == 1:
+        return share_of_models(alarms[0] == 1)
+    return mean_over_models(alarms.mean(1), (0.0, 1.0))
 
 
 _ACCURACY = Success("test accuracy")

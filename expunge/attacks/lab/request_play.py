@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
-from expunge.attacks.lab.provider import Provider, Served, as_they_lie
+from expunge.attacks.lab.provider import Provider, Served, unperturbed
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed
 from expunge.suites.request import Request
@@ -41,15 +43,14 @@ def play_requests(
         measure: what success and utility are, of the victims before and after.
         effort: the attacker's own seconds.
     """
-    plain = [as_they_lie(provider.suite, request.indices, request.owner) for request in attack]
+    plain = [unperturbed(provider.suite, request) for request in attack]
     ways: dict[str, Callable[[], Served]] = {
         ATTACK: lambda: provider.serve(attack),
         NO_REQUEST: provider.untouched,
         HONEST: lambda: provider.serve(honest),
         ORACLE: lambda: provider.retrained(attack),
     }
-    perturbed = any(not request.honest(provider.suite.data).all() for request in attack)
-    if perturbed:
+    if not all(map(same, attack, plain)):
         ways[UNPERTURBED] = lambda: provider.serve(plain)
     arms = {name: arm(provider.victims, way, measure) for name, way in ways.items()}
     return Played({UNPERTURBED: arms[ATTACK], **arms}, attack, effort)  # what nobody changed is served once
@@ -63,3 +64,13 @@ def arm(before: Ensemble, way: Callable[[], Served], measure: Measure) -> Arm:
         return Arm(reason=str(error))
     found = measure(before, served.ensemble)
     return Arm(found.success, found.utility, served.cost, served.seconds, found.more)
+
+
+def same(one: Request, other: Request) -> bool:
+    """Whether two requests are for the same records, byte by byte, to be removed or corrected to the same."""
+    pairs = [(one.examples, other.examples)]
+    if (one.instead is None) != (other.instead is None) or not np.array_equal(one.indices, other.indices):
+        return False
+    if one.instead is not None and other.instead is not None:
+        pairs.append((one.instead, other.instead))
+    return all(torch.equal(mine.x, theirs.x) and torch.equal(mine.y, theirs.y) for mine, theirs in pairs)

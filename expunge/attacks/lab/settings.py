@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from expunge.attacks.defences import DEFENCES
-from expunge.attacks.detection import HONEST as LEAST_HONEST
+from expunge.attacks.detection import HONEST
 from expunge.attacks.removal import Attacked
 from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import configure, find_method
@@ -17,7 +17,7 @@ from expunge.records import Setting
 from expunge.suites.suite import ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
 
-MOST_HONEST = 10_000
+FEWEST, MOST_HONEST = 2 * HONEST, 10_000  # honest requests: half set a threshold, half say what it costs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Lab:
     models: int = 10
     methods: tuple[Attacked, ...] = (Attacked("first-order"),)
     defences: tuple[str, ...] = ()
-    honest: int = 100
+    honest: int = FEWEST
     seed: int = 0
 
     @property
@@ -85,10 +85,10 @@ def require_lab(suite: Suite, config: Lab) -> None:
         )
     for name in config.defences:
         lookup("defence", name, DEFENCES)
-    if config.defences and not LEAST_HONEST <= config.honest <= MOST_HONEST:
+    if config.defences and not FEWEST <= config.honest <= MOST_HONEST:
         raise BadSetting(
-            f"expected {LEAST_HONEST} to {MOST_HONEST} honest requests for the defences, so that one false alarm in "
-            f"100 is seen, got {config.honest}; give --honest"
+            f"expected {FEWEST} to {MOST_HONEST} honest requests for the defences, half to set a threshold that 1 % "
+            f"lie above and half to count false alarms, got {config.honest}; give --honest {FEWEST}"
         )
     if config.seed < 0:
         raise BadSetting(f"expected a seed of at least 0, got {config.seed}")

@@ -6,8 +6,20 @@ from functools import cached_property
 
 from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.attack import Success
+from expunge.attacks.evidence import AUROC
 from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED
-from expunge.attacks.lab.records import EFFORT, EXCESS, LOST, SUCCESS, UTILITY
+from expunge.attacks.lab.records import (
+    ALARMS,
+    CAUGHT,
+    DEFENCE,
+    EFFORT,
+    EXCESS,
+    LEFT,
+    LEFT_UTILITY,
+    LOST,
+    SUCCESS,
+    UTILITY,
+)
 from expunge.errors import UserError, lookup
 from expunge.records import Score, Setting
 from expunge.reports.summaries import Interval
@@ -29,6 +41,20 @@ class ArmFound:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What a defence is worth against an attack: None where it could not look."""
+
+    name: str
+    auroc: Interval | None
+    caught: Interval | None
+    alarms: Interval | None
+    success: Interval | None  # that is left
+    utility: Interval | None
+    seconds: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Victims:
     """What an attack came to against one method, arm by arm."""
 
@@ -37,6 +63,7 @@ class Victims:
     excess: Mapping[str, Interval]  # of success, over each control
     lost: Mapping[str, Interval]  # utility lost to each arm
     effort: float | None  # the attacker's seconds for one victim
+    guards: Sequence[Guard]
 
     @property
     def works(self) -> bool | None:
@@ -91,12 +118,28 @@ def read_findings(scores: Sequence[Score]) -> Findings:
 
 
 def _victims(method: str, scores: Sequence[Score]) -> Victims:
-    found = {(each.metric, each.aggregate): each for each in scores}
+    found = {(each.metric, each.aggregate): each for each in scores if DEFENCE not in each.subject.config}
     arms = {name: _arm(name, found) for name in ARMS}
     excess = {name: cell for name in CONTROLS if (cell := _cell(found.get((EXCESS, f"over {name}"))))}
     lost = {name: cell for name in ARMS if (cell := _cell(found.get((LOST, name))))}
     effort = found.get((EFFORT, "mean"))
-    return Victims(method, arms, excess, lost, effort.value if effort else None)
+    return Victims(method, arms, excess, lost, effort.value if effort else None, _guards(scores))
+
+
+def _guards(scores: Sequence[Score]) -> list[Guard]:
+    """The defences, in the order of the records."""
+    of: dict[str, dict[str, Score]] = {}
+    for each in scores:
+        if DEFENCE in each.subject.config:
+            of.setdefault(str(each.subject.config[DEFENCE]), {})[each.metric] = each
+    guards = []
+    for name, own in of.items():
+        auroc, caught, alarms, success, utility = (
+            _cell(own.get(metric)) for metric in (AUROC, CAUGHT, ALARMS, LEFT, LEFT_UTILITY)
+        )
+        first = next(iter(own.values()))
+        guards.append(Guard(name, auroc, caught, alarms, success, utility, first.seconds, first.reason))
+    return guards
 
 
 def _arm(name: str, found: Mapping[tuple[str, str], Score]) -> ArmFound:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from expunge.attacks.defences import DEFENCES
 from expunge.bench.folder import SCORES
 from expunge.bench.run_info import RUN, read_run, require_files
 from expunge.errors import StoreError
 from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
-from expunge.reports.attacks.tables import LEGEND, accuracy, number, over
+from expunge.reports.attacks.tables import GUARDED, LEGEND, SHARE, accuracy, number, over, percent, whole
 from expunge.reports.page.html import write_page
 from expunge.reports.tables import formats
 from expunge.store import unchanging, write_file
@@ -51,12 +52,31 @@ def render(found: Findings, command: str) -> str:
     view = {
         "found": found,
         "row": found.row,
-        "victims": [(each.method, _lines(found, each)) for each in found.victims],
+        "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
+        "guarded": GUARDED,
         "legend": LEGEND,
         "command": command,
         "facts": sorted(found.facts.items()),
     }
     return environment.get_template("attack.html.j2").render(view)
+
+
+def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
+    """The cells of the table of defences."""
+    return [
+        {
+            "name": each.name,
+            "reason": each.reason,
+            "summary": DEFENCES[each.name].summary if each.name in DEFENCES else "",
+            "auroc": whole(each.auroc),
+            "caught": number(each.caught, SHARE),
+            "alarms": f"{percent(each.alarms)} {formats.percent_between(each.alarms)}",
+            "success": number(each.success, found.success),
+            "accuracy": accuracy(each.utility),
+            "seconds": formats.seconds(each.seconds),
+        }
+        for each in victims.guards
+    ]
 
 
 def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:

@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "an unknown method": ({"methods": (Attacked("scrubb"),)}, "did you mean 'scrub'"),
     "a wrong setting": ({"methods": (Attacked("first-order", {"tau": -1.0}),)}, "tau must be above 0"),
     "an unknown defence": ({"defences": ("memberships",)}, "did you mean 'membership'"),
-    "few honest requests": ({"defences": ("membership",), "honest": 99}, "expected 100 to 10000 honest requests"),
+    "few honest requests": ({"defences": ("membership",), "honest": 199}, "expected 200 to 10000 honest requests"),
     "a seed below 0": ({"seed": -1}, "expected a seed of at least 0"),
 }
 
