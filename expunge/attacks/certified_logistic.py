@@ -25,9 +25,9 @@ class Logistic:
     decay: float
     noise: Float[ndarray, " features"]
 
-    def without(self, row: int) -> "Logistic":
-        """The objective on all examples but one."""
-        return replace(self, x=np.delete(self.x, row, axis=0), y=np.delete(self.y, row))
+    def without(self, rows: int | Int[ndarray, " rows"]) -> "Logistic":
+        """The objective on all examples but one, or some."""
+        return replace(self, x=np.delete(self.x, rows, axis=0), y=np.delete(self.y, rows))
 
     def gradient(self, w: Float[ndarray, " features"]) -> Float[ndarray, " features"]:
         """Of the objective at ``w``."""

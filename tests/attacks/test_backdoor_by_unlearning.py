@@ -19,7 +19,7 @@ from expunge.suites import Suite
 from tests.attacks.small import small
 from tests.tiny_suite import tiny
 
-QUICK = BackdoorByUnlearning(poisons=10, camouflages=20, models=3)
+QUICK = BackdoorByUnlearning(poisons=10, camouflages=20, trigger=2, models=3)
 
 
 def provider(suite: Suite) -> Provider:
