@@ -1,10 +1,28 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import usability
+from expunge.attacks import (
+    backdoor_by_unlearning,
+    fairness_harm,
+    hidden_poison,
+    malicious_requests,
+    over_unlearning,
+    slow_down,
+    unlearn_and_burn,
+    usability,
+)
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
 
 __all__ = ["ATTACKS", "DEFENCES", "Attack", "Defence"]
 
-ATTACKS: dict[str, Attack] = {"usability": usability.ATTACK}
+ATTACKS: dict[str, Attack] = {
+    "usability": usability.ATTACK,
+    "malicious-requests": malicious_requests.ATTACK,
+    "over-unlearning": over_unlearning.ATTACK,
+    "hidden-poison": hidden_poison.ATTACK,
+    "slow-down": slow_down.ATTACK,
+    "unlearn-and-burn": unlearn_and_burn.ATTACK,
+    "backdoor-by-unlearning": backdoor_by_unlearning.ATTACK,
+    "fairness-harm": fairness_harm.ATTACK,
+}

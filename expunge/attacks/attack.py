@@ -1,17 +1,20 @@
 """What an attack is: who does it, what for, what they know and when; and the records of what it does."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from expunge.attacks.lab.arms import Arm, Played
+from expunge.attacks.lab.provider import Provider
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
 from expunge.fingerprint import code_digest
 from expunge.methods.references import REFERENCES, Reference
 from expunge.metrics.calibration import Estimate
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
-from expunge.suites.suite import ForgetSet, Suite
+from expunge.suites.request import Request
+from expunge.suites.suite import Suite
 
 Role = Literal["contributor", "requester", "model user"]
 Goal = Literal["untargeted", "targeted", "privacy", "other"]
@@ -26,15 +29,43 @@ class Run(Protocol):
     def __call__(self, suite: Suite, config: Any, out: Path, *, workers: Workers, watch: Watch) -> list[Score]: ...
 
 
+@runtime_checkable
+class Play(Protocol):
+    """Plays an attack of the lab, and its controls, against the victims of one provider."""
+
+    def __call__(self, provider: Provider, config: Any) -> Played: ...
+
+
+@runtime_checkable
+class Partly(Protocol):
+    """What an attack comes to where a defence let only a part of each request through; None: nothing of it."""
+
+    def __call__(self, provider: Provider, config: Any, requests: Sequence[Request | None]) -> Arm: ...
+
+
+@dataclass(frozen=True)
+class Success:
+    """What an attack of the lab counts as its success: in words, with the least and the most that it can be.
+
+    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker.
+    """
+
+    what: str
+    least: float = 0.0
+    most: float = 1.0
+    share: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack:
     """One row of ATTACKS; each attack's own file ends with it.
 
     ``check(suite, config)`` refuses what cannot be, before any work. Roles, goal, knowledge and phases are the axes of
-    Liu et al. 2025, arXiv:2403.13682.
+    Liu et al. 2025, arXiv:2403.13682. An attack of the lab has ``play``, ``success``, and ``idle``: settings with which
+    it does just what its honest control does; ``partly`` where it knows what a part of its requests comes to. Another
+    has ``run``, and a command of its own.
     """
 
-    run: Run
     check: Callable[[Suite, Any], None]
     config: type
     summary: str
@@ -43,6 +74,18 @@ class Attack:
     knowledge: Knowledge
     phases: tuple[Phase, ...]
     cite: tuple[str, ...]  # keys of references.toml, the source first
+    run: Run | None = None
+    play: Play | None = None
+    success: Success | None = None
+    idle: Mapping[str, Setting] = field(default_factory=dict)
+    partly: Partly | None = None
+    example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
+
+    @property
+    def module(self) -> str:
+        """The module that it is written in."""
+        made = self.play or self.run
+        return getattr(made, "__module__", __name__)
 
     @property
     def references(self) -> dict[str, Reference]:
@@ -55,12 +98,23 @@ class Attack:
         return REFERENCES[self.cite[0]].short
 
 
+@runtime_checkable
+class Asked(Protocol):
+    """What was asked to be removed: a forget set, or several requests under one name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Place:
     """What records of an attack speak of: the suite with what was injected, a request, and settings of the attack."""
 
     suite: Suite
-    request: ForgetSet
+    request: Asked
     facts: Mapping[str, Setting]
     models: int
 
@@ -75,6 +129,8 @@ class Place:
         module: str,
         facts: Mapping[str, Setting] | None = None,
         oracle: float | None = None,
+        cost: float | None = None,
+        seconds: float | None = None,
         reason: str = "",
     ) -> Score:
         """One record; without an estimate it is that of a number that could not be had, for this ``reason``."""
@@ -104,8 +160,8 @@ class Place:
             models=self.models,
             oracle_models=self.models,
             epoch=None,
-            cost=None,
-            seconds=None,
+            cost=cost,
+            seconds=seconds,
             status="failed" if estimate is None else "ok",
             reason=reason,
             oracle=oracle,

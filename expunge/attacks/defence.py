@@ -37,7 +37,8 @@ class Defence:
 
     Exactly one of two functions says what is suspicious, the more the higher: ``records`` of every training example,
     ``(models, train)``, and a request is as suspicious as its records on average; or ``requests`` of every request,
-    ``(models, requests)``. What looks at no model gives one row for all.
+    ``(models, requests)``. What looks at no model gives one row for all. One that ``filters`` can also be asked about
+    requests for single records, and lets the rest of a request through; another holds back a request as a whole.
     """
 
     summary: str
@@ -46,6 +47,7 @@ class Defence:
     source: str
     records: Callable[[Scene], Float[ndarray, "models train"]] | None = None
     requests: Callable[[Scene], Float[ndarray, "models requests"]] | None = None
+    filters: bool = False
 
     def suspicion(self, scene: Scene) -> Float[ndarray, "models requests"]:
         """How suspicious each request is, to each model."""

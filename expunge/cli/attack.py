@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.application import Command, app
+from expunge.cli.attack_lab import Attacks, add_to
 from expunge.cli.options import AsJson, Cluster, Suite, Workers, exit_code, load, place_of_work, settings_of
 from expunge.cli.printing import print_usability
 from expunge.errors import BadSetting
@@ -20,8 +21,11 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.records import Score
     from expunge.suites import Suite as LoadedSuite
 
-attack = typer.Typer(name="attack", no_args_is_help=True, help="Attack a suite through requests for removal.")
+attack = typer.Typer(
+    name="attack", cls=Attacks, no_args_is_help=True, help="Attack a suite through requests for removal."
+)
 app.add_typer(attack, rich_help_panel=None)
+add_to(attack)
 
 
 Images = Annotated[

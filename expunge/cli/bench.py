@@ -27,7 +27,15 @@ from expunge.cli.options import (
     settings_of,
     share_of,
 )
-from expunge.cli.printing import print_decided, print_scores, print_search, print_usability, say_what_lacks, sizes_of
+from expunge.cli.printing import (
+    print_decided,
+    print_lab,
+    print_scores,
+    print_search,
+    print_usability,
+    say_what_lacks,
+    sizes_of,
+)
 from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -214,21 +222,23 @@ def report(
     from expunge.metrics import METRICS
     from expunge.records import read_scores
     from expunge.reports import report as write_report
+    from expunge.reports.attacks import is_of_lab, report_attack
     from expunge.reports.usability import is_usability, report_usability
 
     for name in metric or ():
         lookup("metric", name, METRICS)
     records = folder / "scores.jsonl"
     scores = read_scores(records) if records.is_file() else []
-    of_attack = is_usability(scores)
-    page = report_usability(folder) if of_attack else write_report(folder)
+    of_attack, of_lab = is_usability(scores), is_of_lab(scores)
+    write = report_attack if of_lab else report_usability if of_attack else write_report
+    page = write(folder)
     say_what_lacks(scores)
     run = read_run(folder / RUN)
     code = USER_ERROR if missing_arrays(folder, scores, run) else OK
     if as_json:
         print_json({"report": str(page)})
-    elif of_attack:
-        print_usability(scores, as_json)
+    elif of_attack or of_lab:
+        (print_lab if of_lab else print_usability)(scores, as_json)
         print_line(str(page))
     else:
         print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=run.sizes)

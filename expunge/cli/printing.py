@@ -193,3 +193,14 @@ def print_usability(scores: list[Score], as_json: bool) -> None:
         return
     for part in render_usability(scores):
         print_table(part) if isinstance(part, Table) else out.print(part)
+
+
+def print_lab(scores: list[Score], as_json: bool) -> None:
+    """What an attack of the lab found, as tables and their legend; or one record a line."""
+    from expunge.reports.attacks import render_attack
+
+    if as_json:
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
+        return
+    for part in render_attack(scores):
+        print_table(part) if isinstance(part, Table) else out.print(part)

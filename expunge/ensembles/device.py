@@ -74,7 +74,8 @@ def resident_data(data: Data, device: torch.device) -> Data:
 def resident_split(split: Split, device: torch.device) -> Split:
     """What a method is given, on the device of its ensemble."""
     retain, forget = resident(split.retain, device), resident(split.forget, device)
-    return replace(split, retain=retain, forget=forget)
+    instead = None if split.instead is None else resident(split.instead, device)
+    return replace(split, retain=retain, forget=forget, instead=instead)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy import ndarray
 
@@ -28,6 +29,7 @@ from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.spaces import Published, Space
 from expunge.records import Setting
 from expunge.suites.arrays import plain
+from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, Split, Suite
 from expunge.user_files import without_folder
 
@@ -170,17 +172,19 @@ def run_method(
     limit: float = math.inf,
     timeout: float | None = None,
     gone: ndarray | None = None,
+    request: Request | None = None,
 ) -> Iterator[Step]:
     """Run ``method`` on ``ensemble`` and yield a :class:`Step` per epoch; what it does wrong is a MethodFailed.
 
     Its examples and its chance are where the ensemble is: no method speaks of devices. One that costs more than
     ``limit``, a share of one retraining, is stopped there; a method of the user's own also when a model takes it longer
     than ``timeout`` seconds. Training examples at ``gone`` were removed from the
-    ensemble by earlier requests: a method sees them no more.
+    ensemble by earlier requests: a method sees them no more. With a ``request`` the owner's bytes are forgotten, which
+    need not be those at the indices of ``forget`` that it claims: a provider that does not compare them.
     """
     unlearn = _runnable(name, method, suite, forget)
     device, models = ensemble.device, ensemble.origin.models
-    split = resident_split(suite.split(forget, gone), device)
+    split = resident_split(suite.split(_claiming(request, forget) if request else forget, gone), device)
     if method.prepare:
         split = replace(split, extra=method.prepare.load(suite, forget, models, config))
     seeds = [seed_of(suite.digest, "unlearn", without_folder(name), forget.digest, model, seed) for model in models]
@@ -235,6 +239,16 @@ def _runnable(name: str, method: Method, suite: Suite, forget: ForgetSet) -> Unl
         if line := need.lacking(suite, forget):
             raise MethodFailed(f"{name} {line}")
     return method.unlearn
+
+
+def _claiming(request: Request, forget: ForgetSet) -> Request:
+    """``request``, refused where it claims others than the forget set by whose name and chance it is served."""
+    if not np.array_equal(request.indices, forget.indices):
+        raise BadSetting(
+            f"expected a request for the {len(forget)} examples of {forget.name!r}, in their order, got one for "
+            f"{len(request)}; make a ForgetSet of the indices that it claims"
+        )
+    return request
 
 
 def _next(epochs: Iterator[Ensemble], meter: Meter, limit: float) -> Ensemble | None:

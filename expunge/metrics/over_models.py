@@ -33,6 +33,37 @@ def share_of_models(chosen: Bool[ndarray, " models"], *, level: float = 0.95) ->
     return Estimate(some / count, low, high)
 
 
+def difference_of_yes_and_no(
+    one: Bool[ndarray, " models"], other: Bool[ndarray, " models"], *, level: float = 0.95
+) -> Estimate:
+    """``mean(one) - mean(other)`` of yes and no of the same models, in [-1, 1], with an interval that covers.
+
+    It is the share of models where only the first is yes less the share where only the second is, which has the
+    interval of :func:`difference_of_shares`: wider than Student's, and right where all models agree.
+
+    >>> found = difference_of_yes_and_no(np.ones(20, bool), np.zeros(20, bool))
+    >>> found.value, round(found.low, 1), found.high
+    (1.0, 0.6, 1.0)
+    """
+    return difference_of_shares(one & ~other, ~one & other, level=level)
+
+
+def difference_of_shares(
+    one: Bool[ndarray, " models"], other: Bool[ndarray, " others"], *, level: float = 0.95
+) -> Estimate:
+    """``mean(one) - mean(other)`` of yes and no of any models, in [-1, 1], with an interval that covers.
+
+    Each share has its interval of Clopper and Pearson at ``1 - (1 - level) / 2``, so by Bonferroni both hold at once.
+
+    >>> found = difference_of_shares(np.ones(20, bool), np.zeros(20, bool))
+    >>> found.value, round(found.low, 1), found.high
+    (1.0, 0.6, 1.0)
+    """
+    each = 1 - (1 - level) / 2
+    first, second = share_of_models(one, level=each), share_of_models(other, level=each)
+    return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
+
+
 def gap(
     values: Float[ndarray, " models"],
     oracle: Float[ndarray, " oracles"],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -144,7 +145,7 @@ def _attack(name: str, *, full: bool = False) -> Entry:
         "source": row.source,
     }
     if full:
-        entry["what"] = inspect.getdoc(inspect.getmodule(row.run)) or ""
+        entry["what"] = inspect.getdoc(sys.modules[row.module]) or ""
         entry["run"] = f"expunge attack {name} SUITE; see expunge attack {name} --help"
     return entry
 

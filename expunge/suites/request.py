@@ -16,18 +16,25 @@ class Request:
     """A request for removal. A forget set is the honest one: its examples are those at the indices that it claims.
 
     ``examples`` are what is to be forgotten, as the owner hands it in; ``indices`` where the owner says that they lie
-    in the training data, one for each. Nothing is believed: :meth:`honest` compares the bytes.
+    in the training data, one for each. Nothing is believed: :meth:`honest` compares the bytes. Records that are to be
+    corrected, and not removed, have ``instead``: what is to stand in the place of each.
     """
 
     examples: Examples
     indices: Int[ndarray, " requested"]
     owner: str = ""
+    instead: Examples | None = None
 
     def __post_init__(self) -> None:
         if len(self.examples) != len(self.indices) or not len(self.indices):
             raise BadSetting(
                 f"a request of {self.owner or 'nobody named'}: expected an index for each of at least 1 example, got "
                 f"{len(self.examples)} examples and {len(self.indices)} indices"
+            )
+        if self.instead is not None and self.instead.x.shape != self.examples.x.shape:
+            raise BadSetting(
+                f"a request of {self.owner or 'nobody named'}: expected in the place of inputs {_shape(self.examples)} "
+                f"as many of their shape, got {_shape(self.instead)}"
             )
 
     def __len__(self) -> int:
@@ -45,3 +52,7 @@ class Request:
         ]
         found: ndarray = torch.stack(same).all(0).numpy() & known
         return found
+
+
+def _shape(examples: Examples) -> tuple[int, ...]:
+    return tuple(examples.x.shape)

@@ -38,7 +38,8 @@ class Split:
     """What an unlearning method is given: examples to keep, examples to forget, how the models were trained.
 
     ``network`` makes a network with new first weights, as the models had them. ``extra`` is what the method's own row
-    prepared out of a store, in a type of the method's own; None for most.
+    prepared out of a store, in a type of the method's own; None for most. Where examples are corrected and not removed,
+    ``instead`` is what stands in their place; it is the end of ``retain``.
     """
 
     retain: Examples
@@ -48,6 +49,12 @@ class Split:
     network: Callable[[], nn.Module]
     target: Target = CLASSIFICATION
     extra: Any = None
+    instead: Examples | None = None
+
+    @property
+    def trained(self) -> int:
+        """How many examples the models were trained on."""
+        return len(self.retain) + len(self.forget) - (len(self.instead) if self.instead else 0)
 
     @property
     def retraining(self) -> int:
@@ -242,11 +249,20 @@ class Suite:
 
         What is forgotten are the examples that a request holds, what is kept all but those at the indices it claims:
         of an honest request that is one and the same. Examples that are ``gone``, removed by earlier requests, are in
-        neither.
+        neither. What a request puts in their place is kept.
         """
         request = forget if isinstance(forget, Request) else self.request(forget)
         keep = np.setdiff1d(np.arange(self.data.sizes[0]), request.indices)
         keep = keep if gone is None else np.setdiff1d(keep, gone)
+        retain, instead = self.data.train.take(keep), request.instead
+        if instead is not None:
+            retain = Examples(torch.cat([retain.x, instead.x]), torch.cat([retain.y, instead.y]))
         return Split(
-            self.data.train.take(keep), request.examples, self.data.classes, self.recipe, self.network, self.target
+            retain,
+            request.examples,
+            self.data.classes,
+            self.recipe,
+            self.network,
+            self.target,
+            instead=instead,
         )

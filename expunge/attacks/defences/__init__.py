@@ -6,6 +6,7 @@ from expunge.attacks.defences import (
     class_gradients,
     deep_knn,
     gradient_norm_outliers,
+    isolated_medoids,
     loss_outliers,
     membership,
     nearest_neighbour,
@@ -32,6 +33,7 @@ DEFENCES: dict[str, Defence] = {
     "membership": membership.DEFENCE,
     "update-norm": update_norm.DEFENCE,
     "class-gradients": class_gradients.DEFENCE,
+    "isolated-medoids": isolated_medoids.DEFENCE,
     "validation-gate": validation_gate.DEFENCE,
     "owner-cap": owner_cap.DEFENCE,
 }

@@ -78,4 +78,5 @@ DEFENCE = Defence(
     "are held back",
     source="Qian et al. 2023, doi:10.1145/3580305.3599526, in a formulation of ours: the paper's is not public",
     requests=requests,
+    filters=True,
 )

@@ -23,8 +23,9 @@ class FirstOrder:
     """``theta - tau (sum grad l(z') - sum grad l(z))``: ``z`` the forget set, ``z'`` what stands in its place.
 
     Gradients are of the trained model in evaluation mode, and sums, not means. The paper corrects features and labels,
-    and ``z'`` is the corrected example. An example that is removed whole has no ``z'``: with replacement ``nothing``
-    the step is ``theta + tau sum grad l(z)``. With ``zeros`` it keeps its label and loses all its features.
+    and ``z'`` is the corrected example, which a request may hold. An example that is removed whole has no ``z'``: with
+    replacement ``nothing`` the step is ``theta + tau sum grad l(z)``. With ``zeros`` it keeps its label and loses all
+    its features.
     Warnecke et al. 2023, arXiv:2108.11577.
     """
 
@@ -42,7 +43,9 @@ def first_order(ensemble: Ensemble, split: Split, cfg: FirstOrder, rng: Generato
     teacher = ensemble.copy().eval()
     loss = recipe_loss(split)
     change = -gradient_sum(teacher, split.forget, loss)
-    if cfg.replacement == "zeros":
+    if split.instead is not None:
+        change += gradient_sum(teacher, split.instead, loss)
+    elif cfg.replacement == "zeros":
         change += gradient_sum(teacher, Examples(torch.zeros_like(split.forget.x), split.forget.y), loss)
     yield with_weights(teacher, flat_weights(teacher) - cfg.tau * change)
 

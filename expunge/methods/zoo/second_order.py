@@ -20,9 +20,9 @@ CURVATURES = {"hessian": hessian, "gauss-newton": gauss_newton}
 
 @dataclass(frozen=True, kw_only=True)
 class SecondOrder:
-    """``theta - H^-1 (sum grad l(z') - sum grad l(z))``; no ``z'`` is in the place of an example removed whole, so
+    """``theta - H^-1 (sum grad l(z') - sum grad l(z))``; where no ``z'`` is in the place of an example removed whole,
 
-    ``theta + H^-1 sum_forget grad l``, where ``H = sum_retain hess l + (N weight decay + N_r damping) I``: the loss
+    ``theta + H^-1 sum_forget grad l``, with ``H = sum_retain hess l + (N weight decay + N_r damping) I``: the loss
     is a sum, and its regulariser stays that of all ``N`` examples. ``H^-1 v`` by ``iterations`` of LiSSA,
     ``u <- v + u - (C u + ...) / scale`` with ``C`` on a fresh batch of retained examples each, in the mean instead of
     the sum. Curvature ``gauss-newton`` leaves out what curves downwards, in which the series diverges unless damped.
@@ -51,10 +51,13 @@ def second_order(
     loss = loss or recipe_loss(split)
     teacher = ensemble.copy().eval()
     retain = len(split.retain)
-    damping = cfg.damping + (retain + len(split.forget)) / retain * weight_decay(teacher, split.recipe)
+    damping = cfg.damping + split.trained / retain * weight_decay(teacher, split.recipe)
     batches = islice(cycled(split.retain, cfg.batch_size, rng), cfg.iterations)
     products = (CURVATURES[cfg.curvature](teacher, batch, loss) for batch in batches)
-    step = lissa(products, gradient_sum(teacher, split.forget, loss) / retain, damping=damping, scale=cfg.scale)
+    change = gradient_sum(teacher, split.forget, loss)
+    if split.instead is not None:
+        change -= gradient_sum(teacher, split.instead, loss)
+    step = lissa(products, change / retain, damping=damping, scale=cfg.scale)
     yield with_weights(teacher, flat_weights(teacher) + step)
 
 

@@ -17,12 +17,14 @@ from expunge.methods.parts.rows import in_one_row
 from expunge.methods.parts.walks import recipe_loss, require
 from expunge.methods.spaces import Between, Published
 from expunge.suites.recipe import Recipe
-from expunge.suites.suite import ForgetSet, Split, Suite
+from expunge.suites.suite import Examples, ForgetSet, Split, Suite
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnrollingSGD:
     """``theta + strength (eta m / b) sum_forget grad l(theta_0)``: ``theta_0`` the weights that training began with.
+
+    Of examples that are corrected, less the same sum over what stands in their place.
 
     Unrolled around ``theta_0``, ``m`` epochs in batches of ``b`` at learning rate ``eta`` add
     ``-(eta m / b) grad l(theta_0)`` for each example, and terms of higher order; the first is given back. ``eta`` is
@@ -40,15 +42,21 @@ def unrolling_sgd(ensemble: Ensemble, split: Split, cfg: UnrollingSGD, rng: Gene
     """Yield the ensemble after the one step."""
     start = split.extra.to(ensemble.device).copy().train()
     start.meter = ensemble.meter
-    x, y = split.forget.x, split.forget.y.expand(len(ensemble), *split.forget.y.shape)
-    loss = recipe_loss(split)
-    parts = -(-len(split.forget) // split.recipe.batch_size)  # of equal sizes: BatchNorm needs more than one example
-    for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts, dim=1), strict=True):
-        (loss(start(part), labels).sum() * len(part)).backward()
+    _add_gradients(start, split, split.forget, 1.0)
+    if split.instead is not None:
+        _add_gradients(start, split, split.instead, -1.0)
     gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in start.parameters()]
-    total = in_one_row(gradients)
-    factor = effective_rate(split.recipe, len(split.retain) + len(split.forget))
-    yield with_weights(ensemble, flat_weights(ensemble) + cfg.strength * factor * total)
+    factor = effective_rate(split.recipe, split.trained)
+    yield with_weights(ensemble, flat_weights(ensemble) + cfg.strength * factor * in_one_row(gradients))
+
+
+def _add_gradients(start: Ensemble, split: Split, examples: Examples, sign: float) -> None:
+    """Add the gradients of the losses of ``examples``, in batches as training had them, to those of ``start``."""
+    x, y = examples.x, examples.y.expand(len(start), *examples.y.shape)
+    loss = recipe_loss(split)
+    parts = -(-len(examples) // split.recipe.batch_size)  # of equal sizes: BatchNorm needs more than one example
+    for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts, dim=1), strict=True):
+        (loss(start(part), labels).sum() * len(part) * sign).backward()
 
 
 def effective_rate(recipe: Recipe, examples: int) -> float:

@@ -1,0 +1,83 @@
+"""The arms of an attack's experiment: the attack itself and four controls, measured on the same victims."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from expunge.errors import BadSetting
+from expunge.suites.request import Request
+
+ATTACK = "attack"
+NO_REQUEST = "no request"  # the victims as they are
+HONEST = "honest request"  # as many records of the same owner, drawn at random, as they lie in the training data
+UNPERTURBED = "unperturbed"  # the records that the attack asks for, as they lie in the training data
+ORACLE = "oracle"  # retrained without the records that the attack asks for: exact removal
+CONTROLS = (NO_REQUEST, HONEST, UNPERTURBED, ORACLE)
+ARMS = (ATTACK, *CONTROLS)
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """What one arm came to, victim by victim.
+
+    ``success`` is in the unit of the attack's row, ``utility`` the test accuracy, 0 to 1, on examples that are no
+    target; ``cost`` what the provider did, as a share of one retraining, in ``seconds``. ``more`` are further numbers,
+    by their names. An arm of which a method failed has a ``reason`` and no numbers.
+    """
+
+    success: Float[ndarray, " victims"] | None = None
+    utility: Float[ndarray, " victims"] | None = None
+    cost: Float[ndarray, " victims"] | None = None
+    seconds: Float[ndarray, " victims"] | None = None
+    more: Mapping[str, Float[ndarray, " victims"]] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def arrays(self) -> dict[str, ndarray]:
+        """All numbers, by their names; none of an arm that failed."""
+        own = {"success": self.success, "utility": self.utility, "cost": self.cost, "seconds": self.seconds}
+        found = {name: np.asarray(each, np.float64) for name, each in own.items() if each is not None}
+        return found | {f"more {name}": np.asarray(each, np.float64) for name, each in self.more.items()}
+
+
+def arm_of(arrays: Mapping[str, ndarray]) -> Arm:
+    """The arm of which :attr:`Arm.arrays` are."""
+    more = {name.removeprefix("more "): each for name, each in arrays.items() if name.startswith("more ")}
+    own = {name: arrays.get(name) for name in ("success", "utility", "cost", "seconds")}
+    return Arm(own["success"], own["utility"], own["cost"], own["seconds"], more)
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """An attack that was played, with its controls, against the victims of one provider.
+
+    ``requests`` has what the attacker asked each victim's provider for, in the last round where there are several:
+    what defences look at. ``effort`` are the attacker's own seconds for each victim.
+    """
+
+    arms: Mapping[str, Arm]
+    requests: Sequence[Request]
+    effort: Float[ndarray, " victims"]
+
+    def __post_init__(self) -> None:
+        if set(self.arms) != set(ARMS):
+            raise BadSetting(f"expected the arms {', '.join(ARMS)}, got {', '.join(self.arms)}")
+
+
+def joined(parts: Sequence[Played]) -> Played:
+    """What was played against some victims, then others, as one; an arm that failed on any has failed."""
+    arms = {}
+    for name in ARMS:
+        own = [part.arms[name] for part in parts]
+        failed = next((each.reason for each in own if each.reason), "")
+        names = own[0].arrays
+        arms[name] = (
+            Arm(reason=failed)
+            if failed
+            else arm_of({key: np.concatenate([each.arrays[key] for each in own]) for key in names})
+        )
+    requests = [request for part in parts for request in part.requests]
+    return Played(arms, requests, np.concatenate([part.effort for part in parts]))

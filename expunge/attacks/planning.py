@@ -1,0 +1,203 @@
+"""What attackers plan with: models that they can look into, and the unlearning that they assume of the provider.
+
+In a white box those models are the victims. Else they are surrogates: further pretrained models of the suite, from the
+middle of all on, which no bench scores; the attacker has trained them itself, on the same data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped
+from numpy import ndarray
+from torch import Tensor
+
+from expunge.attacks.bilevel import Objective, chosen_points
+from expunge.attacks.lab.owners import of_each
+from expunge.attacks.lab.provider import Provider
+from expunge.attacks.operators import (
+    Lissa,
+    Losses,
+    Operator,
+    cross_entropies,
+    first_order,
+    second_order,
+    shards,
+    unrolling_sgd,
+)
+from expunge.attacks.removal import Attacked, starts_from
+from expunge.attacks.update_trace import least_by_log, require_room, traced
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.plan import Plan
+from expunge.ensembles.pretraining import read_array
+from expunge.ensembles.seeds import Generators, seed_of
+from expunge.ensembles.train import minibatch_count, minibatches
+from expunge.ensembles.whole_models import first_weights
+from expunge.errors import BadSetting, lookup
+from expunge.methods.parts.curvature import Product, weight_decay
+from expunge.methods.zoo.second_order import CURVATURES
+from expunge.methods.zoo.unrolling_sgd import effective_rate
+from expunge.suites.networks import Vote
+from expunge.suites.suite import ForgetSet, Suite
+
+OWN = "own"  # plan by the operator of the method that serves, where there is one
+TRANSFERRED = "first-order"  # what is assumed of a method that has no operator
+Choose = Callable[[Objective, int], Int[ndarray, "victims count"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Planner:
+    """Models that attackers plan with, ``each`` so many side by side for a victim, and what they assume of removal.
+
+    ``operator`` is None where no byte of a point matters, as to a log or to shards that are found by their numbers;
+    ``choose(objective, count)`` says which of its records an attacker asks for, as places among those that it owns.
+    """
+
+    models: Ensemble
+    each: int
+    operator: Operator | None
+    choose: Choose
+
+
+@dataclass(frozen=True, eq=False)
+class Assumed:
+    """A provider as attackers imagine it, with models that they know, and what each attacker owns, by planner."""
+
+    provider: Provider
+    owned: Int[ndarray, "planners owned"]
+    each: int
+
+    @property
+    def losses(self) -> Losses:
+        return partial(cross_entropies, smoothing=self.provider.suite.recipe.label_smoothing)
+
+    @property
+    def records(self) -> tuple[Shaped[Tensor, "planners owned ..."], Int[Tensor, "planners owned"]]:
+        """Inputs and labels of what is owned."""
+        train = self.provider.suite.data.train
+        return of_each(train.x, self.owned), of_each(train.y, self.owned)
+
+    def by_gradient(self, operator: Operator) -> Planner:
+        """Chooses greedily through an operator that can be differentiated."""
+
+        def choose(objective: Objective, count: int) -> Int[ndarray, "victims count"]:
+            x, y = self.records
+            return chosen_points(operator, objective, x, y, count, victims=len(y) // self.each)
+
+        return Planner(self.provider.victims, self.each, operator, choose)
+
+
+def planner_of(provider: Provider, owned: Int[ndarray, "victims owned"], surrogates: int, operator: str) -> Planner:
+    """What the attackers of these victims plan with.
+
+    Args:
+        provider: who is attacked.
+        owned: the records of each attacker.
+        surrogates: so many models of its own for each victim; 0 for the victim itself, whose weights are known.
+        operator: the method that is assumed, or "own", that which serves.
+    """
+    name = provider.attacked.method if operator == OWN else operator
+    name = name if name in OPERATORS else TRANSFERRED
+    attacked = provider.attacked if name == provider.attacked.method else Attacked(name)
+    models = surrogate_numbers(provider.suite, provider.models, surrogates) if surrogates else provider.models
+    assumed = replace(provider, attacked=attacked, models=models)
+    each = max(1, surrogates)
+    return OPERATORS[name](Assumed(assumed, owned.repeat(each, axis=0), each))
+
+
+def surrogate_numbers(suite: Suite, victims: range, each: int) -> range:
+    """The numbers of the models with which the attackers of these victims plan, ``each`` so many."""
+    half = suite.models // 2
+    return range(half + each * victims.start, half + each * victims.stop)
+
+
+def require_planner(suite: Suite, models: int, surrogates: int, operator: str) -> None:
+    """Refuse surrogates that the suite has not, and an operator that nobody wrote."""
+    if operator != OWN:
+        lookup("operator", operator, OPERATORS)
+    if surrogates < 0:
+        raise BadSetting(f"expected surrogates to be 0, for a white box, or more, got {surrogates}")
+    if surrogates and (models > suite.models // 2 or suite.models // 2 + surrogates * models > suite.models):
+        most = max(suite.models // 2 // surrogates, 0)
+        raise BadSetting(
+            f"suite {suite.name!r} has {suite.models - suite.models // 2} models that can be surrogates, "
+            f"{surrogates} for each of {models} victims are wanted; give --models {most} or fewer, or --set "
+            "surrogates=0 for an attacker who knows the victims"
+        )
+
+
+def _first_order(assumed: Assumed) -> Planner:
+    config = assumed.provider.config
+    zeros = config.replacement == "zeros"
+    return assumed.by_gradient(first_order(assumed.provider.victims, config.tau, losses=assumed.losses, zeros=zeros))
+
+
+def _second_order(assumed: Assumed) -> Planner:
+    """The curvature is that of the attacker's own records, in batches as the method has them."""
+    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.provider.victims
+    x, y = assumed.records
+    rng = Generators([seed_of(suite.digest, "planning", number) for number in assumed.provider.models])
+    loss = partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
+    products: list[Product] = []
+    while len(products) < config.iterations:
+        for rows in minibatches(rng.permutation(y.shape[1]), config.batch_size):
+            at = torch.arange(len(y))[:, None]
+            products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), loss))
+    retain = suite.data.sizes[0]
+    damping = config.damping + weight_decay(models, suite.recipe)
+    inverse = Lissa(products[: config.iterations], damping, config.scale)
+    return assumed.by_gradient(second_order(models, inverse, retain, losses=assumed.losses))
+
+
+def _unrolling_sgd(assumed: Assumed) -> Planner:
+    provider, suite = assumed.provider, assumed.provider.suite
+    first = first_weights(Plan(suite, "pretrained"), provider.models)
+    factor = provider.config.strength * effective_rate(suite.recipe, suite.data.sizes[0])
+    size = suite.recipe.batch_size
+    return assumed.by_gradient(unrolling_sgd(provider.victims, first, factor, size, losses=assumed.losses))
+
+
+def _amnesiac(assumed: Assumed) -> Planner:
+    """By the log: which updates are taken back, and what that does to the attacker's loss."""
+    provider = assumed.provider
+
+    def choose(objective: Objective, count: int) -> Int[ndarray, "victims count"]:
+        models, trace = traced(provider.suite, provider.models)
+        return least_by_log(trace, models, objective, assumed.owned, count, each=assumed.each)
+
+    return Planner(provider.victims, assumed.each, None, choose)
+
+
+def _sisa(assumed: Assumed) -> Planner:
+    """By the shards: what each constituent would lose, to first order."""
+    provider, suite = assumed.provider, assumed.provider.suite
+    plan = starts_from(provider.task(ForgetSet("asked", np.arange(1))))
+    assert plan is not None  # SISA starts from shards
+    votes = provider.victims
+    places = torch.from_numpy(read_array(plan, "places", provider.models).astype(np.int64))
+    where = places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")
+    network = votes.copy().eval().network
+    assert isinstance(network, Vote)  # of constituents
+    members = [Ensemble(member, votes.origin, votes.sample_shape) for member in network.members]
+    steps = suite.recipe.epochs * minibatch_count(suite.data.sizes[0], suite.recipe.batch_size)
+    operator = shards(votes, members, 1 / steps, lambda points, shard: (where == shard).to(points.omega))
+    return replace(assumed.by_gradient(operator), operator=None)
+
+
+OPERATORS: dict[str, Callable[[Assumed], Planner]] = {
+    "first-order": _first_order,
+    "second-order": _second_order,
+    "unrolling-sgd": _unrolling_sgd,
+    "amnesiac": _amnesiac,
+    "sisa": _sisa,
+}
+LOGGED = ("amnesiac",)  # those that need room for a whole log
+
+
+def require_log(suite: Suite, methods: tuple[Attacked, ...], operator: str) -> None:
+    """Refuse planning by a log that no memory holds."""
+    named = {each.method for each in methods} if operator == OWN else {operator}
+    if named & set(LOGGED):
+        require_room(suite)

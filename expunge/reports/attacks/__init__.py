@@ -1,0 +1,7 @@
+"""What people read of an attack of the lab: tables of the terminal, a page, and what the numbers say in words."""
+
+from expunge.reports.attacks.findings import Findings, is_of_lab, read_findings
+from expunge.reports.attacks.page import report_attack
+from expunge.reports.attacks.tables import render_attack
+
+__all__ = ["Findings", "is_of_lab", "read_findings", "render_attack", "report_attack"]

@@ -1,0 +1,96 @@
+"""The page of an attack of the lab: one file that opens without a network."""
+
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from expunge.attacks.defences import DEFENCES
+from expunge.bench.folder import SCORES
+from expunge.bench.run_info import RUN, read_run, require_files
+from expunge.errors import StoreError
+from expunge.outside import read_text
+from expunge.records import read_scores
+from expunge.reports.attacks.findings import Findings, Victims, read_findings
+from expunge.reports.attacks.tables import GUARDED, LEGEND, SHARE, accuracy, number, over, percent, whole
+from expunge.reports.page.html import write_page
+from expunge.reports.tables import formats
+from expunge.store import unchanging, write_file
+
+COMMAND = "command.txt"
+
+
+def report_attack(folder: Path | str, command: str = "") -> Path:
+    """Write ``report.html`` from the records of ``folder``; its path.
+
+    The ``command`` that made them is kept beside them, and read where it is not given.
+    """
+    place = Path(folder)
+    file, told = place / SCORES, place / COMMAND
+    if not file.is_file():
+        raise StoreError(f"{file} is not there; run `expunge attack NAME SUITE --out {place}` first")
+    with unchanging(place):
+        require_files(place, read_run(place / RUN).files or {}, optional=".npz")
+        found = read_findings(read_scores(file))
+    if command:
+        write_file(told, command + "\n")
+    elif told.is_file():
+        command = read_text(told, StoreError).strip()
+    target = place / "report.html"
+    write_page(target, render(found, command))
+    return target
+
+
+def render(found: Findings, command: str) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("expunge.reports.attacks"), PackageLoader("expunge.reports.page")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    view = {
+        "found": found,
+        "row": found.row,
+        "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
+        "guarded": GUARDED,
+        "legend": LEGEND,
+        "command": command,
+        "facts": sorted(found.facts.items()),
+    }
+    return environment.get_template("attack.html.j2").render(view)
+
+
+def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
+    """The cells of the table of defences."""
+    return [
+        {
+            "name": each.name,
+            "reason": each.reason,
+            "summary": DEFENCES[each.name].summary if each.name in DEFENCES else "",
+            "auroc": whole(each.auroc),
+            "caught": number(each.caught, SHARE),
+            "alarms": f"{percent(each.alarms)} {formats.percent_between(each.alarms)}",
+            "success": number(each.success, found.success),
+            "accuracy": accuracy(each.utility),
+            "seconds": formats.seconds(each.seconds),
+        }
+        for each in victims.guards
+    ]
+
+
+def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
+    """The cells of one method's table."""
+    return [
+        {
+            "arm": name,
+            "reason": arm.reason,
+            "success": number(arm.success, found.success),
+            "over": over(victims.excess.get(name), found.success),
+            "accuracy": accuracy(arm.utility),
+            "cost": formats.compute(arm.cost),
+            "seconds": formats.seconds(arm.seconds),
+            "more": ", ".join(f"{key} {cell.value:.2f} {formats.between(cell)}" for key, cell in arm.more.items()),
+        }
+        for name, arm in victims.arms.items()
+    ]

@@ -1,0 +1,138 @@
+"""An attack of the lab in the terminal: each arm's success, utility and cost, and answers in words."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from expunge.attacks.attack import Success
+from expunge.attacks.lab.arms import ATTACK, CONTROLS
+from expunge.records import Score
+from expunge.reports.attacks.findings import Findings, Victims, read_findings
+from expunge.reports.summaries import Interval
+from expunge.reports.tables import formats
+
+LEGEND = (
+    "[95 % interval over victims]; differences are paired over the same victims, but for the oracle, whose models are "
+    "others. no request: the victims as they are; honest request: as many of the owner's records, drawn at random; "
+    "unperturbed: the attack's own records as they lie in the training data; oracle: retrained without them. cost: the "
+    "provider's, in shares of a retraining."
+)
+SHARE = Success("a share")
+GUARDED = (
+    "Each defence looks at what each victim was asked for among honest requests of others, as large. AUROC: how often, "
+    "in %, the attack's looks more suspicious; 50 by guessing. caught: where at most 1 % of half of the honest "
+    "requests are suspected, of a defence that filters the share of the attack's records; alarms: of the other half. "
+    "success left: where what is caught is not served, or not those records."
+)
+
+
+def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
+    """A table for each method, the legend, and what the numbers say; for 80 columns and more."""
+    found = read_findings(scores)
+    parts: list[Table | Text] = [Text(f"success: {found.success.what}")]
+    for each in found.victims:
+        parts += [_table(found, each), *([_guards(found, each)] if each.guards else [])]
+    parts.append(Text(LEGEND))
+    if any(each.guards for each in found.victims):
+        parts.append(Text(GUARDED))
+    parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in found.answers]
+    return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
+
+
+def _guards(found: Findings, victims: Victims) -> Table:
+    table = _empty(f"defences, {victims.method}")
+    table.add_column("defence", overflow="fold", min_width=12)
+    for name in ("AUROC", "caught, %", "alarms, %", "success left", "accuracy, %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in victims.guards:
+        left = [number(each.success, found.success), accuracy(each.utility)]
+        told = [whole(each.auroc), number(each.caught, SHARE), percent(each.alarms)]
+        table.add_row(each.name, *told, *left)
+    failed = [f"{each.name}: {each.reason}" for each in victims.guards if each.reason]
+    table.caption = Text("\n".join(failed), style="default") if failed else None
+    return table
+
+
+def _empty(title: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+
+
+def _table(found: Findings, victims: Victims) -> Table:
+    table = _empty(f"{found.name} against {victims.method}, {found.models} victims of {found.suite}")
+    table.add_column("arm")
+    for name in ("success, %" if found.success.share else "success", "attack − it", "accuracy, %", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in (ATTACK, *CONTROLS):
+        arm = victims.arms[name]
+        cells = [number(arm.success, found.success), over(victims.excess.get(name), found.success)]
+        cells += [accuracy(arm.utility), formats.compute(arm.cost)]
+        table.add_row(name, *cells, end_section=name == ATTACK)
+    failed = [f"{name} failed: {each.reason}" for name, each in victims.arms.items() if each.reason]
+    table.caption = Text("\n".join(failed), style="default") if failed else None
+    return table
+
+
+def number(cell: Interval | None, of: Success) -> str:
+    """A success with its interval: of a share in whole per cent.
+
+    >>> number(Interval(1.0, 0.692, 1.0), Success("a share")), number(None, Success("a share"))
+    ('100 [69, 100]', '–')
+    """
+    if cell is None:
+        return formats.ABSENT
+    return _with_ends(cell, 100 if of.share else 1, ".0f" if of.share else ".2f")
+
+
+def over(cell: Interval | None, of: Success) -> str:
+    """A difference of successes with its interval, signed.
+
+    >>> over(Interval(1.0, -0.29, 1.0), Success("a share")), over(None, Success("a share"))
+    ('+100 [−29, +100]', '')
+    """
+    if cell is None:
+        return ""
+    return _with_ends(cell, 100 if of.share else 1, "+.0f" if of.share else "+.2f")
+
+
+def accuracy(cell: Interval | None) -> str:
+    """
+    >>> accuracy(Interval(0.902, 0.87, 0.934))
+    '90.2 ±3.2'
+    """
+    if cell is None or cell.high is None:
+        return formats.ABSENT
+    return f"{formats.percent(cell.value)} ±{100 * (cell.high - cell.value):.1f}"
+
+
+def whole(cell: Interval | None) -> str:
+    """An area under a curve, in per cent.
+
+    >>> whole(Interval(0.987, 0.9, 1.0)), whole(None)
+    ('99', '–')
+    """
+    return formats.ABSENT if cell is None else f"{100 * cell.value:.0f}"
+
+
+def percent(cell: Interval | None) -> str:
+    """
+    >>> percent(Interval(0.0123, 0.0, 0.03))
+    '1.2'
+    """
+    return formats.percent(formats.value(cell))
+
+
+def _with_ends(cell: Interval, factor: float, how: str) -> str:
+    """A number and both ends of its interval, where it has one."""
+    decimals = int(how[-2])
+    told = [round(factor * each, decimals) + 0.0 for each in (cell.value, cell.low, cell.high) if each is not None]
+    value, *ends = (f"{each:{how}}".replace("-", "−") for each in told)
+    return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value

@@ -1,0 +1,11 @@
+"""Settings with which attacks of the lab take no time on a suite of 200 small pictures."""
+
+QUICK: dict[str, dict[str, object]] = {
+    "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "over-unlearning": {"budget": 2, "owned": 0.3, "l2": 100.0, "partners": 2, "steps": 3},
+    "slow-down": {"budget": 3, "steps": 5},
+    "unlearn-and-burn": {"budget": 4, "steps": 3},
+    "fairness-harm": {"budget": 4, "owned": 0.4},
+    "backdoor-by-unlearning": {"poisons": 10, "camouflages": 20},
+    "hidden-poison": {"poisons": 3, "camouflages": 3, "eps": 0.3, "steps": 3},
+}
