@@ -2,13 +2,14 @@
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from expunge.attacks.bilevel import perturbed
 from expunge.attacks.lab.owners import Range
-from expunge.attacks.operators import Points, weighted_gradient
+from expunge.attacks.operators import Points, Weights, cross_entropies, weighted_gradient
 from expunge.ensembles.ensemble import Ensemble
 
 
@@ -35,8 +36,12 @@ def aligned(
     signed projected descent of :func:`~expunge.attacks.bilevel.perturbed`. Source: Geiping et al. 2021,
     arXiv:2009.02276, as Di et al. 2023 use it, for poison and for camouflage; the sign descent is ours.
     """
-    whole = wanted.new_ones(wanted.shape).to(base.dtype)
-    direction = weighted_gradient(models, Points(target, wanted, whole), smoothing).detach()
-    operator = partial(weighted_gradient, models, smoothing=smoothing)
+    losses = partial(cross_entropies, smoothing=smoothing)
+    whole = torch.ones(wanted.shape, dtype=base.dtype)
+    direction = weighted_gradient(models, target, wanted, whole, losses).detach()
+
+    def operator(points: Points) -> Weights:
+        return weighted_gradient(models, points.x, points.y, points.omega, losses)
+
     objective = partial(misalignment, wanted=direction)
     return perturbed(operator, objective, base, labels, within, eps, planners=1, steps=steps)

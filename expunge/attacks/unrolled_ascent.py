@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expunge.attacks.operators import Operator, Points, Weights, example_losses, outputs_at
+from expunge.attacks.operators import Operator, Points, Weights, cross_entropies, outputs_at
 from expunge.ensembles.ensemble import Ensemble
 from expunge.methods.parts.per_sample import flat_weights
 from expunge.methods.zoo.gradient_ascent import GradientAscent
@@ -22,7 +22,7 @@ def unrolled_ascent(ensemble: Ensemble, config: GradientAscent, smoothing: float
         weights, velocity = start.clone().requires_grad_(), torch.zeros_like(start)
         for _ in range(config.epochs):
             with torch.enable_grad():
-                losses = example_losses(outputs_at(ensemble, weights, points.x), points.y, smoothing)
+                losses = cross_entropies(outputs_at(ensemble, weights, points.x), points.y, smoothing)
                 climb = _slope((points.omega * losses).mean(1), weights)
                 velocity = config.momentum * velocity + climb
                 weights = weights + config.lr * velocity

@@ -14,7 +14,7 @@ from expunge.attacks.lab.arms import HONEST, NO_REQUEST
 from expunge.attacks.lab.frame import require_attack
 from expunge.attacks.lab.owners import Range
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.operators import Points, weighted_gradient
+from expunge.attacks.operators import weighted_gradient
 from expunge.attacks.planted import Garden, Planting
 from expunge.attacks.preconditioned import CAMOUFLAGE_ONLY, drawn_of_class, planting_of
 from expunge.attacks.removal import Attacked
@@ -106,10 +106,9 @@ def test_matched_points_train_more_like_the_target_within_their_bound() -> None:
     labels, wanted = torch.zeros(2, 4, dtype=torch.int64), torch.zeros(2, 1, dtype=torch.int64)
     within = Range(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
     moved = aligned(models, base, labels, target, wanted, within, eps=0.3, steps=20)
-    direction = weighted_gradient(models, Points(target, wanted, torch.ones(2, 1))).detach()
+    direction = weighted_gradient(models, target, wanted, torch.ones(2, 1)).detach()
     before, after = (
-        misalignment(weighted_gradient(models, Points(x, labels, torch.ones(2, 4))).detach(), direction)
-        for x in (base, moved)
+        misalignment(weighted_gradient(models, x, labels, torch.ones(2, 4)).detach(), direction) for x in (base, moved)
     )
     assert (after < before).all()
     assert ((moved - base).abs() <= 0.3 + 1e-6).all()
