@@ -224,15 +224,15 @@ def _keep(found: "Certification", folder: Path) -> None:
 def _tell_tried(found: "Certification") -> None:
     """The certificate, what was measured beside its epsilon, utility, checks and planted faults."""
     _tell(found.certificate, ())
-    for name, each in found.tried.items():
-        print_line(f"measured, in {name}: {each.word}. {each.reason}")
+    for name, tried in found.tried.items():
+        print_line(f"measured, in {name}: {tried.word}. {tried.reason}")
     for name, fault in found.checks.items():
         print_line(f"check of {name}: {fault or 'passes'}")
-    for each in found.utility:
-        far = "" if each.distance is None else f", distance {each.distance:.2f}"
+    for kept in found.utility:
+        far = "" if kept.distance is None else f", distance {kept.distance:.2f}"
         print_line(
-            f"{each.stage}, {each.split}: accuracy {100 * each.accuracy.value:.1f} % "
-            f"[{100 * each.accuracy.low:.1f}, {100 * each.accuracy.high:.1f}]{far}"
+            f"{kept.stage}, {kept.split}: accuracy {100 * kept.accuracy.value:.1f} % "
+            f"[{100 * kept.accuracy.low:.1f}, {100 * kept.accuracy.high:.1f}]{far}"
         )
     print_line(f"cost: {100 * found.cost:.3g} % of a retraining, {found.seconds:.3g} s a model")
     for each in found.planted:
