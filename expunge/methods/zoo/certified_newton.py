@@ -41,21 +41,21 @@ class CertifiedNewton(Privacy):
     ``g`` and ``H`` are the gradient and the Hessian of the objective of what is kept, ``mean loss + decay / 2 ||w||^2``
     with the recipe's decay, in evaluation mode. Solver ``lissa``: the mean of ``repeats`` runs of ``iterations`` steps
     ``v <- g + v - (H_t v + damping v) / scale``, ``H_t`` on a fresh batch; with scale 0 it is damping and twice what
-    power iteration finds on a batch. It fails as not converged where more than ``tolerance`` of ``g`` is left as
-    residual. ``exact`` inverts the whole Hessian. The least eigenvalue of ``H`` is by ``lanczos_steps`` of Lanczos on
-    ``sample`` retained examples, of each model's own; damping must make it positive. Sigma follows from epsilon and
-    delta by Zhang et al.'s theorem, with ``min(2 radius, Delta)``: see ``expunge.methods.bounds.newton``. It reads the
-    Lipschitz constants on the ball, which nobody knows of a network: they are assumed. ``failure`` is the chance that
-    LiSSA is worse than its bound, part of delta. Zhang et al. 2024, arXiv:2408.00920; LiSSA: Agarwal et al. 2017,
-    arXiv:1602.03943.
+    power iteration finds on a batch, or Lanczos on the sample. It fails as not converged where more than ``tolerance``
+    of ``g`` is left as residual. ``exact`` inverts the whole Hessian. The least eigenvalue of ``H`` is by
+    ``lanczos_steps`` of Lanczos on ``sample`` retained examples, of each model's own; damping must make it positive.
+    Sigma follows from epsilon and delta by Zhang et al.'s theorem, with ``min(2 radius, Delta)``: see
+    ``expunge.methods.bounds.newton``. It reads the Lipschitz constants on the ball, which nobody knows of a network:
+    they are assumed. ``failure`` is the chance that LiSSA is worse than its bound, part of delta.
+    Zhang et al. 2024, arXiv:2408.00920; LiSSA: Agarwal et al. 2017, arXiv:1602.03943.
     """
 
     radius: float = 20.0
     damping: float = 32.0
     solver: str = "lissa"
-    iterations: int = 12
+    iterations: int = 24
     repeats: int = 1
-    batch_size: int = 16
+    batch_size: int = 8
     scale: float = 0.0
     tolerance: float = 0.5
     sample: int = 64
@@ -82,6 +82,7 @@ class Local(NamedTuple):
     gradient: Float[Tensor, "models d"]
     probe: Product  # with the Hessian on a sample, or on all
     least: Float[Tensor, " models"]
+    greatest: Float[Tensor, " models"]
     whole: Float[Tensor, "models d d"] | None
 
 
@@ -111,11 +112,12 @@ def measured(ensemble: Ensemble, split: Split, cfg: CertifiedNewton) -> Local:
             )
         probe = objective_hessian(teacher, split.retain, in_order(teacher, split.retain), loss, decay)
         whole = whole_matrix(probe, gradient)
-        return Local(gradient, probe, torch.linalg.eigvalsh(whole.double())[:, 0], whole)
+        values = torch.linalg.eigvalsh(whole.double())
+        return Local(gradient, probe, values[:, 0], values[:, -1], whole)
     rows = own.permutation(len(split.retain))[:, : cfg.sample].to(teacher.device)
     probe = objective_hessian(teacher, split.retain, rows, loss, decay)
     start = own.normal(gradient.shape[1]).to(gradient)
-    return Local(gradient, probe, lanczos(probe, start, cfg.lanczos_steps).least, None)
+    return Local(gradient, probe, *lanczos(probe, start, cfg.lanczos_steps), None)
 
 
 def newton_step(
@@ -142,7 +144,8 @@ def by_lissa(teacher: Ensemble, split: Split, cfg: CertifiedNewton, rng: Generat
     scale = torch.full_like(local.least, cfg.scale)
     if not cfg.scale:
         (product,) = draw(1)
-        scale = cfg.damping + ROOM * power_iteration(product, local.gradient, POWER_STEPS)
+        norm = torch.maximum(power_iteration(product, local.gradient, POWER_STEPS), local.greatest)
+        scale = cfg.damping + ROOM * norm
     solution = solve_by_lissa(
         draw,
         local.gradient,
@@ -215,8 +218,8 @@ METHOD = Method(
     search={
         "radius": Between(1.0, 100.0, log=True),
         "damping": Between(0.1, 1000.0, log=True),
-        "iterations": OneOf((6, 12, 24)),
-        "batch_size": OneOf((8, 16, 32)),
+        "iterations": OneOf((12, 24, 48)),
+        "batch_size": OneOf((4, 8, 16)),
     },
     published=(
         Published(

@@ -195,9 +195,9 @@ def clip(gradient: Tensor, most: float) -> Tensor:
 
 
 def newton_passes(n: Counts) -> float:
-    """The gradient; five products on the sample, four on a batch, and one on each of twelve further ones."""
-    sample, further = 64 * (1 + 2 * 5), 3 * (batches(n, 13, 16) - 16)
-    return n.retain + sample + 16 * (1 + 2 * 4) + further
+    """The gradient; five products on the sample, four on a batch, and one on each of 24 further ones."""
+    sample, further = 64 * (1 + 2 * 5), 3 * (batches(n, 25, 8) - 8)
+    return n.retain + sample + 8 * (1 + 2 * 4) + further
 
 
 CLOSED = frozenset({MEASURED})
