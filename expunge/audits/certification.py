@@ -35,7 +35,6 @@ from expunge.suites.data import flat_features
 Bare = tuple[Mapping[Side, Made], Stage]  # arms that have no noise, and at which stage they have none
 WORDS = ("CERTIFIED", "VACUOUS", "NOT CERTIFIED")  # from the best to the worst
 MODELS, DRAWN = "models", "draws of noise"  # what evidence is counted in
-CHECK_LEVEL = 0.9999  # of a check by chance: all those of a page together hardly add to its 5 % of false alarms
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -215,14 +214,14 @@ def _checks(made: Mapping[Side, Made], arms: Arms) -> dict[str, str]:
         if claim.shift is not None:
             shift = max(each.shift or 0.0 for each in one.claims)
             weights = [tuple(arm.read("unnoised") for arm in part.both) for part in (parts.fit, parts.held_out)]
-            found["shift"] = beyond_shift(weights[0], weights[1], shift, CHECK_LEVEL)  # type: ignore[arg-type]
+            found["shift"] = beyond_shift(weights[0], weights[1], shift)  # type: ignore[arg-type]
         if radius is not None:
             norms = np.concatenate([np.linalg.norm(arm.read("unnoised"), axis=1) for arm in arms.both])
             found["norms"] = outside_ball(norms, radius, [number for arm in arms.both for number in arm.numbers])
         if one.noise.all():
-            found["noise"] = lacking_noise(one.noise_by_tensor(), one.noise, CHECK_LEVEL)
+            found["noise"] = lacking_noise(one.noise_by_tensor(), one.noise)
     if one.buffers:
-        found["buffers"] = kept_in_buffers(one.buffers, made["reference"].buffers, CHECK_LEVEL)
+        found["buffers"] = kept_in_buffers(one.buffers, made["reference"].buffers)
     return found
 
 

@@ -146,7 +146,9 @@ def test_a_run_that_was_stopped_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
         return trained(*given, **more)
 
     monkeypatch.setattr(trial, "trained", watched)
-    arms = both_arms(task, range(40), Labour())
+    seen: list[tuple[int, int]] = []
+    arms = both_arms(task, range(40), Labour(watch=lambda done, total, label: seen.append((done, total))))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert sorted(made) == [(445, 0), (445, 20), (455, 20)]
     assert np.array_equal(arms["released"].margins["released"][:20], first.array("margins")[2])
     assert np.array_equal(arms["reference"].noise, arms["released"].noise)

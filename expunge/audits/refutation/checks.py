@@ -11,11 +11,11 @@ from numpy import ndarray
 from scipy.special import chdtr, chdtrc
 from scipy.stats import ks_2samp
 
-from expunge.audits.epsilon import LEVEL
 from expunge.errors import MismatchedEnsembles
 from expunge.metrics.calibration import holm
 from expunge.metrics.over_models import gap
 
+CHECK_LEVEL = 0.9999  # of each check by chance: all those of a page together hardly add to its 5 % of false alarms
 ROUNDING = 1e-5  # by which a norm may pass the radius: of sums of many float32
 
 
@@ -31,7 +31,9 @@ def outside_ball(norms: Float[ndarray, " models"], radius: float, numbers: Seque
     )
 
 
-def kept_in_buffers(released: Mapping[str, ndarray], reference: Mapping[str, ndarray], level: float = LEVEL) -> str:
+def kept_in_buffers(
+    released: Mapping[str, ndarray], reference: Mapping[str, ndarray], level: float = CHECK_LEVEL
+) -> str:
     """Whether buffers tell the arms apart: no noise covers them, so what they keep of a forget set is released.
 
     Both map names to ``(models, ...)``. Each of their numbers is compared by the two-sample test of Kolmogorov and
@@ -57,7 +59,7 @@ def kept_in_buffers(released: Mapping[str, ndarray], reference: Mapping[str, nda
 
 
 def beyond_shift(
-    fit: tuple[ndarray, ndarray], held_out: tuple[ndarray, ndarray], shift: float, level: float = LEVEL
+    fit: tuple[ndarray, ndarray], held_out: tuple[ndarray, ndarray], shift: float, level: float = CHECK_LEVEL
 ) -> str:
     """Whether the weights before the noise lie farther apart, in the mean, than the shift that is claimed to be hidden.
 
@@ -87,7 +89,7 @@ def _two_sample(one: Float[ndarray, " models"], other: Float[ndarray, " referenc
 
 
 def lacking_noise(
-    noise: Mapping[str, Float[ndarray, "models ..."]], sigma: Float[ndarray, " models"], level: float = LEVEL
+    noise: Mapping[str, Float[ndarray, "models ..."]], sigma: Float[ndarray, " models"], level: float = CHECK_LEVEL
 ) -> str:
     """Whether the noise of each tensor, released weights less those before, is as large as ``sigma``, one a model.
 

@@ -18,11 +18,11 @@ from expunge.audits.refutation.arms import Arms
 from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import measured_epsilon
-from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
+from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise, least_factor
 from expunge.errors import BadCertificate, RepeatedRequest
-from expunge.methods.bounds.gaussian import epsilon_of
 
 Outcome = Literal["caught", "missed", "refused already", "cannot be had", "cannot be shown"]
+SURELY = 0.999  # with what chance draws must see a fault for one that is not seen to be missed
 TENSORS = "noise of each tensor"
 
 
@@ -115,9 +115,9 @@ def _drawn(scene: Scene, shift: float) -> tuple[Outcome, str]:
         for sigma in (scene.sigma / np.sqrt(2), scene.sigma)
     ]
     planted, sound = (judge([scene.epsilon], [each])[0] for each in drawn)
-    truth = epsilon_of(np.sqrt(2) * shift / scene.sigma, scene.delta)
-    if planted.word != "REFUTED" and (planted.power is None or planted.power > truth):
-        return "cannot be shown", f"the truth, {truth:.3g}, is too little for so few draws: {planted.reason}"
+    seen = least_factor(scene.epsilon, scene.delta, shift / scene.sigma, scene.draws, power=SURELY)
+    if planted.word != "REFUTED" and (seen is None or seen > np.sqrt(2)):
+        return "cannot be shown", f"so few draws do not surely see so little of noise that is missing: {planted.reason}"
     return _told(planted.word == "REFUTED", sound.word != "REFUTED", planted.reason, sound.reason)
 
 

@@ -36,6 +36,7 @@ from expunge.methods.task import Task
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import Examples, Split, Suite
 from expunge.suites.suite import ForgetSet
+from expunge.timing import UNKNOWN
 
 Side = Literal["released", "reference"]
 Stage = Literal["trained", "updated", "released", "finished"]
@@ -107,7 +108,8 @@ def both_arms(task: Task, models: range, labour: Labour, *, quiet: bool = False)
         return [job("reference", chunk)] if side == "released" else []  # which takes its sigmas from there
 
     chunks = task.chunks(models)
-    for _ in run_jobs([job("released", chunk) for chunk in chunks], labour.workers, labour.watch, then=then):
+    first, to_come = [job("released", chunk) for chunk in chunks], [UNKNOWN] * len(chunks)
+    for _ in run_jobs(first, labour.workers, labour.watch, then=then, to_come=to_come):
         pass
     return {side: _joined([make_chunk(task, side, chunk, quiet) for chunk in chunks], models) for side in SIDES}
 

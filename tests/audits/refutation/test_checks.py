@@ -28,7 +28,7 @@ def statistics(rng: np.random.Generator, models: int, shift: float = 0.0) -> dic
 
 def test_buffers_of_one_kind_pass_in_nineteen_of_twenty_cases() -> None:
     rng = np.random.default_rng(1)
-    found = [kept_in_buffers(statistics(rng, 20), statistics(rng, 25)) for _ in range(60)]
+    found = [kept_in_buffers(statistics(rng, 20), statistics(rng, 25), 0.95) for _ in range(60)]
     assert sum(map(bool, found)) < 9  # at a true rate of 5 % so many or more happen once in 350
 
 
@@ -63,7 +63,7 @@ def noise(rng: np.random.Generator, sigma: ndarray) -> dict[str, ndarray]:
 
 def test_right_noise_passes_in_nineteen_of_twenty_cases() -> None:
     rng, sigma = np.random.default_rng(2), np.array([1.0, 10.0, 0.1])
-    assert sum(bool(lacking_noise(noise(rng, sigma), sigma)) for _ in range(200)) < 19
+    assert sum(bool(lacking_noise(noise(rng, sigma), sigma, 0.95)) for _ in range(200)) < 19
 
 
 @pytest.mark.parametrize("factor", [0.0, 2**-0.5, 1.5])
@@ -83,7 +83,7 @@ def two_arms(rng: np.random.Generator, apart: float, models: int = 40) -> tuple[
 @pytest.mark.parametrize("apart", [0.0, 1.0])
 def test_arms_as_far_apart_as_is_claimed_pass_in_nineteen_of_twenty_cases(apart: float) -> None:
     rng = np.random.default_rng(3)
-    found = [beyond_shift(two_arms(rng, apart), two_arms(rng, apart), apart) for _ in range(200)]
+    found = [beyond_shift(two_arms(rng, apart), two_arms(rng, apart), apart, 0.95) for _ in range(200)]
     assert sum(map(bool, found)) < 19
 
 
