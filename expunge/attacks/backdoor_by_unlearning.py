@@ -29,7 +29,7 @@ from expunge.attacks.lab.owners import Range, pixel_range
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.planted import require_no_models_of_its_own
+from expunge.attacks.planted import require_no_defence, require_no_models_of_its_own
 from expunge.attacks.preconditioned import Hidden, nothing_hidden, planting_of, play_hidden
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
@@ -77,6 +77,7 @@ def check(suite: Suite, config: BackdoorByUnlearning) -> None:
             "--set poisons=N --set camouflages=N"
         )
     require_no_models_of_its_own(config)
+    require_no_defence(config)
 
 
 def play(provider: Provider, config: BackdoorByUnlearning) -> Played:

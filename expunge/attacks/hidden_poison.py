@@ -31,7 +31,7 @@ from expunge.attacks.lab.arms import Played
 from expunge.attacks.lab.owners import of_each, pixel_range, require_eps
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.planted import require_no_models_of_its_own
+from expunge.attacks.planted import require_no_defence, require_no_models_of_its_own
 from expunge.attacks.preconditioned import (
     Hidden,
     drawn_of_class,
@@ -74,6 +74,7 @@ def check(suite: Suite, config: HiddenPoison) -> None:
     require_class_sizes(suite, config.poisons, 2 * config.camouflages)
     require_eps(suite, config.eps)
     require_no_models_of_its_own(config)
+    require_no_defence(config)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,18 @@ class Planting:
         return Request(self.within(suite).data.train.take(rows), rows, owner)
 
 
+def require_no_defence(config: Lab) -> None:
+    """Refuse defences: they are shown the suite's data and models, in which nothing was planted.
+
+    One that compares bytes would find what is asked for to be strange, which it is not to who trained on it.
+    """
+    if config.defences:
+        raise BadSetting(
+            f"defence {config.defences[0]!r} is shown the suite's own data and models, and victims of this attack "
+            "train on what was planted; leave out --defence"
+        )
+
+
 def require_no_models_of_its_own(config: Lab) -> None:
     """Refuse methods that begin with logs, shards or half-trained models: those saw nothing of what was planted."""
     for each in config.methods:

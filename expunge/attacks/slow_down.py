@@ -27,7 +27,7 @@ from expunge.attacks.lab.arms import ATTACK as ATTACKED
 from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
 from expunge.attacks.lab.provider import ATTACKER, Provider
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.planted import Planting
+from expunge.attacks.planted import Planting, require_no_defence
 from expunge.attacks.removal import Attacked
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, UnknownName
@@ -76,6 +76,7 @@ def check(suite: Suite, config: SlowDown) -> None:
             f"{config.budget}; give --set budget=N"
         )
     _positive(suite, config.positive)
+    require_no_defence(config)
     for each in config.methods:
         if each.method != "second-order":
             raise BadSetting(
