@@ -28,6 +28,8 @@ NOT CERTIFIED: something that the theorem stands on is known to be false, or it 
 asked for is tried all the same. VACUOUS: the certificate holds and says nothing, for its bound is no better than the
 diameter of the ball, or the noise drowns the weights."""
 
+FEW = 1000  # from here on, where retrained models hardly vary, two digits of a distance say all
+
 BUYS = """\
 ## What a certificate buys
 
@@ -152,7 +154,9 @@ def _bought(entry: dict[str, Any]) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < FEW else f"{value:.2g}"
 
 
 def _stands(entry: dict[str, Any]) -> str:
