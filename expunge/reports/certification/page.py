@@ -160,7 +160,7 @@ def _number(value: float | None) -> str:
 
 
 def _stands(entry: dict[str, Any]) -> str:
-    """Constants and conditions of one method, by their standing."""
+    """Constants and conditions of one method, by their standing, and its settings."""
     parts = []
     for standing in ("assumed", "estimated", "proven"):
         names = [
@@ -170,6 +170,11 @@ def _stands(entry: dict[str, Any]) -> str:
     for stands in ("false", "assumed", "held"):
         names = [name for name, each in entry["conditions"].items() if each["stands"] == stands]
         parts += [f"conditions {stands}: {escaped(', '.join(names))}"] if names else []
+    settings = [
+        f"{name} = {each:.4g}" if isinstance(each, float) else f"{name} = {each}"
+        for name, each in entry["config"].items()
+    ]
+    parts.append(f"settings: {escaped(', '.join(settings))}")
     where = f"{code(entry['method'])} on {escaped(entry['suite'])}"
     return f"- {where}, by {code(entry['theorem'])} ({escaped(entry['source'])}): {'; '.join(parts)}"
 
