@@ -116,7 +116,7 @@ def test_surrogates_are_models_that_no_bench_scores_and_no_two_attackers_share()
     assert len(first) == 15
 
 
-def test_a_planner_on_surrogates_never_sees_the_victims(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planner_on_surrogates_never_sees_the_victims() -> None:
     provider = Provider(small(), Attacked("first-order"), range(2))
     own = owned_by_attackers(provider, 0.2, 0)
     planner = planner_of(provider, own, 2, "own")

@@ -2,4 +2,5 @@
 
 QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "malicious-sequence": {"budget": 4, "rounds": 2, "benign": 2, "steps": 3},
 }
