@@ -63,7 +63,7 @@ def unlike_its_class(
     many is stood for by a medoid, from isolated medoids.
     """
     train, each, models = provider.suite.data.train, planner.each, planner.models
-    x, of_class = (of_each(part, owned).repeat_interleave(each, 0) for part in (train.x, train.y))
+    x, of_class = (of_each(part, owned).repeat_interleave(each, 0).to(models.device) for part in (train.x, train.y))
     mates = class_means(models, x, of_class, provider.suite.data.classes)
     labels = y.repeat_interleave(each, 0)
 

@@ -169,8 +169,8 @@ def with_bytes(
     rounds: int = 1,
 ) -> list[Request]:
     """Requests for the records at ``rows``, changed so that removal serves the goal; of several rounds the first."""
-    suite, train = provider.suite, provider.suite.data.train
-    x, y = of_each(train.x, rows), of_each(train.y, rows)
+    suite, train, device = provider.suite, provider.suite.data.train, planner.models.device
+    x, y = of_each(train.x, rows).to(device), of_each(train.y, rows).to(device)
     moved, correct = x, config.operation == "modify"
     if config.eps and planner.operator is not None:
         moved = perturbed(
@@ -178,16 +178,17 @@ def with_bytes(
             goal,
             x,
             y,
-            pixel_range(suite),
+            pixel_range(suite).to(device),
             config.eps,
             planners=planner.each,
             steps=config.steps,
             correct=correct,
             penalty=unlike_its_class(planner, provider, aim.clean, y, config.evade) if config.evade else None,
         )
+    there, moved = [train.take(indices) for indices in rows], moved.to(train.x)
     return [
-        _asked(Examples(x[row], y[row]), moved[row], indices, count=rows.shape[1] // rounds, correct=correct)
-        for row, indices in enumerate(rows)
+        _asked(own, new, indices, count=rows.shape[1] // rounds, correct=correct)
+        for own, new, indices in zip(there, moved, rows, strict=True)
     ]
 
 

@@ -201,9 +201,10 @@ class Controller:
         if self.config.surrogates and planner.operator is not None:
             x, y = (torch.stack([getattr(each.examples, name) for each in requests]) for name in ("x", "y"))
             news = [each.instead.x for each in requests if each.instead is not None]
-            x, y = (each.repeat_interleave(planner.each, 0) for each in (x, y))
-            new = torch.stack(news).repeat_interleave(planner.each, 0) if news else None
-            points = Points(x, y, torch.ones(y.shape, dtype=x.dtype), new)
+            where = planner.models.device
+            x, y = (each.repeat_interleave(planner.each, 0).to(where) for each in (x, y))
+            new = torch.stack(news).repeat_interleave(planner.each, 0).to(where) if news else None
+            points = Points(x, y, torch.ones(y.shape, dtype=x.dtype, device=where), new)
             self.own = with_weights(planner.models, planner.operator(points).detach())
 
 

@@ -93,12 +93,18 @@ def weighted_gradient(
     with torch.enable_grad(), exact_arithmetic():
         if start is None:
             value = (omega * losses(run(ensemble.network, x), y)).sum()
-            own = list(ensemble.parameters())
-            return in_one_row(torch.autograd.grad(value, own, create_graph=True, materialize_grads=True))
+            return _gradient_of(value, ensemble)
         point = start if start.requires_grad else start.detach().requires_grad_()
         value = (omega * losses(outputs_at(ensemble, point, x), y)).sum()
         (found,) = torch.autograd.grad(value, point, create_graph=True)
         return found
+
+
+def _gradient_of(value: Tensor, ensemble: Ensemble) -> Weights:
+    """In all weights; that in frozen ones is 0."""
+    moved = [each for each in ensemble.parameters() if each.requires_grad]
+    found = iter(torch.autograd.grad(value, moved, create_graph=True, materialize_grads=True))
+    return in_one_row(next(found) if each.requires_grad else torch.zeros_like(each) for each in ensemble.parameters())
 
 
 def change(points: Points, gradient: Gradient) -> Weights:

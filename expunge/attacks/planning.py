@@ -77,8 +77,8 @@ class Assumed:
     @property
     def records(self) -> tuple[Shaped[Tensor, "planners owned ..."], Int[Tensor, "planners owned"]]:
         """Inputs and labels of what is owned."""
-        train = self.provider.suite.data.train
-        return of_each(train.x, self.owned), of_each(train.y, self.owned)
+        train, device = self.provider.suite.data.train, self.models.device
+        return of_each(train.x, self.owned).to(device), of_each(train.y, self.owned).to(device)
 
     def by_gradient(self, operator: Operator) -> Planner:
         """Chooses greedily through an operator that can be differentiated."""
@@ -147,12 +147,13 @@ def _second_order(assumed: Assumed) -> Planner:
     """The curvature is that of the attacker's own records, in batches as the method has them."""
     config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
     x, y = assumed.records
-    rng = Generators([seed_of(suite.digest, "planning", number) for number in assumed.provider.models])
+    seeds = [seed_of(suite.digest, "planning", number) for number in assumed.provider.models]
+    rng = Generators(seeds, models.device)
     loss = partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
     products: list[Product] = []
     while len(products) < config.iterations:
         for rows in minibatches(rng.permutation(y.shape[1]), config.batch_size):
-            at = torch.arange(len(y))[:, None]
+            at = torch.arange(len(y), device=y.device)[:, None]
             products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), loss))
     retain = suite.data.sizes[0]
     damping = config.damping + weight_decay(models, suite.recipe)
@@ -186,7 +187,7 @@ def _sisa(assumed: Assumed) -> Planner:
     assert plan is not None  # SISA starts from shards
     votes = assumed.models
     places = torch.from_numpy(read_array(plan, "places", provider.models).astype(np.int64))
-    where = places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")
+    where = (places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")).to(votes.device)
     network = votes.copy().eval().network
     assert isinstance(network, Vote)  # of constituents
     members = [Ensemble(member, votes.origin, votes.sample_shape) for member in network.members]
