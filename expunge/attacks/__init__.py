@@ -5,6 +5,7 @@ from expunge.attacks import (
     fairness_harm,
     hidden_poison,
     malicious_requests,
+    malicious_sequence,
     over_unlearning,
     slow_down,
     unlearn_and_burn,
@@ -19,6 +20,7 @@ __all__ = ["ATTACKS", "DEFENCES", "Attack", "Defence"]
 ATTACKS: dict[str, Attack] = {
     "usability": usability.ATTACK,
     "malicious-requests": malicious_requests.ATTACK,
+    "malicious-sequence": malicious_sequence.ATTACK,
     "over-unlearning": over_unlearning.ATTACK,
     "hidden-poison": hidden_poison.ATTACK,
     "slow-down": slow_down.ATTACK,

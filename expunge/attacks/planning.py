@@ -66,6 +66,7 @@ class Assumed:
     """A provider as attackers imagine it, with models that they know, and what each attacker owns, by planner."""
 
     provider: Provider
+    models: Ensemble
     owned: Int[ndarray, "planners owned"]
     each: int
 
@@ -76,8 +77,8 @@ class Assumed:
     @property
     def records(self) -> tuple[Shaped[Tensor, "planners owned ..."], Int[Tensor, "planners owned"]]:
         """Inputs and labels of what is owned."""
-        train = self.provider.suite.data.train
-        return of_each(train.x, self.owned), of_each(train.y, self.owned)
+        train, device = self.provider.suite.data.train, self.models.device
+        return of_each(train.x, self.owned).to(device), of_each(train.y, self.owned).to(device)
 
     def by_gradient(self, operator: Operator) -> Planner:
         """Chooses greedily through an operator that can be differentiated."""
@@ -86,10 +87,16 @@ class Assumed:
             x, y = self.records
             return chosen_points(operator, objective, x, y, count, victims=len(y) // self.each)
 
-        return Planner(self.provider.victims, self.each, operator, choose)
+        return Planner(self.models, self.each, operator, choose)
 
 
-def planner_of(provider: Provider, owned: Int[ndarray, "victims owned"], surrogates: int, operator: str) -> Planner:
+def planner_of(
+    provider: Provider,
+    owned: Int[ndarray, "victims owned"],
+    surrogates: int,
+    operator: str,
+    models: Ensemble | None = None,
+) -> Planner:
     """What the attackers of these victims plan with.
 
     Args:
@@ -97,14 +104,16 @@ def planner_of(provider: Provider, owned: Int[ndarray, "victims owned"], surroga
         owned: the records of each attacker.
         surrogates: so many models of its own for each victim; 0 for the victim itself, whose weights are known.
         operator: the method that is assumed, or "own", that which serves.
+        models: the planners as earlier requests have left them; default: as they are deployed.
     """
     name = provider.attacked.method if operator == OWN else operator
     name = name if name in OPERATORS else TRANSFERRED
     attacked = provider.attacked if name == provider.attacked.method else Attacked(name)
-    models = surrogate_numbers(provider.suite, provider.models, surrogates) if surrogates else provider.models
-    assumed = replace(provider, attacked=attacked, models=models)
+    numbers = surrogate_numbers(provider.suite, provider.models, surrogates) if surrogates else provider.models
+    assumed = replace(provider, attacked=attacked, models=numbers)
     each = max(1, surrogates)
-    return OPERATORS[name](Assumed(assumed, owned.repeat(each, axis=0), each))
+    now = assumed.victims if models is None else models
+    return OPERATORS[name](Assumed(assumed, now, owned.repeat(each, axis=0), each))
 
 
 def surrogate_numbers(suite: Suite, victims: range, each: int) -> range:
@@ -131,19 +140,20 @@ def require_planner(suite: Suite, models: int, surrogates: int, operator: str) -
 def _first_order(assumed: Assumed) -> Planner:
     config = assumed.provider.config
     zeros = config.replacement == "zeros"
-    return assumed.by_gradient(first_order(assumed.provider.victims, config.tau, losses=assumed.losses, zeros=zeros))
+    return assumed.by_gradient(first_order(assumed.models, config.tau, losses=assumed.losses, zeros=zeros))
 
 
 def _second_order(assumed: Assumed) -> Planner:
     """The curvature is that of the attacker's own records, in batches as the method has them."""
-    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.provider.victims
+    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
     x, y = assumed.records
-    rng = Generators([seed_of(suite.digest, "planning", number) for number in assumed.provider.models])
+    seeds = [seed_of(suite.digest, "planning", number) for number in assumed.provider.models]
+    rng = Generators(seeds, models.device)
     loss = partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
     products: list[Product] = []
     while len(products) < config.iterations:
         for rows in minibatches(rng.permutation(y.shape[1]), config.batch_size):
-            at = torch.arange(len(y))[:, None]
+            at = torch.arange(len(y), device=y.device)[:, None]
             products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), loss))
     retain = suite.data.sizes[0]
     damping = config.damping + weight_decay(models, suite.recipe)
@@ -156,7 +166,7 @@ def _unrolling_sgd(assumed: Assumed) -> Planner:
     first = first_weights(Plan(suite, "pretrained"), provider.models)
     factor = provider.config.strength * effective_rate(suite.recipe, suite.data.sizes[0])
     size = suite.recipe.batch_size
-    return assumed.by_gradient(unrolling_sgd(provider.victims, first, factor, size, losses=assumed.losses))
+    return assumed.by_gradient(unrolling_sgd(assumed.models, first, factor, size, losses=assumed.losses))
 
 
 def _amnesiac(assumed: Assumed) -> Planner:
@@ -167,7 +177,7 @@ def _amnesiac(assumed: Assumed) -> Planner:
         models, trace = traced(provider.suite, provider.models)
         return least_by_log(trace, models, objective, assumed.owned, count, each=assumed.each)
 
-    return Planner(provider.victims, assumed.each, None, choose)
+    return Planner(assumed.models, assumed.each, None, choose)
 
 
 def _sisa(assumed: Assumed) -> Planner:
@@ -175,9 +185,9 @@ def _sisa(assumed: Assumed) -> Planner:
     provider, suite = assumed.provider, assumed.provider.suite
     plan = starts_from(provider.task(ForgetSet("asked", np.arange(1))))
     assert plan is not None  # SISA starts from shards
-    votes = provider.victims
+    votes = assumed.models
     places = torch.from_numpy(read_array(plan, "places", provider.models).astype(np.int64))
-    where = places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")
+    where = (places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")).to(votes.device)
     network = votes.copy().eval().network
     assert isinstance(network, Vote)  # of constituents
     members = [Ensemble(member, votes.origin, votes.sample_shape) for member in network.members]

@@ -41,6 +41,16 @@ def last_inputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | 
         return torch.cat([_joined(layers.run(trunk, _stacked(part, models))) for part in x.split(BATCH)], dim=1)
 
 
+def inputs_of_last_layer(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | None:
+    """As :func:`last_inputs` of inputs of each model's own, ``(models, n, ...)``; gradients flow into them."""
+    models = ensemble.copy().eval()
+    heads = _heads(models, x[0, :1].detach())
+    if not heads:
+        return None
+    with exact_arithmetic():
+        return _joined(layers.run(_trunk(models.network, heads), x))
+
+
 @torch.no_grad()
 def last_linear_paths(ensemble: Ensemble, x: Tensor) -> list[str]:
     """The path of the last layer that runs on ``x``, of each voter; none where it is not linear."""

@@ -2,6 +2,7 @@
 
 QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "malicious-sequence": {"budget": 4, "rounds": 2, "benign": 2, "steps": 3},
     "over-unlearning": {"budget": 2, "owned": 0.3, "l2": 100.0, "partners": 2, "steps": 3},
     "slow-down": {"budget": 3, "steps": 5},
     "unlearn-and-burn": {"budget": 4, "steps": 3},
