@@ -40,8 +40,8 @@ def aligned(
     whole = torch.ones(wanted.shape, dtype=base.dtype)
     direction = weighted_gradient(models, target, wanted, whole, losses).detach()
 
-    def operator(points: Points) -> Weights:
-        return weighted_gradient(models, points.x, points.y, points.omega, losses)
+    def operator(points: Points, start: Weights | None = None) -> Weights:
+        return weighted_gradient(models, points.x, points.y, points.omega, losses, start)
 
     objective = partial(misalignment, wanted=direction)
     return perturbed(operator, objective, base, labels, within, eps, planners=1, steps=steps)

@@ -16,10 +16,11 @@ def unrolled_ascent(ensemble: Ensemble, config: GradientAscent, smoothing: float
     The method ``gradient-ascent`` where a request fits a batch and no layer depends on the batch; BatchNorm is run in
     evaluation mode here, in training mode there, so of networks that have it this is an approximation.
     """
-    start = flat_weights(ensemble)
+    held = flat_weights(ensemble)
 
-    def removed(points: Points) -> Weights:
-        weights, velocity = start.clone().requires_grad_(), torch.zeros_like(start)
+    def removed(points: Points, start: Weights | None = None) -> Weights:
+        begun = held if start is None else start
+        weights, velocity = begun.clone().requires_grad_(), torch.zeros_like(begun)
         for _ in range(config.epochs):
             with torch.enable_grad():
                 losses = cross_entropies(outputs_at(ensemble, weights, points.x), points.y, smoothing)
