@@ -54,7 +54,7 @@ class _Console(Console):
     @property
     def is_bounded(self) -> bool:
         """Whether a line has an end that is known: the edge of a terminal, or COLUMNS."""
-        return self.is_terminal or self._width is not None
+        return self.is_terminal or os.environ.get("COLUMNS", "").isdigit()
 
     def on_broken_pipe(self) -> None:
         """Whoever read has seen enough: go on in silence, to the exit code that is due."""

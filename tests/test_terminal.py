@@ -92,6 +92,7 @@ def test_a_table_too_wide_is_told_row_by_row(
 def test_a_long_line_is_wrapped_at_words_where_lines_have_an_end(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr(out, "_width", width)
     monkeypatch.setattr(err, "_width", width)
     text = f"  PASS  check: {'some words, ' * 20}and a/path/that-is-{'long/' * 20}as one"
@@ -108,7 +109,8 @@ def test_a_long_line_is_wrapped_at_words_where_lines_have_an_end(
 def test_a_long_line_stays_one_where_nobody_knows_an_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(out, "_width", None)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(out, "_width", 80)  # as it stays where COLUMNS was there once
     print_text("word " * 100 + HOSTILE, 8)
     assert capsys.readouterr().out == "word " * 100 + SHOWN + "\n"
 

@@ -133,6 +133,7 @@ def test_one_step_is_one_step(made: Proven) -> None:
 @pytest.mark.parametrize("columns", [60, 80])
 def test_narrow_terminals_cut_nothing(made: Proven, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = run("proof", made.bundle, "--steps", "random:3")[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("expunge.terminal.out._width", columns)
     narrow = run("proof", made.bundle, "--steps", "random:3")[1]
     assert max(len(line.rstrip()) for line in narrow.splitlines()) <= columns

@@ -22,6 +22,7 @@ from tests.methods.test_settings import other
 
 NAMES = sorted(CERTIFIED)
 MODELS = [3, 8]
+QUICK: dict[str, dict[str, object]] = {"langevin-unlearning": {"training_steps": 50}}  # of a thousand
 ON_DIGITS: dict[str, dict[str, object]] = {"certified-removal": {"residual": 1e9}}  # with which there is a claim
 
 
@@ -53,7 +54,7 @@ def before(name: str, suite: str = "tabular") -> Ensemble:
 
 
 def config(name: str, **settings: object) -> Any:
-    return configure(name, METHODS[name], settings)
+    return configure(name, METHODS[name], {**QUICK.get(name, {}), **settings})
 
 
 def settled_config(name: str, suite: str = "tabular") -> Any:
