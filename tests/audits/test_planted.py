@@ -72,15 +72,15 @@ def test_nothing_planted_is_nothing_found() -> None:
     ("forget_set", "models"), [("memorised-50", 20), pytest.param("random-50", 50, marks=pytest.mark.slow)]
 )
 def test_oracles_against_oracles_have_one_half_inside_the_interval(forget_set: str, models: int) -> None:
-    """In 95 % of runs: of 60 at least 52, fewer than which there are once in a hundred times."""
+    """In 95 % of runs: of 30 at least 25, fewer than which there are three times in a thousand."""
     held, rng = Counter[tuple[str, str]](), np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(30):
         evidence = of_oracles(forget_set, models, rng.permutation(SUITE.models))
         for name, audited in found(evidence).items():
             for score in filter(is_auc, audited.scores):
                 held[name, score.aggregate] += score.low <= 0.5 <= score.high  # type: ignore[operator]
     assert len(held) == 2 * len(default_audits())
-    assert min(held.values()) >= 52, held
+    assert min(held.values()) >= 25, held
 
 
 def test_what_oracles_get_is_said_in_every_record() -> None:
