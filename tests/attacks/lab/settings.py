@@ -2,4 +2,5 @@
 
 QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "pair-membership": {"budget": 10, "shadows": 3},
 }
