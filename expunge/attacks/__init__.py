@@ -1,6 +1,6 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import label_only_pair, malicious_requests, pair_membership, usability
+from expunge.attacks import deletion_inference, label_only_pair, malicious_requests, pair_membership, usability
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
@@ -12,4 +12,5 @@ ATTACKS: dict[str, Attack] = {
     "malicious-requests": malicious_requests.ATTACK,
     "pair-membership": pair_membership.ATTACK,
     "label-only-pair": label_only_pair.ATTACK,
+    "deletion-inference": deletion_inference.ATTACK,
 }

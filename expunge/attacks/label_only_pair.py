@@ -48,11 +48,12 @@ from expunge.suites.suite import Suite
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOnlyPair(Privacy):
-    """Settings: ``queries`` noisy copies of a record at each of ``levels`` strengths, up to ``noise``.
+    """Settings: of ``budget`` records removed, and as many never seen, ``queries`` noisy copies at each of ``levels``.
 
-    The noise is normal, in standard deviations of the training inputs. ``classifier`` learns from ``shadows`` pairs.
+    The noise is normal and rises to ``noise``, in standard deviations of the training inputs. ``classifier`` learns from ``shadows`` pairs.
     """
 
+    budget: int = 50
     queries: int = 10
     levels: int = 4
     noise: float = 1.0

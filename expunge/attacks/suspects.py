@@ -23,12 +23,11 @@ BATCH = 256  # records that pass through all models at once
 
 @dataclass(frozen=True, kw_only=True)
 class Privacy(Lab):
-    """``budget`` records are asked about; what is ``removed`` is those suspects, or others in their place.
+    """What is ``removed`` is what the attacker asks about, the suspects, or others in their place.
 
     Owners who have nothing to do with the attacker ask for the removal; the attacker looks at what is released.
     """
 
-    budget: int = 50
     removed: str = SUSPECTS
 
     def __post_init__(self) -> None:
@@ -45,11 +44,15 @@ class Suspects:
 
 
 def require_suspects(suite: Suite, budget: int, *, unseen: bool = True) -> None:
-    """Refuse to ask about nothing, and about more records than half of the data have."""
+    """Refuse to ask about nothing, and about more records than there are.
+
+    With ``unseen`` half of the training and of the test examples; else a third of the training examples: suspects,
+    those that they are compared with, and others.
+    """
     train, test = suite.data.sizes
-    most = min(train, test) // 2 if unseen else train // 2
+    most = min(train, test) // 2 if unseen else train // 3
     if not 1 <= budget <= most:
-        what = f"half of the {train} training" + (f" and of the {test} test" if unseen else "")
+        what = f"half of the {train} training and of the {test} test" if unseen else f"a third of the {train} training"
         raise BadSetting(
             f"expected a budget of 1 to {most} records to ask about, {what} examples of suite {suite.name!r}, got "
             f"{budget}; give --set budget=N"
@@ -69,14 +72,34 @@ def suspects_of(provider: Provider, count: int, seed: int, *, half: int = 0) -> 
     return Suspects(seen, unseen)
 
 
+def two_groups(
+    provider: Provider, count: int, seed: int
+) -> tuple[Int[ndarray, "victims n"], Int[ndarray, "victims n"]]:
+    """So many training examples of each victim that may be removed, and as many beside them, drawn uniformly."""
+    suite = provider.suite
+    draws = [
+        np.random.default_rng(seed_of(suite.digest, "two groups", seed, model)).permutation(suite.data.sizes[0])
+        for model in provider.models
+    ]
+    return np.stack([np.sort(draw[:count]) for draw in draws]), np.stack([draw[count : 2 * count] for draw in draws])
+
+
 def requests_about(
-    provider: Provider, seen: Int[ndarray, "victims n"], removed: str, seed: int
+    provider: Provider,
+    seen: Int[ndarray, "victims n"],
+    removed: str,
+    seed: int,
+    spared: Int[ndarray, "victims m"] | None = None,
 ) -> tuple[list[Request], list[Request]]:
-    """The requests for the suspects, or for others where those are ``removed``; and the honest ones: for others."""
+    """The requests for the suspects, or for others where those are ``removed``; and the honest ones: for others.
+
+    Others are none of the suspects and none of those ``spared``.
+    """
     suite, everything = provider.suite, np.arange(provider.suite.data.sizes[0])
+    asked_about = seen if spared is None else np.concatenate([seen, spared], axis=1)
     honest = [
-        honest_request(suite, np.setdiff1d(everything, own), len(own), seed, model)
-        for own, model in zip(seen, provider.models, strict=True)
+        honest_request(suite, np.setdiff1d(everything, own), seen.shape[1], seed, model)
+        for own, model in zip(asked_about, provider.models, strict=True)
     ]
     return honest if removed == OTHERS else [as_they_lie(suite, own, ATTACKER) for own in seen], honest
 
