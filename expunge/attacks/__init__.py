@@ -1,6 +1,13 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
-from expunge.attacks import deletion_inference, label_only_pair, malicious_requests, pair_membership, usability
+from expunge.attacks import (
+    deletion_inference,
+    label_only_pair,
+    malicious_requests,
+    pair_membership,
+    unlearning_inversion,
+    usability,
+)
 from expunge.attacks.attack import Attack
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
@@ -13,4 +20,5 @@ ATTACKS: dict[str, Attack] = {
     "pair-membership": pair_membership.ATTACK,
     "label-only-pair": label_only_pair.ATTACK,
     "deletion-inference": deletion_inference.ATTACK,
+    "unlearning-inversion": unlearning_inversion.ATTACK,
 }

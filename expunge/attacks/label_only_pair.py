@@ -50,7 +50,8 @@ from expunge.suites.suite import Suite
 class LabelOnlyPair(Privacy):
     """Settings: of ``budget`` records removed, and as many never seen, ``queries`` noisy copies at each of ``levels``.
 
-    The noise is normal and rises to ``noise``, in standard deviations of the training inputs. ``classifier`` learns from ``shadows`` pairs.
+    The noise is normal and rises to ``noise``, in standard deviations of the training inputs. ``classifier`` learns
+    from ``shadows`` pairs.
     """
 
     budget: int = 50

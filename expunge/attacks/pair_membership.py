@@ -71,9 +71,9 @@ FEATURES: dict[str, Callable[[Posteriors, Posteriors], Float[ndarray, "models n 
 
 @dataclass(frozen=True, kw_only=True)
 class PairMembership(Privacy):
-    """Settings: of ``budget`` records removed, and as many never seen, ``features`` of both posteriors; ``classifier`` that learns from ``shadows`` pairs.
+    """Settings: of ``budget`` records removed, and as many never seen, ``features`` of both posteriors.
 
-    ``removed=others`` asks about suspects of whom nothing was removed.
+    ``classifier`` learns from ``shadows`` pairs. ``removed=others`` asks about suspects of whom nothing was removed.
     """
 
     budget: int = 50
