@@ -4,6 +4,7 @@ from expunge.attacks import (
     deletion_inference,
     label_only_pair,
     malicious_requests,
+    malicious_sequence,
     pair_membership,
     unlearning_inversion,
     usability,
@@ -17,6 +18,7 @@ __all__ = ["ATTACKS", "DEFENCES", "Attack", "Defence"]
 ATTACKS: dict[str, Attack] = {
     "usability": usability.ATTACK,
     "malicious-requests": malicious_requests.ATTACK,
+    "malicious-sequence": malicious_sequence.ATTACK,
     "pair-membership": pair_membership.ATTACK,
     "label-only-pair": label_only_pair.ATTACK,
     "deletion-inference": deletion_inference.ATTACK,

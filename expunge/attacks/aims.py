@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.attacks.bilevel import Objective
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
@@ -21,9 +22,9 @@ from expunge.suites.suite import Suite
 
 GOALS = ("targeted", "untargeted")
 LIKELIEST = "likeliest"  # the class that the attacker's model finds the likeliest beside the first
-SHIFT = "target-shift"
+SHIFT, MOST = "target-shift", 100.0
 
-Predict = Callable[[Tensor], Tensor]  # inputs (models, n, ...) -> logits (models, n, classes)
+Predict = Callable[[Tensor, Tensor], Tensor]  # weights and inputs (models, n, ...) -> logits (models, n, classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +95,12 @@ def targets_of(
     return np.stack(chosen), np.stack(wanted)
 
 
-def objective(aim: Aim, planners: Ensemble, predict: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def objective(aim: Aim, planners: Ensemble, predict: Predict) -> Objective:
     """What the attackers minimise, of weights ``(planners, d)``: one value for each planner, nats.
 
-    Targeted: ``mean_t l(f(x_t), wanted_t) + stealth |clean loss - clean loss before|``; untargeted: minus the clean
-    loss. ``predict(weights, x)`` gives logits. Each victim's planners share its targets and its clean records.
+    Targeted: ``mean_t l(f(x_t), wanted_t) + stealth |clean loss - clean loss before|``, before any request, as
+    ``planners`` are; untargeted: minus the clean loss. ``predict(weights, x)`` gives logits. Each victim's planners
+    share its targets and its clean records.
     """
     train, test, each = aim.suite.data.train, aim.suite.data.test, len(planners) // len(aim.chosen)
 
@@ -130,8 +132,9 @@ def measure(aim: Aim, before: Ensemble, after: Ensemble) -> Measured:
     """Success and utility of victims after an arm.
 
     Targeted: the share of targets that are taken for the wanted class, and how far the wanted class has risen over the
-    label, nats of the difference of their logits; utility is the test accuracy on all examples that are no target.
-    Untargeted: success is the share of test examples that are got wrong.
+    label, nats of the difference of their logits, at most 100 either way; utility is the test accuracy on all examples
+    that are no target. Untargeted: success is the share of test examples that are got wrong. A model that was driven
+    to say what is no number takes a target for nothing.
     """
     right = correct_on_test(after, aim.suite)
     if not aim.targeted:
@@ -140,8 +143,8 @@ def measure(aim: Aim, before: Ensemble, after: Ensemble) -> Measured:
     utility = np.array([row[rest].mean() for row, rest in zip(right, others, strict=True)])
     said, old = (_at(outputs(models, aim.suite.data.test.x), aim.chosen) for models in (after, before))
     labels, wanted = of_each(aim.suite.data.test.y, aim.chosen), torch.from_numpy(aim.wanted)
-    success = (said.argmax(-1) == wanted).double().mean(1).numpy()
-    shift = _lead(said, wanted, labels) - _lead(old, wanted, labels)
+    success = ((said.argmax(-1) == wanted) & said.isfinite().all(-1)).double().mean(1).numpy()
+    shift = (_lead(said, wanted, labels) - _lead(old, wanted, labels)).nan_to_num(0.0).clamp(-MOST, MOST)
     return Measured(success, utility, {SHIFT: shift.mean(1).numpy()})
 
 

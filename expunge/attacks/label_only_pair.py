@@ -26,7 +26,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import Played, failed
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.request_play import play_requests
 from expunge.attacks.pair_membership import (
@@ -35,7 +35,6 @@ from expunge.attacks.pair_membership import (
     PAIR,
     UNLEARNED,
     Inference,
-    failed,
     measure,
 )
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs

@@ -17,17 +17,19 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
+from torch import Tensor
 
 from expunge.attacks.aims import Aim, measure, objective, require_aim, targets_of
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.bilevel import perturbed
+from expunge.attacks.bilevel import Objective, perturbed
+from expunge.attacks.evasion import unlike_its_class
 from expunge.attacks.lab.arms import Arm, Played
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, pixel_range, require_budget, require_eps
 from expunge.attacks.lab.provider import ATTACKER, Provider, honest_request
 from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.operators import outputs_at
-from expunge.attacks.planning import OWN, Planner, planner_of, require_log, require_planner
+from expunge.attacks.operators import in_rounds, outputs_at
+from expunge.attacks.planning import LISSA, OWN, SOLVERS, Planner, planner_of, require_log, require_planner
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
 from expunge.methods import find_method
@@ -44,8 +46,10 @@ class MaliciousRequests(Lab):
     """Settings: ``budget`` records of the share ``owned`` are asked for, changed by up to ``eps`` of the pixel range.
 
     ``goal`` targeted: ``targets`` test examples are to be taken for ``target_class``; untargeted: as many errors as can
-    be. ``stealth`` weighs damage done beside. ``surrogates`` is how many models of its own an attacker plans on, 0 for
-    the victim itself; ``operator`` the method that it assumes, "own" for that which serves.
+    be. ``stealth`` weighs damage done beside, ``evade`` how unlike the gradients of the records are to those of their
+    class: an attacker who knows what defences look at. ``surrogates`` is how many models of its own an attacker plans
+    on, 0 for the victim itself; ``operator`` the method that it assumes, "own" for that which serves; ``solver`` what
+    inverts the curvature of a second-order one, lissa as the method, or cg.
     """
 
     goal: str = "targeted"
@@ -58,15 +62,20 @@ class MaliciousRequests(Lab):
     steps: int = 20
     selection: str = "greedy"
     stealth: float = 1.0
+    evade: float = 0.0
     surrogates: int = 0
     operator: str = OWN
+    solver: str = LISSA
 
     def __post_init__(self) -> None:
-        for name, known in (("selection", SELECTIONS), ("operation", OPERATIONS)):
+        for name, known in (("selection", SELECTIONS), ("operation", OPERATIONS), ("solver", SOLVERS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.steps < 1 or self.stealth < 0:
-            raise ValueError(f"expected at least 1 step and a stealth of 0 or more, got {self.steps}, {self.stealth}")
+        if self.steps < 1 or self.stealth < 0 or self.evade < 0:
+            raise ValueError(
+                f"expected at least 1 step, and stealth and evade of 0 or more, got {self.steps}, {self.stealth} and "
+                f"{self.evade}"
+            )
 
 
 def check(suite: Suite, config: MaliciousRequests) -> None:
@@ -103,7 +112,7 @@ def play(provider: Provider, config: MaliciousRequests) -> Played:
 def aimed(provider: Provider, config: MaliciousRequests) -> tuple[Planner, Aim]:
     """What the attackers plan with, and what they want."""
     owned = owned_by_attackers(provider, config.owned, config.seed)
-    planner = planner_of(provider, owned, config.surrogates, config.operator)
+    planner = planner_of(provider, owned, config.surrogates, config.operator, solver=config.solver)
     targets = config.targets if config.goal == "targeted" else 0
     chosen, wanted = targets_of(provider, planner.models, targets, config.target_class, config.seed)
     return planner, Aim(provider.suite, chosen, wanted, owned, config.stealth)
@@ -144,33 +153,52 @@ def planned(
     provider: Provider, config: MaliciousRequests, aim: Aim, planner: Planner, honest: list[Request]
 ) -> list[Request]:
     """What the attacker asks of each victim: which of its records, and with which bytes."""
-    suite, train = provider.suite, provider.suite.data.train
     goal = objective(aim, planner.models, partial(outputs_at, planner.models))
     rows = np.stack([each.indices for each in honest])
     if config.selection == "greedy":
         rows = np.take_along_axis(aim.clean, planner.choose(goal, config.budget), axis=1)
-    x, y = of_each(train.x, rows), of_each(train.y, rows)
+    return with_bytes(provider, config, aim, planner, goal, rows)
+
+
+def with_bytes(
+    provider: Provider,
+    config: MaliciousRequests,
+    aim: Aim,
+    planner: Planner,
+    goal: Objective,
+    rows: Int[ndarray, "victims planned"],
+    *,
+    rounds: int = 1,
+) -> list[Request]:
+    """Requests for the records at ``rows``, changed so that removal serves the goal; of several rounds the first."""
+    suite, train, device = provider.suite, provider.suite.data.train, planner.models.device
+    x, y = of_each(train.x, rows).to(device), of_each(train.y, rows).to(device)
     moved, correct = x, config.operation == "modify"
     if config.eps and planner.operator is not None:
-        within = pixel_range(suite)
         moved = perturbed(
-            planner.operator,
+            in_rounds(planner.operator, rounds),
             goal,
             x,
             y,
-            within,
+            pixel_range(suite).to(device),
             config.eps,
             planners=planner.each,
             steps=config.steps,
             correct=correct,
+            penalty=unlike_its_class(planner, provider, aim.clean, y, config.evade) if config.evade else None,
         )
-    asked, instead = (x, moved) if correct else (moved, None)
+    there, moved = [train.take(indices) for indices in rows], moved.to(train.x)
     return [
-        Request(
-            Examples(asked[row], y[row]), indices, ATTACKER, None if instead is None else Examples(instead[row], y[row])
-        )
-        for row, indices in enumerate(rows)
+        _asked(own, new, indices, count=rows.shape[1] // rounds, correct=correct)
+        for own, new, indices in zip(there, moved, rows, strict=True)
     ]
+
+
+def _asked(there: Examples, moved: Tensor, indices: Int[ndarray, " planned"], *, count: int, correct: bool) -> Request:
+    """The request for the first ``count`` of these records, in the order of their numbers."""
+    order = np.argsort(indices[:count])
+    own, new = there.take(order), Examples(moved[torch.from_numpy(order)], there.y[torch.from_numpy(order)])
+    return Request(own if correct else new, indices[order], ATTACKER, new if correct else None)
 
 
 ATTACK = Attack(

@@ -41,8 +41,14 @@ class Points:
     instead: Shaped[Tensor, "models n ..."] | None = None
 
 
-Operator = Callable[[Points], Weights]  # the weights after these points are removed
 Gradient = Callable[[Tensor, Tensor, Tensor], Weights]  # of inputs, labels and omega: sum_p omega_p grad l(z_p)
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """The weights after points are removed; from ``start`` on, where earlier removals have left the models there."""
+
+    def __call__(self, points: Points, start: Weights | None = None) -> Weights: ...
 
 
 class _Stacked(nn.Module):
@@ -73,13 +79,32 @@ def cross_entropies(
 
 
 def weighted_gradient(
-    ensemble: Ensemble, x: Tensor, y: Tensor, omega: Tensor, losses: Losses = cross_entropies
+    ensemble: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    omega: Tensor,
+    losses: Losses = cross_entropies,
+    start: Weights | None = None,
 ) -> Weights:
-    """``sum_p omega_p grad l(z_p; theta)`` at the weights of ``ensemble``, in its mode; it can be differentiated."""
+    """``sum_p omega_p grad l(z_p; theta)`` at the weights of ``ensemble``, or at ``start``; it can be differentiated.
+
+    Also in ``start``, where that is part of a graph.
+    """
     with torch.enable_grad(), exact_arithmetic():
-        value = (omega * losses(run(ensemble.network, x), y)).sum()
-        own = list(ensemble.parameters())
-        return in_one_row(torch.autograd.grad(value, own, create_graph=True, materialize_grads=True))
+        if start is None:
+            value = (omega * losses(run(ensemble.network, x), y)).sum()
+            return _gradient_of(value, ensemble)
+        point = start if start.requires_grad else start.detach().requires_grad_()
+        value = (omega * losses(outputs_at(ensemble, point, x), y)).sum()
+        (found,) = torch.autograd.grad(value, point, create_graph=True)
+        return found
+
+
+def _gradient_of(value: Tensor, ensemble: Ensemble) -> Weights:
+    """In all weights; that in frozen ones is 0."""
+    moved = [each for each in ensemble.parameters() if each.requires_grad]
+    found = iter(torch.autograd.grad(value, moved, create_graph=True, materialize_grads=True))
+    return in_one_row(next(found) if each.requires_grad else torch.zeros_like(each) for each in ensemble.parameters())
 
 
 def change(points: Points, gradient: Gradient) -> Weights:
@@ -93,34 +118,38 @@ def first_order(ensemble: Ensemble, tau: float, *, losses: Losses = cross_entrop
 
     Source: Warnecke et al. 2023, arXiv:2108.11577, as the method ``first-order`` has it.
     """
-    start = flat_weights(ensemble)
+    deployed = flat_weights(ensemble)
 
-    def gradient(x: Tensor, y: Tensor, omega: Tensor) -> Tensor:
-        return weighted_gradient(ensemble, x, y, omega, losses)
-
-    def removed(points: Points) -> Weights:
+    def removed(points: Points, start: Tensor | None = None) -> Tensor:
         nothing = points.instead is None and zeros
         full = Points(points.x, points.y, points.omega, torch.zeros_like(points.x)) if nothing else points
-        return start + tau * change(full, gradient)
+        found = change(full, _gradient_at(ensemble, losses, start))
+        return (deployed if start is None else start) + tau * found
 
     return removed
+
+
+def _gradient_at(ensemble: Ensemble, losses: Losses, start: Tensor | None) -> Gradient:
+    def gradient(x: Tensor, y: Tensor, omega: Tensor) -> Tensor:
+        return weighted_gradient(ensemble, x, y, omega, losses, start)
+
+    return gradient
 
 
 def second_order(ensemble: Ensemble, inverse: "Inverse", retain: int, *, losses: Losses = cross_entropies) -> Operator:
     """``theta + H^-1 sum_p omega_p (grad l(z_p) - grad l(z'_p)) / retain``, with ``H`` of the mean over what is kept.
 
-    ``H`` is held fixed: that it loses the points that are asked for is no part of the derivative in ``omega``.
+    ``H`` is held fixed: that it loses the points that are asked for, or that the weights have moved, is no part of the
+    derivative.
 
     Source: Warnecke et al. 2023, arXiv:2108.11577, as the method ``second-order`` has it.
     """
-    start = flat_weights(ensemble)
+    deployed = flat_weights(ensemble)
 
-    def gradient(x: Tensor, y: Tensor, omega: Tensor) -> Tensor:
-        return weighted_gradient(ensemble, x, y, omega, losses)
-
-    def removed(points: Points) -> Weights:
-        step: Tensor = _Solve.apply(change(points, gradient) / retain, inverse)  # type: ignore[no-untyped-call]
-        return start + step
+    def removed(points: Points, start: Tensor | None = None) -> Tensor:
+        found = change(points, _gradient_at(ensemble, losses, start)) / retain
+        step: Tensor = _Solve.apply(found, inverse)  # type: ignore[no-untyped-call]
+        return (deployed if start is None else start) + step
 
     return removed
 
@@ -134,7 +163,7 @@ def unrolling_sgd(
 
     Source: Thudi et al. 2022, arXiv:2109.13398, as the method ``unrolling-sgd`` has it.
     """
-    start = flat_weights(ensemble)
+    deployed = flat_weights(ensemble)
 
     def gradient(x: Tensor, y: Tensor, omega: Tensor) -> Tensor:
         parts = -(-y.shape[1] // batch_size)
@@ -142,8 +171,8 @@ def unrolling_sgd(
         each = [weighted_gradient(first.copy().train(), a, b, c, losses) for a, b, c in split]
         return torch.stack(each).sum(0)
 
-    def removed(points: Points) -> Weights:
-        return start + factor * change(points, gradient)
+    def removed(points: Points, start: Tensor | None = None) -> Tensor:
+        return (deployed if start is None else start) + factor * change(points, gradient)
 
     return removed
 
@@ -157,14 +186,29 @@ def shards(
     which says what points to ask for, not how far it moves. ``within(points, shard)`` is 1 where a point lies in a
     shard, else 0. Derived here.
     """
-    start = flat_weights(votes)
+    deployed = flat_weights(votes)
 
-    def removed(points: Points) -> Weights:
+    def removed(points: Points, start: Tensor | None = None) -> Tensor:
         moved = []
         for shard, member in enumerate(members):
             mine = points.omega * within(points, shard)
             moved.append(weighted_gradient(member, points.x, points.y, mine))
-        return start + tau * torch.cat(moved, dim=1)
+        return (deployed if start is None else start) + tau * torch.cat(moved, dim=1)
+
+    return removed
+
+
+def in_rounds(operator: Operator, rounds: int) -> Operator:
+    """The points removed in so many rounds, as evenly as can be, each from where the one before has left the models."""
+
+    def removed(points: Points, start: Tensor | None = None) -> Tensor:
+        parts = [each.tensor_split(rounds, dim=1) for each in (points.x, points.y, points.omega)]
+        instead = [None] * rounds if points.instead is None else points.instead.tensor_split(rounds, dim=1)
+        weights = start
+        for x, y, omega, new in zip(*parts, instead, strict=True):
+            weights = operator(Points(x, y, omega, new), weights)
+        assert weights is not None  # there is at least one round
+        return weights
 
     return removed
 

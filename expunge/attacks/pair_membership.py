@@ -26,7 +26,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import ARMS, Arm, Played
+from expunge.attacks.lab.arms import Played, failed
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
@@ -34,7 +34,6 @@ from expunge.attacks.suspects import OTHERS, Privacy, Suspects, answers, request
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import MethodFailed
-from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 Posteriors = Float[ndarray, "models n c"]
@@ -108,11 +107,6 @@ def play(provider: Provider, config: PairMembership) -> Played:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     return play_requests(provider, attack, honest, partial(measure, provider.suite, suspects, learned), effort)
-
-
-def failed(requests: Sequence[Request], reason: str) -> Played:
-    """An attack that had nothing to learn from."""
-    return Played({name: Arm(reason=reason) for name in ARMS}, requests, np.zeros(len(requests)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from expunge.attacks.bilevel import Objective, chosen_points
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.operators import (
+    ConjugateGradients,
+    Inverse,
     Lissa,
     Losses,
     Operator,
@@ -36,12 +38,14 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import minibatch_count, minibatches
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, lookup
-from expunge.methods.parts.curvature import Product, weight_decay
+from expunge.methods.parts.curvature import Product, gauss_newton, weight_decay
+from expunge.methods.parts.per_sample import Loss
 from expunge.methods.zoo.second_order import CURVATURES
 from expunge.methods.zoo.unrolling_sgd import effective_rate
 from expunge.suites.networks import Vote
 from expunge.suites.suite import ForgetSet, Suite
 
+LISSA, ITERATIONS = "lissa", 10  # how a curvature is inverted, and the products that conjugate gradients may take
 OWN = "own"  # plan by the operator of the method that serves, where there is one
 TRANSFERRED = "first-order"  # what is assumed of a method that has no operator
 Choose = Callable[[Objective, int], Int[ndarray, "victims count"]]
@@ -66,18 +70,26 @@ class Assumed:
     """A provider as attackers imagine it, with models that they know, and what each attacker owns, by planner."""
 
     provider: Provider
+    models: Ensemble
     owned: Int[ndarray, "planners owned"]
     each: int
+    solver: str = LISSA
 
     @property
     def losses(self) -> Losses:
         return partial(cross_entropies, smoothing=self.provider.suite.recipe.label_smoothing)
 
     @property
+    def loss(self) -> Loss:
+        """The mean over a batch, of which the curvature is taken."""
+        suite = self.provider.suite
+        return partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
+
+    @property
     def records(self) -> tuple[Shaped[Tensor, "planners owned ..."], Int[Tensor, "planners owned"]]:
         """Inputs and labels of what is owned."""
-        train = self.provider.suite.data.train
-        return of_each(train.x, self.owned), of_each(train.y, self.owned)
+        train, device = self.provider.suite.data.train, self.models.device
+        return of_each(train.x, self.owned).to(device), of_each(train.y, self.owned).to(device)
 
     def by_gradient(self, operator: Operator) -> Planner:
         """Chooses greedily through an operator that can be differentiated."""
@@ -86,10 +98,18 @@ class Assumed:
             x, y = self.records
             return chosen_points(operator, objective, x, y, count, victims=len(y) // self.each)
 
-        return Planner(self.provider.victims, self.each, operator, choose)
+        return Planner(self.models, self.each, operator, choose)
 
 
-def planner_of(provider: Provider, owned: Int[ndarray, "victims owned"], surrogates: int, operator: str) -> Planner:
+def planner_of(
+    provider: Provider,
+    owned: Int[ndarray, "victims owned"],
+    surrogates: int,
+    operator: str,
+    *,
+    models: Ensemble | None = None,
+    solver: str = LISSA,
+) -> Planner:
     """What the attackers of these victims plan with.
 
     Args:
@@ -97,14 +117,17 @@ def planner_of(provider: Provider, owned: Int[ndarray, "victims owned"], surroga
         owned: the records of each attacker.
         surrogates: so many models of its own for each victim; 0 for the victim itself, whose weights are known.
         operator: the method that is assumed, or "own", that which serves.
+        models: the planners as earlier requests have left them; default: as they are deployed.
+        solver: what inverts the curvature that a second-order update divides by, one of :data:`SOLVERS`.
     """
     name = provider.attacked.method if operator == OWN else operator
     name = name if name in OPERATORS else TRANSFERRED
     attacked = provider.attacked if name == provider.attacked.method else Attacked(name)
-    models = surrogate_numbers(provider.suite, provider.models, surrogates) if surrogates else provider.models
-    assumed = replace(provider, attacked=attacked, models=models)
+    numbers = surrogate_numbers(provider.suite, provider.models, surrogates) if surrogates else provider.models
+    assumed = replace(provider, attacked=attacked, models=numbers)
     each = max(1, surrogates)
-    return OPERATORS[name](Assumed(assumed, owned.repeat(each, axis=0), each))
+    now = assumed.victims if models is None else models
+    return OPERATORS[name](Assumed(assumed, now, owned.repeat(each, axis=0), each, solver))
 
 
 def surrogate_numbers(suite: Suite, victims: range, each: int) -> range:
@@ -131,24 +154,37 @@ def require_planner(suite: Suite, models: int, surrogates: int, operator: str) -
 def _first_order(assumed: Assumed) -> Planner:
     config = assumed.provider.config
     zeros = config.replacement == "zeros"
-    return assumed.by_gradient(first_order(assumed.provider.victims, config.tau, losses=assumed.losses, zeros=zeros))
+    return assumed.by_gradient(first_order(assumed.models, config.tau, losses=assumed.losses, zeros=zeros))
 
 
 def _second_order(assumed: Assumed) -> Planner:
-    """The curvature is that of the attacker's own records, in batches as the method has them."""
-    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.provider.victims
+    """The curvature is that of the attacker's own records."""
+    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
+    damping = config.damping + weight_decay(models, suite.recipe)
+    inverse = SOLVERS[assumed.solver](assumed, damping)
+    return assumed.by_gradient(second_order(models, inverse, suite.data.sizes[0], losses=assumed.losses))
+
+
+def _by_lissa(assumed: Assumed, damping: Tensor) -> Inverse:
+    """As the method inverts it, on batches of the attacker's records in an order of its own."""
+    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
     x, y = assumed.records
-    rng = Generators([seed_of(suite.digest, "planning", number) for number in assumed.provider.models])
-    loss = partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
+    seeds = [seed_of(suite.digest, "planning", number) for number in assumed.provider.models]
+    rng = Generators(seeds, models.device)
     products: list[Product] = []
     while len(products) < config.iterations:
         for rows in minibatches(rng.permutation(y.shape[1]), config.batch_size):
-            at = torch.arange(len(y))[:, None]
-            products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), loss))
-    retain = suite.data.sizes[0]
-    damping = config.damping + weight_decay(models, suite.recipe)
-    inverse = Lissa(products[: config.iterations], damping, config.scale)
-    return assumed.by_gradient(second_order(models, inverse, retain, losses=assumed.losses))
+            at = torch.arange(len(y), device=y.device)[:, None]
+            products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), assumed.loss))
+    return Lissa(products[: config.iterations], damping, config.scale)
+
+
+def _by_conjugate_gradients(assumed: Assumed, damping: Tensor) -> Inverse:
+    """What the method's series would converge to, on all of the attacker's records; Gauss-Newton, to curve upwards."""
+    return ConjugateGradients(gauss_newton(assumed.models, assumed.records, assumed.loss), damping, ITERATIONS)
+
+
+SOLVERS: dict[str, Callable[[Assumed, Tensor], Inverse]] = {LISSA: _by_lissa, "cg": _by_conjugate_gradients}
 
 
 def _unrolling_sgd(assumed: Assumed) -> Planner:
@@ -156,7 +192,7 @@ def _unrolling_sgd(assumed: Assumed) -> Planner:
     first = first_weights(Plan(suite, "pretrained"), provider.models)
     factor = provider.config.strength * effective_rate(suite.recipe, suite.data.sizes[0])
     size = suite.recipe.batch_size
-    return assumed.by_gradient(unrolling_sgd(provider.victims, first, factor, size, losses=assumed.losses))
+    return assumed.by_gradient(unrolling_sgd(assumed.models, first, factor, size, losses=assumed.losses))
 
 
 def _amnesiac(assumed: Assumed) -> Planner:
@@ -167,7 +203,7 @@ def _amnesiac(assumed: Assumed) -> Planner:
         models, trace = traced(provider.suite, provider.models)
         return least_by_log(trace, models, objective, assumed.owned, count, each=assumed.each)
 
-    return Planner(provider.victims, assumed.each, None, choose)
+    return Planner(assumed.models, assumed.each, None, choose)
 
 
 def _sisa(assumed: Assumed) -> Planner:
@@ -175,9 +211,9 @@ def _sisa(assumed: Assumed) -> Planner:
     provider, suite = assumed.provider, assumed.provider.suite
     plan = starts_from(provider.task(ForgetSet("asked", np.arange(1))))
     assert plan is not None  # SISA starts from shards
-    votes = provider.victims
+    votes = assumed.models
     places = torch.from_numpy(read_array(plan, "places", provider.models).astype(np.int64))
-    where = places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")
+    where = (places.gather(1, torch.from_numpy(assumed.owned)) // plan.setting("slices")).to(votes.device)
     network = votes.copy().eval().network
     assert isinstance(network, Vote)  # of constituents
     members = [Ensemble(member, votes.origin, votes.sample_shape) for member in network.members]

@@ -39,7 +39,7 @@ class Trace:
     def after(self) -> None:
         """Note what the step has changed."""
         assert self._before is not None  # every step is told before it is made
-        self.updates.append((flat_weights(self.ensemble) - self._before).cpu())
+        self.updates.append(flat_weights(self.ensemble) - self._before)
 
     def meets(self, owned: Int[ndarray, "models owned"]) -> Bool[ndarray, "models owned steps"]:
         """Whether the batch of each step holds each record."""
@@ -98,7 +98,7 @@ def least_by_log(
         point = (start - torch.einsum("ps,psd->pd", torch.from_numpy(back).to(updates), updates)).requires_grad_()
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(objective(point).sum(), point)
-        gains = -torch.einsum("psd,pd->ps", updates, slope).double().numpy()
+        gains = -torch.einsum("psd,pd->ps", updates, slope).double().cpu().numpy()
         until = math.ceil(count * (turn + 1) / min(refreshes, count))
         for _ in range(until - int(taken[0].sum())):
             back = (met & taken.repeat(each, axis=0)[:, :, None]).any(1)

@@ -41,6 +41,16 @@ def last_inputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | 
         return torch.cat([_joined(layers.run(trunk, _stacked(part, models))) for part in x.split(BATCH)], dim=1)
 
 
+def inputs_of_last_layer(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n d"] | None:
+    """As :func:`last_inputs` of inputs of each model's own, ``(models, n, ...)``; gradients flow into them."""
+    models = ensemble.copy().eval()
+    heads = _heads(models, x[0, :1].detach())
+    if not heads:
+        return None
+    with exact_arithmetic():
+        return _joined(layers.run(_trunk(models.network, heads), x))
+
+
 @torch.no_grad()
 def outputs(ensemble: Ensemble, x: Tensor) -> Float[Tensor, "models n ..."]:
     """What the models say of each of the inputs ``x``, in evaluation mode, on the models' device."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Container
 from typing import Any
 
-from expunge.attacks import ATTACKS, DEFENCES
+from expunge.attacks import ATTACKS, DEFENCES, Attack
 from expunge.audits import AUDITS, Audit
 from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
@@ -147,7 +147,14 @@ def _attack(name: str, *, full: bool = False) -> Entry:
     if full:
         entry["what"] = inspect.getdoc(sys.modules[row.module]) or ""
         entry["run"] = f"expunge attack {name} SUITE; see expunge attack {name} --help"
+        if row.play and row.success:
+            entry |= {"success": row.success.what, "settings": row.config().own, "serve": _serving(row)}
     return entry
+
+
+def _serving(row: Attack) -> list[str]:
+    """The methods that serve the requests of an attack of the lab where none is named."""
+    return [each.label for each in row.config().methods]
 
 
 def _defences() -> list[Entry]:
@@ -161,6 +168,7 @@ def _defence(name: str) -> Entry:
         "kind": "defence",
         "summary": row.summary,
         "looks": f"at {row.when} time",
+        "holds back": "single records of a request" if row.filters else "requests",
         "price": row.price,
         "source": row.source,
     }

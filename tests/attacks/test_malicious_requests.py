@@ -20,7 +20,8 @@ from expunge.attacks.removal import Attacked
 from expunge.attacks.update_trace import least_by_log, traced
 from expunge.errors import BadSetting, UnknownName
 from expunge.methods.parts.per_sample import flat_weights
-from expunge.suites import Suite, load_suite
+from expunge.suites import Data, Examples, Suite, load_suite
+from expunge.suites.networks import AsFloat
 from expunge.suites.request import Request
 from tests.attacks.small import small
 
@@ -108,6 +109,18 @@ def test_it_plans_against_every_method_on_victims_and_on_surrogates(method: str,
     assert any(not np.array_equal(one.indices, other.indices) for one, other in pairs)
 
 
+def test_a_second_order_plan_may_invert_by_cg_or_by_lissa() -> None:
+    attacked = Attacked("second-order", {"iterations": 200, "scale": 50.0, "damping": 1.0, "batch_size": 40})
+    found = {}
+    for solver in ("cg", "lissa"):
+        config = replace(QUICK, models=2, steps=2, solver=solver, methods=(attacked,))
+        found[solver] = play(config).requests
+    for one, other in zip(*found.values(), strict=True):
+        assert len(np.intersect1d(one.indices, other.indices)) >= 3  # where the series has converged, nearly the same
+    with pytest.raises(ValueError, match="solver must be one of lissa, cg"):
+        replace(QUICK, solver="newton")
+
+
 def test_surrogates_are_models_that_no_bench_scores_and_no_two_attackers_share() -> None:
     suite = load_suite("digits")
     first, second = surrogate_numbers(suite, range(0, 5), 3), surrogate_numbers(suite, range(5, 10), 3)
@@ -116,7 +129,7 @@ def test_surrogates_are_models_that_no_bench_scores_and_no_two_attackers_share()
     assert len(first) == 15
 
 
-def test_a_planner_on_surrogates_never_sees_the_victims(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planner_on_surrogates_never_sees_the_victims() -> None:
     provider = Provider(small(), Attacked("first-order"), range(2))
     own = owned_by_attackers(provider, 0.2, 0)
     planner = planner_of(provider, own, 2, "own")
@@ -212,3 +225,37 @@ def test_points_of_a_table_are_asked_for_as_they_are() -> None:
 def test_settings_that_mean_nothing_are_refused(setting: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(QUICK, **setting)  # type: ignore[arg-type]
+
+
+def as_float() -> nn.Module:
+    return nn.Sequential(AsFloat(), nn.Flatten(), nn.Linear(64, 10))
+
+
+def test_pictures_in_16_bits_are_asked_for_in_16_bits() -> None:
+    suite = small()
+    parts = [Examples(each.x.half(), each.y) for each in (suite.data.train, suite.data.test)]
+    halved = replace(suite, data=Data(parts[0], parts[1], classes=10), name="halved", network=as_float)
+    found = play(replace(QUICK, models=2), halved)
+    for request in found.requests:
+        assert request.examples.x.dtype == torch.float16
+        assert not request.honest(halved.data).any()
+
+
+class Frozen(nn.Module):
+    """The first of two layers takes no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 12), nn.Linear(12, 10)
+        self.first.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.last(self.first(x.flatten(1)).relu())
+        return found
+
+
+def test_frozen_layers_stay_as_they_are() -> None:
+    suite = replace(small(), network=Frozen, name="frozen")
+    found = play(replace(QUICK, models=2), suite)
+    assert not any(arm.reason for arm in found.arms.values())
+    assert not found.requests[0].honest(suite.data).any()

@@ -131,16 +131,14 @@ def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacke
 
     What a method failed on is not kept.
     """
-    assert row.play is not None  # it was asked before any work
     provider = Provider(suite, attacked, models, config.seed)
     settings = asdict(provider.config)
     facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), [*models]]
     made: list[Played] = []
 
     def arrays() -> dict[str, ndarray]:
-        assert row.play is not None
         with one_thread():
-            made.append(row.play(provider, config))
+            made.append(_differentiating(row, provider, config))
         if any(arm.reason for arm in made[0].arms.values()):
             raise _NotKept
         return _as_arrays(made[0])
@@ -149,6 +147,20 @@ def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacke
         return _of_arrays(kept(suite, "lab", facts, [row.module, *modules_of(attacked.method, settings)], arrays))
     except _NotKept:
         return made[0]
+
+
+def _differentiating(row: Attack, provider: Provider, config: Lab) -> Played:
+    """Play; a network that torch cannot differentiate twice is refused in words."""
+    assert row.play is not None  # it was asked before any work
+    try:
+        return row.play(provider, config)
+    except RuntimeError as error:
+        if "erivative for" not in str(error) or "not implemented" not in str(error):
+            raise
+        raise BadSetting(
+            f"suite {provider.suite.name!r}: the attack differentiates twice, and torch cannot do that to a layer of "
+            "the network; attack another suite"
+        ) from error
 
 
 class _NotKept(Exception):

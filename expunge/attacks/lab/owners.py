@@ -51,6 +51,10 @@ class Range:
     low: Tensor
     high: Tensor
 
+    def to(self, device: torch.device) -> "Range":
+        """The same where the models are."""
+        return Range(self.low.to(device), self.high.to(device))
+
     def kept(self, x: Tensor, around: Tensor, eps: float) -> Tensor:
         """``x`` brought within ``eps``, a share of the range, of ``around``, and within the range."""
         reach = eps * (self.high - self.low)
@@ -78,6 +82,6 @@ def require_eps(suite: Suite, eps: float) -> None:
 
 
 def of_each(tensor: Shaped[Tensor, "n ..."], rows: Int[ndarray, "victims m"]) -> Shaped[Tensor, "victims m ..."]:
-    """The rows of each victim."""
+    """The rows of each victim; what is stored in 16 bits in 32, in which it is computed on."""
     found: Tensor = tensor[torch.from_numpy(rows)]
-    return found
+    return found.float() if found.dtype == torch.float16 else found

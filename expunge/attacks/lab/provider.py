@@ -188,20 +188,21 @@ def claimed(request: Request) -> ForgetSet:
 
 
 def side_by_side(ensembles: Sequence[Ensemble]) -> Ensemble:
-    """Ensembles of one network as one, in evaluation mode; of one forget set each, so it is of none."""
+    """Ensembles of one network as one, in evaluation mode; each was made for itself, so it says not how."""
     first = ensembles[0]
     models = tuple(model for each in ensembles for model in each.origin.models)
     state = {key: torch.cat([each.state()[key] for each in ensembles]) for key in first.state()}
     masks = {key: torch.cat([each.masks[key] for each in ensembles]) for key in first.masks}
-    origin = replace(first.origin, models=models, forget_set=None)
+    origin = replace(first.origin, models=models, forget_set=None, made=None)
     return Ensemble.from_state(first.network, state, origin, first.sample_shape, masks).eval()
 
 
 def correct_on_test(ensemble: Ensemble, suite: Suite) -> Bool[ndarray, "victims test"]:
-    """Whether the first choice of each model is the label, for every test example."""
+    """Whether the first choice of each model is the label, for every test example; what is no number is wrong."""
     test = suite.data.test
     said = outputs(ensemble, test.x)
-    found: ndarray = suite.target.correct(said, test.y.to(said.device)).cpu().numpy()
+    right = suite.target.correct(said, test.y.to(said.device)) & said.isfinite().all(-1)
+    found: ndarray = right.cpu().numpy()
     return found
 
 

@@ -2,6 +2,7 @@
 
 QUICK: dict[str, dict[str, object]] = {
     "malicious-requests": {"budget": 4, "owned": 0.2, "steps": 4},
+    "malicious-sequence": {"budget": 4, "rounds": 2, "benign": 2, "steps": 3},
     "pair-membership": {"budget": 10, "shadows": 3},
     "label-only-pair": {"budget": 10, "shadows": 3, "queries": 3, "levels": 2},
     "deletion-inference": {"budget": 10},
