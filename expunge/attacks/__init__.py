@@ -6,6 +6,7 @@ from expunge.attacks import (
     malicious_requests,
     malicious_sequence,
     pair_membership,
+    reconstruction,
     unlearning_inversion,
     usability,
 )
@@ -23,4 +24,5 @@ ATTACKS: dict[str, Attack] = {
     "label-only-pair": label_only_pair.ATTACK,
     "deletion-inference": deletion_inference.ATTACK,
     "unlearning-inversion": unlearning_inversion.ATTACK,
+    "reconstruction": reconstruction.ATTACK,
 }

@@ -7,4 +7,5 @@ QUICK: dict[str, dict[str, object]] = {
     "label-only-pair": {"budget": 10, "shadows": 3, "queries": 3, "levels": 2},
     "deletion-inference": {"budget": 10},
     "unlearning-inversion": {"steps": 20, "restarts": 1},
+    "reconstruction": {},
 }
