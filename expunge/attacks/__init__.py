@@ -2,13 +2,18 @@
 
 from expunge.attacks import (
     backdoor_by_unlearning,
+    deletion_inference,
     fairness_harm,
     hidden_poison,
+    label_only_pair,
     malicious_requests,
     malicious_sequence,
     over_unlearning,
+    pair_membership,
+    reconstruction,
     slow_down,
     unlearn_and_burn,
+    unlearning_inversion,
     usability,
 )
 from expunge.attacks.attack import Attack
@@ -27,4 +32,9 @@ ATTACKS: dict[str, Attack] = {
     "unlearn-and-burn": unlearn_and_burn.ATTACK,
     "backdoor-by-unlearning": backdoor_by_unlearning.ATTACK,
     "fairness-harm": fairness_harm.ATTACK,
+    "pair-membership": pair_membership.ATTACK,
+    "label-only-pair": label_only_pair.ATTACK,
+    "deletion-inference": deletion_inference.ATTACK,
+    "unlearning-inversion": unlearning_inversion.ATTACK,
+    "reconstruction": reconstruction.ATTACK,
 }

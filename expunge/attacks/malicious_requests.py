@@ -29,7 +29,7 @@ from expunge.attacks.lab.provider import ATTACKER, Provider, honest_request
 from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.operators import in_rounds, outputs_at
-from expunge.attacks.planning import OWN, Planner, planner_of, require_log, require_planner
+from expunge.attacks.planning import LISSA, OWN, SOLVERS, Planner, planner_of, require_log, require_planner
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
 from expunge.methods import find_method
@@ -48,7 +48,8 @@ class MaliciousRequests(Lab):
     ``goal`` targeted: ``targets`` test examples are to be taken for ``target_class``; untargeted: as many errors as can
     be. ``stealth`` weighs damage done beside, ``evade`` how unlike the gradients of the records are to those of their
     class: an attacker who knows what defences look at. ``surrogates`` is how many models of its own an attacker plans
-    on, 0 for the victim itself; ``operator`` the method that it assumes, "own" for that which serves.
+    on, 0 for the victim itself; ``operator`` the method that it assumes, "own" for that which serves; ``solver`` what
+    inverts the curvature of a second-order one, lissa as the method, or cg.
     """
 
     goal: str = "targeted"
@@ -64,9 +65,10 @@ class MaliciousRequests(Lab):
     evade: float = 0.0
     surrogates: int = 0
     operator: str = OWN
+    solver: str = LISSA
 
     def __post_init__(self) -> None:
-        for name, known in (("selection", SELECTIONS), ("operation", OPERATIONS)):
+        for name, known in (("selection", SELECTIONS), ("operation", OPERATIONS), ("solver", SOLVERS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.steps < 1 or self.stealth < 0 or self.evade < 0:
@@ -110,7 +112,7 @@ def play(provider: Provider, config: MaliciousRequests) -> Played:
 def aimed(provider: Provider, config: MaliciousRequests) -> tuple[Planner, Aim]:
     """What the attackers plan with, and what they want."""
     owned = owned_by_attackers(provider, config.owned, config.seed)
-    planner = planner_of(provider, owned, config.surrogates, config.operator)
+    planner = planner_of(provider, owned, config.surrogates, config.operator, solver=config.solver)
     targets = config.targets if config.goal == "targeted" else 0
     chosen, wanted = targets_of(provider, planner.models, targets, config.target_class, config.seed)
     return planner, Aim(provider.suite, chosen, wanted, owned, config.stealth)

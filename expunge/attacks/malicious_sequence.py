@@ -178,8 +178,8 @@ class Controller:
 
     def _planner(self, state: State, left: Int[ndarray, "victims left"]) -> Planner:
         """Who sees the victims plans on them as they are now; else on surrogates, as they would be."""
-        models = self.own if self.config.surrogates else state.served.ensemble
-        return planner_of(self.provider, left, self.config.surrogates, self.config.operator, models)
+        config, models = self.config, self.own if self.config.surrogates else state.served.ensemble
+        return planner_of(self.provider, left, config.surrogates, config.operator, models=models, solver=config.solver)
 
     def _rows(
         self, planner: Planner, goal: Objective, left: Int[ndarray, "victims left"], number: int, ahead: int

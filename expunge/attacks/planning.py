@@ -18,6 +18,8 @@ from expunge.attacks.bilevel import Objective, chosen_points
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.operators import (
+    ConjugateGradients,
+    Inverse,
     Lissa,
     Losses,
     Operator,
@@ -36,12 +38,14 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import minibatch_count, minibatches
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, lookup
-from expunge.methods.parts.curvature import Product, weight_decay
+from expunge.methods.parts.curvature import Product, gauss_newton, weight_decay
+from expunge.methods.parts.per_sample import Loss
 from expunge.methods.zoo.second_order import CURVATURES
 from expunge.methods.zoo.unrolling_sgd import effective_rate
 from expunge.suites.networks import Vote
 from expunge.suites.suite import ForgetSet, Suite
 
+LISSA, ITERATIONS = "lissa", 10  # how a curvature is inverted, and the products that conjugate gradients may take
 OWN = "own"  # plan by the operator of the method that serves, where there is one
 TRANSFERRED = "first-order"  # what is assumed of a method that has no operator
 Choose = Callable[[Objective, int], Int[ndarray, "victims count"]]
@@ -69,10 +73,17 @@ class Assumed:
     models: Ensemble
     owned: Int[ndarray, "planners owned"]
     each: int
+    solver: str = LISSA
 
     @property
     def losses(self) -> Losses:
         return partial(cross_entropies, smoothing=self.provider.suite.recipe.label_smoothing)
+
+    @property
+    def loss(self) -> Loss:
+        """The mean over a batch, of which the curvature is taken."""
+        suite = self.provider.suite
+        return partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
 
     @property
     def records(self) -> tuple[Shaped[Tensor, "planners owned ..."], Int[Tensor, "planners owned"]]:
@@ -95,7 +106,9 @@ def planner_of(
     owned: Int[ndarray, "victims owned"],
     surrogates: int,
     operator: str,
+    *,
     models: Ensemble | None = None,
+    solver: str = LISSA,
 ) -> Planner:
     """What the attackers of these victims plan with.
 
@@ -105,6 +118,7 @@ def planner_of(
         surrogates: so many models of its own for each victim; 0 for the victim itself, whose weights are known.
         operator: the method that is assumed, or "own", that which serves.
         models: the planners as earlier requests have left them; default: as they are deployed.
+        solver: what inverts the curvature that a second-order update divides by, one of :data:`SOLVERS`.
     """
     name = provider.attacked.method if operator == OWN else operator
     name = name if name in OPERATORS else TRANSFERRED
@@ -113,7 +127,7 @@ def planner_of(
     assumed = replace(provider, attacked=attacked, models=numbers)
     each = max(1, surrogates)
     now = assumed.victims if models is None else models
-    return OPERATORS[name](Assumed(assumed, now, owned.repeat(each, axis=0), each))
+    return OPERATORS[name](Assumed(assumed, now, owned.repeat(each, axis=0), each, solver))
 
 
 def surrogate_numbers(suite: Suite, victims: range, each: int) -> range:
@@ -144,21 +158,33 @@ def _first_order(assumed: Assumed) -> Planner:
 
 
 def _second_order(assumed: Assumed) -> Planner:
-    """The curvature is that of the attacker's own records, in batches as the method has them."""
+    """The curvature is that of the attacker's own records."""
+    config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
+    damping = config.damping + weight_decay(models, suite.recipe)
+    inverse = SOLVERS[assumed.solver](assumed, damping)
+    return assumed.by_gradient(second_order(models, inverse, suite.data.sizes[0], losses=assumed.losses))
+
+
+def _by_lissa(assumed: Assumed, damping: Tensor) -> Inverse:
+    """As the method inverts it, on batches of the attacker's records in an order of its own."""
     config, suite, models = assumed.provider.config, assumed.provider.suite, assumed.models
     x, y = assumed.records
     seeds = [seed_of(suite.digest, "planning", number) for number in assumed.provider.models]
     rng = Generators(seeds, models.device)
-    loss = partial(suite.target.loss, smoothing=suite.recipe.label_smoothing)
     products: list[Product] = []
     while len(products) < config.iterations:
         for rows in minibatches(rng.permutation(y.shape[1]), config.batch_size):
             at = torch.arange(len(y), device=y.device)[:, None]
-            products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), loss))
-    retain = suite.data.sizes[0]
-    damping = config.damping + weight_decay(models, suite.recipe)
-    inverse = Lissa(products[: config.iterations], damping, config.scale)
-    return assumed.by_gradient(second_order(models, inverse, retain, losses=assumed.losses))
+            products.append(CURVATURES[config.curvature](models, (x[at, rows], y[at, rows]), assumed.loss))
+    return Lissa(products[: config.iterations], damping, config.scale)
+
+
+def _by_conjugate_gradients(assumed: Assumed, damping: Tensor) -> Inverse:
+    """What the method's series would converge to, on all of the attacker's records; Gauss-Newton, to curve upwards."""
+    return ConjugateGradients(gauss_newton(assumed.models, assumed.records, assumed.loss), damping, ITERATIONS)
+
+
+SOLVERS: dict[str, Callable[[Assumed, Tensor], Inverse]] = {LISSA: _by_lissa, "cg": _by_conjugate_gradients}
 
 
 def _unrolling_sgd(assumed: Assumed) -> Planner:

@@ -109,6 +109,18 @@ def test_it_plans_against_every_method_on_victims_and_on_surrogates(method: str,
     assert any(not np.array_equal(one.indices, other.indices) for one, other in pairs)
 
 
+def test_a_second_order_plan_may_invert_by_cg_or_by_lissa() -> None:
+    attacked = Attacked("second-order", {"iterations": 200, "scale": 50.0, "damping": 1.0, "batch_size": 40})
+    found = {}
+    for solver in ("cg", "lissa"):
+        config = replace(QUICK, models=2, steps=2, solver=solver, methods=(attacked,))
+        found[solver] = play(config).requests
+    for one, other in zip(*found.values(), strict=True):
+        assert len(np.intersect1d(one.indices, other.indices)) >= 3  # where the series has converged, nearly the same
+    with pytest.raises(ValueError, match="solver must be one of lissa, cg"):
+        replace(QUICK, solver="newton")
+
+
 def test_surrogates_are_models_that_no_bench_scores_and_no_two_attackers_share() -> None:
     suite = load_suite("digits")
     first, second = surrogate_numbers(suite, range(0, 5), 3), surrogate_numbers(suite, range(5, 10), 3)

@@ -67,6 +67,11 @@ class Played:
             raise BadSetting(f"expected the arms {', '.join(ARMS)}, got {', '.join(self.arms)}")
 
 
+def failed(requests: Sequence[Request], reason: str) -> Played:
+    """What came to nothing before any arm, for one reason."""
+    return Played({name: Arm(reason=reason) for name in ARMS}, requests, np.zeros(len(requests)))
+
+
 def joined(parts: Sequence[Played]) -> Played:
     """What was played against some victims, then others, as one; an arm that failed on any has failed."""
     arms = {}

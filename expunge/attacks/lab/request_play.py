@@ -60,9 +60,9 @@ def arm(before: Ensemble, way: Callable[[], Served], measure: Measure) -> Arm:
     """What becomes of the victims by one way of serving; where it fails, the reason."""
     try:
         served = way()
+        found = measure(before, served.ensemble)  # which may find that models say nothing finite
     except MethodFailed as error:
         return Arm(reason=str(error))
-    found = measure(before, served.ensemble)
     return Arm(found.success, found.utility, served.cost, served.seconds, found.more)
 
 

@@ -9,4 +9,9 @@ QUICK: dict[str, dict[str, object]] = {
     "fairness-harm": {"budget": 4, "owned": 0.4},
     "backdoor-by-unlearning": {"poisons": 10, "camouflages": 20},
     "hidden-poison": {"poisons": 3, "camouflages": 3, "eps": 0.3, "steps": 3},
+    "pair-membership": {"budget": 10, "shadows": 3},
+    "label-only-pair": {"budget": 10, "shadows": 3, "queries": 3, "levels": 2},
+    "deletion-inference": {"budget": 10},
+    "unlearning-inversion": {"steps": 20, "restarts": 1},
+    "reconstruction": {},
 }
