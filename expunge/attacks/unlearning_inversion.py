@@ -192,5 +192,5 @@ ATTACK = Attack(
     goal="privacy",
     knowledge="white box",
     phases=("after unlearning",),
-    cite=("hu2024",),
+    cite=("hu2024inversion",),
 )
