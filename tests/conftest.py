@@ -1,5 +1,6 @@
 """What many tests share: shapes checked, the embedded suite, small ensembles, margins of real oracles."""
 
+import os
 import pkgutil
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def checked_modules(folder: Path = PACKAGE) -> list[str]:
 # Every annotation is checked while the tests run, shapes too; numbers may be ints where floats are expected.
 check_annotations(checked_modules())
 
+os.environ.pop("COLUMNS", None)  # of whoever runs the tests, as pytest-xdist sets it: lines have no end here
 from expunge.bench.rebuild import rebuild  # noqa: E402
 from expunge.ensembles import Ensemble, Plan, pretrain, read_margins  # noqa: E402
 from expunge.store import at_store  # noqa: E402
