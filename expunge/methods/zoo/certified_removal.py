@@ -39,7 +39,7 @@ class CertifiedRemoval(Privacy):
     """
 
     residual: float = 1.0
-    steps: int = 2
+    steps: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
