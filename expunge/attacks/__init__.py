@@ -7,6 +7,7 @@ from expunge.attacks import (
     malicious_sequence,
     pair_membership,
     reconstruction,
+    relearning,
     unlearning_inversion,
     usability,
 )
@@ -25,4 +26,5 @@ ATTACKS: dict[str, Attack] = {
     "deletion-inference": deletion_inference.ATTACK,
     "unlearning-inversion": unlearning_inversion.ATTACK,
     "reconstruction": reconstruction.ATTACK,
+    "relearning": relearning.ATTACK,
 }

@@ -8,4 +8,5 @@ QUICK: dict[str, dict[str, object]] = {
     "deletion-inference": {"budget": 10},
     "unlearning-inversion": {"steps": 20, "restarts": 1},
     "reconstruction": {},
+    "relearning": {"budget": 10, "taught": 3, "steps": 3},
 }
