@@ -1,6 +1,7 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
 from expunge.attacks import (
+    adaptive_requests,
     deletion_inference,
     label_only_pair,
     malicious_requests,
@@ -27,4 +28,5 @@ ATTACKS: dict[str, Attack] = {
     "unlearning-inversion": unlearning_inversion.ATTACK,
     "reconstruction": reconstruction.ATTACK,
     "relearning": relearning.ATTACK,
+    "adaptive-requests": adaptive_requests.ATTACK,
 }
