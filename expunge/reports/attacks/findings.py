@@ -174,12 +174,12 @@ def _in_words(found: Victims) -> str:
     said.append(
         "by what was changed: the same records unperturbed do less"
         if _above(found, UNPERTURBED)
-        else "by which records are asked for: unperturbed they cannot be told from the attack"
+        else "the same records unperturbed cannot be told from it, so that no change is shown to be to blame"
     )
     said.append(
         "the method is to blame: exact removal of the same records does less"
         if _above(found, ORACLE)
-        else "exact removal cannot be told from it: the data is worth that much"
+        else "exact removal of the same records cannot be told from it, so that the method is not shown to be to blame"
     )
     if not _above(found, NO_REQUEST):
         said.append("victims that were asked for nothing do as well")
