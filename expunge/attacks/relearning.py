@@ -26,7 +26,7 @@ from numpy import ndarray
 from scipy.special import expit
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import ORACLE, Played
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
 from expunge.attacks.suspects import OTHERS, Privacy, requests_about
@@ -142,7 +142,8 @@ ATTACK = Attack(
     check=check,
     config=Relearning,
     success=Success(
-        "mean label probability, over the steps of relearning, of removed records that are not taught again"
+        "mean label probability, over the steps of relearning, of removed records that are not taught again",
+        against=ORACLE,
     ),
     idle={"removed": OTHERS},
     example="digits --set of_class=3 --set budget=140",
