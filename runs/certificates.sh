@@ -10,6 +10,5 @@ models="${1:-200}"
 shift $(($# < 1 ? $# : 1))
 suites=("$@")
 [ ${#suites[@]} != 0 ] || suites=(tabular)
-# One more Newton step than the default: two leave too large a gradient in some of 200 models.
-expunge certify page "${suites[@]/#/--suite=}" --models "$models" --set certified-removal.steps=3 --out "$out"
+expunge certify page "${suites[@]/#/--suite=}" --models "$models" --out "$out"
 echo "$out"

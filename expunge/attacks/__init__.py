@@ -1,6 +1,7 @@
 """What malice can do with data and with requests for removal, and what can be done about it: two tables."""
 
 from expunge.attacks import (
+    adaptive_requests,
     backdoor_by_unlearning,
     deletion_inference,
     fairness_harm,
@@ -11,6 +12,7 @@ from expunge.attacks import (
     over_unlearning,
     pair_membership,
     reconstruction,
+    relearning,
     slow_down,
     unlearn_and_burn,
     unlearning_inversion,
@@ -37,4 +39,6 @@ ATTACKS: dict[str, Attack] = {
     "deletion-inference": deletion_inference.ATTACK,
     "unlearning-inversion": unlearning_inversion.ATTACK,
     "reconstruction": reconstruction.ATTACK,
+    "relearning": relearning.ATTACK,
+    "adaptive-requests": adaptive_requests.ATTACK,
 }

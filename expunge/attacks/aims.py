@@ -22,6 +22,7 @@ from expunge.suites.suite import Suite
 
 GOALS = ("targeted", "untargeted")
 LIKELIEST = "likeliest"  # the class that the attacker's model finds the likeliest beside the first
+CLEAN = 400  # about so many records, spread over all of its own, show an attacker what it does beside
 SHIFT, MOST = "target-shift", 100.0
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # weights and inputs (models, n, ...) -> logits (models, n, classes)
@@ -107,7 +108,8 @@ def objective(aim: Aim, planners: Ensemble, predict: Predict) -> Objective:
     def spread(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(each, 0).to(planners.device)
 
-    clean_x, clean_y = spread(of_each(train.x, aim.clean)), spread(of_each(train.y, aim.clean))
+    seen = aim.clean[:, :: max(1, aim.clean.shape[1] // CLEAN)]
+    clean_x, clean_y = spread(of_each(train.x, seen)), spread(of_each(train.y, seen))
     x, wanted = spread(of_each(test.x, aim.chosen)), spread(torch.from_numpy(aim.wanted))
     before: list[Tensor] = []
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from expunge.attacks.lab.arms import Arm, Played
+from expunge.attacks.lab.arms import HONEST, Arm, Played
 from expunge.attacks.lab.provider import Provider
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
@@ -47,13 +47,15 @@ class Partly(Protocol):
 class Success:
     """What an attack of the lab counts as its success: in words, with the least and the most that it can be.
 
-    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker.
+    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker. An attack works where it
+    has more than the control ``against``: an honest request, or the oracle where the question is what removal left.
     """
 
     what: str
     least: float = 0.0
     most: float = 1.0
     share: bool = True
+    against: str = HONEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from expunge.attacks.operators import Operator, Points
 
 Objective = Callable[[Tensor], Float[Tensor, " planners"]]  # of weights (planners, d), lower is better for the attacker
 
+BLOCK = 512  # points whose gradients are taken at once, of each planner
 Penalty = Callable[[Tensor], Float[Tensor, " victims"]]  # of moved points (victims, k, ...)
 
 
@@ -40,21 +41,38 @@ def chosen_points(
     ``tau <grad L_adv(theta_u), grad l(z_p)>``. Planners of one victim, that stand side by side, vote by the mean of
     their gradients.
     """
-    omega = torch.zeros(y.shape, dtype=x.dtype, device=x.device)
     taken = np.zeros((victims, y.shape[1]), bool)
     for turn in range(min(refreshes, count)):
-        share = omega.clone().requires_grad_()
-        with torch.enable_grad():
-            loss = objective(operator(Points(x, y, share))).sum()
-        (slope,) = torch.autograd.grad(loss, share)
-        scores = slope.unflatten(0, (victims, -1)).mean(1).double().cpu().numpy()
+        slopes = _slopes(operator, objective, x, y, torch.from_numpy(taken).repeat_interleave(len(y) // victims, 0))
+        scores = slopes.unflatten(0, (victims, -1)).mean(1).double().cpu().numpy()
         scores[taken] = np.inf
         more = count * (turn + 1) // min(refreshes, count) - int(taken[0].sum())
         order = np.argsort(scores, axis=1, kind="stable")[:, :more]
         np.put_along_axis(taken, order, True, axis=1)
-        each = torch.from_numpy(taken).repeat_interleave(len(y) // victims, 0)
-        omega = each.to(omega)
     return np.stack([np.flatnonzero(row) for row in taken])
+
+
+def _slopes(
+    operator: Operator,
+    objective: Objective,
+    x: Shaped[Tensor, "planners owned ..."],
+    y: Int[Tensor, "planners owned"],
+    taken: Bool[Tensor, "planners owned"],
+) -> Float[Tensor, "planners owned"]:
+    """``dL_adv / d omega`` of every point where those that are taken are removed, a block of points at a time."""
+    count, at = int(taken[0].sum()), torch.arange(len(y), device=y.device)[:, None]
+    taken = taken.to(y.device)
+    first = taken.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+    found = []
+    for block in torch.arange(y.shape[1], device=y.device).split(BLOCK):
+        rows = torch.cat([first, block.expand(len(y), -1)], dim=1)
+        omega = torch.zeros(rows.shape, dtype=x.dtype, device=x.device)
+        omega[:, :count] = 1
+        omega.requires_grad_()
+        with torch.enable_grad():
+            loss = objective(operator(Points(x[at, rows], y[at, rows], omega, places=rows))).sum()
+        found.append(torch.autograd.grad(loss, omega)[0][:, count:])
+    return torch.cat(found, dim=1)
 
 
 def perturbed(

@@ -41,6 +41,7 @@ BY_LOSS, BY_ANSWERS = "share-by-loss", "share-by-answers"
 class DeletionInference(Privacy):
     """Settings: ``budget`` pairs of records; ``by`` loss, where labels are known, or by answers alone."""
 
+    models: int = 40  # of yes and no, ten tell little
     budget: int = 1
     by: str = LOSS
 
@@ -76,13 +77,16 @@ def measure(
 ) -> Measured:
     """The share of pairs of which the suspect is named, by either signal; success is the one that is asked for."""
     train = suite.data.train
-    changes = [_changes(before, after, of_each(train.x, rows), of_each(train.y, rows)) for rows in (suspects, staying)]
+    changes = [
+        changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows)) for rows in (suspects, staying)
+    ]
     shares = {signal: named(changes[0][signal], changes[1][signal]) for signal in (LOSS, ANSWERS)}
     more = {BY_LOSS: shares[LOSS], BY_ANSWERS: shares[ANSWERS]}
     return Measured(shares[by], correct_on_test(after, suite).mean(1), more)
 
 
-def _changes(before: Ensemble, after: Ensemble, x: Tensor, y: Tensor) -> dict[str, ndarray]:
+def changes_of(before: Ensemble, after: Ensemble, x: Tensor, y: Tensor) -> dict[str, ndarray]:
+    """The changes of what both models say of these records, see :func:`changed`."""
     return changed(answers(before, x), answers(after, x), y)
 
 

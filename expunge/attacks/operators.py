@@ -32,13 +32,15 @@ Losses = Callable[[Tensor, Tensor], Tensor]  # outputs and labels (models, n, ..
 class Points:
     """Points of each model: inputs ``(models, n, ...)``, labels and how much of each is removed, ``(models, n)``.
 
-    ``instead``, where it is not None, are inputs that are to stand in their place, under the same labels.
+    ``instead``, where it is not None, are inputs that are to stand in their place, under the same labels; ``places``,
+    where it is known, says which of the attacker's records they are.
     """
 
     x: Shaped[Tensor, "models n ..."]
     y: Shaped[Tensor, "models n"]
     omega: Float[Tensor, "models n"]
     instead: Shaped[Tensor, "models n ..."] | None = None
+    places: Int[Tensor, "models n"] | None = None
 
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Weights]  # of inputs, labels and omega: sum_p omega_p grad l(z_p)

@@ -23,6 +23,7 @@ from expunge.attacks.operators import (
     Lissa,
     Losses,
     Operator,
+    Points,
     cross_entropies,
     first_order,
     second_order,
@@ -46,6 +47,7 @@ from expunge.suites.networks import Vote
 from expunge.suites.suite import ForgetSet, Suite
 
 LISSA, ITERATIONS = "lissa", 10  # how a curvature is inverted, and the products that conjugate gradients may take
+CURVED = 256  # about so many of an attacker's records, whose curvature conjugate gradients invert
 OWN = "own"  # plan by the operator of the method that serves, where there is one
 TRANSFERRED = "first-order"  # what is assumed of a method that has no operator
 Choose = Callable[[Objective, int], Int[ndarray, "victims count"]]
@@ -180,8 +182,9 @@ def _by_lissa(assumed: Assumed, damping: Tensor) -> Inverse:
 
 
 def _by_conjugate_gradients(assumed: Assumed, damping: Tensor) -> Inverse:
-    """What the method's series would converge to, on all of the attacker's records; Gauss-Newton, to curve upwards."""
-    return ConjugateGradients(gauss_newton(assumed.models, assumed.records, assumed.loss), damping, ITERATIONS)
+    """What the method's series would converge to, on records of the attacker's; Gauss-Newton, to curve upwards."""
+    x, y = (each[:, :: max(1, each.shape[1] // CURVED)] for each in assumed.records)
+    return ConjugateGradients(gauss_newton(assumed.models, (x, y), assumed.loss), damping, ITERATIONS)
 
 
 SOLVERS: dict[str, Callable[[Assumed, Tensor], Inverse]] = {LISSA: _by_lissa, "cg": _by_conjugate_gradients}
@@ -218,8 +221,12 @@ def _sisa(assumed: Assumed) -> Planner:
     assert isinstance(network, Vote)  # of constituents
     members = [Ensemble(member, votes.origin, votes.sample_shape) for member in network.members]
     steps = suite.recipe.epochs * minibatch_count(suite.data.sizes[0], suite.recipe.batch_size)
-    operator = shards(votes, members, 1 / steps, lambda points, shard: (where == shard).to(points.omega))
-    return replace(assumed.by_gradient(operator), operator=None)
+
+    def within(points: Points, shard: int) -> Tensor:
+        assert points.places is not None  # of points that are chosen among one's own
+        return (where.gather(1, points.places) == shard).to(points.omega)
+
+    return replace(assumed.by_gradient(shards(votes, members, 1 / steps, within)), operator=None)
 
 
 OPERATORS: dict[str, Callable[[Assumed], Planner]] = {

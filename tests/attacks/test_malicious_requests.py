@@ -1,7 +1,7 @@
 """Malicious requests on a suite that trains in a blink: which records, with which bytes, planned on which models."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -10,11 +10,13 @@ from numpy import ndarray
 from torch import nn
 
 from expunge.attacks import ATTACKS
+from expunge.attacks.aims import objective
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, UNPERTURBED, Played
 from expunge.attacks.lab.frame import play_on
 from expunge.attacks.lab.owners import owned_by_attackers
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.malicious_requests import MaliciousRequests, check
+from expunge.attacks.malicious_requests import MaliciousRequests, aimed, check
+from expunge.attacks.operators import Points, outputs_at
 from expunge.attacks.planning import OPERATORS, planner_of, surrogate_numbers
 from expunge.attacks.removal import Attacked
 from expunge.attacks.update_trace import least_by_log, traced
@@ -26,6 +28,7 @@ from expunge.suites.request import Request
 from tests.attacks.small import small
 
 NAME, VICTIMS = "malicious-requests", 3
+STRONG = Attacked("first-order", {"tau": 0.1})
 QUICK = MaliciousRequests(models=VICTIMS, budget=4, steps=4, eps=0.2)
 
 
@@ -259,3 +262,29 @@ def test_frozen_layers_stay_as_they_are() -> None:
     found = play(replace(QUICK, models=2), suite)
     assert not any(arm.reason for arm in found.arms.values())
     assert not found.requests[0].honest(suite.data).any()
+
+
+def test_points_are_chosen_alike_however_many_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider(small(), STRONG, range(2))
+    planner, aim = aimed(provider, QUICK)
+    goal = objective(aim, planner.models, partial(outputs_at, planner.models))
+    whole = planner.choose(goal, 6)
+    monkeypatch.setattr("expunge.attacks.bilevel.BLOCK", 7)
+    assert np.array_equal(planner.choose(goal, 6), whole)
+
+
+def test_the_first_point_is_the_one_whose_removal_lowers_the_loss_most() -> None:
+    """By the first-order update, a little of it, tried point by point."""
+    provider = Provider(small(), Attacked("first-order", {"tau": 1e-4}), range(2))
+    planner, aim = aimed(provider, QUICK)
+    goal = objective(aim, planner.models, partial(outputs_at, planner.models))
+    chosen = planner.choose(goal, 1)
+    assert planner.operator is not None
+    train = small().data.train
+    for row, own in enumerate(aim.clean):
+        losses = []
+        for number in own:
+            x, y = (each[[number]].expand(2, *each[[number]].shape) for each in (train.x, train.y))
+            value = goal(planner.operator(Points(x, y, torch.ones(2, 1)))).detach()
+            losses.append(float(value[row]))
+        assert losses[int(chosen[row, 0])] <= min(losses) + 1e-6

@@ -1,7 +1,7 @@
 """What the records of an attack of the lab say, method by method; and in words, by rules that are stated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from expunge.attacks import ATTACKS, Attack
@@ -64,11 +64,12 @@ class Victims:
     lost: Mapping[str, Interval]  # utility lost to each arm
     effort: float | None  # the attacker's seconds for one victim
     guards: Sequence[Guard]
+    against: str = HONEST  # the control that it is compared with
 
     @property
     def works(self) -> bool | None:
-        """Whether success lies above that of an honest request, beyond the interval; None where it cannot be told."""
-        over = self.excess.get(HONEST)
+        """Whether success lies above that of the control, beyond the interval; None where it cannot be told."""
+        over = self.excess.get(self.against)
         return None if over is None or over.low is None else over.low > 0
 
 
@@ -113,7 +114,12 @@ def read_findings(scores: Sequence[Score]) -> Findings:
     lookup("attack", name, ATTACKS)
     facts = {key.removeprefix("attack."): value for key, value in first.subject.config.items() if key != NAME}
     methods = dict.fromkeys(score.subject.method for score in scores if score.metric == SUCCESS)
-    victims = [_victims(method, [each for each in scores if each.subject.method == method]) for method in methods]
+    success = ATTACKS[name].success
+    against = HONEST if success is None else success.against
+    victims = [
+        replace(_victims(method, [each for each in scores if each.subject.method == method]), against=against)
+        for method in methods
+    ]
     return Findings(name, first.subject.suite, facts, first.models, victims, first.subject.hardware)
 
 
@@ -162,24 +168,28 @@ def _cell(score: Score | None) -> Interval | None:
 def _in_words(found: Victims) -> str:
     """Whether the attack shows, and what it is due to.
 
-    It shows where the interval of its excess over an honest request lies above 0. It is due to changed bytes where that
+    It shows where the interval of its excess over an honest request lies above 0, or over the oracle where that is what
+    its row compares with. It is due to changed bytes where that
     over the same records unperturbed does too; to the method, and not to the data, where that over the oracle does.
     """
     failed = [f"{name}: {each.reason}" for name, each in found.arms.items() if each.reason]
     if found.works is None:
         return f"cannot tell: {failed[0]}" if failed else "cannot tell"
+    if found.against == ORACLE:
+        never = "models that never saw the records"
+        return f"works: more success than on {never}" if found.works else f"does not show here: no more than on {never}"
     if not found.works:
         return "does not show here: its success cannot be told from that of an honest request"
     said = ["works: more success than an honest request of the same size"]
     said.append(
         "by what was changed: the same records unperturbed do less"
         if _above(found, UNPERTURBED)
-        else "by which records are asked for: unperturbed they cannot be told from the attack"
+        else "the same records unperturbed cannot be told from it, so that no change is shown to be to blame"
     )
     said.append(
         "the method is to blame: exact removal of the same records does less"
         if _above(found, ORACLE)
-        else "exact removal cannot be told from it: the data is worth that much"
+        else "exact removal of the same records cannot be told from it, so that the method is not shown to be to blame"
     )
     if not _above(found, NO_REQUEST):
         said.append("victims that were asked for nothing do as well")

@@ -14,4 +14,6 @@ QUICK: dict[str, dict[str, object]] = {
     "deletion-inference": {"budget": 10},
     "unlearning-inversion": {"steps": 20, "restarts": 1},
     "reconstruction": {},
+    "relearning": {"budget": 10, "taught": 3, "steps": 3},
+    "adaptive-requests": {"budget": 10, "owned": 0.5, "shadows": 3},
 }

@@ -1,13 +1,16 @@
 """Means and differences over victims, and their intervals."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 
 from expunge.attacks.attack import Success
 from expunge.attacks.lab.arms import ARMS, Arm, Played, arm_of, joined
 from expunge.attacks.lab.records import difference_of, mean_of
 from expunge.errors import BadSetting
-from expunge.metrics.over_models import difference_of_shares, difference_of_yes_and_no
+from expunge.metrics.over_models import difference_of_shares, difference_of_yes_and_no, mean_over_models
 
 SHARE = Success("a share")
 YES, NO = np.ones(10), np.zeros(10)
@@ -33,15 +36,42 @@ def test_pairing_counts() -> None:
     assert paired.low > 0 > unpaired.low
 
 
-@pytest.mark.parametrize("chance", [0.05, 0.5])
-@pytest.mark.parametrize("paired", [True, False])
-def test_intervals_of_differences_of_yes_and_no_cover(chance: float, paired: bool) -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
+def chances(models: int) -> Iterator[tuple[float, float]]:
+    """By how much each paired interval covers, over all shares of models where only the first, or the second, is yes.
+
+    Summed over all outcomes, not simulated; and the same of Wald's interval.
+    """
+    outcomes = [(only, lost) for only in range(models + 1) for lost in range(models + 1 - only)]
+    found, wald = [], []
+    for only, lost in outcomes:
+        one, other = np.zeros(models, bool), np.zeros(models, bool)
+        one[:only], other[only : only + lost] = True, True
+        found.append(difference_of_yes_and_no(one, other))
+        wald.append(mean_over_models(one.astype(float) - other, (-1.0, 1.0)))
+    for p in np.linspace(0, 1, 11):
+        for q in np.linspace(0, 1 - p, 11):
+            rest = max(1 - p - q, 0.0)
+            chance = multinomial.pmf(
+                [(only, lost, models - only - lost) for only, lost in outcomes], models, [p, q, rest]
+            )
+            yield tuple(
+                sum(each for each, it in zip(chance, its, strict=True) if it.low - 1e-9 <= p - q <= it.high + 1e-9)
+                for its in (found, wald)
+            )
+
+
+def test_paired_intervals_of_yes_and_no_cover() -> None:
+    ours, walds = (np.array(each) for each in zip(*chances(10), strict=True))
+    assert ours.mean() > 0.955
+    assert ours.min() > 0.91
+    assert walds.min() < 0.7  # which is empty where all agree
+
+
+def test_intervals_of_differences_of_yes_and_no_of_other_models_cover() -> None:
+    rng, covered = np.random.default_rng(0), 0
     for _ in range(400):
-        one, other = rng.random(10) < 0.9, rng.random(10) < chance
-        found = difference_of_yes_and_no(one, other) if paired else difference_of_shares(one, other)
-        covered += found.low <= 0.9 - chance <= found.high
+        found = difference_of_shares(rng.random(10) < 0.9, rng.random(10) < 0.05)
+        covered += found.low <= 0.85 <= found.high
     assert covered >= 380
 
 

@@ -1,0 +1,61 @@
+"""What is said of an attack of the lab, by which numbers."""
+
+import pytest
+
+from expunge.attacks import ATTACKS
+from expunge.attacks.lab.arms import ARMS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED
+from expunge.errors import UserError
+from expunge.reports.attacks.findings import ArmFound, Findings, Victims, read_findings
+from expunge.reports.summaries import Interval
+
+NOTHING, MUCH = Interval(0.1, -0.2, 0.4), Interval(0.8, 0.5, 1.0)
+
+
+def said(reason: str = "", against: str = HONEST, **excess: Interval) -> str:
+    names = {"nothing": NO_REQUEST, "honest": HONEST, "unperturbed": UNPERTURBED, "oracle": ORACLE}
+    arms = {name: ArmFound(None, None, None, None, {}, reason) for name in ARMS}
+    found = Victims("scrub", arms, {names[name]: each for name, each in excess.items()}, {}, None, [], against)
+    ((_, words),) = Findings("malicious-requests", "digits", {}, 10, [found], "").answers
+    return words
+
+
+def test_what_cannot_be_told_from_an_honest_request_does_not_show() -> None:
+    assert said(honest=NOTHING, unperturbed=MUCH, oracle=MUCH).startswith("does not show here")
+
+
+def test_what_is_above_every_control_works_by_its_change_and_through_the_method() -> None:
+    words = said(nothing=MUCH, honest=MUCH, unperturbed=MUCH, oracle=MUCH)
+    assert words.startswith("works")
+    assert "by what was changed" in words
+    assert "the method is to blame" in words
+    assert "not shown" not in words
+
+
+def test_nothing_is_blamed_that_a_control_does_not_show() -> None:
+    words = said(nothing=MUCH, honest=MUCH, unperturbed=NOTHING, oracle=NOTHING)
+    assert "no change is shown to be to blame" in words
+    assert "the method is not shown to be to blame" in words
+
+
+def test_victims_that_do_as_well_untouched_are_told_of() -> None:
+    assert "asked for nothing do as well" in said(nothing=NOTHING, honest=MUCH, unperturbed=MUCH, oracle=MUCH)
+
+
+def test_what_asks_what_removal_has_left_is_compared_with_models_that_never_saw_the_records() -> None:
+    assert said(against=ORACLE, honest=NOTHING, oracle=MUCH).startswith("works: more success than on models that never")
+    assert said(against=ORACLE, honest=MUCH, oracle=NOTHING).startswith("does not show here: no more than on models")
+
+
+def test_the_control_is_that_of_the_attacks_row() -> None:
+    assert {name for name, row in ATTACKS.items() if row.success and row.success.against != HONEST} == {"relearning"}
+    for row in ATTACKS.values():
+        assert not row.success or row.success.against in (HONEST, ORACLE)
+
+
+def test_a_failure_is_why_nothing_can_be_told() -> None:
+    assert said(reason="diverged") == "cannot tell: attack: diverged"
+
+
+def test_other_records_are_refused() -> None:
+    with pytest.raises(UserError, match="no records of an attack of the lab"):
+        read_findings([])
