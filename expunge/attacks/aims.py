@@ -13,11 +13,12 @@ from expunge.attacks.bilevel import Objective
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
+from expunge.attacks.named_class import named_class
 from expunge.attacks.operators import cross_entropies
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
 from expunge.ensembles.seeds import seed_of
-from expunge.errors import BadSetting, UnknownName
+from expunge.errors import BadSetting
 from expunge.suites.suite import Suite
 
 GOALS = ("targeted", "untargeted")
@@ -58,14 +59,7 @@ def require_aim(suite: Suite, goal: str, targets: int, target_class: str) -> Non
             "--set targets=N"
         )
     if goal == "targeted" and target_class != LIKELIEST:
-        _class(suite, target_class)
-
-
-def _class(suite: Suite, name: str) -> int:
-    try:
-        return suite.data.label(name)
-    except UnknownName as error:
-        raise UnknownName(f"target {error}; give --set target_class=CLASS, or {LIKELIEST}") from None
+        named_class(suite, target_class, "target_class", LIKELIEST)
 
 
 def targets_of(
@@ -80,7 +74,7 @@ def targets_of(
     labels = suite.data.test.y
     right = (said.argmax(-1) == labels).numpy()
     others = said.scatter(-1, labels.expand(len(said), -1).unsqueeze(-1), -torch.inf)
-    fixed = None if target_class == LIKELIEST else _class(suite, target_class)
+    fixed = None if target_class == LIKELIEST else named_class(suite, target_class, "target_class", LIKELIEST)
     chosen, wanted = [], []
     for row, model in enumerate(provider.models):
         rng = np.random.default_rng(seed_of(suite.digest, "targets", seed, model))

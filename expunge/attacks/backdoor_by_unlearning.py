@@ -29,12 +29,13 @@ from expunge.attacks.lab.owners import Range, pixel_range
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
 from expunge.attacks.lab.settings import Lab
+from expunge.attacks.named_class import named_class
 from expunge.attacks.planted import require_no_defence, require_no_models_of_its_own
 from expunge.attacks.preconditioned import Hidden, nothing_hidden, planting_of, play_hidden
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
 from expunge.ensembles.seeds import seed_of
-from expunge.errors import BadSetting, UnknownName
+from expunge.errors import BadSetting
 from expunge.suites.data import Examples
 from expunge.suites.suite import Suite
 
@@ -129,12 +130,7 @@ def obeyed(suite: Suite, label: int, size: int, before: Ensemble, after: Ensembl
 
 
 def _target(suite: Suite, name: str) -> int:
-    if name == FIRST:
-        return 0
-    try:
-        return suite.data.label(name)
-    except UnknownName as error:
-        raise UnknownName(f"target {error}; give --set target_class=CLASS, or {FIRST}") from None
+    return 0 if name == FIRST else named_class(suite, name, "target_class", FIRST)
 
 
 ATTACK = Attack(

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from expunge.errors import BadSetting, UnknownName
+from expunge.attacks.named_class import named_class
+from expunge.errors import BadSetting
 from expunge.suites.suite import Suite
 
 COMMONEST = "commonest"  # the class of which the attacker owns the most records
@@ -23,12 +24,8 @@ class OwnedClass:
 
 def require_class(suite: Suite, name: str) -> None:
     """Refuse a class that does not exist."""
-    if name == COMMONEST:
-        return
-    try:
-        suite.data.label(name)
-    except UnknownName as error:
-        raise UnknownName(f"target {error}; give --set target_class=CLASS, or {COMMONEST}") from None
+    if name != COMMONEST:
+        named_class(suite, name, "target_class", COMMONEST)
 
 
 def class_owned(suite: Suite, owned: Int[ndarray, " owned"], name: str, budget: int) -> OwnedClass:

@@ -29,11 +29,12 @@ from expunge.attacks.attack import Attack, Success
 from expunge.attacks.lab.arms import ORACLE, Played
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
+from expunge.attacks.named_class import named_class
 from expunge.attacks.suspects import OTHERS, Privacy, requests_about
 from expunge.audits.relearning import relearned
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
-from expunge.errors import BadSetting, UnknownName
+from expunge.errors import BadSetting
 from expunge.suites.suite import Suite
 
 ANY = "any"  # records of all classes
@@ -83,10 +84,7 @@ def _able(suite: Suite, name: str) -> Int[ndarray, " records"]:
     """The training examples of a class, or all."""
     if name == ANY:
         return np.arange(suite.data.sizes[0])
-    try:
-        return np.flatnonzero(suite.data.train.y.numpy() == suite.data.label(name))
-    except UnknownName as error:
-        raise UnknownName(f"{error}; give --set of_class=CLASS, or {ANY}") from None
+    return np.flatnonzero(suite.data.train.y.numpy() == named_class(suite, name, "of_class", ANY))
 
 
 def play(provider: Provider, config: Relearning) -> Played:

@@ -27,10 +27,11 @@ from expunge.attacks.lab.arms import ATTACK as ATTACKED
 from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
 from expunge.attacks.lab.provider import ATTACKER, Provider
 from expunge.attacks.lab.settings import Lab
+from expunge.attacks.named_class import named_class
 from expunge.attacks.planted import Planting, require_no_defence
 from expunge.attacks.removal import Attacked
 from expunge.ensembles.seeds import seed_of
-from expunge.errors import BadSetting, UnknownName
+from expunge.errors import BadSetting
 from expunge.suites.data import Examples
 from expunge.suites.suite import Suite
 
@@ -225,12 +226,7 @@ def _signs(y: Tensor, label: int) -> Float[ndarray, " n"]:
 
 
 def _positive(suite: Suite, name: str) -> int:
-    if name == LAST:
-        return suite.data.classes - 1
-    try:
-        return suite.data.label(name)
-    except UnknownName as error:
-        raise UnknownName(f"positive {error}; give --set positive=CLASS, or {LAST}") from None
+    return suite.data.classes - 1 if name == LAST else named_class(suite, name, "positive", LAST)
 
 
 ATTACK = Attack(

@@ -40,9 +40,7 @@ app.add_typer(certify, rich_help_panel=None)
 
 @certify.command(METHOD, cls=Command, epilog="Example: expunge certify output-perturbation tabular random-10 --planted")
 def try_method(
-    name: Annotated[
-        str, typer.Argument(help="A certified method; `expunge list methods` marks them.", metavar="METHOD")
-    ],
+    name: Annotated[str, typer.Argument(help="A certified method, as certified-newton.", metavar="METHOD")],
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,

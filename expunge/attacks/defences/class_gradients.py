@@ -8,10 +8,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
-from expunge.attacks.defences.by_class import LEAST, labels_of
-from expunge.attacks.defences.requested import Requested, requested
+from expunge.attacks.defences.by_class import LEAST
+from expunge.attacks.defences.requested import Requested, means_by_request
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.features import in_parts, last_inputs, outputs
+from expunge.ensembles.features import last_inputs, outputs
 from expunge.suites.data import Examples
 
 Factors = tuple[Tensor, Tensor]  # unit residuals (n, classes) and unit features (n, d): a gradient is their product
@@ -54,12 +54,7 @@ def factors_of(ensemble: Ensemble, examples: Examples) -> tuple[Tensor, Tensor]:
 
 def requests(scene: Scene) -> Float[ndarray, "models requests"]:
     """The mean over the records of each request of their :func:`dissimilarities`; higher is more suspicious."""
-    labels_of(scene)
-    wanted = requested(scene.requests, scene.suite.data)
-    parts = in_parts(scene.victims, scene.suite.data.sizes[0] + len(wanted.examples))
-    each = torch.cat([_of_records(part, scene, wanted) for part in parts])
-    result: ndarray = wanted.means(each).cpu().numpy()
-    return result
+    return means_by_request(scene, _of_records)
 
 
 def _of_records(ensemble: Ensemble, scene: Scene, wanted: Requested) -> Float[Tensor, "models records"]:

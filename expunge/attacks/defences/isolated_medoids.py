@@ -7,11 +7,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.defence import Defence, Scene
-from expunge.attacks.defences.by_class import LEAST, labels_of
+from expunge.attacks.defences.by_class import LEAST
 from expunge.attacks.defences.class_gradients import Factors, factors_of
-from expunge.attacks.defences.requested import Requested, requested
+from expunge.attacks.defences.requested import Requested, means_by_request
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.features import in_parts
 
 SHARE = 0.1  # of the records of a class that are medoids
 MOST = 1000  # records of a class that are clustered: the first so many
@@ -61,12 +60,7 @@ def isolation(
 
 def requests(scene: Scene) -> Float[ndarray, "models requests"]:
     """The mean :func:`isolation` over the records of each request; a class of fewer than 3 records: 0."""
-    labels_of(scene)
-    wanted = requested(scene.requests, scene.suite.data)
-    parts = in_parts(scene.victims, scene.suite.data.sizes[0] + len(wanted.examples))
-    each = torch.cat([_of_records(part, scene, wanted) for part in parts])
-    result: ndarray = wanted.means(each).cpu().numpy()
-    return result
+    return means_by_request(scene, _of_records)
 
 
 def _of_records(ensemble: Ensemble, scene: Scene, wanted: Requested) -> Float[Tensor, "models records"]:

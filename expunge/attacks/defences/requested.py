@@ -1,6 +1,6 @@
 """The records that requests hold, each once, so that what is computed of a record is computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.attacks.defence import Scene
+from expunge.attacks.defences.by_class import labels_of
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.features import in_parts
 from expunge.errors import BadSetting
 from expunge.suites.data import Data, Examples
 from expunge.suites.request import Request
@@ -33,6 +37,17 @@ class Requested:
         weights = self.held.to(values) / self.held.to(values).sum(1, keepdim=True)
         result: Tensor = values @ weights.T
         return result
+
+
+def means_by_request(
+    scene: Scene, of_records: Callable[[Ensemble, Scene, Requested], Float[Tensor, "models records"]]
+) -> Float[ndarray, "models requests"]:
+    """The mean over the records of each request of what ``of_records`` finds of them, some models at a time."""
+    labels_of(scene)
+    wanted = requested(scene.requests, scene.suite.data)
+    parts = in_parts(scene.victims, scene.suite.data.sizes[0] + len(wanted.examples))
+    found: ndarray = wanted.means(torch.cat([of_records(part, scene, wanted) for part in parts])).cpu().numpy()
+    return found
 
 
 def requested(requests: Sequence[Request], data: Data) -> Requested:

@@ -6,7 +6,7 @@ from expunge.errors import lookup
 from expunge.methods.bounds import clipping, descent, groups, langevin, newton, removal, rewind
 from expunge.methods.bounds.statement import CONDITIONS, Claim, Constant, Theorem
 
-__all__ = ["CONDITIONS", "THEOREMS", "Claim", "Constant", "Theorem", "claim_for", "claim_of_noise"]
+__all__ = ["CONDITIONS", "THEOREMS", "Claim", "Constant", "Theorem", "claim_for"]
 
 THEOREMS: dict[str, Theorem] = {
     row.name: row
@@ -46,33 +46,6 @@ def claim_for(
         epsilon=epsilon,
         delta=delta,
         sigma=row.sigma(constants, epsilon, delta),
-        shift=row.shift(constants),
-        parameters=parameters,
-        norm=norm,
-        request=request,
-        notes=notes,
-    )
-
-
-def claim_of_noise(
-    theorem: str,
-    constants: Mapping[str, Constant],
-    sigma: float,
-    delta: float,
-    *,
-    parameters: int,
-    norm: float,
-    request: int = 1,
-    notes: tuple[str, ...] = (),
-) -> Claim:
-    """The other way around: what noise of ``sigma`` claims at ``delta``; epsilon is infinite where it buys none."""
-    row = lookup("theorem", theorem, THEOREMS)
-    return Claim(
-        theorem=theorem,
-        constants=dict(constants),
-        epsilon=row.epsilon(constants, sigma, delta),
-        delta=delta,
-        sigma=sigma,
         shift=row.shift(constants),
         parameters=parameters,
         norm=norm,

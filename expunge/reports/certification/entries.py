@@ -1,9 +1,10 @@
 """The numbers of a page of certified methods, one entry for each method on a suite: all that the page is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expunge.audits.certification import Certification, tried_together
+from expunge.audits.refutation.judging import Tried
 from expunge.methods.bounds.theorem import THEOREMS
 from expunge.reports.studies.entries import as_list
 
@@ -16,7 +17,7 @@ def entries_of(page: Sequence[Certification]) -> list[dict[str, Any]]:
     return [_entry(each, tried) for each, tried in zip(page, tried_together(page), strict=True)]
 
 
-def _entry(found: Certification, tried: Any) -> dict[str, Any]:
+def _entry(found: Certification, tried: Mapping[str, Tried]) -> dict[str, Any]:
     certificate, claim = found.certificate, found.certificate.claim
     theorem, subject = THEOREMS[claim.theorem], found.subject
     spread = theorem.spread(claim.constants, claim.sigma)
@@ -60,7 +61,7 @@ def _entry(found: Certification, tried: Any) -> dict[str, Any]:
     }
 
 
-def _told(tried: Any) -> dict[str, Any]:
+def _told(tried: Tried) -> dict[str, Any]:
     return {
         "epsilon at least": tried.value,
         "word": tried.word,

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from expunge.errors import BadConstant, BadSetting, EpsilonTooLarge, UnknownName
-from expunge.methods.bounds.theorem import CONDITIONS, THEOREMS, Constant, claim_for, claim_of_noise
+from expunge.methods.bounds.theorem import CONDITIONS, THEOREMS, Constant, claim_for
 from tests.methods.bounds.examples import DELTA, VALUES, constants, epsilons
 
 NAMES = sorted(THEOREMS)
@@ -115,14 +115,6 @@ def test_a_claim_holds_what_follows_from_its_constants() -> None:
     assert claim.sigma == row.sigma(claim.constants, 1.0, DELTA)
     assert claim.shift == row.shift(claim.constants)
     assert claim.request == 3
-
-
-def test_a_claim_can_be_made_of_its_noise() -> None:
-    wanted = claim_for("newton", constants("newton"), 1.0, DELTA, parameters=10, norm=2.0)
-    found = claim_of_noise("newton", constants("newton"), wanted.sigma, DELTA, parameters=10, norm=2.0)
-    assert found.epsilon == pytest.approx(1.0)
-    assert found.shift == wanted.shift
-    assert claim_of_noise("newton", constants("newton"), 0.0, DELTA, parameters=10, norm=2.0).epsilon == math.inf
 
 
 def test_an_unknown_theorem_is_named() -> None:
