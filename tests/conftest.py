@@ -63,7 +63,11 @@ def annotations_of_its_own() -> None:
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test writes to a store of its own, never to the user's, and computes on the CPU unless it says so."""
+    """Every test writes to a store of its own, never to the user's, and computes on the CPU unless it says so.
+
+    Nothing waits for the disk: that is for a machine that loses its power, which no test survives.
+    """
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     place = tmp_path_factory.mktemp("store")
     monkeypatch.setenv("EXPUNGE_STORE", str(place))
     monkeypatch.setenv("EXPUNGE_DEVICE", "cpu")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,17 @@ SUITES: dict[str, Callable[[], Suite]] = {
 @cache
 def suite_named(name: str) -> Suite:
     return SUITES[name]()
+
+
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ordinary")
+
+
+@pytest.fixture(autouse=True)
+def trained_once(one_store: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests here share a store, so that what methods start from is trained once."""
+    monkeypatch.setenv("EXPUNGE_STORE", str(one_store))
 
 
 def unlearned(name: str, suite: Suite, models: list[int]) -> tuple[Ensemble, Ensemble]:

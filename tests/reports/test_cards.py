@@ -1,6 +1,7 @@
 """Cards of methods say all that is known, and the pages made of them are what is in the tree."""
 
 import dataclasses
+import functools
 import json
 import re
 import unicodedata
@@ -22,13 +23,14 @@ from expunge.suites import Suite
 from tests.searches import a_search
 
 ROOT = Path(__file__).parents[2]
+page = functools.cache(methods_page)  # as it is, for all tests that change nothing
 LITTLE = 0.2  # of a gap closed on the forget set where a method does best
 ENTRY = re.compile(r"@\w+\{(\w+),\n(  \w+ = \{.*\},?\n)+\}")
 
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_the_page_tells_all_of_every_method(name: str) -> None:
-    section = methods_page().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    section = page().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     method = METHODS[name]
     assert method.summary[1:] in section
     assert all(f"`{field.name}` = {field.default}" in section for field in dataclasses.fields(method.config))
@@ -105,7 +107,7 @@ def test_what_closes_little_of_every_gap_says_why() -> None:
     assert little == {name for name, method in METHODS.items() if method.moves_little}
     for name in little:
         assert card(name)["moves little"] == METHODS[name].moves_little
-        assert f"- Moves little: {METHODS[name].moves_little}" in methods_page()
+        assert f"- Moves little: {METHODS[name].moves_little}" in page()
 
 
 def test_a_card_and_the_page_show_the_tuned_settings(
