@@ -9,7 +9,8 @@ ExpungeError
 │   │   ├── BadConstant       ... a constant of a theorem that lacks, is not finite or cannot be
 │   │   ├── EpsilonTooLarge   ... an epsilon for which the calibration of the noise is not proven
 │   │   ├── FailureTooLikely  ... a theorem that fails more often than delta allows
-│   │   └── NotPositiveDefinite   ... a Hessian that, damped as it is, may have no inverse
+│   │   ├── NotPositiveDefinite   ... a Hessian that, damped as it is, may have no inverse
+│   │   └── NotApplicable     ... a certified method whose theorem does not speak of such networks
 │   ├── MissingData           examples that are in no folder and that no hub gives
 │   ├── BadData               examples, labels or files that are not what they should be
 │   ├── BadProof              a bundle of a proof that cannot be what a recorder wrote
@@ -91,6 +92,10 @@ class FailureTooLikely(BadSetting):
 
 class NotPositiveDefinite(BadSetting):
     """A Hessian that, damped as it is, may have an eigenvalue of 0 or below."""
+
+
+class NotApplicable(BadSetting):
+    """A certified method whose theorem does not speak of networks such as this one."""
 
 
 class BadCertificate(UserError):

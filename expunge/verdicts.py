@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from expunge.records import Setting, Subject
-from expunge.store import write_file
 
 SCHEMA = 1
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -74,4 +73,6 @@ def as_json(record: Verdict | Bound) -> dict[str, Any]:
 
 def write_verdicts(file: Path, records: list[Verdict | Bound]) -> None:
     """One JSON record a line, whole or not at all."""
+    from expunge.store import write_file  # which imports torch, that reading need not wait for
+
     write_file(file, "".join(json.dumps(as_json(each), allow_nan=False) + "\n" for each in records))

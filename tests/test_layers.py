@@ -12,6 +12,7 @@ import expunge
 
 ROOT = Path(expunge.__file__).parent
 STAGES = [  # in the order of the data; those that are still to be built are looked at once they are there
+    "certificates",
     "suites",
     "ensembles",
     "methods",
@@ -35,13 +36,13 @@ REFUSED = {"utils", "common", "helpers", "misc", "core", "manager", "handler"}
 
 def imports(file: Path) -> set[str]:
     """Every module that a file imports, wherever in it, those for types alone too."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+    return {name for node in ast.walk(ast.parse(file.read_text())) for name in imported_by(node)}
+
+
+def imported_by(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
 
 
 def later_than(stage: str) -> set[str]:
@@ -62,6 +63,15 @@ def test_a_stage_imports_only_earlier_stages(stage: str) -> None:
 def test_every_folder_of_code_is_a_stage_or_the_command() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders <= {*STAGES, "cli"}
+
+
+def test_certificates_are_read_and_checked_without_torch() -> None:
+    """Which takes seconds to import; a function that writes imports it by itself."""
+    files = [*(ROOT / "certificates").rglob("*.py"), *(ROOT / f"{name}.py" for name in ("records", "verdicts"))]
+    at_once = [node for file in files for node in ast.parse(file.read_text()).body]
+    found = {name for node in at_once for name in imported_by(node)}
+    assert "expunge.errors" in found
+    assert not {name for name in found if name.split(".")[0] == "torch" or name in ("expunge.store", "expunge.engine")}
 
 
 def test_an_import_of_a_later_stage_is_seen(tmp_path: Path) -> None:

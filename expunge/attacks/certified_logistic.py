@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import expit
 
-from expunge.methods.bounds.removal import LOGISTIC, factor, residual_bound
+from expunge.certificates.theorems.removal import LOGISTIC, factor, residual_bound
 
 
 @dataclass(frozen=True, eq=False)

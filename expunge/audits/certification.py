@@ -9,9 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.audits.certificates.certificate import Certificate, issue
-from expunge.audits.certificates.conditions import known
-from expunge.audits.certificates.record import as_record
+from expunge.audits.conditions import known
 from expunge.audits.refutation.arms import Arm, Arms, Reading, in_parts, require_models
 from expunge.audits.refutation.checks import beyond_shift, kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.evidence import Evidence, as_bound
@@ -23,10 +21,13 @@ from expunge.audits.refutation.release_noise import drawn_by_release
 from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of
 from expunge.audits.refutation.utility import Utility, utility_of
 from expunge.audits.shadows import Labour
+from expunge.certificates.certificate import Certificate, issue
+from expunge.certificates.record import as_record
+from expunge.certificates.theorems.theorem import THEOREMS, Claim
 from expunge.engine import Watch, Workers, silent
 from expunge.ensembles.seeds import seed_of
 from expunge.fingerprint import code_digest
-from expunge.methods.bounds.theorem import THEOREMS, Claim
+from expunge.methods.certified import guarantee_of
 from expunge.methods.task import Task
 from expunge.records import Subject, as_ranges, hardware, versions
 from expunge.suites import Suite, as_suite
@@ -231,10 +232,11 @@ def _certificates(task: Task, made: Made) -> tuple[Certificate, ...]:
     Models were trained as the method asks it, or in any way where its theorem does not look at training: so nothing
     that is false of the suite's recipe is false of them.
     """
-    found = known(task.suite, by_recipe=False)
-    subject = _subject(task, made)
+    found, guarantee, subject = known(task.suite, by_recipe=False), guarantee_of(task.name), _subject(task, made)
+    false = {**found.false, **guarantee.false(task.config)}
+    held = {**found.held, **guarantee.held(task.config)}
     return tuple(
-        issue(subject, number, claim, false=found.false, held=found.held)
+        issue(subject, number, claim, false=false, held=held)
         for number, claim in zip(made.numbers, made.claims, strict=True)
     )
 

@@ -27,7 +27,9 @@ from scipy.special import betainccinv, betaincinv
 from expunge.errors import BadSetting, TooFewModels
 
 LEVEL = 0.95
-_LEAST_P = 1e-200  # below which nobody needs to know a p-value; the quantiles of a beta are still right there
+_LEAST_P = (
+    1e-60  # below which nobody needs to know a p-value; of a few models the quantiles of a beta fail from 1e-120 on
+)
 _MOST_EPSILON = 1e6  # that counts can tell is far less; what is minus infinity is taken for its negative
 
 

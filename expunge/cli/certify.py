@@ -11,13 +11,14 @@ from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, print_json, print_line, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
-    from expunge.audits.certificates.certificate import Certificate
-    from expunge.audits.certificates.ledger import Ledger
     from expunge.audits.certification import Certification
+    from expunge.certificates.certificate import Certificate
+    from expunge.certificates.ledger import Ledger
 
 METHOD = "method"  # the command that the name of a method stands for
 CERTIFICATES, MEASURED = "certificates.jsonl", "certification.json"
 PAGE_SUITES = ("tabular", "tabular-mlp", "digits")
+MODELS = 200  # of each arm
 
 
 class Certify(typer.core.TyperGroup):
@@ -46,7 +47,7 @@ def try_method(
     epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,
     delta: Annotated[float | None, typer.Option(help="Beside it; default: the method's own, 1e-5.")] = None,
     set_: Settings = None,
-    models: Annotated[int, typer.Option(help="Of each arm: half choose what to look at, half count it.")] = 200,
+    models: Annotated[int, typer.Option(help="Of each arm: half choose what to look at, half count it.")] = MODELS,
     planted: Annotated[bool, typer.Option("--planted", help="Plant faults too, to see the checks find them.")] = False,
     seed: Seed = 0,
     out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.jsonl and certification.json.")] = Path(
@@ -97,8 +98,13 @@ def page(
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="A certified method; repeat; default: all.")] = None,
     forget_set: Annotated[str, typer.Option(help="What is to be forgotten, on every suite.")] = "random-10",
-    set_: Settings = None,
-    models: Annotated[int, typer.Option(help="Of each arm.")] = 200,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, as METHOD.KEY=VALUE or SUITE:METHOD.KEY=VALUE; repeat."),
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="Of each arm, as N or, on one suite, SUITE=N; repeat; default: 200.")
+    ] = None,
     out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.md and certificates.json.")] = Path(
         "out/certify"
     ),
@@ -108,26 +114,27 @@ def page(
 
     What was done is kept in the store. All claims of the page are judged together.
     """
+    from expunge.audits.refutation.arms import require_models
     from expunge.methods.certified import CERTIFIED, guarantee_of
-    from expunge.reports.certification.page import run_page, write_page
+    from expunge.reports.certification.entries import Missing
+    from expunge.reports.certification.page import Place, run_page, write_page
 
     names = list(method or CERTIFIED)
     for each in names:
         guarantee_of(each)
-    loaded = [load(each, None) for each in suite or PAGE_SUITES]
-    for each in loaded:
-        each.forget_set(forget_set)
+    suites = suite or list(PAGE_SUITES)
+    counts, settings = _by_suite(suites, models or [], "="), _by_suite(suites, set_ or [], ":")
+    places = [Place(load(each, None), forget_set, _count(counts[each]), settings_of(settings[each])) for each in suites]
+    for place in places:
+        require_models(place.models)
+        place.suite.forget_set(forget_set)
     with ProgressLine("certify page") as watch:
-        found, missing = run_page(
-            [(each, forget_set) for each in loaded],
-            names,
-            settings_of(set_ or []),
-            models=models,
-            workers=place_of_work(workers, None),
-            watch=watch,
-        )
-    print_line(f"page: {write_page(found, missing, out_)}")
-    return FAILED_ROWS if missing else OK
+        found = run_page(places, names, workers=place_of_work(workers, None), watch=watch)
+    print_line(f"page: {write_page(found, out_)}")
+    left = [each for each in found if isinstance(each, Missing)]
+    for row in left:
+        say(f"{row.method} on {row.suite}, {row.word}: {row.reason}")
+    return FAILED_ROWS if any(each.word == "failed" for each in left) else OK
 
 
 @certify.command(cls=Command, epilog="Example: expunge certify check certificates.jsonl")
@@ -139,8 +146,8 @@ def check(
 
     The exit code is 0 where all follow and are CERTIFIED; 3 where one does not follow, is VACUOUS or NOT CERTIFIED.
     """
-    from expunge.audits.certificates.checking import check as faults_of
-    from expunge.audits.certificates.record import as_record, read_certificates
+    from expunge.certificates.checking import check as faults_of
+    from expunge.certificates.record import as_record, read_certificates
 
     found = [(each, faults_of(each)) for each in read_certificates(file)]
     if as_json:
@@ -166,8 +173,8 @@ def budget(
 
     Costs are added up, which holds for whoever sees every model that is released.
     """
-    from expunge.audits.certificates.ledger import begin, read_ledger, serve
-    from expunge.audits.certificates.record import read_certificates
+    from expunge.certificates.ledger import begin, read_ledger, serve
+    from expunge.certificates.record import read_certificates
 
     if (epsilon is None) != (delta is None):
         raise BadSetting("a new ledger has a budget of both, --epsilon and --delta; give both")
@@ -181,6 +188,22 @@ def budget(
         ledger = read_ledger(file)
     _tell_ledger(ledger, as_json)
     return OK
+
+
+def _by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[str]]:
+    """What is given of each suite: what names none is of all, and what names one, before ``mark``, comes after it."""
+    named = [(suite, told) for told in given for suite in suites if told.startswith(f"{suite}{mark}")]
+    of_all = [told for told in given if told not in [each for _, each in named]]
+    return {
+        each: of_all + [told.removeprefix(f"{each}{mark}") for suite, told in named if suite == each] for each in suites
+    }
+
+
+def _count(given: list[str]) -> int:
+    """The last number of models that is given of a suite."""
+    if wrong := [each for each in given if not each.isdecimal()]:
+        raise BadSetting(f"--models {wrong[0]!r}: expected N, or SUITE=N of a suite that is on the page")
+    return int(given[-1]) if given else MODELS
 
 
 def _tell(certificate: "Certificate", faults: tuple[str, ...]) -> None:
@@ -211,7 +234,7 @@ def _keep(found: "Certification", folder: Path) -> None:
     """The certificates, one a line, and the whole record beside them."""
     import json
 
-    from expunge.audits.certificates.record import write_certificates
+    from expunge.certificates.record import write_certificates
     from expunge.store import write_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +263,7 @@ def _tell_tried(found: "Certification") -> None:
 
 
 def _tell_ledger(ledger: "Ledger", as_json: bool) -> None:
-    from expunge.methods.bounds.theorem import THEOREMS
+    from expunge.certificates.theorems.theorem import THEOREMS
 
     spent, left = ledger.spent, ledger.left
     if as_json:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expunge.audits.certificates.checking import check
 from expunge.audits.certification import DRAWN, MODELS, Certification, arms_of, measure, tried_together
 from expunge.audits.refutation import release_noise, trial
 from expunge.audits.refutation.planted import PLANTED
 from expunge.audits.refutation.trial import STAGES, both_arms, make_chunk, rows_of, split_of, trial_of
 from expunge.audits.shadows import Labour
+from expunge.certificates.checking import check
 from expunge.ensembles import Ensemble
 from expunge.errors import BadSetting, MethodFailed, TooFewModels, UnknownName
 from expunge.methods.certified import trained

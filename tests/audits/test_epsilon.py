@@ -61,10 +61,18 @@ def test_the_p_value_says_at_which_level_a_claim_falls() -> None:
     assert lower_bound(counts, 0.01, 1 - 1.001 * p) > 1 > lower_bound(counts, 0.01, 1 - 0.999 * p)
 
 
+@pytest.mark.parametrize("models", [4, 5, 8])
+def test_every_count_of_few_models_has_a_p_value(models: int) -> None:
+    """Quantiles of a beta with so few are no numbers far out in its tail."""
+    for hits in range(models + 1):
+        for alarms in range(models + 1):
+            assert 0 < p_value(Counts(hits, models, alarms, models), 0.0, 0.0) <= 1
+
+
 def test_ten_million_models_overflow_nothing() -> None:
     many = 10**7
     assert cap(many, many) == pytest.approx(math.log(many / math.log(40)), abs=1e-3)
-    assert p_value(Counts(many, many, 0, many), 1.0, 0.0) == 1e-200
+    assert p_value(Counts(many, many, 0, many), 1.0, 0.0) == 1e-60
     high = float(rate_at_most(np.array(2000), many, 1e-50))
     assert binom.cdf(2000, many, high) == pytest.approx(1e-50, rel=1e-6)
     low = float(rate_at_least(np.array(2000), many, 1e-50))

@@ -1,16 +1,20 @@
 """``expunge certify``: a certificate is checked, a budget is kept, and a mistake is one line."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 
-from expunge.audits.certificates.record import write_certificates
-from expunge.cli.certify import Certify
+from expunge.certificates.ledger import begin
+from expunge.certificates.record import write_certificates
+from expunge.cli.certify import Certify, _by_suite, _count
+from expunge.errors import BadSetting
 from expunge.reports.certification.page import certificates_page
-from tests.audits.certificates.made import certificate
+from tests.certificates.made import certificate
 from tests.cli.commands import Done, refused, run
 
 
@@ -36,6 +40,18 @@ def test_what_is_worth_nothing_is_3(folder: Path, file: str, word: str) -> None:
     done = run("certify", "check", file, cwd=folder)
     assert done.returncode == 3
     assert done.stdout.startswith(word)
+
+
+@pytest.mark.parametrize("command", ["check good.jsonl", "budget ledger.jsonl"])
+def test_what_is_read_and_computed_again_needs_no_torch(folder: Path, command: str) -> None:
+    """In a process of its own, as a user has it: the import of torch takes seconds."""
+    begin(folder / "ledger.jsonl", 4.0, 1e-4)
+    program = [sys.executable, "-X", "importtime", "-m", "expunge", "certify", *command.split()]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "expunge.certificates.record" in imported
+    assert not {"torch", "expunge.methods", "expunge.suites", "expunge.store"} & imported
 
 
 def test_what_is_not_certified_shows_no_epsilon(folder: Path) -> None:
@@ -179,6 +195,46 @@ def test_a_page_is_made_of_its_figures(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_certified_is_one_line_before_any_work(arguments: list[str], told: str) -> None:
     assert told in refused(run("certify", *arguments))
+
+
+def test_a_method_of_linear_models_does_not_apply_to_others_in_one_line_before_any_work(tmp_path: Path) -> None:
+    line = refused(run("certify", "certified-removal", "tabular-mlp", "random-10", cwd=tmp_path))
+    assert line.startswith(
+        "expunge: certified-removal does not apply to tabular-mlp, where it is NOT CERTIFIED: linear"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_page_a_method_that_does_not_apply_is_a_row_that_says_why(tmp_path: Path) -> None:
+    options = ["--method", "certified-removal", "--suite", "tabular-mlp", "--models", "8", "--out", "out"]
+    done = run("certify", "page", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "out/certificates.md").read_text()
+    assert "| `certified-removal` | does not apply | - | - |  | - |  | - |" in written
+    assert (
+        "- `certified-removal`: certified-removal does not apply to tabular-mlp, where it is NOT CERTIFIED" in written
+    )
+    assert written == certificates_page(json.loads((tmp_path / "out/certificates.json").read_text())["rows"])
+
+
+def test_on_a_page_a_method_that_fails_is_a_row_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    options = ["--method", "certified-newton", "--suite", "tabular", "--models", "8", "--workers", "1"]
+    done = run("certify", "page", *options, "--set", "tabular:certified-newton.tolerance=1e-9", cwd=tmp_path)
+    assert done.returncode == 3
+    written = (tmp_path / "out/certify/certificates.md").read_text()
+    assert "| `certified-newton` | failed | - |" in written
+    assert "it has not converged; raise iterations" in written
+
+
+def test_what_is_given_of_one_suite_is_of_that_suite() -> None:
+    given = ["20", "digits=8", "a.b=1"]
+    assert _by_suite(["tabular", "digits"], given, "=") == {
+        "tabular": ["20", "a.b=1"],
+        "digits": ["20", "a.b=1", "8"],
+    }
+    assert (_count([]), _count(["20", "8"])) == (200, 8)
+    with pytest.raises(BadSetting, match="--models 'svhn=8': expected N, or SUITE=N of a suite that is on the page"):
+        _count(["svhn=8"])
 
 
 def test_the_page_in_results_is_what_its_figures_make() -> None:

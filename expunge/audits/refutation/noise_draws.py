@@ -25,8 +25,8 @@ from scipy.special import chdtri, ndtr, ndtri
 
 from expunge.audits.epsilon import LEVEL, Counts, cap, lower_bound, p_value, require_privacy
 from expunge.audits.refutation.power import POWER
+from expunge.certificates.theorems.gaussian import epsilon_of
 from expunge.errors import BadSetting, MethodFailed
-from expunge.methods.bounds.gaussian import epsilon_of
 from expunge.records import Setting
 
 Draw = Callable[[int], Float[ndarray, " draws"]]  # so many numbers of noise along the shift, as a release has them

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from expunge.audits.certificates.certificate import Certificate
-from expunge.audits.certificates.ledger import Ledger
 from expunge.audits.refutation.arms import Arms
 from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise, least_factor
+from expunge.certificates.certificate import Certificate
+from expunge.certificates.ledger import Ledger
 from expunge.errors import BadCertificate, RepeatedRequest
 
 Outcome = Literal["caught", "missed", "refused already", "cannot be had", "cannot be shown"]

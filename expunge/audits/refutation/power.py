@@ -9,7 +9,7 @@ from scipy.special import bdtrc, ndtr
 from scipy.stats import binom
 
 from expunge.audits.epsilon import LEVEL, cap, epsilon_of_rates, rate_at_least, rate_at_most, require_privacy
-from expunge.methods.bounds.gaussian import epsilon_of
+from expunge.certificates.theorems.gaussian import epsilon_of
 
 POWER = 0.8
 _THRESHOLDS = 101

@@ -17,7 +17,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.audits.conditions import require_applicable
 from expunge.audits.shadows import Labour
+from expunge.certificates.theorems.theorem import Claim, Constant
 from expunge.engine import Job, run_jobs
 from expunge.ensembles.device import chosen_device, device_name
 from expunge.ensembles.ensemble import Ensemble, Meter
@@ -28,10 +30,10 @@ from expunge.ensembles.whole_models import first_weights
 from expunge.errors import MethodFailed
 from expunge.fingerprint import code_digest
 from expunge.methods import METHODS, configure
-from expunge.methods.bounds.theorem import Claim, Constant
 from expunge.methods.certified import claimed, finished, guarantee_of, released, settled, trained, updated
 from expunge.methods.method import require_needs
 from expunge.methods.parts.per_sample import flat_weights
+from expunge.methods.parts.told import with_told
 from expunge.methods.task import Task
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import Examples, Split, Suite
@@ -82,9 +84,10 @@ class Made:
 def trial_of(method: str, suite: Suite, forget: ForgetSet, settings: Mapping[str, object], seed: int = 0) -> Task:
     """A certified method with its settings, those settled that follow from the models and the request.
 
-    Raises UnknownName where the method claims nothing, and BadSetting where the suite lacks what it needs.
+    Raises UnknownName where the method claims nothing, BadSetting where the suite lacks what it needs, NotApplicable
+    where the method is for linear models alone.
     """
-    guarantee_of(method)
+    require_applicable(method, guarantee_of(method).theorem, suite)
     row = METHODS[method]
     require_needs(method, row, suite, [forget])
     cfg = configure(method, row, settings)
@@ -145,6 +148,7 @@ def _make(task: Task, side: Side, models: range, quiet: bool) -> tuple[dict[str,
     started = time.perf_counter()
     claims = () if quiet else _claims(task, models) if side == "reference" else claimed(task.name, before, split, cfg)
     student = updated(task.name, before, split, used, seed=task.seed)
+    claims = with_told(claims, student) if claims and side == "released" else claims
     seconds, units = (time.perf_counter() - started) / len(models), meter.units
     noise = [guarantee_of(task.name).noise(claim, cfg) for claim in claims] or [0.0] * len(models)
     names = (task.suite.digest, "certified release", task.name, side, task.forget.digest)

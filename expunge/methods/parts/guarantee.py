@@ -1,6 +1,6 @@
 """What a certified method guarantees, and by which steps: an update, and noise that a theorem asks for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from expunge.certificates.theorems.theorem import Claim
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import Claim
 from expunge.methods.parts.per_sample import flat_weights, with_weights
 from expunge.suites.suite import Split, Suite
 
@@ -18,6 +18,7 @@ Train = Callable[[Suite, Int[ndarray, " rows"], Sequence[int], Any, Generators],
 Update = Callable[[Ensemble, Split, Any, Generators], Ensemble]
 Claims = Callable[[Ensemble, Split, Any], tuple[Claim, ...]]
 Settle = Callable[[Ensemble, Split, Any], Any]
+Conditions = Callable[[Any], Mapping[str, str]]
 
 
 def as_it_is(ensemble: Ensemble, split: Split, cfg: Any) -> Any:
@@ -35,6 +36,16 @@ def noise_of_claim(claim: Claim, cfg: Any) -> float:
     return claim.sigma
 
 
+def none(cfg: Any) -> Mapping[str, str]:
+    """No conditions."""
+    return {}
+
+
+def always(conditions: Mapping[str, str]) -> Conditions:
+    """These conditions, whatever the settings."""
+    return lambda cfg: conditions
+
+
 @dataclass(frozen=True, kw_only=True)
 class Guarantee:
     """A row of CERTIFIED: by which theorem a method claims what it claims, and the parts that the claim speaks of.
@@ -46,6 +57,8 @@ class Guarantee:
     deviation of the last noise, 0 where all of it is in training or in the steps. ``settle`` puts what follows from
     the models and the request in place of settings that are 0; what it gives, it leaves as it is.
     ``finish`` goes on with what is released, on retained examples alone, which takes nothing from a claim.
+    ``held`` are the conditions of the theorem that the method itself sees to, in training or in its steps, whatever the
+    network, and ``false`` those that its settings break; each with why.
     """
 
     theorem: str
@@ -55,6 +68,8 @@ class Guarantee:
     noise: Callable[[Claim, Any], float] = noise_of_claim
     settle: Settle = as_it_is
     finish: Update = as_released
+    held: Conditions = none
+    false: Conditions = none
 
     def run(self, ensemble: Ensemble, split: Split, cfg: Any, rng: Generators) -> Iterator[Ensemble]:
         """Yield what is released, once: the update with the noise of the claims."""

@@ -30,6 +30,7 @@ class Solution:
     residual: Float[Tensor, " models"]
     remaining: Float[Tensor, " models"]
     steps: int
+    repeats: int
 
     def require_converged(self, tolerance: float, models: Sequence[int]) -> None:
         """Raise :class:`~expunge.errors.NotConverged` with the numbers of the ``models`` whose solution is none."""
@@ -39,6 +40,17 @@ class Solution:
             if failed.any():
                 rows = failed.nonzero().flatten().tolist()
                 raise NotConverged(f"LiSSA, models {[models[row] for row in rows]}: {told(rows[0], tolerance)}")
+
+    def told(self, tolerance: float) -> list[str]:
+        """How it went, a line for each model, of a solution that has converged."""
+        worst, residual, remaining = self.norms.amax(1).tolist(), self.residual.tolist(), self.remaining.tolist()
+        runs = "one run" if self.repeats == 1 else f"{self.repeats} runs, of which the mean is taken"
+        return [
+            f"LiSSA converged: {self.steps} iterations in {runs}, residual ||(H + lambda I) v - g|| / ||g|| = "
+            f"{residual[row]:.3g}, at most {tolerance:g}; (1 - c / B)^s = {remaining[row]:.2g}; ||v|| up to "
+            f"{worst[row]:.3g}, expected below {bound:.3g}"
+            for row, bound in enumerate(self.bound.tolist())
+        ]
 
     def _diverged(self, row: int, _: float) -> str:
         return (
@@ -82,6 +94,7 @@ def solve_by_lissa(
         residual=torch.where(size > 0, left / torch.where(size > 0, size, 1), left),
         remaining=(1 - curvature / scale) ** steps,
         steps=steps,
+        repeats=repeats,
     )
 
 

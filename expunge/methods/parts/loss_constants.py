@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from expunge.certificates.theorems.theorem import Constant
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadConstant, BadSetting
-from expunge.methods.bounds.theorem import Constant
 from expunge.methods.parts.linear_heads import head_of, inputs_of
 from expunge.methods.parts.privacy import Privacy, assumed, parameters_of
 from expunge.methods.parts.walks import require

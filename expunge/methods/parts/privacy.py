@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from expunge.certificates.theorems.theorem import Claim, Constant, claim_for
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import frozen_names
-from expunge.methods.bounds.theorem import Claim, Constant, claim_for
 from expunge.methods.parts.ball import weight_norms
 from expunge.methods.parts.walks import require
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expunge.certificates.theorems.theorem import Claim, Constant, claim_for
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import MethodFailed
-from expunge.methods.bounds.theorem import Claim, Constant, claim_for
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.ball import project, require_inside, weight_norms
@@ -24,6 +24,7 @@ from expunge.methods.parts.objective import decay_of, objective_gradient, object
 from expunge.methods.parts.per_sample import flat_weights, in_order, with_weights
 from expunge.methods.parts.privacy import Privacy, assumed, chosen, estimated, notes_of, parameters_of
 from expunge.methods.parts.spectrum import lanczos, power_iteration
+from expunge.methods.parts.told import Told
 from expunge.methods.parts.walks import cycled, recipe_loss, require
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
@@ -45,8 +46,9 @@ class CertifiedNewton(Privacy):
     of ``g`` is left as residual. ``exact`` inverts the whole Hessian. The least eigenvalue of ``H`` is by
     ``lanczos_steps`` of Lanczos on ``sample`` retained examples, of each model's own; damping must make it positive.
     Sigma follows from epsilon and delta by Zhang et al.'s theorem, with ``min(2 radius, Delta)``: see
-    ``expunge.methods.bounds.newton``. It reads the Lipschitz constants on the ball, which nobody knows of a network:
-    they are assumed. ``failure`` is the chance that LiSSA is worse than its bound, part of delta.
+    ``expunge.certificates.theorems.newton``. It reads the Lipschitz constants on the ball, which nobody knows of a
+    network: they are assumed. ``failure`` is the chance that LiSSA is worse than its bound, part of delta. Models that
+    have nothing to forget stay as they are, for the theorem bounds the distance to retrained models themselves.
     Zhang et al. 2024, arXiv:2408.00920; LiSSA: Agarwal et al. 2017, arXiv:1602.03943.
     """
 
@@ -200,14 +202,34 @@ def _constants(cfg: CertifiedNewton, count: int, least: float, slope: float) -> 
 
 
 def _update(ensemble: Ensemble, split: Split, cfg: CertifiedNewton, rng: Generators) -> Ensemble:
-    return newton_step(ensemble, split, cfg, rng, measured(ensemble, split, cfg))[0]
+    """The step; with nothing to forget there is none, for the theorem speaks of the distance to retrained models."""
+    if not len(split.forget):
+        require_inside(ensemble, cfg.radius)
+        return ensemble.copy().eval()
+    student, solution = newton_step(ensemble, split, cfg, rng, measured(ensemble, split, cfg))
+    return Told.beside(student, solution.told(cfg.tolerance)) if solution else student
 
 
 def _claims(ensemble: Ensemble, split: Split, cfg: CertifiedNewton) -> tuple[Claim, ...]:
     return claims_at(ensemble, split, cfg, measured(ensemble, split, cfg))
 
 
-GUARANTEE = Guarantee(theorem=THEOREMS["lissa"], train=projected_training, update=_update, claims=_claims)
+def _held(cfg: CertifiedNewton) -> dict[str, str]:
+    found = {"projected": "each step of training, and what is carried on, is projected"}
+    return found | ({"exact Hessian": "the whole Hessian is inverted"} if cfg.solver == "exact" else {})
+
+
+def _false(cfg: CertifiedNewton) -> dict[str, str]:
+    """Of a theorem that has no gradient where training stopped; the one for LiSSA has it."""
+    stopped = (
+        "training stops after the epochs of the recipe, not at the minimum; take the solver lissa, whose G counts it"
+    )
+    return {"converged": stopped} if cfg.solver == "exact" else {}
+
+
+GUARANTEE = Guarantee(
+    theorem=THEOREMS["lissa"], train=projected_training, update=_update, claims=_claims, held=_held, false=_false
+)
 
 METHOD = Method(
     unlearn=certified_newton,

@@ -9,14 +9,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.certificates.theorems.theorem import THEOREMS, Claim, Constant, claim_for
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import BudgetExhausted, MethodFailed
-from expunge.methods.bounds.theorem import THEOREMS, Claim, Constant, claim_for
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, CLASSIFIER, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone, ordinary_training
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.linear_heads import Head, Regression, head_of, inputs_of, minimised, newton_direction
 from expunge.methods.parts.privacy import Privacy, notes_of, parameters_of
 from expunge.methods.parts.walks import require
@@ -141,7 +141,20 @@ def no_noise(claim: Claim, cfg: CertifiedRemoval) -> float:
     return 0.0
 
 
-GUARANTEE = Guarantee(theorem=THEOREM, train=_trained, update=_update, claims=_claims, noise=no_noise)
+GUARANTEE = Guarantee(
+    theorem=THEOREM,
+    train=_trained,
+    update=_update,
+    claims=_claims,
+    noise=no_noise,
+    held=always(
+        {
+            "converged": "training ends where the gradient is below 1e-9 for each example, but for rounding",
+            "objective perturbation": "training minimises the loss plus b . S",
+            "exact Hessian": "the whole Hessian is inverted, and what is left of the gradient counts",
+        }
+    ),
+)
 
 METHOD = Method(
     unlearn=certified_removal,

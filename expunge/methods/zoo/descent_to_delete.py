@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from expunge.certificates.theorems.theorem import Claim
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import Claim
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone
 from expunge.methods.parts.full_batch import descend_fully, steps_of_recipe
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.linear_heads import Regression, head_of, inputs_of, minimised
 from expunge.methods.parts.loss_constants import (
     StronglyConvex,
@@ -102,6 +102,12 @@ GUARANTEE = Guarantee(
     update=_update,
     claims=_claims,
     settle=settle_constants,
+    held=always(
+        {
+            "full batch": "each step sees the mean gradient of all that is kept",
+            "plain steps": "each step is the gradient times 2 / (L + mu)",
+        }
+    ),
 )
 
 METHOD = Method(

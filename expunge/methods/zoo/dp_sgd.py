@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from expunge.certificates.theorems.theorem import THEOREMS, Claim, Constant
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import THEOREMS, Claim, Constant
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.loss_constants import Requested, require_removed, settle_request
 from expunge.methods.parts.privacy import chosen, claims_alike
 from expunge.methods.parts.private_descent import PrivateDescent
@@ -106,7 +106,19 @@ def no_noise(claim: Claim, cfg: DpSgd) -> float:
 
 
 GUARANTEE = Guarantee(
-    theorem=THEOREM, train=_trained, update=_update, claims=_claims, noise=no_noise, settle=settle_request
+    theorem=THEOREM,
+    train=_trained,
+    update=_update,
+    claims=_claims,
+    noise=no_noise,
+    settle=settle_request,
+    held=always(
+        {
+            "clipped by example": "training clips the gradient of each example",
+            "sampled batches": "training draws each example by itself",
+            "trained with noise": "training adds the noise to each step",
+        }
+    ),
 )
 
 METHOD = Method(

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from expunge.certificates.theorems.theorem import THEOREMS, Claim, Constant
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import THEOREMS, Claim, Constant
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.ball import project
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.noisy_steps import add_noise, batch_gradient, move
 from expunge.methods.parts.privacy import chosen, claims_alike
 from expunge.methods.parts.repair import REPAIR_SEARCH, Repair, repaired
@@ -78,7 +78,18 @@ def _claims(ensemble: Ensemble, split: Split, cfg: ModelClipping) -> tuple[Claim
     return claims_alike(THEOREM, _constants(cfg), ensemble, cfg, radius=cfg.step_radius)
 
 
-GUARANTEE = Guarantee(theorem=THEOREM, update=_update, claims=_claims, finish=repaired)
+GUARANTEE = Guarantee(
+    theorem=THEOREM,
+    update=_update,
+    claims=_claims,
+    finish=repaired,
+    held=always(
+        {
+            "clipped weights": "the weights are clipped before anything else is done",
+            "retained data only": "each batch is drawn from what is kept",
+        }
+    ),
+)
 
 METHOD = Method(
     unlearn=model_clipping,

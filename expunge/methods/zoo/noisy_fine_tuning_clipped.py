@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from expunge.certificates.theorems.theorem import THEOREMS, Claim, Constant
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import THEOREMS, Claim, Constant
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.ball import project
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.noisy_steps import add_noise, batch_gradient, clipped, move
 from expunge.methods.parts.privacy import chosen, claims_alike
 from expunge.methods.parts.repair import REPAIR_SEARCH, Repair, repaired
@@ -83,7 +83,20 @@ def _claims(ensemble: Ensemble, split: Split, cfg: NoisyFineTuningClipped) -> tu
     return claims_alike(VARIANTS[cfg.variant], _constants(cfg), ensemble, cfg, radius=cfg.radius)
 
 
-GUARANTEE = Guarantee(theorem=VARIANTS["paper"], update=_update, claims=_claims, finish=repaired)
+GUARANTEE = Guarantee(
+    theorem=VARIANTS["paper"],
+    update=_update,
+    claims=_claims,
+    finish=repaired,
+    held=always(
+        {
+            "clipped weights": "the weights are clipped before anything else is done",
+            "retained data only": "each batch is drawn from what is kept",
+            "clipped steps": "the gradient of each step is clipped",
+            "plain steps": "each step is the clipped gradient times lr, and the decay",
+        }
+    ),
+)
 
 METHOD = Method(
     unlearn=noisy_fine_tuning_clipped,

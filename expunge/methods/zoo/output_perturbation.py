@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from expunge.certificates.theorems.theorem import Claim
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.theorem import Claim
 from expunge.methods.method import Method
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.parts.ball import project
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.privacy import chosen, claims_alike
 from expunge.methods.parts.repair import REPAIR_SEARCH, Repair, repaired
 from expunge.methods.parts.walks import require
@@ -50,7 +50,13 @@ def _claims(ensemble: Ensemble, split: Split, cfg: OutputPerturbation) -> tuple[
     )
 
 
-GUARANTEE = Guarantee(theorem="output-perturbation", update=_update, claims=_claims, finish=repaired)
+GUARANTEE = Guarantee(
+    theorem="output-perturbation",
+    update=_update,
+    claims=_claims,
+    finish=repaired,
+    held=always({"clipped weights": "the weights are clipped before the noise is added"}),
+)
 
 METHOD = Method(
     unlearn=output_perturbation,

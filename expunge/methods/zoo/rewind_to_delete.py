@@ -8,15 +8,15 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.certificates.theorems.theorem import Claim
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import NotConverged
-from expunge.methods.bounds.theorem import Claim
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone
 from expunge.methods.parts.full_batch import descend_fully, retained_gradient
-from expunge.methods.parts.guarantee import Guarantee
+from expunge.methods.parts.guarantee import Guarantee, always
 from expunge.methods.parts.kept import Kept
 from expunge.methods.parts.loss_constants import Smooth, loss_constants, require_removed, settle_constants
 from expunge.methods.parts.noisy_steps import move
@@ -139,7 +139,20 @@ def _trained(
     return Kept.beside(descend_fully(ensemble, split, lr=cfg.lr, steps=cfg.steps), kept)
 
 
-GUARANTEE = Guarantee(theorem=THEOREM, train=_trained, update=_update, claims=_claims, settle=settle_constants)
+GUARANTEE = Guarantee(
+    theorem=THEOREM,
+    train=_trained,
+    update=_update,
+    claims=_claims,
+    settle=settle_constants,
+    held=always(
+        {
+            "full batch": "each step, of training too, sees the mean gradient of all its data",
+            "plain steps": "each step is the gradient times lr",
+            "kept checkpoint": "training keeps the weights that unlearning goes back to",
+        }
+    ),
+)
 
 METHOD = Method(
     unlearn=rewind_to_delete,

@@ -1,20 +1,44 @@
 """The numbers of a page of certified methods, one entry for each method on a suite: all that the page is made of."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from expunge.audits.certification import Certification, tried_together
 from expunge.audits.refutation.judging import Tried
-from expunge.methods.bounds.theorem import THEOREMS
+from expunge.certificates.theorems.theorem import THEOREMS
 from expunge.reports.studies.entries import as_list
 
 BEFORE, UNNOISED, AFTER, RETRAINED = "trained on all", "unlearned, without noise", "unlearned", "retrained"
 STAGES = (BEFORE, UNNOISED, AFTER, RETRAINED)
 
 
-def entries_of(page: Sequence[Certification]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Missing:
+    """A method that was not tried on a suite: it does not apply, or it failed; and why, in a line."""
+
+    suite: str
+    forget_set: str
+    method: str
+    word: Literal["does not apply", "failed"]
+    reason: str
+
+
+def entries_of(page: Sequence[Certification | Missing]) -> list[dict[str, Any]]:
     """One entry for each; verdicts are those of all claims of the page together."""
-    return [_entry(each, tried) for each, tried in zip(page, tried_together(page), strict=True)]
+    found = [each for each in page if isinstance(each, Certification)]
+    tried = dict(zip(map(id, found), tried_together(found), strict=True))
+    return [_entry(each, tried[id(each)]) if isinstance(each, Certification) else _missing(each) for each in page]
+
+
+def _missing(left: Missing) -> dict[str, Any]:
+    return {
+        "suite": left.suite,
+        "forget set": left.forget_set,
+        "method": left.method,
+        "missing": left.word,
+        "reasons": [left.reason],
+    }
 
 
 def _entry(found: Certification, tried: Mapping[str, Tried]) -> dict[str, Any]:

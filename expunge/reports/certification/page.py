@@ -1,14 +1,15 @@
 """The page of certified methods, in Markdown: claimed epsilon against measured, and what a certificate buys."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expunge.audits.certification import Certification, measure
 from expunge.engine import Watch, Workers
-from expunge.errors import UserError
+from expunge.errors import MethodFailed, NotApplicable, UserError
 from expunge.methods.certified import CERTIFIED
-from expunge.reports.certification.entries import AFTER, BEFORE, RETRAINED, UNNOISED, entries_of
+from expunge.reports.certification.entries import AFTER, BEFORE, RETRAINED, UNNOISED, Missing, entries_of
 from expunge.reports.studies.entries import write_entries
 from expunge.reports.studies.markdown import code, escaped, grid, in_brackets
 from expunge.store import write_file
@@ -26,7 +27,8 @@ they find noise that is too small, which models cannot see.
 
 NOT CERTIFIED: something that the theorem stands on is known to be false, or it buys no epsilon; the epsilon that was
 asked for is tried all the same. VACUOUS: the certificate holds and says nothing, for its bound is no better than the
-diameter of the ball, or the noise drowns the weights."""
+diameter of the ball, or the noise drowns the weights. *Does not apply*: the theorem does not speak of such networks,
+and the method leaves most of their weights as they are."""
 
 FEW = 1000  # from here on, where retrained models hardly vary, two digits of a distance say all
 
@@ -49,78 +51,84 @@ pass. *Cannot be had*: the method has no such part. *Cannot be shown*: so few mo
 """
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where methods are tried: a suite, a forget set of it, how many models an arm has, and settings by method."""
+
+    suite: Suite
+    forget_set: str
+    models: int
+    settings: Mapping[str, Mapping[str, object]]
+
+
 def run_page(
-    places: Sequence[tuple[Suite, str]],
-    methods: Sequence[str],
-    settings: Mapping[str, Mapping[str, object]],
-    *,
-    models: int,
-    workers: Workers,
-    watch: Watch,
-) -> tuple[list[Certification], list[str]]:
-    """Every method on every suite and forget set, and in a line each what could not be run and why."""
-    found, missing = [], []
-    for suite, forget in places:
-        for method in methods:
-            try:
-                found.append(
-                    measure(
-                        method,
-                        suite,
-                        forget,
-                        models=models,
-                        settings=settings.get(method, {}),
-                        planted=True,
-                        workers=workers,
-                        watch=watch,
-                    )
-                )
-            except UserError as error:
-                missing.append(f"{method} on {suite.name}: {error}")
-    return found, missing
+    places: Sequence[Place], methods: Sequence[str], *, workers: Workers, watch: Watch
+) -> list[Certification | Missing]:
+    """Every method at every place; what does not apply, or failed, is a row that says why."""
+    return [_tried(place, method, workers, watch) for place in places for method in methods]
 
 
-def write_page(found: Sequence[Certification], missing: Sequence[str], folder: Path) -> Path:
+def _tried(place: Place, method: str, workers: Workers, watch: Watch) -> Certification | Missing:
+    try:
+        return measure(
+            method,
+            place.suite,
+            place.forget_set,
+            models=place.models,
+            settings=place.settings.get(method, {}),
+            planted=True,
+            workers=workers,
+            watch=watch,
+        )
+    except NotApplicable as error:
+        return Missing(place.suite.name, place.forget_set, method, "does not apply", str(error))
+    except (UserError, MethodFailed) as error:
+        return Missing(place.suite.name, place.forget_set, method, "failed", str(error))
+
+
+def write_page(page: Sequence[Certification | Missing], folder: Path) -> Path:
     """``certificates.json`` and ``certificates.md`` in ``folder``."""
-    entries = entries_of(found)
+    entries = entries_of(page)
     folder.mkdir(parents=True, exist_ok=True)
-    write_entries(
-        folder / "certificates.json",
-        [*entries, *({"missing": each} for each in missing)],
-        max((each["models"] for each in entries), default=0),
-    )
-    write_file(folder / "certificates.md", certificates_page([*entries, *({"missing": each} for each in missing)]))
+    write_entries(folder / "certificates.json", entries, max((each.get("models", 0) for each in entries), default=0))
+    write_file(folder / "certificates.md", certificates_page(entries))
     return folder / "certificates.md"
 
 
 def certificates_page(entries: Sequence[dict[str, Any]]) -> str:
     """The whole page, of the entries and of nothing else."""
     rows = [each for each in entries if "missing" not in each]
-    missing = [each["missing"] for each in entries if "missing" in each]
-    parts = [INTRODUCTION, *_claims(rows), BUYS + _buys(rows), STANDS + "\n".join(_stands(each) for each in rows)]
-    parts.append(PLANTED + _planted(rows))
-    if left := sorted(set(CERTIFIED) - {each["method"] for each in rows} - {each.split(" on ")[0] for each in missing}):
+    parts = [INTRODUCTION, *_claims(entries)]
+    if rows:
+        parts += [BUYS + _buys(rows), STANDS + "\n".join(_stands(each) for each in rows), PLANTED + _planted(rows)]
+    if left := sorted(set(CERTIFIED) - {each["method"] for each in entries}):
         parts.append(f"Not on this page: {', '.join(map(code, left))}.")
-    parts += [f"- {escaped(each)}" for each in missing]
     return "\n\n".join(parts) + "\n"
 
 
 def _claims(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A table for each suite."""
+    """A table for each suite, and why each word stands there."""
     head = ["method", "certificate", "epsilon asked", "models: at least", "", "draws: at least", "", "checks"]
     parts = []
     for suite, forget in dict.fromkeys((each["suite"], each["forget set"]) for each in rows):
         some = [each for each in rows if (each["suite"], each["forget set"]) == (suite, forget)]
-        counts = {each["models"] for each in some}
-        deltas = ", ".join(f"{delta:g}" for delta in sorted({each["delta"] for each in some}))
-        told = " or ".join(map(str, sorted(counts)))
-        parts.append(f"## {escaped(suite)}, {escaped(forget)}: {told} models an arm, delta {deltas}")
+        parts.append(f"## {escaped(suite)}, {escaped(forget)}{_counted([each for each in some if 'models' in each])}")
         parts.append(grid(head, [_claim(each) for each in some]))
         parts.append("\n".join(f"- {code(each['method'])}: {escaped('; '.join(each['reasons']))}." for each in some))
     return parts
 
 
+def _counted(tried: Sequence[dict[str, Any]]) -> str:
+    if not tried:
+        return ""
+    counts = " or ".join(map(str, sorted({each["models"] for each in tried})))
+    deltas = ", ".join(f"{delta:g}" for delta in sorted({each["delta"] for each in tried}))
+    return f": {counts} models an arm, delta {deltas}"
+
+
 def _claim(entry: dict[str, Any]) -> list[str]:
+    if "missing" in entry:
+        return [code(entry["method"]), entry["missing"], "-", "-", "", "-", "", "-"]
     faults = [name for name, fault in entry["checks"].items() if fault]
     cells = [code(entry["method"]), entry["verdict"], f"{entry['asked']:.3g}"]
     for name in ("models", "draws of noise"):

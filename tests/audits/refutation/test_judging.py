@@ -10,8 +10,8 @@ from expunge.audits.refutation.evidence import as_bound
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import Measured
 from expunge.audits.refutation.power import hits_needed, least_refuted
+from expunge.certificates.theorems.gaussian import epsilon_of
 from expunge.errors import BadSetting
-from expunge.methods.bounds.gaussian import epsilon_of
 from expunge.records import Subject
 
 SUBJECT = Subject(

@@ -11,8 +11,8 @@ from numpy import ndarray
 from expunge.audits.epsilon import cap
 from expunge.audits.refutation.arms import Arm, Arms, in_parts
 from expunge.audits.refutation.measured import measured_epsilon
+from expunge.certificates.theorems.gaussian import epsilon_of
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
-from expunge.methods.bounds.gaussian import epsilon_of
 from tests.audits.refutation.pairs import arms_of, gaussian
 
 ROUNDS = 200

@@ -12,8 +12,8 @@ from expunge.audits.epsilon import Counts, lower_bound
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.noise_draws import CHUNK, FACTORS, draw_noise, least_factor, threshold
 from expunge.audits.refutation.power import least_refuted
+from expunge.certificates.theorems.gaussian import delta_of, epsilon_of, sigma_analytic, sigma_classic
 from expunge.errors import BadSetting, MethodFailed
-from expunge.methods.bounds.gaussian import delta_of, epsilon_of, sigma_analytic, sigma_classic
 
 EPSILON, DELTA = 1.0, 1e-5
 SIGMA = float(sigma_analytic(1.0, EPSILON, DELTA))

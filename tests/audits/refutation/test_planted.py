@@ -8,9 +8,9 @@ import pytest
 from expunge.audits.refutation import planted
 from expunge.audits.refutation.noise_draws import Draw
 from expunge.audits.refutation.planted import PLANTED, Scene, plant
-from expunge.methods.bounds.gaussian import sigma_analytic
-from tests.audits.certificates.made import certificate
+from expunge.certificates.theorems.gaussian import sigma_analytic
 from tests.audits.refutation.pairs import arms_of
+from tests.certificates.made import certificate
 
 SHIFT, RADIUS = 0.5, 3.0
 SIGMA = float(sigma_analytic(SHIFT, 1.0, 1e-5))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from expunge.certificates.theorems.theorem import THEOREMS, Claim
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import UnknownName
 from expunge.methods import METHODS, configure
-from expunge.methods.bounds.theorem import THEOREMS, Claim
 from expunge.methods.certified import CERTIFIED, claimed, guarantee_of, released, settled, trained, updated
 from expunge.methods.parts.per_sample import flat_weights
 from expunge.suites import Examples, Split, Suite, load_suite
@@ -70,6 +70,16 @@ def test_its_theorem_is_in_the_table_and_its_method_too(name: str) -> None:
     assert CERTIFIED[name].theorem in THEOREMS
     fields = {each.name: each.default for each in dataclasses.fields(METHODS[name].config)}
     assert (fields["epsilon"], fields["delta"]) == (1.0, 1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_holds_or_breaks_are_conditions_of_its_theorem(name: str) -> None:
+    cfg = settled_config(name)
+    (theorem,) = {claim.theorem for claim in claims_of(name, cfg)}
+    told = {**CERTIFIED[name].held(cfg), **CERTIFIED[name].false(cfg)}
+    assert told
+    assert set(told) <= set(THEOREMS[theorem].conditions)
+    assert all(told.values())
 
 
 def test_a_method_that_claims_nothing_is_refused() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from expunge.certificates.theorems.descent import contraction, start_radius
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import BadConstant, BadSetting, NotConverged
-from expunge.methods.bounds.descent import contraction, start_radius
-from expunge.methods.certified import claimed, kept_alone, settled, trained, updated
+from expunge.methods.certified import claimed, guarantee_of, kept_alone, settled, trained, updated
 from expunge.methods.parts.ball import weight_norms
 from expunge.methods.parts.full_batch import descend_fully, retained_gradient
 from expunge.methods.parts.kept import Kept
@@ -152,10 +152,16 @@ def test_langevin_states_stay_on_the_ball_and_training_needs_to_know_the_request
     models = trained("langevin-unlearning", tabular(), all_rows(), MODELS, cfg)
     assert (weight_norms(models) <= 2.0).all()
     assert (weight_norms(models) > 1.99).all()  # for the noise is large
-    claim = claimed("langevin-unlearning", models, split(), cfg)[0]
-    assert "training of 3 steps still holds" in claim.notes[0]
-    longer = replace(cfg, training_steps=10**6)
-    assert claimed("langevin-unlearning", models, split(), longer)[0].notes == ()
+
+
+def test_training_that_is_remembered_is_false_of_later_requests_and_does_not_matter_of_the_first() -> None:
+    guarantee, cfg = guarantee_of("langevin-unlearning"), LangevinUnlearning(training_steps=3, convexity=0.01)
+    assert "any number of steps" in guarantee.held(cfg)["converged"]
+    assert guarantee.false(cfg) == {}
+    later = replace(cfg, requests=2)
+    assert "converged" not in guarantee.held(later)
+    assert "training of 3 steps still holds 1 of where it began" in guarantee.false(later)["converged"]
+    assert guarantee.false(replace(later, training_steps=10**6)) == {}
 
 
 def test_a_rate_beyond_what_is_proven_is_refused() -> None:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from expunge.certificates.theorems.theorem import THEOREMS
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed, NotConverged, NotPositiveDefinite, OutsideBall
-from expunge.methods.bounds.theorem import THEOREMS
 from expunge.methods.parts.ball import weight_norms
 from expunge.methods.parts.per_sample import flat_weights, with_weights
+from expunge.methods.parts.told import with_told
 from expunge.methods.zoo.certified_newton import GUARANTEE, CertifiedNewton, measured, newton_step
 from expunge.suites import Split, Suite
 from tests.methods.certified.ridge import KEPT, MODELS, optimum, regression, regressors, whole
@@ -24,14 +25,19 @@ def after(split: Split, start: Tensor, cfg: CertifiedNewton) -> Tensor:
 
 
 @pytest.mark.parametrize(("cfg", "precision"), [(EXACT, 1e-8), (SERIES, 1e-6)], ids=["exact", "lissa"])
-@pytest.mark.parametrize("lost", [6, 0])
-def test_on_a_quadratic_one_step_is_retraining_also_where_nothing_is_forgotten(
-    cfg: CertifiedNewton, precision: float, lost: int
-) -> None:
-    split = regression(lost=lost)
+def test_on_a_quadratic_one_step_is_retraining(cfg: CertifiedNewton, precision: float) -> None:
+    split = regression()
     start, retrained = optimum(whole(regression())), optimum(split.retain)
     assert (start - retrained).abs().max() > 1e-2
     torch.testing.assert_close(after(split, start, cfg), retrained.expand(MODELS, -1), rtol=0, atol=precision)
+
+
+def test_with_nothing_to_forget_nothing_is_done_for_the_bound_is_to_retrained_models_themselves() -> None:
+    split = regression(lost=0)
+    start = 0.9 * optimum(split.retain)  # retraining that stopped early
+    assert torch.equal(after(split, start, EXACT), start.expand(MODELS, -1))
+    with pytest.raises(OutsideBall, match=r"radius = 0\.01"):
+        after(split, start, replace(EXACT, radius=0.01))
 
 
 def test_the_update_stays_on_the_ball() -> None:
@@ -60,6 +66,30 @@ def test_lissa_says_how_it_went_and_fails_where_it_has_not_converged() -> None:
     assert (solution.residual < 1e-6).all()
     assert (solution.remaining < 1e-6).all()
     assert solution.norms.shape[0] == MODELS
+
+
+def test_what_lissa_says_of_itself_is_a_note_of_the_claim() -> None:
+    split, cfg = regression(), replace(SERIES, iterations=40, repeats=2, tolerance=1.0)
+    ensemble = regressors(optimum(whole(split)))
+    student = GUARANTEE.update(ensemble, split, cfg, Generators(range(MODELS)))
+    notes = [claim.notes[-1] for claim in with_told(GUARANTEE.claims(ensemble, split, cfg), student)]
+    local = measured(ensemble, split, cfg)
+    solution = newton_step(ensemble, split, cfg, Generators(range(MODELS)), local)[1]
+    assert solution is not None
+    for note, residual in zip(notes, solution.residual.tolist(), strict=True):
+        assert note.startswith("LiSSA converged: 40 iterations in 2 runs, of which the mean is taken, residual ")
+        assert f"= {residual:.3g}, at most 1; (1 - c / B)^s = " in note
+
+
+def test_the_exact_solver_has_nothing_to_say_of_itself() -> None:
+    split, ensemble = regression(), regressors(optimum(whole(regression())))
+    claims = GUARANTEE.claims(ensemble, split, EXACT)
+    assert with_told(claims, GUARANTEE.update(ensemble, split, EXACT, Generators(range(MODELS)))) == claims
+
+
+def test_training_that_stops_is_known_to_be_false_of_the_theorem_that_knows_no_gradient() -> None:
+    assert set(GUARANTEE.false(EXACT)) == {"converged"}
+    assert GUARANTEE.false(SERIES) == {}
 
 
 def test_the_spectrum_is_that_of_the_objective() -> None:

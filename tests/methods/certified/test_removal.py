@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from expunge.certificates.theorems.removal import residual_bound
+from expunge.certificates.theorems.theorem import THEOREMS, Constant
 from expunge.ensembles import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.errors import BudgetExhausted, MethodFailed, NotConverged
 from expunge.methods import METHODS
-from expunge.methods.bounds.removal import residual_bound
-from expunge.methods.bounds.theorem import THEOREMS, Constant
 from expunge.methods.certified import claimed, kept_alone, trained, updated
 from expunge.methods.parts import linear_heads
 from expunge.methods.parts.linear_heads import Regression, head_of, inputs_of, minimised, newton_direction

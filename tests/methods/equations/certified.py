@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from expunge.certificates.theorems.gaussian import sigma_analytic
+from expunge.certificates.theorems.theorem import THEOREMS, Constant
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
-from expunge.methods.bounds.gaussian import sigma_analytic
-from expunge.methods.bounds.theorem import THEOREMS, Constant
 from expunge.methods.parts.reset import new_seeds
 from expunge.suites import Examples, Split
 from tests.methods.equations.case import MEASURED, TAUGHT, Case, Counts, Settings
