@@ -35,7 +35,7 @@ def read_line(line: bytes, kind: type[Record], place: str, what: str) -> tuple[R
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:80]
-        raise BadCertificate(f"{place} is no {what}: {where}: {first['msg'][:120]}") from None
+        raise BadCertificate(f"{place} is no {what}: {where}: {first['msg'][:120]}; ask for it again") from None
 
 
 def _require_kind(found: dict[str, Any], kind: type[Told], place: str, what: str) -> None:

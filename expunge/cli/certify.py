@@ -1,5 +1,6 @@
 """Commands on certified unlearning: run and try a method, check what is claimed, keep the budget of requests."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +26,9 @@ class Certify(typer.core.TyperGroup):
     """A group whose first word may be the name of a method: where no command is called so, ``method`` is meant."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if METHOD in self.commands and args[0] not in self.commands and not args[0].startswith("-"):
-            args = [METHOD, *args]
+        word = args[0]
+        if METHOD in self.commands and not word.startswith("-") and not get_close_matches(word, self.commands):
+            args = [METHOD, *args]  # else it is a command, or one that was mistyped
         return super().resolve_command(ctx, args)
 
 
@@ -39,9 +41,19 @@ certify = typer.Typer(
 app.add_typer(certify, rich_help_panel=None)
 
 
-@certify.command(METHOD, cls=Command, epilog="Example: expunge certify output-perturbation tabular random-10 --planted")
+@certify.command(
+    METHOD,
+    cls=Command,
+    short_help="Certify a method, and try to refute its claim.",
+    epilog="Example: expunge certify output-perturbation tabular random-10 --planted",
+)
 def try_method(
-    name: Annotated[str, typer.Argument(help="A certified method, as certified-newton.", metavar="METHOD")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A certified method, as certified-newton; a wrong name is told them all.", metavar="METHOD"
+        ),
+    ],
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,
@@ -91,7 +103,11 @@ def try_method(
     return OK if certified and not against else FAILED_ROWS
 
 
-@certify.command(cls=Command, epilog="Example: expunge certify page --suite tabular --models 200 --out results")
+@certify.command(
+    cls=Command,
+    short_help="Set claims beside what is measured, for all methods.",
+    epilog="Example: expunge certify page --suite tabular --suite digits --models 200 --models digits=50",
+)
 def page(
     suite: Annotated[
         list[str] | None, typer.Option(help="A suite; repeat; default: tabular, tabular-mlp and digits.")
@@ -182,6 +198,8 @@ def budget(
         raise BadSetting("a request is served with its certificate; give --request and --certificate, or neither")
     if epsilon is not None and delta is not None:
         begin(file, epsilon, delta)
+    elif not file.exists():
+        raise BadSetting(f"there is no ledger {file}: begin one with --epsilon and --delta, or name one that is there")
     if request is not None and certificate is not None:
         ledger = serve(file, request, read_certificates(certificate))
     else:
@@ -216,7 +234,7 @@ def _tell(certificate: "Certificate", faults: tuple[str, ...]) -> None:
     for fault in faults:
         print_line(f"  does not follow  {fault}")
     for reason in certificate.reasons:
-        print_line(f"  {reason}")
+        print_line(f"  {f'{certificate.verdict} is told: ' if faults else ''}{reason}")
     epsilon = "none" if certificate.epsilon is None else f"{certificate.epsilon:.6g}"
     print_line(f"  epsilon {epsilon} at delta {claim.delta:g}, sigma {claim.sigma:.6g}; theorem {claim.theorem}")
     if claim.shift is not None:

@@ -42,6 +42,20 @@ def test_what_is_worth_nothing_is_3(folder: Path, file: str, word: str) -> None:
     assert done.stdout.startswith(word)
 
 
+@pytest.mark.parametrize(("word", "meant"), [("chek", "check"), ("budgt", "budget"), ("pages", "page")])
+def test_a_command_that_is_mistyped_is_not_taken_for_a_method(word: str, meant: str) -> None:
+    done = run("certify", word, "good.jsonl")
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_what_is_told_of_a_certificate_that_does_not_follow_is_said_to_be_told(folder: Path) -> None:
+    made = certificate()
+    write_certificates(folder / "lie.jsonl", [replace(made, claim=replace(made.claim, epsilon=0.01))])
+    done = run("certify", "check", "lie.jsonl", cwd=folder)
+    assert "\n  CERTIFIED is told: as far as what it stands on is true" in done.stdout
+
+
 @pytest.mark.parametrize("command", ["check good.jsonl", "budget ledger.jsonl"])
 def test_what_is_read_and_computed_again_needs_no_torch(folder: Path, command: str) -> None:
     """In a process of its own, as a user has it: the import of torch takes seconds."""
@@ -103,7 +117,7 @@ def test_a_budget_from_its_beginning_to_its_end(folder: Path) -> None:
         (("--request", "first"), "give --request and --certificate"),
         (("--certificate", "good.jsonl"), "give --request and --certificate"),
         (("--epsilon", "-1", "--delta", "1e-5"), "expected a budget"),
-        ((), "there is no file"),
+        ((), "there is no ledger ledger.jsonl: begin one with --epsilon and --delta"),
     ],
 )
 def test_half_of_what_is_needed_is_one_line(folder: Path, options: tuple[str, ...], word: str) -> None:
@@ -210,7 +224,7 @@ def test_on_a_page_a_method_that_does_not_apply_is_a_row_that_says_why(tmp_path:
     done = run("certify", "page", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     written = (tmp_path / "out/certificates.md").read_text()
-    assert "| `certified-removal` | does not apply | - | - |  | - |  | - |" in written
+    assert "| `certified-removal` | does not apply | - | - | - | - |" in written
     assert (
         "- `certified-removal`: certified-removal does not apply to tabular-mlp, where it is NOT CERTIFIED" in written
     )

@@ -73,8 +73,8 @@ def _proven(epsilon: float) -> float:
     """Epsilon up to 1: above, the tail of a Gaussian is more than 1.5 exp(-c^2 / 2)."""
     if epsilon > 1:
         raise EpsilonTooLarge(
-            f"epsilon {epsilon:g}: delta = 1.5 exp(-c^2 / 2) is proven up to epsilon 1; take more noise in training, "
-            "or remove less, or train anew"
+            f"epsilon {epsilon:g}: delta = 1.5 exp(-c^2 / 2) is proven up to epsilon 1; take an epsilon up to 1, more "
+            "noise in training, or remove less"
         )
     return epsilon
 

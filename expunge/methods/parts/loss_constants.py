@@ -9,7 +9,7 @@ from torch import nn
 from expunge.certificates.theorems.theorem import Constant
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadConstant, BadSetting
-from expunge.methods.parts.linear_heads import head_of, inputs_of
+from expunge.methods.parts.linear_heads import STEEPEST, head_of, inputs_of
 from expunge.methods.parts.privacy import Privacy, assumed, parameters_of
 from expunge.methods.parts.walks import require
 from expunge.suites.suite import Split
@@ -60,6 +60,7 @@ class Shown(NamedTuple):
     gradient_norm: float
     smoothness: float
     convexity: float
+    hessian_lipschitz: float
 
 
 def shown(ensemble: Ensemble, split: Split) -> Shown | None:
@@ -68,7 +69,9 @@ def shown(ensemble: Ensemble, split: Split) -> Shown | None:
     Of inputs ``z``, with a 1 where there is a bias: ``||p - q|| <= sqrt(2)``, so the gradient of an example's loss is
     at most ``sqrt(2) max ||z||``; no eigenvalue of softmax's Hessian exceeds 1/2, so that of the mean loss is at most
     ``||Z||_2^2 / (2 n)``, ``n`` of those that are kept, and the decay: of all examples, of those that are kept, and of
-    any part with so many. It is at least the decay.
+    any part with so many. It is at least the decay. And no third derivative of logsumexp along ``u`` exceeds
+    ``sqrt(2) / (3 sqrt(3)) ||u||^3`` (see ``Regression.residual_bound``), so that the Hessian of the mean loss changes
+    by at most ``sqrt(2) / (3 sqrt(3)) max ||z|| ||Z||_2^2 / n`` for each unit of weights, derived.
     """
     linears = [each for each in ensemble.modules() if isinstance(each, nn.Linear) and list(each.parameters())]
     known = sum(parameter[0].numel() for each in linears for parameter in each.parameters())
@@ -78,8 +81,13 @@ def shown(ensemble: Ensemble, split: Split) -> Shown | None:
     inputs = torch.cat([inputs_of(ensemble, head, each) for each in (split.retain, split.forget)], dim=1)
     longest = float(inputs.norm(dim=2).max())
     widest = float(torch.linalg.eigvalsh(torch.bmm(inputs.mT, inputs))[:, -1].max())
-    decay = split.recipe.weight_decay
-    return Shown(2**0.5 * longest, widest / (2 * len(split.retain)) + decay, decay)
+    decay, records = split.recipe.weight_decay, len(split.retain)
+    return Shown(
+        gradient_norm=2**0.5 * longest,
+        smoothness=widest / (2 * records) + decay,
+        convexity=decay,
+        hessian_lipschitz=STEEPEST * longest * widest / records,
+    )
 
 
 def settle_request(ensemble: Ensemble, split: Split, cfg: C) -> C:
@@ -115,12 +123,25 @@ def loss_constants(ensemble: Ensemble, split: Split, cfg: Smooth, names: dict[st
     return {theirs: _judged(ours, getattr(cfg, ours), found) for ours, theirs in names.items()}
 
 
-def _judged(name: str, value: float, found: Shown | None) -> Constant:
+def lipschitz_constants(ensemble: Ensemble, split: Split, *, gradient: float, hessian: float) -> dict[str, Constant]:
+    """``L`` of the gradient and ``M`` of the Hessian: settings; where they are 0 what inputs show, else 1, assumed."""
+    found = shown(ensemble, split)
+    known = (found.smoothness, found.hessian_lipschitz) if found else (1.0, 1.0)
+    return {
+        "L": _judged("smoothness", gradient or known[0], found, "gradient_lipschitz"),
+        "M": _judged("hessian_lipschitz", hessian or known[1], found),
+    }
+
+
+def _judged(name: str, value: float, found: Shown | None, told: str = "") -> Constant:
+    """A constant that is called ``told`` where it is refused, else by its name."""
     if found is None:
         return assumed(value, "a setting; of this network nobody knows it")
     known = getattr(found, name)
     wrong = value > known * (1 + 1e-6) if name == "convexity" else value < known * (1 - 1e-6)
     if wrong:
         side = "at most" if name == "convexity" else "at least"
-        raise BadConstant(f"{name}: expected {side} {known:.4g}, which the inputs and the recipe show, got {value:g}")
+        raise BadConstant(
+            f"{told or name}: expected {side} {known:.4g}, which the inputs and the recipe show, got {value:g}"
+        )
     return Constant(value, "proven", f"softmax regression, whose inputs and decay show {known:.4g}")

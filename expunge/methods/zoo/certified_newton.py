@@ -1,6 +1,6 @@
 """Certified unlearning of deep networks: one Newton step towards the retained minimum, and noise for what it misses."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -20,9 +20,10 @@ from expunge.methods.parts.certified_training import projected_training
 from expunge.methods.parts.curvature import Product, hessian
 from expunge.methods.parts.guarantee import Guarantee, released
 from expunge.methods.parts.lissa import Solution, solve_by_lissa
+from expunge.methods.parts.loss_constants import lipschitz_constants
 from expunge.methods.parts.objective import decay_of, objective_gradient, objective_hessian, regularised, whole_matrix
 from expunge.methods.parts.per_sample import flat_weights, in_order, with_weights
-from expunge.methods.parts.privacy import Privacy, assumed, chosen, estimated, notes_of, parameters_of
+from expunge.methods.parts.privacy import Privacy, chosen, estimated, notes_of, parameters_of
 from expunge.methods.parts.spectrum import lanczos, power_iteration
 from expunge.methods.parts.told import Told
 from expunge.methods.parts.walks import cycled, recipe_loss, require
@@ -46,9 +47,10 @@ class CertifiedNewton(Privacy):
     of ``g`` is left as residual. ``exact`` inverts the whole Hessian. The least eigenvalue of ``H`` is by
     ``lanczos_steps`` of Lanczos on ``sample`` retained examples, of each model's own; damping must make it positive.
     Sigma follows from epsilon and delta by Zhang et al.'s theorem, with ``min(2 radius, Delta)``: see
-    ``expunge.certificates.theorems.newton``. It reads the Lipschitz constants on the ball, which nobody knows of a
-    network: they are assumed. ``failure`` is the chance that LiSSA is worse than its bound, part of delta. Models that
-    have nothing to forget stay as they are, for the theorem bounds the distance to retrained models themselves.
+    ``expunge.certificates.theorems.newton``. It reads the Lipschitz constants on the ball; those of 0 are filled in:
+    what the inputs of a linear model show, and 1 of any other, which nobody knows and is assumed. ``failure`` is the
+    chance that LiSSA is worse than its bound, part of delta. Models that have nothing to forget stay as they are, for
+    the theorem bounds the distance to retrained models themselves.
     Zhang et al. 2024, arXiv:2408.00920; LiSSA: Agarwal et al. 2017, arXiv:1602.03943.
     """
 
@@ -62,8 +64,8 @@ class CertifiedNewton(Privacy):
     tolerance: float = 0.5
     sample: int = 64
     lanczos_steps: int = 4
-    gradient_lipschitz: float = 1.0
-    hessian_lipschitz: float = 1.0
+    gradient_lipschitz: float = 0.0
+    hessian_lipschitz: float = 0.0
     failure: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -165,10 +167,11 @@ def claims_at(ensemble: Ensemble, split: Split, cfg: CertifiedNewton, local: Loc
     """One claim a model; NotPositiveDefinite where damping does not outweigh how far the Hessian curves downwards."""
     norms, slopes = weight_norms(ensemble).cpu().tolist(), local.gradient.double().norm(dim=1).cpu().tolist()
     count, notes = parameters_of(ensemble), notes_of(ensemble)
+    bounds = lipschitz_constants(ensemble, split, gradient=cfg.gradient_lipschitz, hessian=cfg.hessian_lipschitz)
     return tuple(
         claim_for(
             THEOREMS[cfg.solver],
-            _constants(cfg, count, least, slope),
+            _constants(cfg, bounds, count, least, slope),
             cfg.epsilon,
             cfg.delta,
             parameters=count,
@@ -179,7 +182,9 @@ def claims_at(ensemble: Ensemble, split: Split, cfg: CertifiedNewton, local: Loc
     )
 
 
-def _constants(cfg: CertifiedNewton, count: int, least: float, slope: float) -> dict[str, Constant]:
+def _constants(
+    cfg: CertifiedNewton, bounds: Mapping[str, Constant], count: int, least: float, slope: float
+) -> dict[str, Constant]:
     where = (
         "the whole Hessian where the model is"
         if cfg.solver == "exact"
@@ -187,14 +192,14 @@ def _constants(cfg: CertifiedNewton, count: int, least: float, slope: float) -> 
     )
     found = {
         "C": chosen(cfg.radius, "the weights are projected"),
-        "M": assumed(cfg.hessian_lipschitz, "a setting"),
+        "M": bounds["M"],
         "lambda": chosen(cfg.damping, "a setting"),
         "lambda_min": estimated(least, where),
     }
     if cfg.solver == "exact":
         return found
     return found | {
-        "L": assumed(cfg.gradient_lipschitz, "a setting"),
+        "L": bounds["L"],
         "G": estimated(slope, "the gradient where the model is; of the retrained model it is taken to be no larger"),
         "d": chosen(count, "counted"),
         "rho": chosen(cfg.failure, "a setting, part of delta"),

@@ -23,13 +23,14 @@ kept, and does to both what it does to unlearn: the second arm, with nothing to 
 Half of the models choose an event, the other half count it, and a lower bound on epsilon follows, with 95 %
 confidence for the whole page: a false REFUTED is on 5 % of pages at most. NOT TESTABLE is a claim above what so many
 models could ever refute. *Draws* are draws of the last noise alone, along a shift as long as the theorem allows:
-they find noise that is too small, which models cannot see.
+they find noise that is too small, which models cannot see. What is measured is epsilon at least.
 
 NOT CERTIFIED: something that the theorem stands on is known to be false, or it buys no epsilon; the epsilon that was
 asked for is tried all the same. VACUOUS: the certificate holds and says nothing, for its bound is no better than the
 diameter of the ball, or the noise drowns the weights. *Does not apply*: the theorem does not speak of such networks,
 and the method leaves most of their weights as they are."""
 
+CLAIMS = ("method", "certificate", "epsilon asked", "by models", "by draws of noise", "checks")
 FEW = 1000  # from here on, where retrained models hardly vary, two digits of a distance say all
 
 BUYS = """\
@@ -38,17 +39,17 @@ BUYS = """\
 Accuracies are means over models, in per cent, with 95 % intervals. The distance is that of a bench: Wasserstein-1
 between margins on the examples to be forgotten, in standard deviations of the retrained models; beside it the 95th
 percentile of KLoM. The cost is the share of one retraining. *Noise* is its length as a multiple of the length of the
-weights: what is many times their length leaves nothing of them.
+weights: what is many times their length leaves nothing of them."""
+ACCURACIES = ("method", "noise", "test accuracy before", "without noise", "released", "retrained")
+DISTANCES = ("method", "distance before", "without noise", "released", "KLoM released", "cost")
 
-"""
 STANDS = "## What each stands on\n\n"
 PLANTED = """\
 ## Planted faults
 
 Each fault was put into the sound release, and looked for by the check that must find it and must let the sound release
-pass. *Cannot be had*: the method has no such part. *Cannot be shown*: so few models or draws cannot.
-
-"""
+pass. *Cannot be had*: the method has no such part. *Cannot be shown*: so few models or draws cannot. *Refused already*:
+the check finds a fault in the release as it is."""
 
 
 @dataclass(frozen=True)
@@ -98,27 +99,34 @@ def write_page(page: Sequence[Certification | Missing], folder: Path) -> Path:
 def certificates_page(entries: Sequence[dict[str, Any]]) -> str:
     """The whole page, of the entries and of nothing else."""
     rows = [each for each in entries if "missing" not in each]
-    parts = [INTRODUCTION, *_claims(entries)]
+    parts = [INTRODUCTION]
+    for suite, forget, some in _by_place(entries):
+        parts += [
+            f"## {escaped(suite)}, {escaped(forget)}{_counted(some)}",
+            grid(CLAIMS, [_claim(each) for each in some]),
+        ]
+        parts.append("\n".join(f"- {code(each['method'])}: {escaped('; '.join(each['reasons']))}." for each in some))
     if rows:
-        parts += [BUYS + _buys(rows), STANDS + "\n".join(_stands(each) for each in rows), PLANTED + _planted(rows)]
+        parts.append(BUYS)
+        for suite, _, some in _by_place(rows):
+            parts += [f"### {escaped(suite)}", grid(ACCURACIES, [_accuracies(each) for each in some])]
+            parts.append(grid(DISTANCES, [_distances(each) for each in some]))
+        parts += [STANDS + "\n".join(_stands(each) for each in rows), PLANTED]
+        for suite, _, some in _by_place(rows):
+            parts += [f"### {escaped(suite)}", _planted(some)]
     if left := sorted(set(CERTIFIED) - {each["method"] for each in entries}):
         parts.append(f"Not on this page: {', '.join(map(code, left))}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _claims(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A table for each suite, and why each word stands there."""
-    head = ["method", "certificate", "epsilon asked", "models: at least", "", "draws: at least", "", "checks"]
-    parts = []
-    for suite, forget in dict.fromkeys((each["suite"], each["forget set"]) for each in rows):
-        some = [each for each in rows if (each["suite"], each["forget set"]) == (suite, forget)]
-        parts.append(f"## {escaped(suite)}, {escaped(forget)}{_counted([each for each in some if 'models' in each])}")
-        parts.append(grid(head, [_claim(each) for each in some]))
-        parts.append("\n".join(f"- {code(each['method'])}: {escaped('; '.join(each['reasons']))}." for each in some))
-    return parts
+def _by_place(entries: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Suite and forget set, and the entries of them, in the order in which they come first."""
+    places = dict.fromkeys((each["suite"], each["forget set"]) for each in entries)
+    return [(*place, [each for each in entries if (each["suite"], each["forget set"]) == place]) for place in places]
 
 
-def _counted(tried: Sequence[dict[str, Any]]) -> str:
+def _counted(entries: Sequence[dict[str, Any]]) -> str:
+    tried = [each for each in entries if "missing" not in each]
     if not tried:
         return ""
     counts = " or ".join(map(str, sorted({each["models"] for each in tried})))
@@ -128,37 +136,23 @@ def _counted(tried: Sequence[dict[str, Any]]) -> str:
 
 def _claim(entry: dict[str, Any]) -> list[str]:
     if "missing" in entry:
-        return [code(entry["method"]), entry["missing"], "-", "-", "", "-", "", "-"]
+        return [code(entry["method"]), entry["missing"], "-", "-", "-", "-"]
     faults = [name for name, fault in entry["checks"].items() if fault]
-    cells = [code(entry["method"]), entry["verdict"], f"{entry['asked']:.3g}"]
-    for name in ("models", "draws of noise"):
-        tried = entry["tried"].get(name)
-        cells += ["-", ""] if tried is None else [f"{tried['epsilon at least']:.3g}", tried["word"]]
-    return [*cells, ", ".join(faults) or "pass"]
+    by = [entry["tried"].get(name) for name in ("models", "draws of noise")]
+    measured = ["-" if each is None else f"{each['epsilon at least']:.3g}, {each['word']}" for each in by]
+    return [code(entry["method"]), entry["verdict"], f"{entry['asked']:.3g}", *measured, ", ".join(faults) or "pass"]
 
 
-def _buys(rows: Sequence[dict[str, Any]]) -> str:
-    head = ["suite", "method", "noise", "test accuracy before", "without noise", "released", "retrained"]
-    head += ["distance before", "without noise", "released", "KLoM released", "cost"]
-    return grid(head, [_bought(each) for each in rows])
-
-
-def _bought(entry: dict[str, Any]) -> list[str]:
-    utility = entry["utility"]
-    accuracies = [
-        in_brackets(utility[f"{stage}/test"]["accuracy"], 100, 1) for stage in (BEFORE, UNNOISED, AFTER, RETRAINED)
-    ]
-    distances = [_number(utility[f"{stage}/forget"]["distance"]) for stage in (BEFORE, UNNOISED, AFTER)]
+def _accuracies(entry: dict[str, Any]) -> list[str]:
     noise = "-" if entry["noise"] is None else f"{entry['noise']:.3g} x"
-    return [
-        entry["suite"],
-        code(entry["method"]),
-        noise,
-        *accuracies,
-        *distances,
-        _number(utility[f"{AFTER}/forget"]["KLoM"]),
-        f"{100 * entry['cost']:.3g} %",
-    ]
+    utility = [entry["utility"][f"{stage}/test"] for stage in (BEFORE, UNNOISED, AFTER, RETRAINED)]
+    return [code(entry["method"]), noise, *(in_brackets(each["accuracy"], 100, 1) for each in utility)]
+
+
+def _distances(entry: dict[str, Any]) -> list[str]:
+    utility = [entry["utility"][f"{stage}/forget"] for stage in (BEFORE, UNNOISED, AFTER)]
+    distances = [_number(each["distance"]) for each in utility]
+    return [code(entry["method"]), *distances, _number(utility[-1]["KLoM"]), f"{100 * entry['cost']:.3g} %"]
 
 
 def _number(value: float | None) -> str:
@@ -190,8 +184,8 @@ def _stands(entry: dict[str, Any]) -> str:
 def _planted(rows: Sequence[dict[str, Any]]) -> str:
     faults = list(dict.fromkeys(each["fault"] for entry in rows for each in entry["planted"]))
     lines = [
-        [entry["suite"], code(entry["method"])]
+        [code(entry["method"])]
         + [next((each["outcome"] for each in entry["planted"] if each["fault"] == fault), "-") for fault in faults]
         for entry in rows
     ]
-    return grid(["suite", "method", *faults], lines)
+    return grid(["method", *faults], lines)

@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 
 from expunge.certificates.theorems.theorem import THEOREMS
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
-from expunge.errors import MethodFailed, NotConverged, NotPositiveDefinite, OutsideBall
+from expunge.errors import BadConstant, MethodFailed, NotConverged, NotPositiveDefinite, OutsideBall
 from expunge.methods.parts.ball import weight_norms
-from expunge.methods.parts.per_sample import flat_weights, with_weights
+from expunge.methods.parts.loss_constants import lipschitz_constants
+from expunge.methods.parts.objective import decay_of, objective_hessian, whole_matrix
+from expunge.methods.parts.per_sample import flat_weights, in_order, with_weights
 from expunge.methods.parts.told import with_told
+from expunge.methods.parts.walks import recipe_loss
 from expunge.methods.zoo.certified_newton import GUARANTEE, CertifiedNewton, measured, newton_step
-from expunge.suites import Split, Suite
+from expunge.suites import Split, Suite, load_suite
 from tests.methods.certified.ridge import KEPT, MODELS, optimum, regression, regressors, whole
 
 EXACT = CertifiedNewton(solver="exact", damping=0.0)
@@ -126,6 +131,39 @@ def test_claims_have_every_constant_and_its_standing() -> None:
         assert claim.sigma == THEOREMS[claim.theorem].sigma(claim.constants, 1.0, 1e-5)
         assert claim.shift is not None
         assert claim.shift <= 2 * SERIES.radius
+
+
+def test_what_inputs_show_is_proven_and_a_smaller_setting_is_refused() -> None:
+    """Of softmax regression: the Hessian at 0 is as steep as the bound, and changes by no more along any line."""
+    suite = load_suite("tabular")
+    split = suite.split(suite.forget_sets["random-10"])
+    models = Ensemble.stack([suite.network() for _ in range(2)], Plan(suite, "pretrained").origin([0, 1]), (30,))
+    bounds = lipschitz_constants(models, split, gradient=0.0, hessian=0.0)
+    assert {each.standing for each in bounds.values()} == {"proven"}
+    decay, loss = decay_of(models, split), recipe_loss(split)
+
+    def hessian_at(weights: Tensor) -> Tensor:
+        there = with_weights(models, weights.expand(2, -1))
+        rows = in_order(there, split.retain)
+        return whole_matrix(objective_hessian(there, split.retain, rows, loss, decay), flat_weights(there))[0].double()
+
+    steepest = torch.linalg.eigvalsh(hessian_at(torch.zeros(62)))[-1]
+    assert 0.9 * bounds["L"].value < steepest <= bounds["L"].value
+    one, other = torch.randn(2, 62, generator=torch.Generator().manual_seed(0)) / 20
+    change = torch.linalg.matrix_norm(hessian_at(one) - hessian_at(other), 2) / (one - other).norm()
+    assert 0 < change <= bounds["M"].value
+    for wrong in ({"gradient": 1.0, "hessian": 0.0}, {"gradient": 0.0, "hessian": 1.0}):
+        with pytest.raises(BadConstant, match="_lipschitz: expected at least"):
+            lipschitz_constants(models, split, **wrong)
+
+
+def test_of_another_network_1_is_assumed(ensemble: Ensemble, suite: Suite) -> None:
+    split = suite.split(suite.forget_sets["random-10"])
+    found = lipschitz_constants(ensemble, split, gradient=0.0, hessian=0.5)
+    assert {name: (each.value, each.standing) for name, each in found.items()} == {
+        "L": (1.0, "assumed"),
+        "M": (0.5, "assumed"),
+    }
 
 
 def test_a_hessian_that_damping_does_not_lift_is_refused() -> None:

@@ -226,7 +226,7 @@ CASES = {
         ],
         passes=CLOSED,
         moves_statistics=False,
-        words={"solver": "exact", "scale": 50.0},
+        words={"solver": "exact", "scale": 50.0, "gradient_lipschitz": 10.0, "hessian_lipschitz": 1000.0},
         claimed=frozenset({"gradient_lipschitz", "hessian_lipschitz", "sample", "lanczos_steps"}),
         allowed=frozenset({"tolerance"}),
     ),
