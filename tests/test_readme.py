@@ -1,12 +1,16 @@
 """What the README counts and lists is what there is."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from expunge.methods import METHODS
+from expunge.reports.boards import boards
+from expunge.reports.leaderboard.records import read_records
+from expunge.reports.tables import formats
 from expunge.suites import SUITES
 from tests.reports.synthetic import FAR, scores
 
@@ -23,6 +27,26 @@ def test_the_table_of_families_has_every_method_and_counts_them() -> None:
     assert set(named) == wanted
     in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
     assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+
+
+def test_the_first_result_is_what_the_records_say(tmp_path: Path) -> None:
+    """The table of the first screen, gap closed by method and forget set, and a cross where the model breaks."""
+    table = README.partition("| to be forgotten |")[2].partition("\n\n")[0].splitlines()
+    methods = re.findall(r"`([\w-]+)`", table[0])
+    for line in table[2:]:
+        forget_set = line.split()[1].rstrip(",")
+        (place := tmp_path / forget_set / "digits" / forget_set).mkdir(parents=True)
+        for name in ("oracle", "identity", *methods):
+            shutil.copy(ROOT / "results/digits" / forget_set / f"{name}.json", place)
+        [board] = boards(read_records(tmp_path / forget_set)["digits"])
+        rows = {each.row.method: each for each in board.lines}
+        wanted = []
+        for name in methods:
+            closed = rows[name].row.closed
+            assert closed is not None
+            spoilt = "✕ " if rows[name].reading == "breaks the model" else ""
+            wanted.append(spoilt + formats.whole_percent(closed.value))
+        assert [cell.strip(" *") for cell in line.split("|")[2:-1]] == wanted
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
