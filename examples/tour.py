@@ -1,7 +1,8 @@
 """The whole idea of expunge in one file: has a model forgotten?
 
-It needs torch, numpy and scikit-learn, and half a minute. Real handwritten digits, a small network, and fifty of its training examples that somebody wants removed. We train three
-families of models, apply three ways of unlearning to the first, and ask which comes out like the second:
+It needs torch, numpy and scikit-learn, and half a minute. Real handwritten digits, a small network, and fifty of its
+training examples that somebody wants removed. We train three families of models, apply three ways of unlearning to the
+first, and ask which comes out like the second:
 
 - pretrained: trained on everything;
 - oracles: never shown the fifty, the gold standard;
