@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from expunge.cli import app
 from expunge.methods import METHODS
 from expunge.reports.boards import boards
 from expunge.reports.leaderboard.records import read_records
@@ -69,3 +70,12 @@ def test_the_number_that_is_read_out_of_scores_is_the_headline() -> None:
     exec(line, known)
     assert known["far"]["scrub", "forget"] == FAR * 0.66
     assert known["far"]["gradient-ascent", "retain"] == FAR * 8.4
+
+
+def test_every_command_is_in_the_table_of_commands() -> None:
+    table = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    groups = {each.name or each.typer_instance.info.name for each in app.registered_groups}
+    names = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands} | groups
+    assert len(names) > 20
+    missing = [name for name in names if name and not re.search(rf"expunge {name}\b", table)]
+    assert not missing
