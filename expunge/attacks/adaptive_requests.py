@@ -229,6 +229,12 @@ ATTACK = Attack(
     config=AdaptiveRequests,
     success=Success("share of victims whose last release tells which of two records was removed; chance one half"),
     idle={"adaptive": False},
+    arms={
+        NO_REQUEST: "the second owner asks for nothing: the last release is the first",
+        HONEST: "the second owner's requests are fixed in advance",
+        UNPERTURBED: "the attack itself, for nobody changes bytes",
+        ORACLE: "both requests by retraining; the second answers a release that was retrained",
+    },
     example="digits",
     summary="requests that answer earlier releases write into later ones what was removed",
     roles=("requester", "model user"),

@@ -29,7 +29,7 @@ from expunge.attacks.lab.arms import Played
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
-from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, require_suspects, two_groups
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_about, require_suspects, two_groups
 from expunge.ensembles.ensemble import Ensemble
 from expunge.suites.suite import Suite
 
@@ -115,6 +115,7 @@ ATTACK = Attack(
     config=DeletionInference,
     success=Success("share of pairs of records of which the removed one is named; guessing gets half"),
     idle={"removed": OTHERS},
+    arms=ARMS,
     example="digits",
     summary="of two records one was removed: the change of answers tells which",
     roles=("model user",),

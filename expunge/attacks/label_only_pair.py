@@ -9,9 +9,10 @@ On digits the effect does not show: over 10 models and 50 records each, removed 
 0.520 +- 0.025, of the model before alone 0.511 +- 0.027, and 0.519 +- 0.026 where others were removed (95 % intervals;
 models 100 to 109). On models that fit random labels by heart it does, which a test holds.
 
-Robustness to noise in place of confidence: Choquette-Choo et al. 2021, arXiv:2007.14321. That a pair of models is
-attacked by labels alone is a row of the survey of Liu et al. 2025, arXiv:2403.13682, whose source was not at hand: how
-it is done here, counts of both models as features, is derived from these two.
+Lu et al. 2022, doi:10.1002/int.23000, whose code, but not whose text, was at hand: for either model it searches the
+nearest input with another label (HopSkipJump), and learns from the distances of both, and between them. Here noise
+takes the place of the search; robustness to noise in place of confidence is of Choquette-Choo et al. 2021,
+arXiv:2007.14321.
 """
 
 import time
@@ -38,7 +39,7 @@ from expunge.attacks.pair_membership import (
     measure,
 )
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
-from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, MethodFailed
@@ -144,11 +145,12 @@ ATTACK = Attack(
         share=False,
     ),
     idle={"removed": OTHERS},
+    arms=ARMS,
     example="digits",
     summary="labels of noisy copies, before and after, tell which records were removed",
     roles=("requester", "model user"),
     goal="privacy",
     knowledge="black box",
     phases=("after unlearning",),
-    cite=("choquettechoo2021", "chen2021"),
+    cite=("lu2022", "choquettechoo2021", "chen2021"),
 )

@@ -34,7 +34,16 @@ from expunge.attacks.lab.arms import Played, failed
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
-from expunge.attacks.suspects import OTHERS, Privacy, Suspects, answers, requests_about, require_suspects, suspects_of
+from expunge.attacks.suspects import (
+    ARMS,
+    OTHERS,
+    Privacy,
+    Suspects,
+    answers,
+    requests_about,
+    require_suspects,
+    suspects_of,
+)
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import MethodFailed
@@ -225,6 +234,7 @@ ATTACK = Attack(
         "AUC at which removed records are told from records that were never in training; chance 0.5", share=False
     ),
     idle={"removed": OTHERS},
+    arms=ARMS,
     example="digits",
     summary="answers before and after tell which records were removed",
     roles=("requester", "model user"),

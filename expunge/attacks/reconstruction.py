@@ -33,7 +33,7 @@ from expunge.attacks.lab.provider import Provider, Served, correct_on_test
 from expunge.attacks.lab.request_play import Measure, Measured, arm, play_requests
 from expunge.attacks.optimum import at_optimum
 from expunge.attacks.removal import Attacked
-from expunge.attacks.suspects import OTHERS, Privacy, requests_about, two_groups
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, requests_about, two_groups
 from expunge.attacks.unlearning_inversion import cosine
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadSetting, MethodFailed
@@ -201,6 +201,7 @@ ATTACK = Attack(
     config=Reconstruction,
     success=Success("cosine of the reconstruction and the removed record; chance about 0", -1.0, 1.0, share=False),
     idle={"removed": OTHERS},
+    arms=ARMS,
     example="tabular",
     summary="the change of a linear model, times its curvature, is the record that was removed",
     roles=("model user",),

@@ -11,7 +11,7 @@ from expunge.errors import StoreError
 from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
-from expunge.reports.attacks.tables import GUARDED, LEGEND, SHARE, accuracy, number, over, percent, whole
+from expunge.reports.attacks.tables import COST, GUARDED, LEGEND, SHARE, accuracy, number, over, percent, whole
 from expunge.reports.page.html import write_page
 from expunge.reports.tables import formats
 from expunge.store import unchanging, write_file
@@ -55,6 +55,8 @@ def render(found: Findings, command: str) -> str:
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
         "guarded": GUARDED,
         "legend": LEGEND,
+        "cost": COST,
+        "controls": found.row.controls,
         "command": command,
         "facts": sorted(found.facts.items()),
     }

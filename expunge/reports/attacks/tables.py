@@ -15,10 +15,9 @@ from expunge.reports.tables import formats
 
 LEGEND = (
     "[95 % interval over victims]; differences are paired over the same victims, but for the oracle, whose models are "
-    "others. no request: the victims as they are; honest request: as many of the owner's records, drawn at random; "
-    "unperturbed: the attack's own records as they lie in the training data; oracle: retrained without them. cost: the "
-    "provider's, in shares of a retraining."
+    "others."
 )
+COST = "cost: the provider's, in shares of a retraining."
 SHARE = Success("a share")
 GUARDED = (
     "Each defence looks at what each victim was asked for among honest requests of others, as large. AUROC: how often, "
@@ -34,11 +33,17 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
     parts: list[Table | Text] = [Text(f"success: {found.success.what}")]
     for each in found.victims:
         parts += [_table(found, each), *([_guards(found, each)] if each.guards else [])]
-    parts.append(Text(LEGEND))
+    parts.append(Text(legend(found)))
     if any(each.guards for each in found.victims):
         parts.append(Text(GUARDED))
     parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in found.answers]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
+
+
+def legend(found: Findings) -> str:
+    """What the table says, and what each control of this attack is."""
+    controls = "; ".join(f"{name}: {what}" for name, what in found.row.controls.items())
+    return f"{LEGEND} {controls}. {COST}"
 
 
 def _guards(found: Findings, victims: Victims) -> Table:
