@@ -26,7 +26,7 @@ from numpy import ndarray
 from scipy.special import expit
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played
+from expunge.attacks.lab.arms import HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED, Played
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
 from expunge.attacks.named_class import named_class
@@ -147,7 +147,7 @@ ATTACK = Attack(
     arms={
         NO_REQUEST: "the victims as they are, taught the same",
         HONEST: "others are removed, and the records stay; taught the same",
-        UNPERTURBED: "the attack itself, for nobody changes bytes",
+        UNPERTURBED: ITSELF,
         ORACLE: "retrained without the records, then taught the same",
     },
     example="digits --set of_class=3 --set budget=140",

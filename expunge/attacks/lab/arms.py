@@ -17,6 +17,7 @@ UNPERTURBED = "unperturbed"
 ORACLE = "oracle"  # exact removal
 CONTROLS = (NO_REQUEST, HONEST, UNPERTURBED, ORACLE)
 ARMS = (ATTACK, *CONTROLS)
+ITSELF = "the attack itself, for nobody changes bytes"  # what a control is that an attack does not need
 USUAL = {  # what controls are, in the words of tables, where an attack's row says nothing else
     NO_REQUEST: "the victims as they are",
     HONEST: "as many records of the same owner, drawn at random, as they lie in the training data",

@@ -18,7 +18,7 @@ LEGEND = (
     "others."
 )
 COST = "cost: the provider's, in shares of a retraining."
-SHARE = Success("a share")
+SHARE, PLAIN = Success("a share"), Success("a number", share=False)
 GUARDED = (
     "Each defence looks at what each victim was asked for among honest requests of others, as large. AUROC: how often, "
     "in %, the attack's looks more suspicious; 50 by guessing. caught: where at most 1 % of half of the honest "
@@ -41,9 +41,9 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
 
 
 def legend(found: Findings) -> str:
-    """What the table says, and what each control of this attack is."""
-    controls = "; ".join(f"{name}: {what}" for name, what in found.row.controls.items())
-    return f"{LEGEND} {controls}. {COST}"
+    """What the table says, and what each control of this attack is, one a line."""
+    controls = [f"{name}: {what}." for name, what in found.row.controls.items()]
+    return "\n".join([f"{LEGEND} {COST}", *controls])
 
 
 def _guards(found: Findings, victims: Victims) -> Table:
@@ -74,7 +74,7 @@ def _empty(title: str) -> Table:
 def _table(found: Findings, victims: Victims) -> Table:
     table = _empty(f"{found.name} against {victims.method}, {found.models} victims of {found.suite}")
     table.add_column("arm")
-    for name in ("success, %" if found.success.share else "success", "attack − it", "accuracy, %", "cost"):
+    for name in (in_unit(found.success), "attack − it", "accuracy, %", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in (ATTACK, *CONTROLS):
         arm = victims.arms[name]
@@ -84,6 +84,11 @@ def _table(found: Findings, victims: Victims) -> Table:
     failed = [f"{name} failed: {each.reason}" for name, each in victims.arms.items() if each.reason]
     table.caption = Text("\n".join(failed), style="default") if failed else None
     return table
+
+
+def in_unit(success: Success) -> str:
+    """The head of a column of successes."""
+    return "success, %" if success.share else "success"
 
 
 def number(cell: Interval | None, of: Success) -> str:
@@ -139,5 +144,5 @@ def _with_ends(cell: Interval, factor: float, how: str) -> str:
     """A number and both ends of its interval, where it has one."""
     decimals = int(how[-2])
     told = [round(factor * each, decimals) + 0.0 for each in (cell.value, cell.low, cell.high) if each is not None]
-    value, *ends = (f"{each:{how}}".replace("-", "−") for each in told)
+    value, *ends = (f"{each:{how if each else how.lstrip('+')}}".replace("-", "−") for each in told)
     return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value
