@@ -27,9 +27,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played, failed
+from expunge.attacks.lab.arms import Arm, Played, failed
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.lab.request_play import play_requests
+from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.pair_membership import (
     CLASSIFIERS,
     ORIGINAL,
@@ -43,6 +43,7 @@ from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_ab
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, MethodFailed
+from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 
@@ -125,15 +126,29 @@ def play(provider: Provider, config: LabelOnlyPair) -> Played:
     suspects = suspects_of(provider, config.budget, config.seed)
     attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
     try:
-        both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
-        learned = [
-            Inference.learned(provider.suite, pairs, Robustness(config), config.classifier, config.seed)
-            for pairs in both
-        ]
+        learned = learned_by(provider, config)
     except MethodFailed as error:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     return play_requests(provider, attack, honest, partial(measure, provider.suite, suspects, learned), effort)
+
+
+def partly(provider: Provider, config: LabelOnlyPair, requests: Sequence[Request | None]) -> Arm:
+    """What the attack comes to where a defence let a part of each request through: of all suspects, those too that
+    were held back and stay."""
+    try:
+        learned = learned_by(provider, config)
+    except MethodFailed as error:
+        return Arm(reason=f"on shadow models: {error}")
+    suspects = suspects_of(provider, config.budget, config.seed)
+    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
+
+
+def learned_by(provider: Provider, config: LabelOnlyPair) -> list[Inference]:
+    """What the attacker learns from shadow pairs of the provider's method, and of retraining."""
+    both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
+    seen = Robustness(config)
+    return [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
 
 
 ATTACK = Attack(
@@ -146,6 +161,7 @@ ATTACK = Attack(
     ),
     idle={"removed": OTHERS},
     arms=ARMS,
+    partly=partly,
     example="digits",
     summary="labels of noisy copies, before and after, tell which records were removed",
     roles=("requester", "model user"),

@@ -13,11 +13,11 @@ from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
 from expunge.reports.attacks.tables import (
     COST,
-    GUARDED,
     LEGEND,
     PLAIN,
     SHARE,
     accuracy,
+    guarded,
     in_unit,
     number,
     over,
@@ -65,7 +65,7 @@ def render(found: Findings, command: str) -> str:
         "found": found,
         "row": found.row,
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
-        "guarded": GUARDED,
+        "guarded": guarded(found),
         "legend": LEGEND,
         "cost": COST,
         "success": in_unit(found.success),

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expunge.attacks.attack import Success
+from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.records import Score
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
@@ -35,7 +36,7 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
         parts += [_table(found, each), *([_guards(found, each)] if each.guards else [])]
     parts.append(Text(legend(found)))
     if any(each.guards for each in found.victims):
-        parts.append(Text(GUARDED))
+        parts.append(Text(guarded(found)))
     parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in found.answers]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
@@ -44,6 +45,14 @@ def legend(found: Findings) -> str:
     """What the table says, and what each control of this attack is, one a line."""
     controls = [f"{name}: {what}." for name, what in found.row.controls.items()]
     return "\n".join([f"{LEGEND} {COST}", *controls])
+
+
+def guarded(found: Findings) -> str:
+    """What the table of defences says; and which of them hold back whole requests where else they filter."""
+    names = {guard.name: None for each in found.victims for guard in each.guards if guard.name in DEFENCES}
+    whole = [name for name in names if DEFENCES[name].filters and found.row.partly is None]
+    verb = "hold" if len(whole) > 1 else "holds"
+    return f"{GUARDED} Here {' and '.join(whole)} {verb} back whole requests." if whole else GUARDED
 
 
 def _guards(found: Findings, victims: Victims) -> Table:

@@ -5,8 +5,9 @@ import pytest
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, USUAL
 from expunge.errors import UserError
-from expunge.reports.attacks.findings import ArmFound, Findings, Victims, read_findings
+from expunge.reports.attacks.findings import ArmFound, Findings, Guard, Victims, read_findings
 from expunge.reports.attacks.page import render
+from expunge.reports.attacks.tables import guarded
 from expunge.reports.summaries import Interval
 
 NOTHING, MUCH = Interval(0.1, -0.2, 0.4), Interval(0.8, 0.5, 1.0)
@@ -78,6 +79,13 @@ def test_the_page_tells_what_each_control_is() -> None:
         for control, what in ATTACKS[name].controls.items():
             assert f"<dt>{control}</dt><dd>{what}</dd>".replace("'", "&#39;") in page
         assert 'data-label="beside">shift −0.50 [−1.00, 0.00]<' in page
+
+
+@pytest.mark.parametrize(("name", "whole"), [("fairness-harm", True), ("pair-membership", False)])
+def test_a_filter_that_holds_back_whole_requests_is_told_of(name: str, whole: bool) -> None:
+    guards = [Guard(each, None, None, None, None, None, None) for each in ("membership", "class-gradients")]
+    found = Findings(name, "digits", {}, 10, [Victims("scrub", {}, {}, {}, None, guards)], "")
+    assert ("Here class-gradients holds back whole requests." in guarded(found)) == whole
 
 
 def test_a_failure_is_why_nothing_can_be_told() -> None:
