@@ -28,8 +28,7 @@ run over-unlearning-blending over-unlearning digits --set style=blending --set l
 run hidden-poison hidden-poison digits
 run hidden-poison-matching hidden-poison digits --set style=matching --set poisons=14 --set camouflages=14
 run backdoor-by-unlearning backdoor-by-unlearning digits
-run backdoor-by-unlearning-small backdoor-by-unlearning digits --method first-order --method fine-tune --method gradient-ascent \
-    --set trigger=2 --set poisons=14 --set camouflages=42
+run backdoor-by-unlearning-fine-tune backdoor-by-unlearning digits --method fine-tune
 run slow-down slow-down digits
 run slow-down-decay slow-down digits --set decay=0.01
 run unlearn-and-burn unlearn-and-burn digits
@@ -44,6 +43,8 @@ run unlearning-inversion-label unlearning-inversion digits --set label=inferred
 run reconstruction reconstruction tabular
 run reconstruction-true reconstruction tabular --set curvature=true
 run reconstruction-unconverged reconstruction tabular --set converged=false
+run reconstruction-embedded reconstruction digits --set embedded=true
+run reconstruction-embedded-true reconstruction digits --set curvature=true --set embedded=true
 run relearning relearning digits --set of_class=3 --set budget=140
 run relearning-any relearning digits
 run adaptive-requests adaptive-requests digits
