@@ -24,9 +24,9 @@ from expunge.suites.suite import Suite
 
 PLANTED_ARMS = {  # what the controls of such attacks are
     NO_REQUEST: "victims that hold poison and camouflage",
-    HONEST: "of those, as many plain records of the same owner and classes are removed",
-    UNPERTURBED: "victims of whom nothing was planted, and the records at the same places are removed",
-    ORACLE: "trained on the poison without the camouflage: what exact removal leaves is the attack",
+    HONEST: "as many plain records of the same owner and classes are removed from those",
+    UNPERTURBED: "nothing was planted, and the records at the same places are removed",
+    ORACLE: "trained on the poison without the camouflage: exact removal sets the attack off",
 }
 CAMOUFLAGE_ONLY = "camouflage-only"  # success where the poison was not planted
 

@@ -178,7 +178,7 @@ def _in_words(found: Victims, arms: Mapping[str, str]) -> str:
     if found.against == ORACLE:
         never = "models that never saw the records"
         return f"works: more success than on {never}" if found.works else f"does not show here: no more than on {never}"
-    control = f"an honest request, where {arms[HONEST]}" if HONEST in arms else "an honest request of the same size"
+    control = f"an honest request ({arms[HONEST]})" if HONEST in arms else "an honest request of the same size"
     if not found.works:
         return f"does not show here: its success cannot be told from that of {control}"
     said = [f"works: more success than {control}"]

@@ -12,7 +12,7 @@ from expunge.attacks.threat import Threat
 from expunge.errors import StoreError
 from expunge.methods.references import REFERENCES
 from expunge.outside import read_text
-from expunge.reports.attacks.tables import over
+from expunge.reports.attacks.tables import SHARE, over
 from expunge.reports.studies.markdown import Markdown, code, escaped, grid
 from expunge.reports.threats.results import SHIPPED, Result, collect, read_results, summarised, write_results
 from expunge.reports.threats.rows import axes, commands, main_runs, success_of, successes, verdict
@@ -127,9 +127,10 @@ def _runs(results: Sequence[Result]) -> str:
             each.method,
             *(success_of(each, name) for name in names),
             over(each.excess.get(each.against), Success(each.what, share=each.share)),
+            over(each.lost, SHARE),
             verdict(each),
         ]
         for each in results
     ]
     control = "honest request" if results[0].against == HONEST else results[0].against
-    return grid(["run", "method", *names, f"attack − {control}", "reads"], lines)
+    return grid(["run", "method", *names, f"attack − {control}", "accuracy lost, %", "reads"], lines)

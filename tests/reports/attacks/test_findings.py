@@ -62,7 +62,9 @@ def test_what_the_controls_of_an_attack_are_is_said_where_they_are_not_the_usual
             assert "poison without the camouflage" in row.controls[ORACLE]
     assert "at once, by one training" in ATTACKS["slow-down"].controls[ORACLE]
     assert ATTACKS["malicious-requests"].controls == USUAL
-    assert "where others are removed, and the suspects stay" in said(name="pair-membership", honest=NOTHING)
+    assert "an honest request (others are removed, and the suspects stay)" in said(
+        name="pair-membership", honest=NOTHING
+    )
 
 
 def test_an_attack_that_changes_no_bytes_is_not_compared_with_itself() -> None:
