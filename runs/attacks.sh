@@ -34,7 +34,8 @@ run slow-down-decay slow-down digits --set decay=0.01
 run unlearn-and-burn unlearn-and-burn digits
 run unlearn-and-burn-methods unlearn-and-burn digits --method first-order --method neg-grad-plus --method fine-tune
 run fairness-harm fairness-harm digits
-run fairness-harm-methods fairness-harm digits --method first-order --method fine-tune --method sisa
+run fairness-harm-methods fairness-harm digits --method first-order --method fine-tune
+run fairness-harm-sisa fairness-harm digits --method sisa
 run pair-membership pair-membership digits
 run label-only-pair label-only-pair digits
 run deletion-inference deletion-inference digits

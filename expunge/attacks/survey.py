@@ -157,8 +157,9 @@ THREATS: dict[str, Threat] = {
         axes="R12 G2 K2 P12",
         technique="clean-label poison is hidden by records whose removal is asked for",
         attacks=("hidden-poison",),
+        runs=("hidden-poison-matching",),
         defences=PLANTED,
-        here="theirs: --set style=matching; the default plants copies of the target, which are not clean-label",
+        here="by gradient matching; the default, copies of the target, is not clean-label: see bau",
     ),
     "bau": Threat(
         family="preconditioned",
@@ -222,8 +223,9 @@ THREATS: dict[str, Threat] = {
         technique="removal from shards is unfair to groups",
         countermeasure="corrected outputs (after unlearning)",
         attacks=("fairness-harm",),
+        runs=("fairness-harm-sisa", "fairness-harm"),
         defences=REQUESTED,
-        here="theirs are language models; here a request seeks the harm, of a class, by any method: --method sisa",
+        here="theirs are language models; here a request seeks the harm, of a class, by shards or by any method",
         differs={
             "roles": "there nobody attacks; here the owner who contributed also asks",
             "knowledge": "the attacker needs labels alone",
@@ -265,6 +267,6 @@ THREATS: dict[str, Threat] = {
         family="beyond",
         work="chen2025fedmua",
         technique="malicious requests in federated learning (FedMUA)",
-        here="not here: no suite is federated; malicious-requests is the same with one provider",
+        here="not here: no suite is federated; malicious-requests is what one provider can be asked",
     ),
 }

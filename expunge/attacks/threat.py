@@ -22,7 +22,8 @@ class Threat:
 
     ``attacks`` are the rows of ATTACKS that play it, none where it is not here; ``here`` says what is not, or what is
     done otherwise. Where an axis of such a row of ATTACKS is not that of the survey, ``differs`` says why.
-    ``defences`` are rows of DEFENCES that can look at it.
+    ``defences`` are rows of DEFENCES that can look at it. ``runs`` are those of runs/attacks.sh that play it, where
+    they are not those with the defaults of the attacks.
     """
 
     family: str
@@ -32,9 +33,15 @@ class Threat:
     technique: str
     countermeasure: str = ""  # what the survey names; "" where it names none
     attacks: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
     defences: tuple[str, ...] = ()
     here: str = ""
     differs: Mapping[Axis, str] = field(default_factory=dict)
+
+    @property
+    def plays(self) -> tuple[str, ...]:
+        """The runs that play it; one with an attack's defaults has the attack's name."""
+        return self.runs or self.attacks
 
     def on(self, letter: str) -> tuple[str, ...]:
         """Where it lies on one axis of LETTERS, in words.

@@ -29,6 +29,7 @@ def test_what_a_row_names_is_there(name: str) -> None:
     assert {row.work, SURVEY} <= REFERENCES.keys()
     assert set(row.attacks) <= ATTACKS.keys()
     assert set(row.defences) <= DEFENCES.keys()
+    assert all(any(run.startswith(attack) for attack in row.attacks) for run in row.plays)
 
 
 @pytest.mark.parametrize("name", list(THREATS))

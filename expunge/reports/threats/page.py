@@ -69,7 +69,7 @@ def _line(name: str, row: Threat, results: Sequence[Result]) -> list[str]:
         _lines([code(name), escaped(f"{work.short}{place}")]),
         placed,
         f"{row.technique}{countered}",
-        _lines([*map(code, commands(row)), *map(escaped, [row.here, *row.differs.values()])]),
+        _lines([*map(code, commands(row, results)), *map(escaped, [row.here, *row.differs.values()])]),
         _lines(map(escaped, _shown(row, results))),
         in_groups(row.defences) if row.attacks else "–",
     ]
@@ -81,7 +81,7 @@ def _lines(parts: Iterable[str]) -> Markdown:
 
 def _shown(row: Threat, results: Sequence[Result]) -> list[str]:
     found = main_runs(row, results)
-    if len(found) <= len(row.attacks):
+    if len(found) <= len(row.plays):
         return [f"{verdict(each)}: {successes(each)}" for each in found] or ["–"]
     shows = [each.method for each in found if each.shows]
     return [f"shows with {len(shows)} of {len(found)}{': ' if shows else ''}{'; '.join(shows)}"]

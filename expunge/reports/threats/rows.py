@@ -52,13 +52,13 @@ def runs_of(row: Threat, results: Sequence[Result]) -> list[Result]:
 
 
 def main_runs(row: Threat, results: Sequence[Result]) -> list[Result]:
-    """Those of the command that plays it, as its --help has it."""
-    return [each for each in runs_of(row, results) if each.run == each.attack]
+    """Those of the commands that play it."""
+    return [each for run in row.plays for each in results if each.run == run]
 
 
-def commands(row: Threat) -> list[str]:
+def commands(row: Threat, results: Sequence[Result]) -> list[str]:
     """What plays a threat here."""
-    return [f"expunge attack {name} {ATTACKS[name].example or 'digits'}" for name in row.attacks]
+    return list(dict.fromkeys(each.command for each in main_runs(row, results)))
 
 
 def verdict(found: Result) -> str:
@@ -92,6 +92,6 @@ def facts(name: str, row: Threat) -> dict[str, Any]:
         **asdict(row),
         **axes(row),
         "source": source(row),
-        "commands": commands(row),
+        "commands": commands(row, read_results()),
         "measured": [asdict(each) for each in runs_of(row, read_results())],
     }

@@ -63,10 +63,9 @@ def _table(title: str, threats: Mapping[str, Threat]) -> Table:
 def _here(row: Threat) -> list[str]:
     if not row.attacks:
         return [row.here]
-    found = []
-    for name, command in zip(row.attacks, commands(row), strict=True):
-        own = [each for each in main_runs(row, read_results()) if each.attack == name]
-        found += [command, *([_shortly(own)] if own else ["not measured yet"])]
+    found, results = [], main_runs(row, read_results())
+    for command in commands(row, results):
+        found += [command, _shortly([each for each in results if each.command == command])]
     return found
 
 
@@ -90,7 +89,7 @@ def in_full(name: str, row: Threat) -> list[tuple[str, str]]:
     lines += [(key, ", ".join(values)) for key, values in axes(row).items()]
     lines += [("countered by", row.countermeasure or ("nothing, in the survey" if row.number else ""))]
     lines += [("here", row.here), *((f"{axis} differ", why) for axis, why in row.differs.items())]
-    lines += [("run", each) for each in commands(row)]
+    lines += [("run", each) for each in commands(row, read_results())]
     last = ""
     for each in runs_of(row, read_results()):
         if each.command != last:

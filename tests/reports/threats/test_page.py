@@ -22,8 +22,9 @@ def test_every_threat_has_its_line(name: str) -> None:
     row = THREATS[name]
     (line,) = [each for each in PAGE.splitlines() if each.startswith(f"| `{name}`<br>")]
     assert row.technique in line
-    for attack in row.attacks:
-        assert f"`expunge attack {attack} " in line
+    made = {each.run: each.command for each in read_results()}
+    for run in row.plays:
+        assert f"`{made[run]}`" in line
         assert "show" in line
     assert row.attacks or "not here: " in line
 
