@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from expunge.attacks.lab.arms import HONEST, Arm, Played
+from expunge.attacks.lab.arms import HONEST, USUAL, Arm, Played
 from expunge.attacks.lab.provider import Provider
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
@@ -65,7 +65,7 @@ class Attack:
     ``check(suite, config)`` refuses what cannot be, before any work. Roles, goal, knowledge and phases are the axes of
     Liu et al. 2025, arXiv:2403.13682. An attack of the lab has ``play``, ``success``, and ``idle``: settings with which
     it does just what its honest control does; ``partly`` where it knows what a part of its requests comes to. Another
-    has ``run``, and a command of its own.
+    has ``run``, and a command of its own. ``arms`` says in words what a control is where it is not the usual one.
     """
 
     check: Callable[[Suite, Any], None]
@@ -81,6 +81,7 @@ class Attack:
     success: Success | None = None
     idle: Mapping[str, Setting] = field(default_factory=dict)
     partly: Partly | None = None
+    arms: Mapping[str, str] = field(default_factory=dict)
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 
     @property
@@ -88,6 +89,11 @@ class Attack:
         """The module that it is written in."""
         made = self.play or self.run
         return getattr(made, "__module__", __name__)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """What each control is, in words."""
+        return {**USUAL, **self.arms}
 
     @property
     def references(self) -> dict[str, Reference]:
