@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command, app
-from expunge.cli.options import AsJson, Seed, Settings, Suite, Workers, load, place_of_work, settings_of
+from expunge.cli.options import AsJson, Seed, Settings, Suite, Workers, by_suite, load, place_of_work, settings_of
 from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, print_json, print_line, say
 
@@ -139,7 +139,7 @@ def page(
     for each in names:
         guarantee_of(each)
     suites = suite or list(PAGE_SUITES)
-    counts, settings = _by_suite(suites, models or [], "="), _by_suite(suites, set_ or [], ":")
+    counts, settings = by_suite(suites, models or [], "="), by_suite(suites, set_ or [], ":")
     places = [Place(load(each, None), forget_set, _count(counts[each]), settings_of(settings[each])) for each in suites]
     for place in places:
         require_models(place.models)
@@ -206,15 +206,6 @@ def budget(
         ledger = read_ledger(file)
     _tell_ledger(ledger, as_json)
     return OK
-
-
-def _by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[str]]:
-    """What is given of each suite: what names none is of all, and what names one, before ``mark``, comes after it."""
-    named = [(suite, told) for told in given for suite in suites if told.startswith(f"{suite}{mark}")]
-    of_all = [told for told in given if told not in [each for _, each in named]]
-    return {
-        each: of_all + [told.removeprefix(f"{each}{mark}") for suite, told in named if suite == each] for each in suites
-    }
 
 
 def _count(given: list[str]) -> int:

@@ -82,6 +82,15 @@ def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
     return settings
 
 
+def by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[str]]:
+    """What is given of each suite: what names none is of all, and what names one, before ``mark``, comes after it."""
+    named = [(suite, told) for told in given for suite in suites if told.startswith(f"{suite}{mark}")]
+    of_all = [told for told in given if told not in [each for _, each in named]]
+    return {
+        each: of_all + [told.removeprefix(f"{each}{mark}") for suite, told in named if suite == each] for each in suites
+    }
+
+
 def share_of(text: str) -> float:
     """A share of a retraining, as people write it.
 

@@ -11,7 +11,8 @@ import typer
 
 from expunge.certificates.ledger import begin
 from expunge.certificates.record import write_certificates
-from expunge.cli.certify import Certify, _by_suite, _count
+from expunge.cli.certify import Certify, _count
+from expunge.cli.options import by_suite
 from expunge.errors import BadSetting
 from expunge.reports.certification.page import certificates_page
 from tests.certificates.made import certificate
@@ -242,7 +243,7 @@ def test_on_a_page_a_method_that_fails_is_a_row_and_the_exit_code_says_so(tmp_pa
 
 def test_what_is_given_of_one_suite_is_of_that_suite() -> None:
     given = ["20", "digits=8", "a.b=1"]
-    assert _by_suite(["tabular", "digits"], given, "=") == {
+    assert by_suite(["tabular", "digits"], given, "=") == {
         "tabular": ["20", "a.b=1"],
         "digits": ["20", "a.b=1", "8"],
     }
