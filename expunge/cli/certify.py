@@ -106,7 +106,7 @@ def try_method(
 @certify.command(
     cls=Command,
     short_help="Set claims beside what is measured, for all methods.",
-    epilog="Example: expunge certify page --suite tabular --suite digits --models 200 --models digits=50",
+    epilog="Example: expunge certify page --suite tabular --suite digits --models 200 --models digits=25",
 )
 def page(
     suite: Annotated[
