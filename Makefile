@@ -29,7 +29,7 @@ quick: lint
 test: lint
 	$(PYTEST) --quiet --durations 10
 
-# Workers, disks and schedulers that die; whole commands that are interrupted.
+# Workers, disks and schedulers that die; whole commands, in processes of their own.
 test-faults: .venv/installed
 	$(PYTEST) --quiet --durations 10 -m faults
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.bench.folder import SCORES, read_folder
-from expunge.bench.score import why_impossible
+from expunge.bench.score import out_of_range
 from expunge.checksums import NoRecord
 from expunge.errors import StoreError, UserError
 from expunge.names import as_file_name
@@ -95,7 +95,7 @@ def read_kept(file: Path) -> list[Score]:
     try:
         kept = _KEPT.validate_json(read_bytes(file, StoreError))
         scores = [as_score(together(kept.common, each)) for each in kept.scores]
-        doubt = next(filter(None, map(why_impossible, scores)), "")
+        doubt = next(filter(None, map(out_of_range, scores)), "")
     except ValidationError as error:
         doubt = error.errors()[0]["msg"]
     except UnknownSchema as error:
