@@ -84,6 +84,11 @@ MISTAKES = [
     ([NAME, "digits", "--method", "first-orde"], "did you mean 'first-order'?"),
     ([NAME, "digits", "--set", "scrub.lr=1"], "'scrub', which is not attacked"),
     ([NAME, "digits", "--defence", "memberships"], "did you mean 'membership'?"),
+    (
+        [NAME, "digits", "--defence", "update-norm", "--honest", "0"],
+        "expected 200 to 10000 honest requests for 'update-",
+    ),
+    (["deletion-inference", "digits", "--defence", "all", "--honest", "0"], "got 0; give --honest 200"),
     ([NAME, "digits", "--seed", "-1"], "expected a seed of at least 0"),
 ]
 
