@@ -14,9 +14,10 @@ from expunge.attacks.defences.postponement import others
 from expunge.attacks.lab.arms import ARMS, ATTACK, HONEST, NO_REQUEST, ORACLE, UNDER_DEFENCE, Played
 from expunge.attacks.lab.defended import Defended
 from expunge.attacks.lab.frame import play_on, run_attack
-from expunge.attacks.lab.practised import brier, chunks, practised, why_not
+from expunge.attacks.lab.practised import brier, practised, why_not
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.settings import Lab, configured
+from expunge.attacks.lab.worlds import chunks
 from expunge.attacks.planted import Garden, Planting
 from expunge.attacks.practice import Practice
 from expunge.attacks.removal import Attacked

@@ -55,8 +55,8 @@ def asked(grown: Garden) -> list[Request]:
 
 def played(requests: list[Request], turns: ndarray | None = None) -> Played:
     """Arms in which the attack does all, and nothing else anything."""
-    numbers = {name: np.full(VICTIMS, value) for name, value in (("utility", 0.9), ("cost", 0.2), ("seconds", 1.0))}
-    arms = {name: Arm(np.full(VICTIMS, success), **numbers) for name, success in ((ATTACK, 1.0), (HONEST, 0.0))}
+    each = np.ones(VICTIMS)
+    arms = {name: Arm(success * each, 0.9 * each, 0.2 * each, each) for name, success in ((ATTACK, 1.0), (HONEST, 0.0))}
     arms[NO_REQUEST] = replace(arms[HONEST], cost=np.zeros(VICTIMS))
     return Played(completed(arms), requests, np.zeros(VICTIMS), turns)
 
@@ -68,7 +68,7 @@ def judged(defence: str, grown: Garden | None, requests: list[Request], turns: n
 
 def test_a_planted_record_is_what_the_defence_sees() -> None:
     """Each victim's own, in its place, and in no other victim's world."""
-    seen: list[tuple[float, float, float]] = []
+    seen: list[tuple[list[int], list[float], int]] = []
 
     def requests(scene: Scene) -> ndarray:
         values = scene.suite.data.train.x.flatten(1).mean(1)
