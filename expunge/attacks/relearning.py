@@ -153,6 +153,7 @@ ATTACK = Attack(
         "mean label probability, over the steps of relearning, of removed records that are not taught again",
         against=ORACLE,
     ),
+    reads="weights",
     idle={"removed": OTHERS},
     partly=partly,
     arms={

@@ -29,7 +29,7 @@ LEGEND = (
     )
     + ". Measured with the defaults, 95 % intervals over victims; of several methods that on which the attack gains "
     "most. `expunge threats NAME` tells all of a threat, a family or an attack: other settings, and the defences that "
-    "can look at it."
+    "that apply."
 )
 
 
