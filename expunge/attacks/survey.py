@@ -17,14 +17,20 @@ FAMILIES: dict[str, str] = {
     "beyond": "what the survey's table does not list",
 }
 
-# Defences by what they can look at. Honest requests of others, as attacks on privacy have them, show nothing to any.
-REQUESTED = ("update-norm", "class-gradients", "isolated-medoids", "validation-gate", "owner-cap")
+# Defences by what they can look at. Honest requests of others, as attacks on privacy have them, show nothing to any:
+# there a provider can tell less, or serve otherwise.
+REQUESTED = (
+    *("update-norm", "class-gradients", "isolated-medoids", "validation-gate"),
+    *("owner-cap", "owner-update-budget", "total-update-budget"),
+)
 CHANGED = ("membership", *REQUESTED)  # bytes that differ from those in the training data
 PLANTED = (
     *("spectral-signatures", "activation-clustering", "deep-knn", "loss-outliers", "gradient-norm-outliers"),
     *("pixel-range", "pixel-grid", "duplicates", "isolated"),
     *REQUESTED,
 )
+TOLD = ("top-k", "labels-alone", "temperature", "output-noise")
+SERVED = ("weight-noise", "postponement")
 
 THREATS: dict[str, Threat] = {
     "pair-membership": Threat(
@@ -35,6 +41,7 @@ THREATS: dict[str, Threat] = {
         technique="membership inference on the answers of both models",
         countermeasure="fewer outputs, label smoothing, differential privacy (after unlearning)",
         attacks=("pair-membership",),
+        defences=(*TOLD, *SERVED),
     ),
     "label-only-pair": Threat(
         family="model-discrepancy",
@@ -44,6 +51,7 @@ THREATS: dict[str, Threat] = {
         technique="membership inference on the labels of both models",
         countermeasure="label smoothing, differential privacy (after unlearning)",
         attacks=("label-only-pair",),
+        defences=("output-noise", *SERVED),
         here="labels of noisy copies are counted; the authors' code searches the boundary of both models (HopSkipJump)",
     ),
     "deletion-inference": Threat(
@@ -54,6 +62,7 @@ THREATS: dict[str, Threat] = {
         technique="deletion inference, deletion reconstruction",
         countermeasure="differential privacy (after unlearning)",
         attacks=("deletion-inference",),
+        defences=(*TOLD, *SERVED),
         here="the inference; records are reconstructed by unlearning-inversion and reconstruction, from weights",
     ),
     "obsolescent-inference": Threat(
@@ -73,6 +82,7 @@ THREATS: dict[str, Threat] = {
         technique="the change of the weights, or of the confidences, is turned back into features and labels",
         countermeasure="parameter obfuscation (before), pruning, fine-tuning (after unlearning)",
         attacks=("unlearning-inversion",),
+        defences=SERVED,
         here="features from weights; labels from confidences on test examples: --set label=inferred",
     ),
     "reconstruction": Threat(
@@ -83,6 +93,7 @@ THREATS: dict[str, Threat] = {
         technique="reconstruction from the change of a linear model",
         countermeasure="differential privacy (after unlearning)",
         attacks=("reconstruction",),
+        defences=SERVED,
     ),
     "textual-leakage": Threat(
         family="model-discrepancy",
@@ -100,7 +111,7 @@ THREATS: dict[str, Threat] = {
         technique="requests that depend on releases, secret state that is kept",
         countermeasure="regulated algorithms, another definition of removal (before unlearning)",
         attacks=("adaptive-requests",),
-        defences=("owner-cap",),
+        defences=("owner-cap", *TOLD, "weight-noise"),
         here="requests that depend on releases, in a game of ours; no method here keeps a secret state",
     ),
     "embedding-attack": Threat(
@@ -197,6 +208,7 @@ THREATS: dict[str, Threat] = {
         countermeasure="monitoring (during unlearning)",
         attacks=("usability",),
         defences=("membership", *PLANTED),
+        here="larger runs, and batches without momentum, are in results/usability.md",
     ),
     "uba-inf": Threat(
         family="preconditioned",

@@ -22,7 +22,7 @@ class Threat:
 
     ``attacks`` are the rows of ATTACKS that play it, none where it is not here; ``here`` says what is not, or what is
     done otherwise. Where an axis of such a row of ATTACKS is not that of the survey, ``differs`` says why.
-    ``defences`` are rows of DEFENCES that can look at it. ``runs`` are those of runs/attacks.sh that play it, where
+    ``defences`` are rows of DEFENCES that apply to it. ``runs`` are those of runs/attacks.sh that play it, where
     they are not those with the defaults of the attacks.
     """
 

@@ -3,6 +3,7 @@
 import pytest
 
 from expunge.attacks import ATTACKS, DEFENCES
+from expunge.attacks.lab.practised import why_not
 from expunge.attacks.survey import FAMILIES, SURVEY, THREATS
 from expunge.attacks.threat import Threat
 from expunge.methods.references import REFERENCES
@@ -29,6 +30,7 @@ def test_what_a_row_names_is_there(name: str) -> None:
     assert {row.work, SURVEY} <= REFERENCES.keys()
     assert set(row.attacks) <= ATTACKS.keys()
     assert set(row.defences) <= DEFENCES.keys()
+    assert not [each for attack in row.attacks for each in row.defences if why_not(ATTACKS[attack], DEFENCES[each])]
     assert all(any(run.startswith(attack) for attack in row.attacks) for run in row.plays)
 
 

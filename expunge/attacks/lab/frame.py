@@ -10,13 +10,17 @@ import torch
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Place
+from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.kept import kept
 from expunge.attacks.lab.arms import ARMS, Played, arm_of, joined
 from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_others
+from expunge.attacks.lab.practised import practised
 from expunge.attacks.lab.provider import ATTACKER, Provider
 from expunge.attacks.lab.records import Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
+from expunge.attacks.lab.worlds import WORLDS, chunks
+from expunge.attacks.planted import Garden
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import prepare
 from expunge.bench.folder import SCORES, write_arrays
@@ -35,7 +39,6 @@ from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
-WORLDS = 5  # victims that one job plays against: fixed, for bytes depend on who stands beside whom
 REQUESTS = "requests"  # files begin so
 
 
@@ -108,14 +111,12 @@ def defend_against(
     provider, own = Provider(suite, attacked, range(config.models), config.seed), DEFENCES[defence]
     settings = asdict(provider.config)
     facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), config.models]
-    modules = [row.module, own.module, *modules_of(attacked.method, settings), defend.__module__]
-    partly = None if row.partly is None else partial(row.partly, provider, config)
+    modules = [row.module, own.module, *modules_of(attacked.method, settings), practised.__module__]
     made: list[Defended] = []
 
     def arrays() -> dict[str, ndarray]:
-        honest = honest_others(suite, len(played.requests[0]), config.honest, config.seed)
         with one_thread():
-            made.append(defend(own, provider, played, honest, partly))
+            made.append(_defended_by(own, row, provider, config, played))
         if made[0].reason:
             raise _NotKept
         return made[0].arrays
@@ -124,6 +125,20 @@ def defend_against(
         return defended_of(kept(suite, "lab", [*facts, defence, config.honest], modules, arrays))
     except _NotKept:
         return made[0]
+
+
+def _defended_by(defence: Defence, row: Attack, provider: Provider, config: Lab, played: Played) -> Defended:
+    """What a defence comes to that looks, in the worlds in which records were planted; or that has a practice."""
+    if defence.practice is not None:
+        return practised(row, provider, config, defence, played)
+    partly = None if row.partly is None else partial(row.partly, provider, config)
+    honest = honest_others(provider.suite, len(played.requests[0]), config.honest, config.seed)
+    garden = None
+    if row.planted is not None:
+        parts = [row.planted(provider.of(models), config) for models in chunks(provider.models)]
+        garden = Garden(provider, [planting for part in parts for planting in part.plantings])
+    assert row.success is not None  # of attacks of the lab
+    return defend(defence, provider, played, honest, partly, garden=garden, against=row.success.against)
 
 
 def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, models: range) -> Played:
@@ -170,7 +185,8 @@ class _NotKept(Exception):
 def _as_arrays(played: Played) -> dict[str, ndarray]:
     """What is kept of a play, by names that are those of files."""
     own = {f"{arm}, {name}": each for arm in ARMS for name, each in played.arms[arm].arrays.items()}
-    return {**own, "effort": played.effort, **asked(played.requests)}
+    turns = {} if played.turns is None else {"turns": played.turns}
+    return {**own, "effort": played.effort, **turns, **asked(played.requests)}
 
 
 def _of_arrays(arrays: dict[str, ndarray]) -> Played:
@@ -186,7 +202,7 @@ def _of_arrays(arrays: dict[str, ndarray]) -> Played:
     if "instead" in arrays:
         pairs = zip(requests, torch.from_numpy(arrays["instead"]), strict=True)
         requests = [replace(each, instead=Examples(new, each.examples.y)) for each, new in pairs]
-    return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"])
+    return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"], arrays.get("turns"))
 
 
 def asked(requests: Sequence[Request]) -> dict[str, ndarray]:

@@ -19,6 +19,8 @@ from expunge.reports.attacks.tables import (
     accuracy,
     guarded,
     in_unit,
+    left_of,
+    less_told,
     number,
     over,
     percent,
@@ -66,6 +68,7 @@ def render(found: Findings, command: str) -> str:
         "row": found.row,
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
         "guarded": guarded(found),
+        "against": found.success.against,
         "legend": LEGEND,
         "cost": COST,
         "success": in_unit(found.success),
@@ -86,15 +89,18 @@ def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "auroc": whole(each.auroc),
             "caught": number(each.caught, SHARE),
             "alarms": f"{percent(each.alarms)} {formats.percent_between(each.alarms)}",
-            "success": number(each.success, found.success),
+            "success": left_of(each, found.success),
+            "over": over(each.excess, found.success),
             "accuracy": accuracy(each.utility),
+            "cost": formats.compute(formats.value(each.cost)),
             "seconds": formats.seconds(each.seconds),
+            "told": less_told(each),
         }
         for each in victims.guards
     ]
 
 
-def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
+def _lines(found: Findings, victims: Victims) -> list[dict[str, str | list[str]]]:
     """The cells of one method's table."""
     return [
         {
@@ -105,7 +111,7 @@ def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "accuracy": accuracy(arm.utility),
             "cost": formats.compute(arm.cost),
             "seconds": formats.seconds(arm.seconds),
-            "more": ", ".join(f"{key} {number(cell, PLAIN)}" for key, cell in arm.more.items()),
+            "more": [f"{key} {number(cell, PLAIN)}" for key, cell in arm.more.items()],
         }
         for name, arm in victims.arms.items()
     ]

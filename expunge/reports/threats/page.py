@@ -55,7 +55,7 @@ def taxonomy(results: Sequence[Result]) -> str:
     for family, what in FAMILIES.items():
         own = {name: row for name, row in THREATS.items() if row.family == family}
         lines = [_line(name, row, results) for name, row in own.items()]
-        table = grid(["threat", "who; goal; knows; when", "technique", "here", "what shows", "who can look"], lines)
+        table = grid(["threat", "who; goal; knows; when", "technique", "here", "what shows", "defences"], lines)
         parts.append(f"**{family}**: {what}.\n\n{table}")
     return "\n\n".join(parts)
 
@@ -88,13 +88,13 @@ def _shown(row: Threat, results: Sequence[Result]) -> list[str]:
 
 
 def in_groups(names: Sequence[str]) -> str:
-    """Names of defences, in short where they are all of those that look at one time.
+    """Names of defences, in short where they are all of those of one time.
 
     >>> in_groups(["owner-cap"]), in_groups([])
     ('owner-cap', 'none')
     """
     said, left = [], list(names)
-    for when in ("training", "request"):
+    for when in ("training", "request", "release"):
         own = [name for name, row in DEFENCES.items() if row.when == when]
         lacking = [name for name in own if name not in left]
         if len(lacking) <= 1 < len(own):
