@@ -1,9 +1,10 @@
 """The run that all attacks of the lab go by: refuse, play against each method's victims, screen, write."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from expunge.attacks.kept import kept
 from expunge.attacks.lab.arms import ARMS, Played, arm_of, joined
 from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_others
 from expunge.attacks.lab.provider import ATTACKER, Provider
-from expunge.attacks.lab.records import Asked, defence_scores, scores_of
+from expunge.attacks.lab.records import NAME, Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import prepare
@@ -34,9 +35,34 @@ from expunge.store import alone_with
 from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import Suite
+from expunge.timing import UNKNOWN
 
 WORLDS = 5  # victims that one job plays against: fixed, for bytes depend on who stands beside whom
 REQUESTS = "requests"  # files begin so
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An attack that takes part in a run; its settings say who serves it, and which defences look on."""
+
+    name: str
+    row: Attack
+    config: Lab
+
+    @property
+    def plays(self) -> list[tuple[Attacked, range]]:
+        """Who serves, and which victims: one job each."""
+        models = self.config.models
+        parts = [range(first, min(first + WORLDS, models)) for first in range(0, models, WORLDS)]
+        return [(attacked, part) for attacked in self.config.methods for part in parts]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of an attack on each method, by its label, and of it there under each defence."""
+
+    played: dict[str, Played] = field(default_factory=dict)
+    defended: dict[tuple[str, str], Defended] = field(default_factory=dict)
 
 
 def run_attack(
@@ -49,18 +75,91 @@ def run_attack(
     """
     require_attack(row, suite, config)
     prepare(out)
-    if find_ensemble(Plan(suite, "pretrained"), config.models) is None:
-        build(Plan(suite, "pretrained"), config.models, workers=workers, watch=watch)
-    played = _played(name, row, suite, config, workers, watch)
-    defended = _defended(name, row, suite, config, played, workers, watch)
-    scores = []
-    for label, each in played.items():
-        place = Place(suite, Asked(each.requests), {"attack.name": name, **config.facts}, config.models)
+    entry = Entry(name, row, config)
+    (outcome,) = play_all(suite, [entry], workers=workers, watch=watch)
+    scores = records_of(suite, entry, outcome)
+    write(out, suite, outcome.played, scores)
+    return scores
+
+
+def records_of(suite: Suite, entry: Entry, outcome: Outcome) -> list[Score]:
+    """All records of an attack, method by method."""
+    row, config, scores = entry.row, entry.config, []
+    for label, each in outcome.played.items():
+        place = Place(suite, Asked(each.requests), {NAME: entry.name, **config.facts}, config.models)
         scores += scores_of(row, label, each, place)
         for defence in config.defences:
-            scores += defence_scores(row, label, defence, defended[label, defence], place)
-    _write(out, suite, played, scores)
+            scores += defence_scores(row, label, defence, outcome.defended[label, defence], place, each)
     return scores
+
+
+def play_all(suite: Suite, entries: Sequence[Entry], *, workers: Workers = 1, watch: Watch = silent) -> list[Outcome]:
+    """Play attacks on all their methods' victims; defences look as soon as what they look at was played."""
+    models = max(entry.config.models for entry in entries)
+    if find_ensemble(Plan(suite, "pretrained"), models) is None:
+        build(Plan(suite, "pretrained"), models, workers=workers, watch=watch)
+    run = _Run(suite, entries)
+    looks = sum(len(entry.config.methods) * len(entry.config.defences) for entry in entries)
+    for _ in run_jobs(run.plays(), workers, watch, then=run.then, to_come=[UNKNOWN] * looks):
+        pass
+    return run.outcomes()
+
+
+class _Run:
+    """The jobs of several attacks, and what has come of them."""
+
+    def __init__(self, suite: Suite, entries: Sequence[Entry]) -> None:
+        self._suite, self._entries = suite, entries
+        self._places: dict[int, tuple[Job, tuple[Any, ...]]] = {}  # by id; the job is held, or its id is given again
+        self._parts: dict[tuple[int, str], dict[int, Played]] = {}
+        self._found = [Outcome() for _ in entries]
+
+    def plays(self) -> list[Job]:
+        """One for each attack, method and part of the victims."""
+        return [
+            self._placed(
+                Job(
+                    f"{entry.name} on {attacked.label}",
+                    play_on,
+                    (entry.name, entry.row, self._suite, entry.config, attacked, models),
+                    (self._suite,),
+                ),
+                (number, attacked, models.start),
+            )
+            for number, entry in enumerate(self._entries)
+            for attacked, models in entry.plays
+        ]
+
+    def then(self, job: Job, result: Any) -> Iterable[Job]:
+        """Keep what a job has found; when a method's victims were all played against, the defences follow."""
+        number, attacked, place = self._places[id(job)][1]
+        found, entry = self._found[number], self._entries[number]
+        if isinstance(result, Defended):
+            found.defended[attacked.label, place] = result
+            return ()
+        parts = self._parts.setdefault((number, attacked.label), {})
+        parts[place] = result
+        if len(parts) < sum(each is attacked for each, _ in entry.plays):
+            return ()
+        found.played[attacked.label] = joined([parts[first] for first in sorted(parts)])
+        return [self._look(number, attacked, defence) for defence in entry.config.defences]
+
+    def _look(self, number: int, attacked: Attacked, defence: str) -> Job:
+        entry, played = self._entries[number], self._found[number].played[attacked.label]
+        given = (entry.name, entry.row, self._suite, entry.config, attacked, played, defence)
+        label = f"{defence} against {entry.name} on {attacked.label}"
+        return self._placed(Job(label, defend_against, given, (self._suite,)), (number, attacked, defence))
+
+    def _placed(self, job: Job, place: tuple[Any, ...]) -> Job:
+        self._places[id(job)] = job, place
+        return job
+
+    def outcomes(self) -> list[Outcome]:
+        """What was found, in the order of the entries and their methods, whoever was done first."""
+        return [
+            replace(found, played={each.label: found.played[each.label] for each in entry.config.methods})
+            for entry, found in zip(self._entries, self._found, strict=True)
+        ]
 
 
 def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
@@ -69,36 +168,6 @@ def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
         raise BadSetting(f"{row.module} has a run of its own; call that")
     require_lab(suite, config)
     row.check(suite, config)
-
-
-def _played(name: str, row: Attack, suite: Suite, config: Lab, workers: Workers, watch: Watch) -> dict[str, Played]:
-    jobs, places = [], []
-    for attacked in config.methods:
-        for first in range(0, config.models, WORLDS):
-            models = range(first, min(first + WORLDS, config.models))
-            jobs.append(
-                Job(f"{name} on {attacked.label}", play_on, (name, row, suite, config, attacked, models), (suite,))
-            )
-            places.append((attacked.label, first))
-    numbers = {id(job): place for job, place in zip(jobs, places, strict=True)}
-    found: dict[str, dict[int, Played]] = {each.label: {} for each in config.methods}
-    for job, result in run_jobs(jobs, workers, watch):
-        label, first = numbers[id(job)]
-        found[label][first] = result
-    return {label: joined([parts[first] for first in sorted(parts)]) for label, parts in found.items()}
-
-
-def _defended(
-    name: str, row: Attack, suite: Suite, config: Lab, played: dict[str, Played], workers: Workers, watch: Watch
-) -> dict[tuple[str, str], Defended]:
-    jobs, places = [], []
-    for attacked in config.methods:
-        for defence in config.defences:
-            given = (name, row, suite, config, attacked, played[attacked.label], defence)
-            jobs.append(Job(f"{defence} against {name} on {attacked.label}", defend_against, given, (suite,)))
-            places.append((attacked.label, defence))
-    numbers = {id(job): place for job, place in zip(jobs, places, strict=True)}
-    return {numbers[id(job)]: result for job, result in run_jobs(jobs, workers, watch)}
 
 
 def defend_against(
@@ -203,7 +272,7 @@ def asked(requests: Sequence[Request]) -> dict[str, ndarray]:
     return found | ({"instead": np.stack(instead)} if instead else {})
 
 
-def _write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
+def write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
     """Write all files, in the place of those of an earlier attack; ``run.json``, which names them, last."""
     with alone_with(out):
         files = {}

@@ -15,8 +15,10 @@ from expunge.attacks.lab.records import (
     EFFORT,
     EXCESS,
     LEFT,
+    LEFT_EXCESS,
     LEFT_UTILITY,
     LOST,
+    NAME,
     SUCCESS,
     UTILITY,
 )
@@ -24,7 +26,6 @@ from expunge.errors import UserError, lookup
 from expunge.records import Score, Setting
 from expunge.reports.summaries import Interval
 
-NAME = "attack.name"
 OWN = {SUCCESS, EXCESS, UTILITY, LOST, EFFORT}
 
 
@@ -52,6 +53,27 @@ class Guard:
     utility: Interval | None
     seconds: float | None
     reason: str = ""
+    excess: Interval | None = None  # of what is left, over the control that the attack is compared with
+
+    @property
+    def works(self) -> bool | None:
+        """Whether the attack still works, by the rule of :attr:`Victims.works`."""
+        return _above_nothing(self.excess)
+
+    @property
+    def is_no_filter(self) -> bool:
+        """Whether it catches some, but no larger a share of what attackers ask than of what is honest.
+
+        One that rejects everything is of this kind: what it leaves of an attack says nothing for it.
+        """
+        if self.caught is None or self.alarms is None:
+            return False
+        return 0 < self.caught.value <= self.alarms.value
+
+
+def _above_nothing(excess: Interval | None) -> bool | None:
+    """The rule by which an attack works: the interval of its excess lies above 0; None where it cannot be told."""
+    return None if excess is None or excess.low is None else excess.low > 0
 
 
 @dataclass(frozen=True)
@@ -69,8 +91,13 @@ class Victims:
     @property
     def works(self) -> bool | None:
         """Whether success lies above that of the control, beyond the interval; None where it cannot be told."""
-        over = self.excess.get(self.against)
-        return None if over is None or over.low is None else over.low > 0
+        return _above_nothing(self.excess.get(self.against))
+
+    @property
+    def strongest(self) -> str:
+        """The control with the most success; "" where none has a number."""
+        found = {name: cell.value for name in CONTROLS if (cell := self.arms[name].success)}
+        return max(found, key=lambda name: found[name], default="")
 
 
 @dataclass(frozen=True)
@@ -140,11 +167,11 @@ def _guards(scores: Sequence[Score]) -> list[Guard]:
             of.setdefault(str(each.subject.config[DEFENCE]), {})[each.metric] = each
     guards = []
     for name, own in of.items():
-        auroc, caught, alarms, success, utility = (
-            _cell(own.get(metric)) for metric in (AUROC, CAUGHT, ALARMS, LEFT, LEFT_UTILITY)
+        auroc, caught, alarms, success, utility, excess = (
+            _cell(own.get(metric)) for metric in (AUROC, CAUGHT, ALARMS, LEFT, LEFT_UTILITY, LEFT_EXCESS)
         )
         first = next(iter(own.values()))
-        guards.append(Guard(name, auroc, caught, alarms, success, utility, first.seconds, first.reason))
+        guards.append(Guard(name, auroc, caught, alarms, success, utility, first.seconds, first.reason, excess))
     return guards
 
 
