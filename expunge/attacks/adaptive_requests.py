@@ -27,12 +27,14 @@ from numpy import ndarray
 from expunge.attacks.attack import Attack, Success
 from expunge.attacks.deletion_inference import LOSS, changes_of
 from expunge.attacks.lab.arms import ATTACK as ATTACKED
-from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, failed
+from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed, failed
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, require_budget
 from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie, correct_on_test, honest_request
 from expunge.attacks.lab.request_play import Measured, arm
 from expunge.attacks.lab.settings import Lab
+from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import require_shadows
+from expunge.attacks.suspects import answers
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.ensembles.train import measure as margins_of
@@ -125,6 +127,7 @@ class Owner:
     secrets: Secrets
     asked: list[Request] = field(default_factory=list)
     read: list[int] = field(default_factory=list)
+    practice: Practice = USUAL
 
     def ask(self, before: Ensemble, after: Ensemble) -> list[Request]:
         """Records of the class of the record that it believes gone, of its own; others of its own where they lack."""
@@ -143,7 +146,7 @@ class Owner:
     def guess(self, before: Ensemble, after: Ensemble) -> Int[ndarray, " victims"]:
         """Which record's loss has risen more, as in deletion inference."""
         train, rows = self.suite.data.train, self.secrets.pairs
-        rise = changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows))[LOSS]
+        rise = changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows), self.practice)[LOSS]
         found: ndarray = rise.argmax(1)
         return found
 
@@ -156,7 +159,7 @@ def play(provider: Provider, config: AdaptiveRequests) -> Played:
     usual = usual_margins(provider, config.shadows)
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     first = [as_they_lie(suite, rows, "another") for rows in secrets.first]
-    owner, exact = Owner(suite, config, secrets), Owner(suite, config, secrets)
+    owner, exact = (Owner(suite, config, secrets, practice=provider.practice) for _ in range(2))
     try:
         released = provider.serve(first)
         owner.ask(provider.victims, released.ensemble)
@@ -174,10 +177,11 @@ def play(provider: Provider, config: AdaptiveRequests) -> Played:
         ORACLE: (lambda: _exactly(provider, first, exact), exact),
     }
     arms = {
-        name: arm(provider.victims, way, partial(measure, suite, secrets, usual, who))
+        name: arm(provider.victims, way, partial(measure, suite, secrets, usual, who, practice=provider.practice))
         for name, (way, who) in ways.items()
+        if provider.plays(name)
     }
-    return Played({UNPERTURBED: arms[ATTACKED], **arms}, owner.asked, effort)
+    return Played(completed({UNPERTURBED: arms[ATTACKED], **arms}), owner.asked, effort)
 
 
 def _exactly(provider: Provider, first: Sequence[Request], owner: Owner) -> Served:
@@ -193,15 +197,18 @@ def _exactly(provider: Provider, first: Sequence[Request], owner: Owner) -> Serv
 def usual_margins(provider: Provider, shadows: int) -> Float[ndarray, " classes"]:
     """The mean margin on test examples of each class, of models of the observer's own: the suite's last ones."""
     models = range(provider.suite.models - shadows, provider.suite.models)
-    mine = Provider(provider.suite, provider.attacked, models, provider.seed)
-    found: ndarray = class_margins(provider.suite, mine.victims).mean(0)
+    found: ndarray = class_margins(provider.suite, provider.of(models).victims, provider.practice).mean(0)
     return found
 
 
-def class_margins(suite: Suite, models: Ensemble) -> Float[ndarray, "models classes"]:
-    """The mean margin of each model on the test examples of each class, nats."""
+def class_margins(suite: Suite, models: Ensemble, practice: Practice = USUAL) -> Float[ndarray, "models classes"]:
+    """The mean margin of what each model is heard to say of the test examples of each class, nats."""
     labels = suite.data.test.y.numpy()
-    margins = margins_of(models, suite.data)[0].double().numpy()[:, suite.data.sizes[0] :]
+    if practice.tells is None:
+        margins = margins_of(models, suite.data)[0].double().numpy()[:, suite.data.sizes[0] :]
+    else:
+        x = suite.data.test.x.unsqueeze(0).expand(len(models), *suite.data.test.x.shape)
+        margins = suite.target.margins(answers(models, x, practice), suite.data.test.y).numpy()
     return np.stack([margins[:, labels == label].mean(1) for label in range(suite.data.classes)], axis=1)
 
 
@@ -212,15 +219,17 @@ def measure(
     owner: Owner | None,
     before: Ensemble,
     after: Ensemble,
+    *,
+    practice: Practice = USUAL,
 ) -> Measured:
     """Whether the observer names the removed record by the last release: the one whose class lies further below what
     is usual; and whether the second owner had read it rightly."""
-    below = class_margins(suite, after) - usual
+    below = class_margins(suite, after, practice) - usual
     classes = suite.data.train.y.numpy()[secrets.pairs]
     named = np.take_along_axis(below, classes, axis=1).argmin(1)
     right = (named == secrets.gone).astype(np.float64)
     read = np.full(len(right), 0.5) if owner is None else (np.array(owner.read) == secrets.gone).astype(np.float64)
-    return Measured(right, correct_on_test(after, suite).mean(1), {READ: read})
+    return Measured(right, correct_on_test(after, suite, practice).mean(1), {READ: read})
 
 
 ATTACK = Attack(
@@ -228,6 +237,8 @@ ATTACK = Attack(
     check=check,
     config=AdaptiveRequests,
     success=Success("share of victims whose last release tells which of two records was removed; chance one half"),
+    reads="answers",
+    served="in rounds",
     idle={"adaptive": False},
     example="digits",
     summary="requests that answer earlier releases write into later ones what was removed",

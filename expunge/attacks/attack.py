@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from expunge.attacks.lab.arms import HONEST, Arm, Played
 from expunge.attacks.lab.provider import Provider
+from expunge.attacks.planted import Garden
 from expunge.engine import Watch, Workers
 from expunge.ensembles.device import chosen_device, device_name
 from expunge.fingerprint import code_digest
@@ -20,6 +21,8 @@ Role = Literal["contributor", "requester", "model user"]
 Goal = Literal["untargeted", "targeted", "privacy", "other"]
 Knowledge = Literal["white box", "grey box", "black box"]
 Phase = Literal["training", "unlearning", "after unlearning"]
+Reads = Literal["nothing", "answers", "weights"]
+ServedAs = Literal["at once", "in rounds", "by itself"]
 
 
 @runtime_checkable
@@ -41,6 +44,13 @@ class Partly(Protocol):
     """What an attack comes to where a defence let only a part of each request through; None: nothing of it."""
 
     def __call__(self, provider: Provider, config: Any, requests: Sequence[Request | None]) -> Arm: ...
+
+
+@runtime_checkable
+class Planted(Protocol):
+    """The victims of an attack that plants records, each with what was planted in its training data."""
+
+    def __call__(self, provider: Provider, config: Any) -> Garden: ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,10 @@ class Attack:
     Liu et al. 2025, arXiv:2403.13682. An attack of the lab has ``play``, ``success``, and ``idle``: settings with which
     it does just what its honest control does; ``partly`` where it knows what a part of its requests comes to. Another
     has ``run``, and a command of its own.
+
+    What a defence can change is what an attack ``reads`` of the models before and after, and how its requests are
+    ``served``: one at once, in rounds of which each answers the last, or by a removal of the attack's own. One that
+    plants records says by ``planted`` on what its victims train.
     """
 
     check: Callable[[Suite, Any], None]
@@ -81,6 +95,9 @@ class Attack:
     success: Success | None = None
     idle: Mapping[str, Setting] = field(default_factory=dict)
     partly: Partly | None = None
+    reads: Reads = "nothing"
+    served: ServedAs = "at once"
+    planted: Planted | None = None
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 
     @property

@@ -30,7 +30,7 @@ from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.named_class import named_class
-from expunge.attacks.planted import require_no_defence, require_no_models_of_its_own
+from expunge.attacks.planted import Garden, require_no_models_of_its_own
 from expunge.attacks.preconditioned import Hidden, nothing_hidden, planting_of, play_hidden
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
@@ -78,16 +78,25 @@ def check(suite: Suite, config: BackdoorByUnlearning) -> None:
             "--set poisons=N --set camouflages=N"
         )
     require_no_models_of_its_own(config)
-    require_no_defence(config)
 
 
 def play(provider: Provider, config: BackdoorByUnlearning) -> Played:
     """Plant a trigger and what hides it, have the latter removed, beside the controls."""
     started, suite = time.perf_counter(), provider.suite
     label = _target(suite, config.target_class)
-    plans = [_planned(suite, config, label, model) for model in provider.models]
+    plans = _plans(provider, config)
     effort = np.full(len(plans), (time.perf_counter() - started) / len(plans))
     return play_hidden(provider, plans, partial(obeyed, suite, label, config.trigger), effort)
+
+
+def planted(provider: Provider, config: BackdoorByUnlearning) -> Garden:
+    """The victims with all that their attackers plant: what a defence looks at."""
+    return Garden(provider, [each.planting for each in _plans(provider, config)])
+
+
+def _plans(provider: Provider, config: BackdoorByUnlearning) -> list[Hidden]:
+    label = _target(provider.suite, config.target_class)
+    return [_planned(provider.suite, config, label, model) for model in provider.models]
 
 
 def _planned(suite: Suite, config: BackdoorByUnlearning, label: int, model: int) -> Hidden:
@@ -138,6 +147,7 @@ ATTACK = Attack(
     check=check,
     config=BackdoorByUnlearning,
     success=Success("share of the test examples with the trigger that are taken for the wanted class"),
+    planted=planted,
     idle={"trigger": 0},
     example="digits",
     summary="a trigger is hidden by records whose removal is then asked for",

@@ -1,4 +1,4 @@
-"""What a defence against malicious requests is: a suspicion of every request, and what that is worth."""
+"""What a defence is: a suspicion of requests, or a practice that leaves attackers less, whoever they are."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from expunge.attacks.practice import USUAL, Practice
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadSetting
 from expunge.suites.request import Request
@@ -35,22 +36,35 @@ class Scene:
 class Defence:
     """One row of DEFENCES; each defence's own file ends with it.
 
-    Exactly one of two functions says what is suspicious, the more the higher: ``records`` of every training example,
-    ``(models, train)``, and a request is as suspicious as its records on average; or ``requests`` of every request,
-    ``(models, requests)``. What looks at no model gives one row for all. One that ``filters`` can also be asked about
-    requests for single records, and lets the rest of a request through; another holds back a request as a whole.
+    One that looks has exactly one of two functions, which say what is suspicious, the more the higher: ``records`` of
+    every training example, ``(models, train)``, and a request is as suspicious as its records on average; or
+    ``requests`` of every request, ``(models, requests)``. What looks at no model gives one row for all. One that
+    ``filters`` can also be asked about requests for single records, and lets the rest of a request through; another
+    holds back a request as a whole. Where what it says of a request depends on those before it, it ``accumulates``:
+    over those of its owner, or over all.
+
+    Another suspects nobody, and has a ``practice``: what the provider tells, or how it serves.
     """
 
     summary: str
-    when: Literal["training", "request"]  # before the models are trained on, or when removal is asked for
+    when: Literal["training", "request", "serving", "release"]  # release: whenever anybody asks the models
     price: str  # what it costs a provider, and honest owners
     source: str
     records: Callable[[Scene], Float[ndarray, "models train"]] | None = None
     requests: Callable[[Scene], Float[ndarray, "models requests"]] | None = None
     filters: bool = False
+    accumulates: Literal["", "owner", "all"] = ""
+    practice: Practice | None = None
+
+    @property
+    def screens(self) -> bool:
+        """Whether it says of requests that come at once, in no order, which are suspicious."""
+        return self.practice is None and self.accumulates != "all"
 
     def suspicion(self, scene: Scene) -> Float[ndarray, "models requests"]:
-        """How suspicious each request is, to each model."""
+        """How suspicious each request is, to each model; a BadSetting of a defence that suspects nobody."""
+        if self.practice is not None:
+            raise BadSetting("this defence suspects nobody: it changes what a provider tells, or how it serves")
         if self.requests is not None:
             return self.requests(scene)
         assert self.records is not None
@@ -59,7 +73,8 @@ class Defence:
     @property
     def module(self) -> str:
         """The module that it is written in."""
-        made = self.requests or self.records
+        practice = self.practice or USUAL
+        made = self.requests or self.records or practice.tells or practice.others or practice.deploys
         return made.__module__ if made else __name__
 
 

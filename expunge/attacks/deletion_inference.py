@@ -29,6 +29,7 @@ from expunge.attacks.lab.arms import Played
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
+from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, require_suspects, two_groups
 from expunge.ensembles.ensemble import Ensemble
 from expunge.suites.suite import Suite
@@ -62,9 +63,8 @@ def play(provider: Provider, config: DeletionInference) -> Played:
     suspects, staying = two_groups(provider, config.budget, config.seed)
     attack, honest = requests_about(provider, suspects, config.removed, config.seed, staying)
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    return play_requests(
-        provider, attack, honest, partial(measure, provider.suite, config.by, suspects, staying), effort
-    )
+    look = partial(measure, provider.suite, config.by, suspects, staying, practice=provider.practice)
+    return play_requests(provider, attack, honest, look, effort)
 
 
 def measure(
@@ -74,20 +74,25 @@ def measure(
     staying: Int[ndarray, "victims n"],
     before: Ensemble,
     after: Ensemble,
+    *,
+    practice: Practice = USUAL,
 ) -> Measured:
     """The share of pairs of which the suspect is named, by either signal; success is the one that is asked for."""
     train = suite.data.train
     changes = [
-        changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows)) for rows in (suspects, staying)
+        changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows), practice)
+        for rows in (suspects, staying)
     ]
     shares = {signal: named(changes[0][signal], changes[1][signal]) for signal in (LOSS, ANSWERS)}
     more = {BY_LOSS: shares[LOSS], BY_ANSWERS: shares[ANSWERS]}
-    return Measured(shares[by], correct_on_test(after, suite).mean(1), more)
+    return Measured(shares[by], correct_on_test(after, suite, practice).mean(1), more)
 
 
-def changes_of(before: Ensemble, after: Ensemble, x: Tensor, y: Tensor) -> dict[str, ndarray]:
-    """The changes of what both models say of these records, see :func:`changed`."""
-    return changed(answers(before, x), answers(after, x), y)
+def changes_of(
+    before: Ensemble, after: Ensemble, x: Tensor, y: Tensor, practice: Practice = USUAL
+) -> dict[str, ndarray]:
+    """The changes of what both models are heard to say of these records, see :func:`changed`."""
+    return changed(answers(before, x, practice), answers(after, x, practice), y)
 
 
 def changed(
@@ -114,6 +119,7 @@ ATTACK = Attack(
     check=check,
     config=DeletionInference,
     success=Success("share of pairs of records of which the removed one is named; guessing gets half"),
+    reads="answers",
     idle={"removed": OTHERS},
     example="digits",
     summary="of two records one was removed: the change of answers tells which",

@@ -31,7 +31,7 @@ from expunge.attacks.lab.arms import Played
 from expunge.attacks.lab.owners import of_each, pixel_range, require_eps
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.planted import require_no_defence, require_no_models_of_its_own
+from expunge.attacks.planted import Garden, require_no_models_of_its_own
 from expunge.attacks.preconditioned import (
     Hidden,
     drawn_of_class,
@@ -74,7 +74,6 @@ def check(suite: Suite, config: HiddenPoison) -> None:
     require_class_sizes(suite, config.poisons, 2 * config.camouflages)
     require_eps(suite, config.eps)
     require_no_models_of_its_own(config)
-    require_no_defence(config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +88,24 @@ class _Drawn:
 def play(provider: Provider, config: HiddenPoison) -> Played:
     """Plant poison and camouflage for a target of each victim, have the camouflage removed, beside the controls."""
     started = time.perf_counter()
+    aim, plans = _planned(provider, config)
+    effort = np.full(len(plans), (time.perf_counter() - started) / len(plans))
+    return play_hidden(provider, plans, partial(measure, aim), effort)
+
+
+def planted(provider: Provider, config: HiddenPoison) -> Garden:
+    """The victims with all that their attackers plant: what a defence looks at."""
+    return Garden(provider, [each.planting for each in _planned(provider, config)[1]])
+
+
+def _planned(provider: Provider, config: HiddenPoison) -> tuple[Aim, list[Hidden]]:
     suite, surrogates = provider.suite, provider.victims  # the suite's own: trained alike, on other weights and orders
     chosen, wanted = targets_of(provider, surrogates, 1, config.target_class, config.seed)
     aim = Aim(suite, chosen, wanted, np.zeros((len(chosen), 0), int), 0.0)
     drawn = _drawn(provider, config, aim)
     if config.eps:
-        plans = _planted(provider, config, aim, drawn)
-    else:
-        plans = [nothing_hidden(suite, plain) for plain in drawn.plain]
-    effort = np.full(len(plans), (time.perf_counter() - started) / len(plans))
-    return play_hidden(provider, plans, partial(measure, aim), effort)
+        return aim, _planted(provider, config, aim, drawn)
+    return aim, [nothing_hidden(suite, plain) for plain in drawn.plain]
 
 
 def _drawn(provider: Provider, config: HiddenPoison, aim: Aim) -> _Drawn:
@@ -178,6 +185,7 @@ ATTACK = Attack(
     check=check,
     config=HiddenPoison,
     success=Success("share of the victims that take the target for the wanted class"),
+    planted=planted,
     idle={"eps": 0.0},
     example="digits",
     summary="poison is hidden by records whose removal is then asked for",

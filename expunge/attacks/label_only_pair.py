@@ -37,6 +37,7 @@ from expunge.attacks.pair_membership import (
     Inference,
     measure,
 )
+from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
 from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
 from expunge.ensembles.ensemble import Ensemble
@@ -82,6 +83,7 @@ class Robustness:
     """Counts of noisy copies that keep the label, by which both models are compared."""
 
     config: LabelOnlyPair
+    practice: Practice = USUAL
 
     def __call__(self, suite: Suite, pairs: Pairs) -> dict[str, Float[ndarray, "models n d"]]:
         """What each classifier sees of the records: the shares of both models, or those of one."""
@@ -89,7 +91,7 @@ class Robustness:
         seeds = [seed_of(suite.digest, "noisy copies", self.config.seed, model) for model in pairs.before.origin.models]
         spread = self.config.noise * float(suite.data.train.x.std())
         copies = noisy_copies(x, seeds, (self.config.levels, self.config.queries), spread)
-        before, after = (kept_labels(models, copies, y) for models in (pairs.before, pairs.after))
+        before, after = (kept_labels(models, copies, y, self.practice) for models in (pairs.before, pairs.after))
         return {PAIR: np.concatenate([before, after], axis=-1), UNLEARNED: after, ORIGINAL: before}
 
 
@@ -107,12 +109,15 @@ def noisy_copies(
 
 
 def kept_labels(
-    models: Ensemble, copies: Shaped[Tensor, "levels queries models n ..."], labels: Int[Tensor, "models n"]
+    models: Ensemble,
+    copies: Shaped[Tensor, "levels queries models n ..."],
+    labels: Int[Tensor, "models n"],
+    practice: Practice = USUAL,
 ) -> Float[ndarray, "models n levels"]:
     """The share of copies of a record, at each level, that have its label."""
     shares = []
     for level in copies:
-        said = torch.stack([answers(models, each).argmax(-1) for each in level])
+        said = torch.stack([answers(models, each, practice).argmax(-1) for each in level])
         shares.append((said == labels).double().mean(0))
     found: ndarray = torch.stack(shares, dim=-1).numpy()
     return found
@@ -125,14 +130,13 @@ def play(provider: Provider, config: LabelOnlyPair) -> Played:
     attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
     try:
         both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
-        learned = [
-            Inference.learned(provider.suite, pairs, Robustness(config), config.classifier, config.seed)
-            for pairs in both
-        ]
+        seen = Robustness(config, provider.practice)
+        learned = [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
     except MethodFailed as error:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    return play_requests(provider, attack, honest, partial(measure, provider.suite, suspects, learned), effort)
+    look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
+    return play_requests(provider, attack, honest, look, effort)
 
 
 ATTACK = Attack(
@@ -143,6 +147,7 @@ ATTACK = Attack(
         "AUC at which removed records are told, by labels alone, from records never in training; chance 0.5",
         share=False,
     ),
+    reads="answers",
     idle={"removed": OTHERS},
     example="digits",
     summary="labels of noisy copies, before and after, tell which records were removed",

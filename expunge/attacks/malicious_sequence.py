@@ -26,9 +26,9 @@ from expunge.attacks.aims import Aim, measure, objective
 from expunge.attacks.attack import Attack, Success
 from expunge.attacks.bilevel import Objective
 from expunge.attacks.lab.arms import ATTACK as ATTACKED
-from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played
-from expunge.attacks.lab.defended import rest
+from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed
 from expunge.attacks.lab.owners import owned_by_attackers
+from expunge.attacks.lab.parts import rest, turns_of, union_of
 from expunge.attacks.lab.provider import Provider, Served, as_they_lie, unperturbed
 from expunge.attacks.lab.request_play import arm, same
 from expunge.attacks.malicious_requests import MaliciousRequests, aimed, honest_requests, planned, with_bytes
@@ -40,7 +40,6 @@ from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
 from expunge.methods import find_method
 from expunge.methods.parts.per_sample import with_weights
-from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
@@ -220,7 +219,7 @@ def play(provider: Provider, config: MaliciousSequence) -> Played:
     plain = [[unperturbed(provider.suite, request) for request in each] for each in state.asked]
     pairs = [pair for each, other in zip(state.asked, plain, strict=True) for pair in zip(each, other, strict=True)]
     scripts = {NO_REQUEST: None, HONEST: honest}
-    if not all(same(one, other) for one, other in pairs):
+    if provider.plays(UNPERTURBED) and not all(same(one, other) for one, other in pairs):
         scripts[UNPERTURBED] = plain
     arms = {
         name: arm(provider.victims, partial(_by_script, provider, config, script), look)
@@ -228,8 +227,10 @@ def play(provider: Provider, config: MaliciousSequence) -> Played:
     }
     asked = [union_of(list(each)) for each in zip(*state.asked, strict=True)]
     gone = [union_of(list(each)) for each in zip(*state.asked, *state.others, strict=True)]
-    arms[ORACLE] = arm(provider.victims, lambda: provider.retrained(gone), look)
-    return Played({UNPERTURBED: attack, **arms, ATTACKED: attack}, asked, effort)
+    if provider.plays(ORACLE):
+        arms[ORACLE] = arm(provider.victims, lambda: provider.retrained(gone), look)
+    turns = np.stack([turns_of(each) for each in zip(*state.asked, strict=True)]) if asked else None
+    return Played(completed({UNPERTURBED: attack, **arms, ATTACKED: attack}), asked, effort, turns)
 
 
 def _by_script(provider: Provider, config: MaliciousSequence, script: list[list[Request]] | None) -> Served:
@@ -247,20 +248,6 @@ def dealt(requests: Sequence[Request], rounds: int) -> list[list[Request]]:
     return found
 
 
-def union_of(requests: list[Request]) -> Request:
-    """Several requests as one, in the order of the records' numbers."""
-    indices = np.concatenate([each.indices for each in requests])
-    order = np.argsort(indices)
-    joined = _joined([each.examples for each in requests]).take(order)
-    news = [each.examples if each.instead is None else each.instead for each in requests]
-    corrected = any(each.instead is not None for each in requests)
-    return Request(joined, indices[order], requests[0].owner, _joined(news).take(order) if corrected else None)
-
-
-def _joined(parts: list[Examples]) -> Examples:
-    return Examples(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
-
-
 ATTACK = Attack(
     play=play,
     check=check,
@@ -269,6 +256,7 @@ ATTACK = Attack(
         "after the last round, the share of the targets that are taken for the wanted class; untargeted: of the test "
         "examples that are got wrong"
     ),
+    served="in rounds",
     idle={"selection": "random", "eps": 0.0},
     example="digits",
     summary="requests in rounds, each planned on what the last one did, so that a model misbehaves in the end",

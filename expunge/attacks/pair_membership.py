@@ -33,6 +33,7 @@ from expunge.attacks.attack import Attack, Success
 from expunge.attacks.lab.arms import Played, failed
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
+from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
 from expunge.attacks.suspects import OTHERS, Privacy, Suspects, answers, requests_about, require_suspects, suspects_of
 from expunge.ensembles.ensemble import Ensemble
@@ -105,12 +106,13 @@ def play(provider: Provider, config: PairMembership) -> Played:
     attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
     try:
         both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
-        seen = PosteriorsOf(config.features)
+        seen = PosteriorsOf(config.features, provider.practice)
         learned = [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
     except MethodFailed as error:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    return play_requests(provider, attack, honest, partial(measure, provider.suite, suspects, learned), effort)
+    look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
+    return play_requests(provider, attack, honest, look, effort)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,20 +165,29 @@ def _members(suspects: Suspects) -> ndarray:
 
 @dataclass(frozen=True)
 class PosteriorsOf:
-    """Posteriors of records, of both models by one of FEATURES, or of one."""
+    """Posteriors of records as they are told, of both models by one of FEATURES, or of one."""
 
     features: str
+    practice: Practice = USUAL
 
     def __call__(self, suite: Suite, pairs: Pairs) -> dict[str, Float[ndarray, "models n _d"]]:
         """What each classifier sees."""
         x, _ = records_of(suite, pairs.suspects)
-        before, after = (answers(models, x).softmax(-1).numpy() for models in (pairs.before, pairs.after))
+        before, after = (
+            answers(models, x, self.practice).softmax(-1).numpy() for models in (pairs.before, pairs.after)
+        )
         alone = np.asarray if self.features.startswith("direct") else np.sort
         return {PAIR: FEATURES[self.features](before, after), UNLEARNED: alone(after), ORIGINAL: alone(before)}
 
 
 def measure(
-    suite: Suite, suspects: Suspects, learned: Sequence[Inference], before: Ensemble, after: Ensemble
+    suite: Suite,
+    suspects: Suspects,
+    learned: Sequence[Inference],
+    before: Ensemble,
+    after: Ensemble,
+    *,
+    practice: Practice = USUAL,
 ) -> Measured:
     """The AUC of the pair, of each model alone, and what the pair adds to the attack on the model before."""
     inference = learned[after.origin.kind == "oracle"]
@@ -185,7 +196,7 @@ def measure(
     found = {name: auc_of_each_row(each[:, member], each[:, ~member]) for name, each in sure.items()}
     count, rate = degradation(sure[PAIR], sure[ORIGINAL], member)
     success = found.pop(PAIR)
-    return Measured(success, correct_on_test(after, suite).mean(1), {**found, COUNT: count, RATE: rate})
+    return Measured(success, correct_on_test(after, suite, practice).mean(1), {**found, COUNT: count, RATE: rate})
 
 
 def auc_of_each_row(
@@ -224,6 +235,7 @@ ATTACK = Attack(
     success=Success(
         "AUC at which removed records are told from records that were never in training; chance 0.5", share=False
     ),
+    reads="answers",
     idle={"removed": OTHERS},
     example="digits",
     summary="answers before and after tell which records were removed",

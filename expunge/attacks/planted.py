@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from expunge.attacks.lab.provider import Provider, Served, claimed, side_by_side
+from expunge.attacks.lab.provider import Provider, Served, claimed, share_of, side_by_side
 from expunge.attacks.lab.settings import Lab
 from expunge.ensembles.device import chosen_device
 from expunge.ensembles.ensemble import Ensemble
@@ -61,18 +61,6 @@ class Planting:
         return Request(self.within(suite).data.train.take(rows), rows, owner)
 
 
-def require_no_defence(config: Lab) -> None:
-    """Refuse defences: they are shown the suite's data and models, in which nothing was planted.
-
-    One that compares bytes would find what is asked for to be strange, which it is not to who trained on it.
-    """
-    if config.defences:
-        raise BadSetting(
-            f"defence {config.defences[0]!r} is shown the suite's own data and models, and victims of this attack "
-            "train on what was planted; leave out --defence"
-        )
-
-
 def require_no_models_of_its_own(config: Lab) -> None:
     """Refuse methods that begin with logs, shards or half-trained models: those saw nothing of what was planted."""
     for each in config.methods:
@@ -89,6 +77,10 @@ class Garden:
 
     provider: Provider
     plantings: Sequence[Planting]
+
+    def suite(self, row: int) -> Suite:
+        """The suite that a victim trains on."""
+        return self.plantings[row].within(self.provider.suite)
 
     def trained(self, without: Sequence[Int[ndarray, " gone"]] | None = None) -> Ensemble:
         """Victims trained on all that was planted; ``without`` the training examples at these places, of each."""
@@ -118,18 +110,19 @@ class Garden:
     def serve(self, victims: Ensemble, requests: Sequence[Request]) -> Served:
         """The victims after the removal of what each is asked for; :class:`MethodFailed` where it fails for any."""
         steps = [
-            self._step(victims.take([row]).eval(), planting.within(self.provider.suite), request)
-            for row, (planting, request) in enumerate(zip(self.plantings, requests, strict=True))
+            self._step(victims.take([row]).eval(), self.suite(row), request, model)
+            for row, (request, model) in enumerate(zip(requests, self.provider.models, strict=True))
         ]
         cost, seconds = (np.array([getattr(step, name) for step in steps]) for name in ("cost", "seconds"))
         return Served(side_by_side([step.ensemble for step in steps]), cost, seconds)
 
-    def _step(self, one: Ensemble, suite: Suite, request: Request) -> Step:
+    def _step(self, one: Ensemble, suite: Suite, request: Request, model: int) -> Step:
         provider, last = self.provider, None
         name, method = provider.attacked.method, find_method(provider.attacked.method)
-        forget = claimed(request)
-        for step in run_method(name, method, provider.config, one, suite, forget, provider.seed, request=request):
+        batch, count = provider.practice.batch(suite, request, model)
+        forget = claimed(batch)
+        for step in run_method(name, method, provider.config, one, suite, forget, provider.seed, request=batch):
             last = step
         if last is None:
             raise MethodFailed(f"{name} made no models")
-        return last
+        return share_of(last, count, provider.practice)

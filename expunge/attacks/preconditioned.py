@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played
+from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed
 from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie
 from expunge.attacks.lab.request_play import Measure, arm
 from expunge.attacks.planted import Garden, Planting
@@ -92,6 +92,8 @@ def play_hidden(
     ``camouflage-only`` is the success of victims that hold no poison, by the same way.
     """
     suite = provider.suite
+    if not provider.plays(ORACLE):
+        return _played_again(provider, plans, measure, effort)
     garden = Garden(provider, [each.planting for each in plans])
     hiding = Garden(provider, [each.planting.only(each.camouflage) for each in plans])
     bare = Garden(provider, [each.planting.only(np.arange(0)) for each in plans])
@@ -116,6 +118,24 @@ def play_hidden(
         if other.success is not None and not arms[name].reason:
             arms[name] = replace(arms[name], more={**arms[name].more, CAMOUFLAGE_ONLY: other.success})
     return Played(arms, asked, effort)
+
+
+def _played_again(
+    provider: Provider, plans: Sequence[Hidden], measure: Measure, effort: Float[ndarray, " victims"]
+) -> Played:
+    """What is asked of a provider under a practice that a defence asks for: the attack, an honest request, none."""
+    garden = Garden(provider, [each.planting for each in plans])
+    asked, honest = (
+        [each.planting.request(provider.suite, getattr(each, name), ATTACKER) for each in plans]
+        for name in ("camouflage", "plain")
+    )
+    victims = garden.trained()
+    arms = {
+        ATTACK: arm(victims, lambda: garden.serve(victims, asked), measure),
+        NO_REQUEST: arm(victims, lambda: _as_they_are(victims), measure),
+        HONEST: arm(victims, lambda: garden.serve(victims, honest), measure),
+    }
+    return Played(completed(arms), asked, effort)
 
 
 def _as_they_are(victims: Ensemble) -> Served:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from expunge.attacks.attack import Attack, Success
 from expunge.attacks.lab.arms import ATTACK as ATTACKED
-from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, failed
+from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed, failed
 from expunge.attacks.lab.provider import Provider, Served, correct_on_test
 from expunge.attacks.lab.request_play import Measure, Measured, arm, play_requests
 from expunge.attacks.optimum import at_optimum
@@ -140,8 +140,8 @@ def _at_optima(
         HONEST: lambda: provider.serve(honest, start=victims),
         ORACLE: exactly,
     }
-    arms = {name: arm(victims, way, look) for name, way in ways.items()}
-    return Played({UNPERTURBED: arms[ATTACKED], **arms}, attack, effort)
+    arms = {name: arm(victims, way, look) for name, way in ways.items() if provider.plays(name)}
+    return Played(completed({UNPERTURBED: arms[ATTACKED], **arms}), attack, effort)
 
 
 def measure(
@@ -200,6 +200,7 @@ ATTACK = Attack(
     check=check,
     config=Reconstruction,
     success=Success("cosine of the reconstruction and the removed record; chance about 0", -1.0, 1.0, share=False),
+    reads="weights",
     idle={"removed": OTHERS},
     example="tabular",
     summary="the change of a linear model, times its curvature, is the record that was removed",

@@ -143,6 +143,7 @@ ATTACK = Attack(
         "mean label probability, over the steps of relearning, of removed records that are not taught again",
         against=ORACLE,
     ),
+    reads="weights",
     idle={"removed": OTHERS},
     example="digits --set of_class=3 --set budget=140",
     summary="a few of the removed records are taught again, and the others come back",

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from expunge.attacks.lab.arms import ORACLE
 from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie
 from expunge.attacks.suspects import Suspects, suspects_of
@@ -38,23 +39,26 @@ def require_shadows(suite: Suite, victims: int, shadows: int) -> None:
         )
 
 
-def shadow_pairs(provider: Provider, count: int, shadows: int, seed: int) -> tuple[Pairs, Pairs]:
+def shadow_pairs(provider: Provider, count: int, shadows: int, seed: int) -> list[Pairs]:
     """Pairs of models of the attacker's own, of which ``count`` records each were removed by the provider's method;
-    and the same after retraining.
+    and the same after retraining, where the oracle is played.
+
+    The attacker knows the provider's practice, and follows it: shadow models are asked, and serve, as the victims do.
 
     Shadow models are the suite's last pretrained ones. They were trained on the data that the victims were trained on:
     an attacker who knows the data, not what is removed; that of Chen et al. 2021 has other data of the same kind.
     Records are of the half that no victim is asked about. MethodFailed where the method fails on them.
     """
     models = range(provider.suite.models - shadows, provider.suite.models)
-    mine = Provider(provider.suite, provider.attacked, models, provider.seed)
+    mine = provider.of(models)
     suspects = suspects_of(mine, count, seed, half=1)
     requests = [as_they_lie(provider.suite, own, ATTACKER) for own in suspects.seen]
 
     def pairs(served: Served) -> Pairs:
         return Pairs(mine.victims, served.ensemble, suspects)
 
-    return pairs(mine.serve(requests)), pairs(mine.retrained(requests))
+    found = [pairs(mine.serve(requests))]
+    return [*found, pairs(mine.retrained(requests))] if provider.plays(ORACLE) else found
 
 
 def records_of(suite: Suite, suspects: Suspects) -> tuple[Shaped[Tensor, "models n ..."], Shaped[Tensor, "models n"]]:

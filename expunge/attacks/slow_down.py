@@ -28,7 +28,7 @@ from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Ar
 from expunge.attacks.lab.provider import ATTACKER, Provider
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.named_class import named_class
-from expunge.attacks.planted import Planting, require_no_defence
+from expunge.attacks.planted import Garden, Planting
 from expunge.attacks.removal import Attacked
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
@@ -77,7 +77,6 @@ def check(suite: Suite, config: SlowDown) -> None:
             f"{config.budget}; give --set budget=N"
         )
     _positive(suite, config.positive)
-    require_no_defence(config)
     for each in config.methods:
         if each.method != "second-order":
             raise BadSetting(
@@ -104,6 +103,11 @@ def play(provider: Provider, config: SlowDown) -> Played:
     arms[ORACLE] = _arm([_retrained(each) for each in worlds])
     requests = [each.planting.request(suite, each.asked, ATTACKER) for each in worlds]
     return Played(arms, requests, effort)
+
+
+def planted(provider: Provider, config: SlowDown) -> Garden:
+    """The suite's networks, trained on what the attackers plant: what a defence looks at, though no network serves."""
+    return Garden(provider, [_world(provider, config, model).planting for model in provider.models])
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +238,8 @@ ATTACK = Attack(
     check=check,
     config=SlowDown,
     success=Success("share of the certified removals after which the provider has to train anew"),
+    planted=planted,
+    served="by itself",
     idle={"radius": 0.0},
     example="digits",
     summary="records are made so that their removal uses up the budget of a certificate",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from expunge.attacks.lab.provider import ATTACKER, Provider, as_they_lie, honest_request
 from expunge.attacks.lab.settings import Lab
+from expunge.attacks.practice import USUAL, Practice
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
@@ -105,12 +106,17 @@ def requests_about(
 
 
 @torch.no_grad()
-def answers(ensemble: Ensemble, x: Shaped[Tensor, "models n ..."]) -> Float[Tensor, "models n c"]:
-    """The logits of each model on inputs of its own, in evaluation mode, float64 on the CPU; MethodFailed where they
-    are not finite."""
+def answers(
+    ensemble: Ensemble, x: Shaped[Tensor, "models n ..."], practice: Practice = USUAL
+) -> Float[Tensor, "models n c"]:
+    """What each model is heard to say of inputs of its own, as logits, in evaluation mode, float64 on the CPU.
+
+    The one door by which attacks read answers: a provider's ``practice`` may coarsen what goes through it. MethodFailed
+    where logits are not finite.
+    """
     models = ensemble if not ensemble.training else ensemble.copy().eval()
     with exact_arithmetic():
         said = torch.cat([models(part.to(models.device)) for part in x.split(BATCH, dim=1)], dim=1)
     if not said.isfinite().all():
         raise MethodFailed("diverged: what the models say is not finite")
-    return said.double().cpu()
+    return practice.told(said.double().cpu(), models.origin.models)

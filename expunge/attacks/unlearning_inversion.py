@@ -185,6 +185,7 @@ ATTACK = Attack(
     success=Success(
         "cosine of the picture and the removed record, less the mean input; chance about 0", -1.0, 1.0, share=False
     ),
+    reads="weights",
     idle={"removed": OTHERS},
     example="digits",
     summary="the change of the weights is turned back into the record that was removed",

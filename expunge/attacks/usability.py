@@ -65,6 +65,7 @@ EVERY = (
     Attacked("influence"),
     Attacked("ssd"),
 )
+SCREENING = tuple(name for name, row in DEFENCES.items() if row.screens)  # those that judge a request among others
 GATE = Attacked("first-order")  # by which a defence tries a removal: the cheapest
 BUDGET = 0.01  # share of the training data that the paper's attacker contributes at most
 PICTURES = "pictures.npz"
@@ -84,7 +85,7 @@ class Usability:
     rounds: int = 1
     network: str = "suite"  # of the victims: a name of NETWORKS
     subsets: int | None = None  # how many models on random halves measure influence; default: all that the suite has
-    defences: tuple[str, ...] = tuple(DEFENCES)
+    defences: tuple[str, ...] = SCREENING
     gate: Attacked = GATE
     honest: int = 200  # requests that a defence should let pass
     seed: int = 0
@@ -115,6 +116,11 @@ def check(suite: Suite, config: Usability) -> None:
         raise BadSetting(f"expected at least 2 models, since one has no interval, got {config.models}")
     for name in config.defences:
         lookup("defence", name, DEFENCES)
+        if name not in SCREENING:
+            raise BadSetting(
+                f"defence {name!r} does not say of one request among others how suspicious it is, which is all that "
+                "this attack asks; try it by `expunge attack NAME --defence` against an attack through requests"
+            )
     if config.defences and config.honest < HONEST:
         raise BadSetting(
             f"expected at least {HONEST} honest requests, so that one false alarm in 100 is seen, got {config.honest}"

@@ -186,11 +186,11 @@ def _condensing(suite: "LoadedSuite", given: "dict[str, Any]", file: Path | None
 
 def _defences(names: Sequence[str]) -> tuple[str, ...]:
     """All of them, none, or those that are named."""
-    from expunge.attacks.defences import DEFENCES
+    from expunge.attacks.usability import SCREENING
 
     if "none" in names and len(names) > 1:
         raise BadSetting("--defence none: expected no other defence beside it")
-    chosen = [each for name in names for each in (DEFENCES if name == "all" else [name])]
+    chosen = [each for name in names for each in (SCREENING if name == "all" else [name])]
     return tuple(dict.fromkeys(name for name in chosen if name != "none"))
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Container
 from typing import Any
 
-from expunge.attacks import ATTACKS, DEFENCES, Attack
+from expunge.attacks import ATTACKS, DEFENCES, Attack, Defence
 from expunge.audits import AUDITS, Audit
 from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
@@ -167,11 +167,20 @@ def _defence(name: str) -> Entry:
         "name": name,
         "kind": "defence",
         "summary": row.summary,
-        "looks": f"at {row.when} time",
-        "holds back": "single records of a request" if row.filters else "requests",
+        **_what_it_does(row),
         "price": row.price,
         "source": row.source,
     }
+
+
+def _what_it_does(row: Defence) -> Entry:
+    """What a defence looks at and holds back, or what it has a provider do otherwise."""
+    if row.practice is not None:
+        what = "what is told of the models" if row.practice.tells else "what a removal does"
+        return {"looks": "at nothing: it suspects nobody", "changes": what}
+    held = {"looks": f"at {row.when} time", "holds back": "single records of a request" if row.filters else "requests"}
+    sums = {"owner": "the requests of an owner", "all": "all requests since the last training"}
+    return {**held, "adds up": sums[row.accumulates]} if row.accumulates else held
 
 
 def _forget_sets() -> list[Entry]:

@@ -53,7 +53,6 @@ def test_the_trigger_works_where_poison_was_trained_on_without_what_hides_it() -
 
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "a defence that sees none of it": ({"defences": ("membership",)}, "leave out --defence"),
     "no poison": ({"poisons": 0}, "give --set poisons=N --set camouflages=N"),
     "no camouflage": ({"camouflages": 0}, "at least 1 poison and 1 camouflage"),
     "over the data": ({"camouflages": 100}, "training examples of other classes"),

@@ -133,7 +133,6 @@ def test_what_is_asked_for_has_the_label_of_the_target_and_lies_in_the_training_
 
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "a defence that sees none of it": ({"defences": ("membership",)}, "leave out --defence"),
     "no poison": ({"poisons": 0}, "at least 1 poison and 1 camouflage, got 0 and 3"),
     "no camouflage": ({"camouflages": 0}, "give --set poisons=N --set camouflages=N"),
     "more than a class has": ({"camouflages": 50}, "the smallest class has .* give --set poisons="),

@@ -120,7 +120,6 @@ def test_the_attack_uses_more_of_the_budget_than_an_honest_request() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "a defence that sees none of it": ({"defences": ("membership",)}, "leave out --defence"),
     "no budget": ({"budget": 0}, "expected a budget of 1 to 50"),
     "over the data": ({"budget": 51}, "give --set budget=N"),
     "a method without a certificate": ({"methods": (Attacked("first-order"),)}, "has no certificate .* second-order"),

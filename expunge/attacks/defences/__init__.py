@@ -1,4 +1,4 @@
-"""How a provider can notice that data, or a request for its removal, is an attack: the table of defences."""
+"""What a provider can do against attacks: notice them, or tell less and serve otherwise: the table of defences."""
 
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences import (
@@ -7,15 +7,22 @@ from expunge.attacks.defences import (
     deep_knn,
     gradient_norm_outliers,
     isolated_medoids,
+    labels_alone,
     loss_outliers,
     membership,
     nearest_neighbour,
+    output_noise,
     owner_cap,
     pixel_grid,
     pixel_range,
+    postponement,
     spectral_signatures,
+    temperature,
+    top_k,
+    update_budget,
     update_norm,
     validation_gate,
+    weight_noise,
 )
 
 __all__ = ["DEFENCES", "Defence"]
@@ -36,4 +43,12 @@ DEFENCES: dict[str, Defence] = {
     "isolated-medoids": isolated_medoids.DEFENCE,
     "validation-gate": validation_gate.DEFENCE,
     "owner-cap": owner_cap.DEFENCE,
+    "owner-update-budget": update_budget.OWNER,
+    "total-update-budget": update_budget.TOTAL,
+    "top-k": top_k.DEFENCE,
+    "labels-alone": labels_alone.DEFENCE,
+    "temperature": temperature.DEFENCE,
+    "output-noise": output_noise.DEFENCE,
+    "weight-noise": weight_noise.DEFENCE,
+    "postponement": postponement.DEFENCE,
 }

@@ -31,4 +31,5 @@ DEFENCE = Defence(
     "passes",
     source="ours; rate limits for requests",
     requests=requests,
+    accumulates="owner",
 )

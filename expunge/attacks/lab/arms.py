@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.errors import BadSetting
@@ -17,6 +17,7 @@ UNPERTURBED = "unperturbed"  # the records that the attack asks for, as they lie
 ORACLE = "oracle"  # retrained without the records that the attack asks for: exact removal
 CONTROLS = (NO_REQUEST, HONEST, UNPERTURBED, ORACLE)
 ARMS = (ATTACK, *CONTROLS)
+UNDER_DEFENCE = (ATTACK, NO_REQUEST, HONEST)  # what is played again where a defence changes what a provider does
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +55,25 @@ def arm_of(arrays: Mapping[str, ndarray]) -> Arm:
 class Played:
     """An attack that was played, with its controls, against the victims of one provider.
 
-    ``requests`` has what the attacker asked each victim's provider for, in the last round where there are several:
-    what defences look at. ``effort`` are the attacker's own seconds for each victim.
+    ``requests`` has what the attacker asked each victim's provider for: what defences look at. Where it asks in several
+    rounds, they are all its requests as one, and ``turns`` are the numbers of the rounds in which each record was asked
+    for. ``effort`` are the attacker's own seconds for each victim.
     """
 
     arms: Mapping[str, Arm]
     requests: Sequence[Request]
     effort: Float[ndarray, " victims"]
+    turns: Int[ndarray, "victims requested"] | None = None
 
     def __post_init__(self) -> None:
         if set(self.arms) != set(ARMS):
             raise BadSetting(f"expected the arms {', '.join(ARMS)}, got {', '.join(self.arms)}")
+
+
+def completed(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """All arms; those that were not played say so."""
+    left_out = Arm(reason="not played: under a defence the attack is, an honest request and none")
+    return {name: arms.get(name, left_out) for name in ARMS}
 
 
 def failed(requests: Sequence[Request], reason: str) -> Played:
@@ -85,4 +94,6 @@ def joined(parts: Sequence[Played]) -> Played:
             else arm_of({key: np.concatenate([each.arrays[key] for each in own]) for key in names})
         )
     requests = [request for part in parts for request in part.requests]
-    return Played(arms, requests, np.concatenate([part.effort for part in parts]))
+    rounds = [part.turns for part in parts if part.turns is not None]
+    turns = np.concatenate(rounds) if rounds else None
+    return Played(arms, requests, np.concatenate([part.effort for part in parts]), turns)

@@ -1,26 +1,26 @@
 """What defences are worth against an attack that was played: whom they catch, and what is left of the attack then."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from expunge.attacks.defence import Defence, Scene
+from expunge.attacks.defence import Defence
 from expunge.attacks.detection import Detection, detection, threshold
-from expunge.attacks.lab.arms import ATTACK, NO_REQUEST, Arm, Played
+from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, Arm, Played
+from expunge.attacks.lab.parts import each_record, rest
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.removal import Attacked
+from expunge.attacks.lab.worlds import Judged, judged_apart, judged_together, rounds_of, shared_world, suspicions
+from expunge.attacks.planted import Garden
 from expunge.ensembles.seeds import seed_of
 from expunge.metrics.calibration import Estimate
 from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
-GATE = Attacked("first-order")  # by which a defence tries a removal: the cheapest
-
 Partly = Callable[[Sequence[Request | None]], Arm]  # what requests come to of which a defence let a part through
+NUMBERS = ("caught", "alarms", "success", "utility", "seconds", "cost", "control", "brier", "usual_brier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,12 @@ class Defended:
     request; a defence that filters lets the records through that it does not suspect, and ``caught`` is the share of
     those that it does not. ``alarms`` are 1 for each honest request that it suspects, or record where it filters: of
     others than those that set the threshold, above which at most 1 % of those lie. ``seconds`` it takes to look at one
-    request. ``reason`` says why there are no numbers.
+    request. One that suspects nobody has none of these four.
+
+    ``cost`` is the provider's for the attacker's request, in shares of a retraining: of what is served, and of what a
+    defence tried before, rolled back or not. ``control`` is the success of the arm that the attack is compared with,
+    under the defence. Where less is told, ``brier`` is the Brier score of what is told, ``usual_brier`` of all there
+    is. ``reason`` says why there are no numbers: it failed, or it does not apply.
     """
 
     detected: Detection | None = None
@@ -41,23 +46,43 @@ class Defended:
     utility: Float[ndarray, " victims"] | None = None
     seconds: float | None = None
     reason: str = ""
+    cost: Float[ndarray, " victims"] | None = None
+    control: Float[ndarray, " victims"] | None = None
+    brier: Float[ndarray, " victims"] | None = None
+    usual_brier: Float[ndarray, " victims"] | None = None
+    applies: bool = True
 
     @property
     def arrays(self) -> dict[str, ndarray]:
         """All numbers, by their names; none of one that has a reason."""
-        if self.detected is None:
+        if self.success is None:
             return {}
-        own = {name: getattr(self, name) for name in ("caught", "alarms", "success", "utility", "seconds")}
-        found = {name: np.asarray(each, np.float64) for name, each in own.items()}
-        detected = {name: np.array(astuple(getattr(self.detected, name))) for name in ("auroc", "tpr")}
-        return found | detected
+        own = {name: getattr(self, name) for name in NUMBERS}
+        found = {name: np.asarray(each, np.float64) for name, each in own.items() if each is not None}
+        if self.detected is None:
+            return found
+        return found | {name: np.array(astuple(getattr(self.detected, name))) for name in ("auroc", "tpr")}
 
 
 def defended_of(arrays: Mapping[str, ndarray]) -> Defended:
     """That of which :attr:`Defended.arrays` are."""
-    auroc, tpr = (Estimate(*arrays[name].tolist()) for name in ("auroc", "tpr"))
-    caught, alarms, success, utility = (arrays[name] for name in ("caught", "alarms", "success", "utility"))
-    return Defended(Detection(auroc, tpr), caught, alarms, success, utility, float(arrays["seconds"]))
+    detected = None
+    if "auroc" in arrays:
+        detected = Detection(*(Estimate(*arrays[name].tolist()) for name in ("auroc", "tpr")))
+    caught, alarms, success, utility, seconds, *more = (arrays.get(name) for name in NUMBERS)
+    cost, control, brier, usual = more
+    return Defended(
+        detected,
+        caught,
+        alarms,
+        success,
+        utility,
+        None if seconds is None else float(seconds),
+        cost=cost,
+        control=control,
+        brier=brier,
+        usual_brier=usual,
+    )
 
 
 def honest_others(suite: Suite, size: int, count: int, seed: int) -> list[Request]:
@@ -67,40 +92,62 @@ def honest_others(suite: Suite, size: int, count: int, seed: int) -> list[Reques
     return [Request(train.take(rows), rows, f"honest-{number}") for number, rows in enumerate(drawn)]
 
 
-def suspicions(
-    defence: Defence, provider: Provider, requests: Sequence[Request]
-) -> tuple[Float[ndarray, "rows requests"], float]:
-    """How suspicious a defence finds each request, to each victim or to all, and the seconds that one took."""
-    suite = provider.suite
-    gate, victims = Provider(suite, GATE, provider.models, provider.seed), provider.victims
-    validation = np.arange(0, suite.data.sizes[1], 2)  # every other test example is the provider's to look at
-    scene = Scene(suite, victims, requests, lambda request: gate.serve_all(request, victims).ensemble, validation)
-    started = time.perf_counter()
-    found = defence.suspicion(scene)
-    return found, (time.perf_counter() - started) / len(requests)
-
-
 def defend(
-    defence: Defence, provider: Provider, played: Played, honest: Sequence[Request], partly: Partly | None
+    defence: Defence,
+    provider: Provider,
+    played: Played,
+    honest: Sequence[Request],
+    partly: Partly | None,
+    *,
+    garden: Garden | None = None,
+    against: str = HONEST,
 ) -> Defended:
     """Let a defence look at what each victim was asked for, among honest requests of others.
 
-    A defence that filters does so where ``partly`` can say what the rest of a request comes to.
+    A defence that filters does so where ``partly`` can say what the rest of a request comes to. Where records were
+    planted, a ``garden`` has the victims that trained on them, and each is looked at in its own world; so it is where
+    a defence adds requests up, and then honest requests are drawn there, as many as ``honest``. ``against`` is the arm
+    that the attack is compared with.
     """
     if reason := played.arms[ATTACK].reason or played.arms[NO_REQUEST].reason:
         return Defended(reason=reason)
-    victims = len(played.requests)
-    found, seconds = suspicions(defence, provider, [*played.requests, *honest])
-    attack, others = _own(found[:, :victims]), found[:, victims:]
-    calibration, fresh = others[:, ::2], others[:, 1::2]
-    detected = detection(attack if len(others) > 1 else attack.T, calibration)
+    control = played.arms[against].success
+    if garden is not None or defence.accumulates:
+        turns = played.turns if defence.accumulates else None
+        asked = [rounds_of(each, None if turns is None else turns[row]) for row, each in enumerate(played.requests)]
+        return _refused(judged_apart(defence, provider, asked, len(honest), garden), played, control)
+    judged = judged_together(defence, provider, played.requests, honest)
     if not defence.filters or partly is None:
-        bar = threshold(calibration)
-        caught = attack[:, 0] > bar
-        success, utility = _refused(played, caught)
-        alarms = (fresh > bar[:, None]).astype(float)
-        return Defended(detected, caught.astype(float), alarms, success, utility, seconds)
-    return _filtered(defence, provider, played, honest, partly, detected)
+        return _refused(judged, played, control)
+    return _filtered(defence, provider, played, honest, partly, detected_by(judged), control)
+
+
+def detected_by(judged: Judged) -> Detection:
+    """How well the attacker's requests are told from honest ones; of several rounds by what the last adds up to."""
+    last = judged.own[:, -1:]
+    return detection(last.T if len(judged.calibration) == 1 else last, judged.calibration)
+
+
+def _refused(judged: Judged, played: Played, control: ndarray | None) -> Defended:
+    """What is caught is not served: success and utility are then those of no request.
+
+    Of several rounds the first counts: where only later ones are caught, what was served before them is not known by
+    itself, and all that the attack has reached counts as left.
+    """
+    attack, nothing = (played.arms[name].arrays for name in (ATTACK, NO_REQUEST))
+    bar = threshold(judged.calibration)
+    caught: Bool[ndarray, "victims rounds"] = judged.own > bar[:, None]
+    success, utility = (np.where(caught[:, 0], nothing[name], attack[name]) for name in ("success", "utility"))
+    return Defended(
+        detected_by(judged),
+        caught.mean(1),
+        (judged.fresh > bar[:, None]).astype(float),
+        success,
+        utility,
+        judged.seconds,
+        cost=np.where(caught[:, 0], 0.0, attack["cost"]) + judged.cost * caught.shape[1],
+        control=control,
+    )
 
 
 def _filtered(
@@ -110,43 +157,27 @@ def _filtered(
     honest: Sequence[Request],
     partly: Partly,
     detected: Detection,
+    control: ndarray | None,
 ) -> Defended:
     """Records that are suspected are left out, and the rest is served."""
     victims, size = len(played.requests), len(played.requests[0])
     singles = [one for request in (*played.requests, *honest) for one in each_record(request)]
-    found, seconds = suspicions(defence, provider, singles)
-    each = found.reshape(len(found), -1, size)
-    calibration, fresh = (each[:, start::2].reshape(len(found), -1) for start in (victims, victims + 1))
+    looked = suspicions(defence, shared_world(provider), singles)
+    each = looked.found.reshape(len(looked.found), -1, size)
+    calibration, fresh = (each[:, start::2].reshape(len(each), -1) for start in (victims, victims + 1))
     bar = threshold(calibration)
     own = np.stack([each[row % len(each), row] for row in range(victims)])
     suspected = own > bar[np.arange(victims) % len(each), None]
     left = partly([rest(request, ~row) for request, row in zip(played.requests, suspected, strict=True)])
-    alarms = (fresh > bar[:, None]).astype(float)
-    share = suspected.mean(1)
-    return Defended(detected, share, alarms, left.success, left.utility, size * seconds, left.reason)
-
-
-def each_record(request: Request) -> list[Request]:
-    """A request for each of the records of one."""
-    return [part for row in range(len(request)) if (part := rest(request, np.arange(len(request)) == row))]
-
-
-def rest(request: Request, kept: Bool[ndarray, " requested"]) -> Request | None:
-    """What is left of a request where not all of its records are kept; None where none is."""
-    rows: Int[ndarray, " kept"] = np.flatnonzero(kept)
-    if not len(rows):
-        return None
-    instead = None if request.instead is None else request.instead.take(rows)
-    return Request(request.examples.take(rows), request.indices[rows], request.owner, instead)
-
-
-def _own(found: Float[ndarray, "rows victims"]) -> Float[ndarray, "victims one"]:
-    """Of each victim the suspicion of its own request; a defence that looks at no model has one row for all."""
-    return (found[0] if len(found) == 1 else np.diagonal(found))[:, None].copy()
-
-
-def _refused(played: Played, caught: Bool[ndarray, " victims"]) -> tuple[ndarray, ndarray]:
-    """Success and utility where what is caught is not served."""
-    attack, nothing = (played.arms[name].arrays for name in (ATTACK, NO_REQUEST))
-    success, utility = (np.where(caught, nothing[name], attack[name]) for name in ("success", "utility"))
-    return success, utility
+    if left.reason:
+        return Defended(reason=left.reason)
+    return Defended(
+        detected,
+        suspected.mean(1),
+        (fresh > bar[:, None]).astype(float),
+        left.success,
+        left.utility,
+        size * looked.seconds,
+        cost=None if left.cost is None else left.cost + size * looked.cost,
+        control=control,
+    )

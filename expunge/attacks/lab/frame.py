@@ -1,43 +1,33 @@
 """The run that all attacks of the lab go by: refuse, play against each method's victims, screen, write."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy import ndarray
-
 from expunge.attacks.attack import Attack, Place
-from expunge.attacks.defences import DEFENCES
-from expunge.attacks.kept import kept
-from expunge.attacks.lab.arms import ARMS, Played, arm_of, joined
-from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_others
-from expunge.attacks.lab.provider import ATTACKER, Provider
+from expunge.attacks.lab.arms import Played, joined
+from expunge.attacks.lab.cells import asked, defend_against, play_on
+from expunge.attacks.lab.defended import Defended
 from expunge.attacks.lab.records import NAME, Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
+from expunge.attacks.lab.worlds import chunks
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import prepare
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
 from expunge.bench.run_info import RunInfo, write_run
-from expunge.engine import Job, Watch, Workers, one_thread, run_jobs, silent
+from expunge.engine import Job, Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting
-from expunge.methods.task import modules_of, own_code_of
 from expunge.names import as_file_name
 from expunge.records import Score, write_scores
 from expunge.store import alone_with
-from expunge.suites.data import Examples
-from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 from expunge.timing import UNKNOWN
 
-WORLDS = 5  # victims that one job plays against: fixed, for bytes depend on who stands beside whom
 REQUESTS = "requests"  # files begin so
 
 
@@ -52,8 +42,7 @@ class Entry:
     @property
     def plays(self) -> list[tuple[Attacked, range]]:
         """Who serves, and which victims: one job each."""
-        models = self.config.models
-        parts = [range(first, min(first + WORLDS, models)) for first in range(0, models, WORLDS)]
+        parts = chunks(range(self.config.models))
         return [(attacked, part) for attacked in self.config.methods for part in parts]
 
 
@@ -89,7 +78,7 @@ def records_of(suite: Suite, entry: Entry, outcome: Outcome) -> list[Score]:
         place = Place(suite, Asked(each.requests), {NAME: entry.name, **config.facts}, config.models)
         scores += scores_of(row, label, each, place)
         for defence in config.defences:
-            scores += defence_scores(row, label, defence, outcome.defended[label, defence], place, each)
+            scores += defence_scores(row, label, defence, outcome.defended[label, defence], place)
     return scores
 
 
@@ -168,108 +157,6 @@ def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
         raise BadSetting(f"{row.module} has a run of its own; call that")
     require_lab(suite, config)
     row.check(suite, config)
-
-
-def defend_against(
-    name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, played: Played, defence: str
-) -> Defended:
-    """What a defence is worth against an attack that was played; out of the store where it was asked before."""
-    provider, own = Provider(suite, attacked, range(config.models), config.seed), DEFENCES[defence]
-    settings = asdict(provider.config)
-    facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), config.models]
-    modules = [row.module, own.module, *modules_of(attacked.method, settings), defend.__module__]
-    partly = None if row.partly is None else partial(row.partly, provider, config)
-    made: list[Defended] = []
-
-    def arrays() -> dict[str, ndarray]:
-        honest = honest_others(suite, len(played.requests[0]), config.honest, config.seed)
-        with one_thread():
-            made.append(defend(own, provider, played, honest, partly))
-        if made[0].reason:
-            raise _NotKept
-        return made[0].arrays
-
-    try:
-        return defended_of(kept(suite, "lab", [*facts, defence, config.honest], modules, arrays))
-    except _NotKept:
-        return made[0]
-
-
-def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, models: range) -> Played:
-    """Play an attack against these victims of one method; out of the store where it was played before.
-
-    What a method failed on is not kept.
-    """
-    provider = Provider(suite, attacked, models, config.seed)
-    settings = asdict(provider.config)
-    facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), [*models]]
-    made: list[Played] = []
-
-    def arrays() -> dict[str, ndarray]:
-        with one_thread():
-            made.append(_differentiating(row, provider, config))
-        if any(arm.reason for arm in made[0].arms.values()):
-            raise _NotKept
-        return _as_arrays(made[0])
-
-    try:
-        return _of_arrays(kept(suite, "lab", facts, [row.module, *modules_of(attacked.method, settings)], arrays))
-    except _NotKept:
-        return made[0]
-
-
-def _differentiating(row: Attack, provider: Provider, config: Lab) -> Played:
-    """Play; a network that torch cannot differentiate twice is refused in words."""
-    assert row.play is not None  # it was asked before any work
-    try:
-        return row.play(provider, config)
-    except RuntimeError as error:
-        if "erivative for" not in str(error) or "not implemented" not in str(error):
-            raise
-        raise BadSetting(
-            f"suite {provider.suite.name!r}: the attack differentiates twice, and torch cannot do that to a layer of "
-            "the network; attack another suite"
-        ) from error
-
-
-class _NotKept(Exception):
-    """An arm failed: the next run tries it again."""
-
-
-def _as_arrays(played: Played) -> dict[str, ndarray]:
-    """What is kept of a play, by names that are those of files."""
-    own = {f"{arm}, {name}": each for arm in ARMS for name, each in played.arms[arm].arrays.items()}
-    return {**own, "effort": played.effort, **asked(played.requests)}
-
-
-def _of_arrays(arrays: dict[str, ndarray]) -> Played:
-    parts: dict[str, dict[str, ndarray]] = {arm: {} for arm in ARMS}
-    for key, values in arrays.items():
-        arm, comma, name = key.partition(", ")
-        if comma:
-            parts[arm][name] = values
-    x, y = (torch.from_numpy(arrays[name]) for name in ("x", "y"))
-    requests = [
-        Request(Examples(*own), indices, ATTACKER) for *own, indices in zip(x, y, arrays["indices"], strict=True)
-    ]
-    if "instead" in arrays:
-        pairs = zip(requests, torch.from_numpy(arrays["instead"]), strict=True)
-        requests = [replace(each, instead=Examples(new, each.examples.y)) for each, new in pairs]
-    return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"])
-
-
-def asked(requests: Sequence[Request]) -> dict[str, ndarray]:
-    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``.
-
-    Where records are to be corrected, also the inputs that are to stand in their place.
-    """
-    found = {
-        "x": np.stack([each.examples.x.numpy() for each in requests]),
-        "y": np.stack([each.examples.y.numpy() for each in requests]),
-        "indices": np.stack([each.indices for each in requests]),
-    }
-    instead = [each.instead.x.numpy() for each in requests if each.instead is not None]
-    return found | ({"instead": np.stack(instead)} if instead else {})
 
 
 def write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.attacks.lab.arms import UNDER_DEFENCE
+from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.removal import Attacked, build_own, starts_from
 from expunge.engine import silent
 from expunge.ensembles.device import chosen_device
@@ -49,13 +51,23 @@ class Provider:
     """The pretrained models ``models`` of a suite, each a provider of its own, all of which unlearn by one method.
 
     Settings are those that were found for the suite and random forget sets: a provider has no others. Nothing compares
-    the bytes of a request with the training data, unless a defence does.
+    the bytes of a request with the training data, unless a defence does. ``practice`` is what a defence has it do
+    otherwise.
     """
 
     suite: Suite
     attacked: Attacked
     models: range
     seed: int = 0
+    practice: Practice = USUAL
+
+    def of(self, models: range) -> "Provider":
+        """The same provider of other models."""
+        return replace(self, models=models)
+
+    def plays(self, arm: str) -> bool:
+        """Whether an arm is asked of this provider: all are, but under a practice that a defence asks for."""
+        return self.practice is USUAL or arm in UNDER_DEFENCE
 
     @cached_property
     def victims(self) -> Ensemble:
@@ -89,19 +101,26 @@ class Provider:
     ) -> Served:
         """The victims after the removal of what each is asked for; :class:`MethodFailed` where it fails for any.
 
+        Where its practice is to serve several requests at once, each pays its share of the cost.
+
         Args:
             requests: one for each victim; None where nothing is asked, which costs nothing.
             start: models that earlier requests have left; default: the victims.
             gone: which training examples those removed, of each victim.
         """
         self._require_each(requests)
-        sets = {forget.digest: forget for request in requests if request for forget in [claimed(request)]}
+        batch_of = partial(self.practice.batch, self.suite)
+        batches = [batch_of(one, n) if one else None for n, one in zip(self.models, requests, strict=True)]
+        sets = {forget.digest: forget for batch in batches if batch for forget in [claimed(batch[0])]}
         build_own([self.task(forget) for forget in sets.values()], self.models.stop)
         before = self.victims if start is None else start
         steps = []
-        for row, request in enumerate(requests):
+        for row, batch in enumerate(batches):
             one = before.take([row]).eval()
-            steps.append(self._step(one, request, None if gone is None else gone[row]) if request else _nothing(one))
+            before_it = None if gone is None else gone[row]
+            steps.append(
+                share_of(self._step(one, batch[0], before_it), batch[1], self.practice) if batch else _nothing(one)
+            )
         cost, seconds = (np.array([getattr(step, name) for step in steps]) for name in ("cost", "seconds"))
         return Served(side_by_side([step.ensemble for step in steps]), cost, seconds)
 
@@ -163,6 +182,13 @@ class Provider:
         return vote(each, origin).to(before.device)
 
 
+def share_of(step: Step, requests: int, practice: Practice) -> Step:
+    """What is deployed after a removal, and what each of the requests that it served together has cost."""
+    return replace(
+        step, ensemble=practice.deployed(step.ensemble), cost=step.cost / requests, seconds=step.seconds / requests
+    )
+
+
 def _nothing(one: Ensemble) -> Step:
     """A victim of which nothing was asked."""
     return Step(0, one, 0.0, 0.0)
@@ -197,10 +223,10 @@ def side_by_side(ensembles: Sequence[Ensemble]) -> Ensemble:
     return Ensemble.from_state(first.network, state, origin, first.sample_shape, masks).eval()
 
 
-def correct_on_test(ensemble: Ensemble, suite: Suite) -> Bool[ndarray, "victims test"]:
-    """Whether the first choice of each model is the label, for every test example; what is no number is wrong."""
+def correct_on_test(ensemble: Ensemble, suite: Suite, practice: Practice = USUAL) -> Bool[ndarray, "victims test"]:
+    """Whether the first choice of what is told is the label, for every test example; what is no number is wrong."""
     test = suite.data.test
-    said = outputs(ensemble, test.x)
+    said = practice.told(outputs(ensemble, test.x), ensemble.origin.models)
     right = suite.target.correct(said, test.y.to(said.device)) & said.isfinite().all(-1)
     found: ndarray = right.cpu().numpy()
     return found

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
+from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played, completed
 from expunge.attacks.lab.provider import Provider, Served, unperturbed
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed
@@ -52,8 +52,8 @@ def play_requests(
     }
     if not all(map(same, attack, plain)):
         ways[UNPERTURBED] = lambda: provider.serve(plain)
-    arms = {name: arm(provider.victims, way, measure) for name, way in ways.items()}
-    return Played({UNPERTURBED: arms[ATTACK], **arms}, attack, effort)  # what nobody changed is served once
+    arms = {name: arm(provider.victims, way, measure) for name, way in ways.items() if provider.plays(name)}
+    return Played(completed({UNPERTURBED: arms[ATTACK], **arms}), attack, effort)  # what nobody changed is served once
 
 
 def arm(before: Ensemble, way: Callable[[], Served], measure: Measure) -> Arm:

@@ -85,9 +85,10 @@ def require_lab(suite: Suite, config: Lab) -> None:
         )
     for name in config.defences:
         lookup("defence", name, DEFENCES)
-    if config.defences and not FEWEST <= config.honest <= MOST_HONEST:
+    looking = [name for name in config.defences if DEFENCES[name].practice is None]
+    if looking and not FEWEST <= config.honest <= MOST_HONEST:
         raise BadSetting(
-            f"expected {FEWEST} to {MOST_HONEST} honest requests for the defences, half to set a threshold that 1 % "
+            f"expected {FEWEST} to {MOST_HONEST} honest requests for {looking[0]!r}, half to set a threshold that 1 % "
             f"lie above and half to count false alarms, got {config.honest}; give --honest {FEWEST}"
         )
     if config.seed < 0:

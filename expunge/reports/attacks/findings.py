@@ -10,16 +10,20 @@ from expunge.attacks.evidence import AUROC
 from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED
 from expunge.attacks.lab.records import (
     ALARMS,
+    APPLIES,
+    BRIER,
     CAUGHT,
     DEFENCE,
     EFFORT,
     EXCESS,
     LEFT,
+    LEFT_COST,
     LEFT_EXCESS,
     LEFT_UTILITY,
     LOST,
     NAME,
     SUCCESS,
+    USUAL_BRIER,
     UTILITY,
 )
 from expunge.errors import UserError, lookup
@@ -43,7 +47,7 @@ class ArmFound:
 
 @dataclass(frozen=True)
 class Guard:
-    """What a defence is worth against an attack: None where it could not look."""
+    """What a defence is worth against an attack: None where it could not look, or suspects nobody."""
 
     name: str
     auroc: Interval | None
@@ -53,7 +57,11 @@ class Guard:
     utility: Interval | None
     seconds: float | None
     reason: str = ""
-    excess: Interval | None = None  # of what is left, over the control that the attack is compared with
+    excess: Interval | None = None  # of the success that is left, over the arm that the attack is compared with
+    cost: Interval | None = None  # the provider's, in shares of a retraining
+    brier: Interval | None = None  # of what is told, where less is told, and of all there is
+    usual_brier: Interval | None = None
+    applies: bool = True
 
     @property
     def works(self) -> bool | None:
@@ -167,11 +175,27 @@ def _guards(scores: Sequence[Score]) -> list[Guard]:
             of.setdefault(str(each.subject.config[DEFENCE]), {})[each.metric] = each
     guards = []
     for name, own in of.items():
-        auroc, caught, alarms, success, utility, excess = (
-            _cell(own.get(metric)) for metric in (AUROC, CAUGHT, ALARMS, LEFT, LEFT_UTILITY, LEFT_EXCESS)
-        )
         first = next(iter(own.values()))
-        guards.append(Guard(name, auroc, caught, alarms, success, utility, first.seconds, first.reason, excess))
+        auroc, caught, alarms, success, utility = (
+            _cell(own.get(metric)) for metric in (AUROC, CAUGHT, ALARMS, LEFT, LEFT_UTILITY)
+        )
+        guards.append(
+            Guard(
+                name,
+                auroc,
+                caught,
+                alarms,
+                success,
+                utility,
+                first.seconds,
+                first.reason,
+                _cell(own.get(LEFT_EXCESS)),
+                cost=_cell(own.get(LEFT_COST)),
+                brier=_cell(own.get(BRIER)),
+                usual_brier=_cell(own.get(USUAL_BRIER)),
+                applies=APPLIES not in own,
+            )
+        )
     return guards
 
 

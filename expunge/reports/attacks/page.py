@@ -11,7 +11,18 @@ from expunge.errors import StoreError
 from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
-from expunge.reports.attacks.tables import GUARDED, LEGEND, SHARE, accuracy, number, over, percent, whole
+from expunge.reports.attacks.tables import (
+    GUARDED,
+    LEGEND,
+    SHARE,
+    accuracy,
+    left_of,
+    less_told,
+    number,
+    over,
+    percent,
+    whole,
+)
 from expunge.reports.page.html import write_page
 from expunge.reports.tables import formats
 from expunge.store import unchanging, write_file
@@ -54,6 +65,7 @@ def render(found: Findings, command: str) -> str:
         "row": found.row,
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
         "guarded": GUARDED,
+        "against": found.success.against,
         "legend": LEGEND,
         "command": command,
         "facts": sorted(found.facts.items()),
@@ -71,9 +83,12 @@ def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "auroc": whole(each.auroc),
             "caught": number(each.caught, SHARE),
             "alarms": f"{percent(each.alarms)} {formats.percent_between(each.alarms)}",
-            "success": number(each.success, found.success),
+            "success": left_of(each, found.success),
+            "over": over(each.excess, found.success),
             "accuracy": accuracy(each.utility),
+            "cost": formats.compute(formats.value(each.cost)),
             "seconds": formats.seconds(each.seconds),
+            "told": less_told(each),
         }
         for each in victims.guards
     ]

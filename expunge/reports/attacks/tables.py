@@ -1,6 +1,6 @@
 """An attack of the lab in the terminal: each arm's success, utility and cost, and answers in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -9,7 +9,7 @@ from rich.text import Text
 from expunge.attacks.attack import Success
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.records import Score
-from expunge.reports.attacks.findings import Findings, Victims, read_findings
+from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
@@ -21,10 +21,13 @@ LEGEND = (
 )
 SHARE = Success("a share")
 GUARDED = (
-    "Each defence looks at what each victim was asked for among honest requests of others, as large. AUROC: how often, "
-    "in %, the attack's looks more suspicious; 50 by guessing. caught: where at most 1 % of half of the honest "
-    "requests are suspected, of a defence that filters the share of the attack's records; alarms: of the other half. "
-    "success left: where what is caught is not served, or not those records."
+    "A defence that looks is shown what each victim was asked for among honest requests of others, as large, in the "
+    "data that the victim trained on. AUROC: how often, in %, the attack's looks more suspicious; 50 by guessing. "
+    "caught: where at most 1 % of half of the honest requests are suspected, of a defence that filters the share of "
+    "the attack's records; alarms: of the other half. success left: where what is caught is not served, or not those "
+    "records. A defence without these three suspects nobody: it tells less, or serves otherwise, and the attack is "
+    "played anew by an attacker who knows it. cost: the provider's for the attacker's request, with the removals that "
+    "were tried. Brier: how far what is told lies from the truth, 0 to 2, lower is better for honest users."
 )
 
 
@@ -44,15 +47,38 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
 def _guards(found: Findings, victims: Victims) -> Table:
     table = _empty(f"defences, {victims.method}")
     table.add_column("defence", overflow="fold", min_width=12)
-    for name in ("AUROC", "caught, %", "alarms, %", "success left", "accuracy, %"):
+    for name in ("AUROC", "caught, %", "alarms, %", "success left", "acc., %", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in victims.guards:
-        left = [number(each.success, found.success), accuracy(each.utility)]
         told = [whole(each.auroc), number(each.caught, SHARE), percent(each.alarms)]
+        left = [left_of(each, found.success), accuracy(each.utility), formats.compute(formats.value(each.cost))]
         table.add_row(each.name, *told, *left)
-    failed = [f"{each.name}: {each.reason}" for each in victims.guards if each.reason]
-    table.caption = Text("\n".join(failed), style="default") if failed else None
+    beneath = list(_reasons(victims.guards))
+    beneath += [f"{each.name}: {less_told(each)}" for each in victims.guards if less_told(each)]
+    table.caption = Text("\n".join(beneath), style="default") if beneath else None
     return table
+
+
+def _reasons(guards: Sequence[Guard]) -> Iterator[str]:
+    """Why defences have no numbers, each reason once."""
+    for reason in dict.fromkeys(each.reason for each in guards if each.reason):
+        yield f"{', '.join(each.name for each in guards if each.reason == reason)}: {reason}"
+
+
+def left_of(guard: Guard, of: Success) -> str:
+    """What a defence leaves of an attack, or that it does not apply."""
+    return number(guard.success, of) if guard.applies else "does not apply"
+
+
+def less_told(guard: Guard) -> str:
+    """What honest users lose where less is told; "" of other defences.
+
+    >>> less_told(Guard("top-k", *[None] * 6, brier=Interval(0.061, 0.05, 0.07), usual_brier=Interval(0.052, 0, 1)))
+    'Brier 0.061, without it 0.052'
+    """
+    if guard.brier is None or guard.usual_brier is None:
+        return ""
+    return f"Brier {guard.brier.value:.3f}, without it {guard.usual_brier.value:.3f}"
 
 
 def _empty(title: str) -> Table:
