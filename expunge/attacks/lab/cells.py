@@ -1,5 +1,6 @@
 """One cell of the lab, an attack on some victims of one method, or a defence against it: played once, and kept."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -9,7 +10,6 @@ import torch
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack
-from expunge.attacks.defence import Defence
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.kept import kept
 from expunge.attacks.lab.arms import ARMS, Played, arm_of
@@ -17,7 +17,7 @@ from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_o
 from expunge.attacks.lab.practised import practised
 from expunge.attacks.lab.provider import ATTACKER, Provider
 from expunge.attacks.lab.settings import Lab
-from expunge.attacks.lab.worlds import chunks
+from expunge.attacks.lab.worlds import Looked, chunks, shared_world, suspicions
 from expunge.attacks.planted import Garden
 from expunge.attacks.removal import Attacked
 from expunge.engine import one_thread
@@ -40,7 +40,7 @@ def defend_against(
 
     def arrays() -> dict[str, ndarray]:
         with one_thread():
-            made.append(_defended_by(own, row, provider, config, played))
+            made.append(_defended_by(defence, row, provider, config, played))
         if made[0].reason:
             raise _NotKept
         return made[0].arrays
@@ -51,8 +51,9 @@ def defend_against(
         return made[0]
 
 
-def _defended_by(defence: Defence, row: Attack, provider: Provider, config: Lab, played: Played) -> Defended:
+def _defended_by(name: str, row: Attack, provider: Provider, config: Lab, played: Played) -> Defended:
     """What a defence comes to that looks, in the worlds in which records were planted; or that has a practice."""
+    defence = DEFENCES[name]
     if defence.practice is not None:
         return practised(row, provider, config, defence, played)
     partly = None if row.partly is None else partial(row.partly, provider, config)
@@ -62,7 +63,26 @@ def _defended_by(defence: Defence, row: Attack, provider: Provider, config: Lab,
         parts = [row.planted(provider.of(models), config) for models in chunks(provider.models)]
         garden = Garden(provider, [planting for part in parts for planting in part.plantings])
     assert row.success is not None  # of attacks of the lab
-    return defend(defence, provider, played, honest, partly, garden=garden, against=row.success.against)
+    look, against = partial(looked_before, name, provider), row.success.against
+    return defend(defence, provider, played, honest, partly, garden=garden, against=against, look=look)
+
+
+def looked_before(name: str, provider: Provider, requests: Sequence[Request]) -> Looked:
+    """What a defence says of honest requests; out of the store where it saw them in whatever attack before.
+
+    What it says depends on the models that are deployed and on the training data, and not on who attacks them, nor,
+    where it is the pretrained ones that are deployed, on the method that serves.
+    """
+    told = np.concatenate([[len(each), *each.indices] for each in requests]).astype("<i8")
+    facts = [name, provider.deployed, [*provider.models], hashlib.sha256(told.tobytes()).hexdigest()]
+
+    def arrays() -> dict[str, ndarray]:
+        looked = suspicions(DEFENCES[name], shared_world(provider), requests)
+        return {"found": looked.found, "seconds": np.array(looked.seconds), "cost": looked.cost}
+
+    modules = [DEFENCES[name].module, suspicions.__module__]
+    found = kept(provider.suite, "honest", facts, modules, arrays)
+    return Looked(found["found"], float(found["seconds"]), found["cost"])
 
 
 def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, models: range) -> Played:

@@ -23,11 +23,11 @@ from expunge.records import Score, Setting
 from expunge.suites.suite import Suite
 
 # One attack for each goal, and of those on availability one that sees the model and one that does not; methods that
-# approximate, by one step and by several, and two that remove exactly what they remove; defences that look at bytes, at
-# gradients, at the update and at what the removal costs.
+# approximate, by one step and by several, and two that take back or train anew what a record met; defences that look at
+# bytes, at gradients and at what a removal costs, and one that suspects nobody and serves otherwise.
 TELLING = ("malicious-requests", "over-unlearning", "unlearn-and-burn", "deletion-inference", "hidden-poison")
 SERVING = ("first-order", "second-order", "gradient-ascent", "fine-tune", "amnesiac", "sisa")
-LOOKING = ("membership", "isolated-medoids", "update-norm", "validation-gate")
+LOOKING = ("membership", "isolated-medoids", "validation-gate", "postponement")
 CAN_BE = "attack.can-be"  # False in records of what nobody can play
 
 
