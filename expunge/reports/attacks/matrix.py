@@ -36,7 +36,7 @@ class Cell:
     utility: Interval | None
     caught: Interval | None
     alarms: Interval | None
-    cost: float | None
+    cost: float | None  # of the attack's request to the provider, in shares of a retraining
     seconds: float | None
     mark: str
     reason: str
@@ -128,7 +128,7 @@ def defended(attack: str, victims: Victims, name: str, guard: Guard | None) -> C
         guard.utility,
         guard.caught,
         guard.alarms,
-        None,
+        None if guard.cost is None else guard.cost.value,
         guard.seconds,
         mark,
         guard.reason,

@@ -86,7 +86,7 @@ def heat_map(found: Matrix, cells: Sequence[Cell]) -> Spec:
     color = {
         "field": "excess",
         "type": "quantitative",
-        "scale": {"domain": [0, 1], "clamp": True, "range": ["#f5f6f8", "#c44601"]},
+        "scale": {"domain": [0, 1], "clamp": True, "interpolate": "lab", "range": ["#f5f6f8", "#c44601"]},
         "legend": {"title": "success above the control's", "orient": "bottom", "format": ".1f"},
     }
     tooltip = [{"field": name, "type": "nominal"} for name in TOLD]
@@ -94,7 +94,15 @@ def heat_map(found: Matrix, cells: Sequence[Cell]) -> Spec:
         "data": {"values": points},
         "facet": {
             "row": {"field": "attack", "type": "nominal", "title": None, "sort": list(of)}
-            | {"header": {"labelAngle": 0, "labelAlign": "left", "labelOrient": "top", "labelFontWeight": "bold"}}
+            | {
+                "header": {
+                    "labelAngle": 0,
+                    "labelAnchor": "start",
+                    "labelOrient": "top",
+                    "labelFontWeight": "bold",
+                    "labelPadding": 12,
+                }
+            }
         },
         "resolve": {"axis": {"x": "shared"}},
         "spec": {
@@ -103,7 +111,7 @@ def heat_map(found: Matrix, cells: Sequence[Cell]) -> Spec:
             "encoding": {"x": x, "y": y, "tooltip": tooltip},
             "layer": [
                 {
-                    "mark": {"type": "rect", "stroke": "white", "strokeWidth": 2},
+                    "mark": {"type": "rect", "stroke": "white", "strokeWidth": 2, "invalid": None},
                     "encoding": {
                         "color": {**color, "condition": {"test": "datum.excess === null", "value": "#e3e6ea"}}
                     },
@@ -177,6 +185,7 @@ def _left(found: Findings, cell: Cell, bare: Cell) -> dict[str, str]:
         "caught": "" if cell.caught is None else number(cell.caught, SHARE),
         "alarms": "" if cell.alarms is None else f"{formats.percent(cell.alarms.value)} %",
         "accuracy": accuracy(cell.utility) if cell.utility else "",
+        "cost": "" if cell.cost is None else formats.compute(cell.cost),
         "seconds": formats.seconds(cell.seconds) if cell.seconds is not None else "",
         "reason": "" if cell.reason == bare.reason else cell.reason,
     }
