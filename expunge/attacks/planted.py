@@ -110,13 +110,14 @@ class Garden:
     def serve(self, victims: Ensemble, requests: Sequence[Request]) -> Served:
         """The victims after the removal of what each is asked for; :class:`MethodFailed` where it fails for any."""
         steps = [
-            self._step(victims.take([row]).eval(), self.suite(row), request, model)
+            self.step(victims.take([row]).eval(), self.suite(row), request, model)
             for row, (request, model) in enumerate(zip(requests, self.provider.models, strict=True))
         ]
         cost, seconds = (np.array([getattr(step, name) for step in steps]) for name in ("cost", "seconds"))
         return Served(side_by_side([step.ensemble for step in steps]), cost, seconds)
 
-    def _step(self, one: Ensemble, suite: Suite, request: Request, model: int) -> Step:
+    def step(self, one: Ensemble, suite: Suite, request: Request, model: int) -> Step:
+        """One victim, of this number, after the removal of what it is asked for; ``suite`` is what it trained on."""
         provider, last = self.provider, None
         name, method = provider.attacked.method, find_method(provider.attacked.method)
         batch, count = provider.practice.batch(suite, request, model)

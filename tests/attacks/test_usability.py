@@ -193,6 +193,8 @@ def test_of_several_owners_some_ask(tmp_path: Path, collude: bool) -> None:
 
 REFUSED = {
     "one model": ({"models": 1}, "at least 2 models"),
+    "a defence that suspects nobody": ({"defences": ("top-k",)}, "'top-k' does not say of one request among others"),
+    "a defence that adds up": ({"defences": ("total-update-budget",)}, "does not say of one request among others"),
     "unknown defence": ({"defences": ("deep-nn",)}, "unknown defence 'deep-nn'; did you mean 'deep-knn'"),
     "no draw": ({"draws": 0}, "at least 1 random draw"),
     "few honest": ({"honest": 99}, "at least 100 honest requests"),

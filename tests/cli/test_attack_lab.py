@@ -84,6 +84,11 @@ MISTAKES = [
     ([NAME, "digits", "--method", "first-orde"], "did you mean 'first-order'?"),
     ([NAME, "digits", "--set", "scrub.lr=1"], "'scrub', which is not attacked"),
     ([NAME, "digits", "--defence", "memberships"], "did you mean 'membership'?"),
+    (
+        [NAME, "digits", "--defence", "update-norm", "--honest", "0"],
+        "expected 200 to 10000 honest requests for 'update-",
+    ),
+    (["deletion-inference", "digits", "--defence", "all", "--honest", "0"], "got 0; give --honest 200"),
     ([NAME, "digits", "--seed", "-1"], "expected a seed of at least 0"),
 ]
 
@@ -97,3 +102,18 @@ def test_a_mistake_is_one_line_before_any_work(arguments: list[str], message: st
 def test_a_folder_of_a_bench_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     assert "holds the records of a bench" in refused(run("attack", NAME, TINY, "--set", "eps=0", "--out", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("top-k", ["at nothing: it suspects nobody", "what is told of the models"]),
+        ("postponement", ["what a removal does", "waits for 3 others"]),
+        ("total-update-budget", ["all requests since the last training", "shuts out honest owners"]),
+    ],
+)
+def test_a_defence_is_told_with_what_it_changes_and_its_price(name: str, words: list[str]) -> None:
+    told = run("info", name).stdout
+    assert name in run("list", "defences").stdout
+    for word in words:
+        assert word in told

@@ -67,9 +67,14 @@ def worlds_of(provider: Provider, garden: Garden | None) -> list[World]:
 
 
 def _planted_world(garden: Garden, victim: Ensemble, row: int) -> World:
-    provider, model = garden.provider, garden.provider.models[row]
+    provider, model, suite = garden.provider, garden.provider.models[row], garden.suite(row)
     gate = Garden(Provider(provider.suite, GATE, range(model, model + 1), provider.seed), [garden.plantings[row]])
-    return World(garden.suite(row), victim, lambda request: gate.serve(victim, [request]))
+
+    def tries(request: Request) -> Served:
+        step = gate.step(victim, suite, request, model)
+        return Served(step.ensemble, np.array([step.cost]), np.array([step.seconds]))
+
+    return World(suite, victim, tries)
 
 
 def suspicions(defence: Defence, world: World, requests: Sequence[Request]) -> Looked:

@@ -1,6 +1,7 @@
 """What a provider does otherwise under defences that suspect nobody: where it changes nothing, and what it keeps."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -81,10 +82,10 @@ def test_the_same_question_gets_the_same_noise_and_another_answer_another() -> N
     assert once.equal(again)
     moved = posteriors().clone()
     moved[:, 0, :2] = moved[:, 0, :2].flip(-1)
-    drawn = [
+    first, second = (
         (told.log() - given.log())[:, 1:] for told, given in ((once, posteriors()), (noisy(moved, MODELS, 1.0), moved))
-    ]
-    assert not torch.allclose(*drawn, atol=0.1)
+    )
+    assert not torch.allclose(first, second, atol=0.1)
 
 
 def test_the_noise_of_a_model_does_not_depend_on_who_stands_beside_it() -> None:
@@ -136,7 +137,7 @@ def test_weights_get_noise_of_their_own_and_the_same_weights_the_same() -> None:
 def test_a_postponement_of_one_request_is_none() -> None:
     scene, request = scene_of(blobs()), request_of(blobs(), [5, 2])
     assert waiting(scene.suite, request, 0, 1) == []
-    batch, count = Practice(others=lambda *given: waiting(*given, 1)).batch(scene.suite, request, 0)
+    batch, count = Practice(others=partial(waiting, together=1)).batch(scene.suite, request, 0)
     assert batch is request
     assert count == 1
 
@@ -145,7 +146,7 @@ def test_who_waits_asks_for_as_much_and_for_other_records() -> None:
     scene, request = scene_of(blobs()), request_of(blobs(), [2, 5, 7], "ann")
     others = waiting(scene.suite, request, 4, 4)
     assert [len(each) for each in others] == [3, 3, 3]
-    batch, count = Practice(others=lambda *given: waiting(*given, 4)).batch(scene.suite, request, 4)
+    batch, count = Practice(others=partial(waiting, together=4)).batch(scene.suite, request, 4)
     assert count == 4
     assert batch.owner == "ann"
     assert len(np.unique(batch.indices)) == 12
@@ -163,7 +164,7 @@ def test_a_correction_is_not_served_with_removals() -> None:
     train = blobs()
     request = Request(train.take(np.arange(2)), np.arange(2), "ann", train.take(np.arange(2)))
     with pytest.raises(MethodFailed, match="a correction and the removals"):
-        Practice(others=lambda *given: waiting(*given, 4)).batch(scene_of(train).suite, request, 0)
+        Practice(others=partial(waiting, together=4)).batch(scene_of(train).suite, request, 0)
 
 
 def test_requests_that_were_joined_are_told_apart_by_their_turns() -> None:
