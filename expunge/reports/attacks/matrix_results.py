@@ -122,7 +122,9 @@ def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> str:
         told += [formats.signed(formats.value(lost)).removeprefix("+"), formats.compute(bare.cost)]
         lines.append([*told, *(_left(found, cell) for cell in looked_at)])
     beneath = "\n".join(f"- {line}" for line in reasons_of(cells))
-    return "\n".join([title, "", f"Success: {found.success.what}.", "", grid(head, lines), *(["", beneath] if beneath else []), ""])
+    return "\n".join(
+        [title, "", f"Success: {found.success.what}.", "", grid(head, lines), *(["", beneath] if beneath else []), ""]
+    )
 
 
 def _left(found: Findings, cell: Cell) -> str:

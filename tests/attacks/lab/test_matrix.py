@@ -1,20 +1,20 @@
 """Attacks before methods and defences: a cell is what an attack by itself plays, and what cannot be says why."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
-from expunge.attacks import ATTACKS
+from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences import DEFENCES
-from expunge.attacks.lab.arms import ARMS
+from expunge.attacks.lab import cells
+from expunge.attacks.lab.arms import ARMS, Played
 from expunge.attacks.lab.frame import run_attack
 from expunge.attacks.lab.matrix import CAN_BE, LOOKING, SERVING, TELLING, row_of, run_matrix
+from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.records import ALARMS, CAUGHT, DEFENCE, LEFT, NAME, SUCCESS
 from expunge.attacks.lab.settings import Lab, configured
 from expunge.attacks.removal import Attacked
@@ -28,7 +28,6 @@ from tests.attacks.small import small
 
 FAST = ("over-unlearning", "fairness-harm")  # no planning, no training of victims
 FIRST, SISA = Attacked("first-order", {"tau": 0.1}), Attacked("sisa")
-OWN = Path(__file__).parents[1] / "broken.py"
 
 
 def config(name: str, *methods: Attacked, defences: tuple[str, ...] = (), **own: object) -> Lab:
@@ -82,27 +81,24 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         run_matrix(small(), configs, tmp_path / "matrix", watch=stop)
     assert not (tmp_path / "matrix/scores.jsonl").exists()
-    row = ATTACKS["over-unlearning"]
-    monkeypatch.setitem(ATTACKS, "over-unlearning", replace(row, play=partial(_played_before, module=row.module)))
-    monkeypatch.setattr("expunge.attacks.lab.matrix.ATTACKS", ATTACKS)
-    plays: list[str] = []
-    run_matrix(small(), {"fairness-harm": configs["fairness-harm"]}, tmp_path / "matrix", watch=_noting(plays))
-    assert plays == ["fairness-harm on first-order, tau=0.1"]
+    played: list[str] = []
 
+    def differentiating(row: Attack, provider: Provider, own: Lab) -> Played:
+        played.append(row.module)
+        return before(row, provider, own)
 
-def _played_before(*_: object, module: str) -> None:
-    raise AssertionError(module)
-
-
-def _noting(labels: list[str]) -> Callable[[int, int, str], None]:
-    return lambda done, total, label: labels.append(label)
+    before = cells._differentiating
+    monkeypatch.setattr(cells, "_differentiating", differentiating)
+    scores = run_matrix(small(), configs, tmp_path / "matrix")
+    assert played == ["expunge.attacks.fairness_harm"]
+    assert {each.subject.config[NAME] for each in scores} == set(FAST)
 
 
 def test_what_cannot_be_is_a_cell_that_says_why(tmp_path: Path) -> None:
     scores = matrix(tmp_path, FIRST, SISA, names=("hidden-poison",))
-    cells = {each.aggregate: each for each in of(scores, "hidden-poison") if each.subject.method == "sisa"}
-    assert set(cells) == set(ARMS)
-    for each in cells.values():
+    found = {each.aggregate: each for each in of(scores, "hidden-poison") if each.subject.method == "sisa"}
+    assert set(found) == set(ARMS)
+    for each in found.values():
         assert each.value is None
         assert each.reason == "'sisa' begins with what was kept of trainings without the planted records"
         assert each.subject.config[CAN_BE] is False
