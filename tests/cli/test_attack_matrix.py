@@ -33,7 +33,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
 def test_what_cannot_be_fails_nothing(played: tuple[Done, Path]) -> None:
     done, _ = played
     assert done.returncode == 0, done.stderr
-    assert "'sisa' begins with what was kept of trainings without the" in done.stdout
+    assert "'sisa' begins with what was kept of trainings" in " ".join(done.stdout.split())
 
 
 def test_it_prints_tables_that_fit_and_leaves_a_page(played: tuple[Done, Path]) -> None:

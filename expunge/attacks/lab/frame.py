@@ -26,9 +26,10 @@ from expunge.names import as_file_name
 from expunge.records import Score, write_scores
 from expunge.store import alone_with
 from expunge.suites.suite import Suite
-from expunge.timing import UNKNOWN
+from expunge.timing import Work
 
 REQUESTS = "requests"  # files begin so
+PLAY, LOOK = 10.0, 3.0  # seconds of a job, on digits, until some have told
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +89,15 @@ def play_all(suite: Suite, entries: Sequence[Entry], *, workers: Workers = 1, wa
     if find_ensemble(Plan(suite, "pretrained"), models) is None:
         build(Plan(suite, "pretrained"), models, workers=workers, watch=watch)
     run = _Run(suite, entries)
-    looks = sum(len(entry.config.methods) * len(entry.config.defences) for entry in entries)
-    for _ in run_jobs(run.plays(), workers, watch, then=run.then, to_come=[UNKNOWN] * looks):
+    looks = [look_of(name) for entry in entries for _ in entry.config.methods for name in entry.config.defences]
+    for _ in run_jobs(run.plays(), workers, watch, then=run.then, to_come=looks):
         pass
     return run.outcomes()
+
+
+def look_of(defence: str) -> Work:
+    """What a look is expected to take, roughly: of each defence it is found out as it runs."""
+    return Work(LOOK, defence)
 
 
 class _Run:
@@ -112,6 +118,7 @@ class _Run:
                     play_on,
                     (entry.name, entry.row, self._suite, entry.config, attacked, models),
                     (self._suite,),
+                    Work(PLAY, attacked.label),
                 ),
                 (number, attacked, models.start),
             )
@@ -137,7 +144,9 @@ class _Run:
         entry, played = self._entries[number], self._found[number].played[attacked.label]
         given = (entry.name, entry.row, self._suite, entry.config, attacked, played, defence)
         label = f"{defence} against {entry.name} on {attacked.label}"
-        return self._placed(Job(label, defend_against, given, (self._suite,)), (number, attacked, defence))
+        return self._placed(
+            Job(label, defend_against, given, (self._suite,), look_of(defence)), (number, attacked, defence)
+        )
 
     def _placed(self, job: Job, place: tuple[Any, ...]) -> Job:
         self._places[id(job)] = job, place

@@ -15,11 +15,11 @@ from expunge.reports.tables import formats
 
 SHORT = {NO_REQUEST: "n", HONEST: "h", UNPERTURBED: "u", ORACLE: "o"}  # controls, where there is no room
 LEGEND = (
-    "attack: its success, in % or as the title says; control: that of the strongest of n, no request, h, an honest "
+    "attack: its success, in % where it is a share; control: that of the strongest of n, no request, h, an honest "
     "request of the same size, u, the attack's records unperturbed, o, retraining without them; lost: points of test "
-    "accuracy; behind that what each defence leaves of the attack. Against which control it works is said in each "
-    "title. false alarms: honest requests that a defence suspects, or records where it filters, in %; seconds it takes "
-    "for one request. Intervals, costs and all controls: the page."
+    "accuracy; behind that what each defence leaves of the attack. false alarms: honest requests that a defence "
+    "suspects, or records where it filters, in %; seconds: what it takes for one request. Intervals, all controls and "
+    "what each cell costs: the page."
 )
 
 
@@ -35,7 +35,7 @@ def render_matrix(scores: Sequence[Score]) -> list[Table | Text]:
 
 
 def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
-    table = _empty(f"{found.name}, {found.models} victims of {found.suite}; control: {found.success.against}")
+    table = _empty(f"{found.name}, {found.models} victims of {found.suite}")
     table.add_column("method", overflow="fold", min_width=12)
     for name in ("attack", "control", "lost"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -50,7 +50,8 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
         table.add_section()
         table.add_row("false alarms", "", "", "", *(_alarms(cells, name) for name in matrix.defences))
         table.add_row("seconds", "", "", "", *(_seconds(cells, name) for name in matrix.defences))
-    table.caption = Text("\n".join([f"success: {found.success.what}", *reasons_of(cells)]), style="default")
+    beneath = f"success: {found.success.what}; compared with: {found.success.against}"
+    table.caption = Text("\n".join([beneath, *reasons_of(cells)]), style="default")
     return table
 
 
