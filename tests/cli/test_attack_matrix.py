@@ -86,6 +86,7 @@ MISTAKES = [
     (["digits", "--set", "over-unlearning.bugdet=1"], "has no setting 'bugdet'; did you mean 'budget'?"),
     (["digits", "--set", "over-unlearning.budget=0"], "'over-unlearning': expected a budget of 1 to 287 records"),
     (["digits", "--set", "over-unlearning.budget=999"], "give --set over-unlearning.budget=N"),
+    (["digits", "--set", "hidden-poison.target_class=11"], "give --set hidden-poison.target_class=CLASS"),
     (["tabular"], "attack 'malicious-requests': suite 'tabular' has no pixel range"),
     (["digits", "--attack", "slow-down", "--method", "scrub"], "attack 'slow-down': 'scrub' has no certificate"),
     (["digits", "--attack", "reconstruction"], "attack 'reconstruction': suite 'digits'"),

@@ -18,7 +18,7 @@ from expunge.attacks.lab.records import DEFENCE, LEFT, NAME, SUCCESS
 from expunge.attacks.lab.settings import Lab, require_lab
 from expunge.attacks.usability import prepare
 from expunge.engine import Watch, Workers, silent
-from expunge.errors import BadSetting, lookup
+from expunge.errors import BadSetting, UnknownName, lookup
 from expunge.records import Score, Setting
 from expunge.suites.suite import Suite
 
@@ -102,7 +102,7 @@ def _refused(name: str, suite: Suite, config: Lab) -> str:
     """Why an attack cannot be played with these settings; "" where it can."""
     try:
         ATTACKS[name].check(suite, config)
-    except BadSetting as error:
+    except (BadSetting, UnknownName) as error:
         return str(error)
     return ""
 
