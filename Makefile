@@ -29,7 +29,7 @@ quick: lint
 test: lint
 	$(PYTEST) --quiet --durations 10
 
-# Workers, disks and schedulers that die; whole commands that are interrupted.
+# Workers, disks and schedulers that die; whole commands, in processes of their own.
 test-faults: .venv/installed
 	$(PYTEST) --quiet --durations 10 -m faults
 
@@ -39,10 +39,12 @@ test-all: lint
 bench: .venv/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# Pages and tables that are made of other files: docs/methods.md, results/README.md and what `expunge info` knows of it.
+# Pages and tables that are made of other files: docs/methods.md, the tables of docs/threats.md, results/README.md, and what
+# `expunge info` and `expunge threats` know of them.
 docs: .venv/installed
 	$(BIN)/python runs/collect.py
 	$(BIN)/python runs/method_cards.py
+	$(BIN)/python runs/collect_attacks.py
 
 clean:
 	rm -rf .venv out build dist *.egg-info

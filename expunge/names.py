@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote
 
 from expunge.errors import BadSetting
@@ -10,6 +11,7 @@ from expunge.errors import BadSetting
 LONGEST = 150  # bytes of a file's name, beside what is put around it
 
 
+@lru_cache(10_000)  # thousands of records name the same few
 def fault_of_name(kind: str, name: str) -> str:
     """What is wrong with a name that stands in records, on pages and, quoted, in paths; "" where nothing is.
 

@@ -21,6 +21,7 @@ PATTERNS = (
     "methods/*.toml",
     "methods/tuned/*/*/*.json",
     "reports/leaderboard/results.json",
+    "reports/threats/results.json",
     "reports/page/vendor/*",
 )
 

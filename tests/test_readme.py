@@ -1,12 +1,17 @@
 """What the README counts and lists is what there is."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from expunge.cli import app
 from expunge.methods import METHODS
+from expunge.reports.boards import boards
+from expunge.reports.leaderboard.records import read_records
+from expunge.reports.tables import formats
 from expunge.suites import SUITES
 from tests.reports.synthetic import FAR, scores
 
@@ -23,6 +28,26 @@ def test_the_table_of_families_has_every_method_and_counts_them() -> None:
     assert set(named) == wanted
     in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
     assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+
+
+def test_the_first_result_is_what_the_records_say(tmp_path: Path) -> None:
+    """The table of the first screen, gap closed by method and forget set, and a cross where the model breaks."""
+    table = README.partition("| to be forgotten |")[2].partition("\n\n")[0].splitlines()
+    methods = re.findall(r"`([\w-]+)`", table[0])
+    for line in table[2:]:
+        forget_set = line.split()[1].rstrip(",")
+        (place := tmp_path / forget_set / "digits" / forget_set).mkdir(parents=True)
+        for name in ("oracle", "identity", *methods):
+            shutil.copy(ROOT / "results/digits" / forget_set / f"{name}.json", place)
+        [board] = boards(read_records(tmp_path / forget_set)["digits"])
+        rows = {each.row.method: each for each in board.lines}
+        wanted = []
+        for name in methods:
+            closed = rows[name].row.closed
+            assert closed is not None
+            spoilt = "✕ " if rows[name].reading == "breaks the model" else ""
+            wanted.append(spoilt + formats.whole_percent(closed.value))
+        assert [cell.strip(" *") for cell in line.split("|")[2:-1]] == wanted
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,3 +70,13 @@ def test_the_number_that_is_read_out_of_scores_is_the_headline() -> None:
     exec(line, known)
     assert known["far"]["scrub", "forget"] == FAR * 0.66
     assert known["far"]["gradient-ascent", "retain"] == FAR * 8.4
+
+
+def test_every_command_is_in_the_table_of_commands() -> None:
+    table = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    groups = [(each.typer_instance and each.typer_instance.info.name) or each.name for each in app.registered_groups]
+    commands = [each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands]
+    names = {name.replace("_", "-") for name in (*commands, *groups) if isinstance(name, str)}
+    assert {"bench", "attack", "verify", "certify", "threats"} <= names
+    missing = [name for name in names if not re.search(rf"expunge {name}\b", table)]
+    assert not missing

@@ -27,7 +27,7 @@ from numpy import ndarray
 from expunge.attacks.attack import Attack, Success
 from expunge.attacks.deletion_inference import LOSS, changes_of
 from expunge.attacks.lab.arms import ATTACK as ATTACKED
-from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed, failed
+from expunge.attacks.lab.arms import HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed, failed
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, require_budget
 from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie, correct_on_test, honest_request
 from expunge.attacks.lab.request_play import Measured, arm
@@ -240,6 +240,12 @@ ATTACK = Attack(
     reads="answers",
     served="in rounds",
     idle={"adaptive": False},
+    arms={
+        NO_REQUEST: "the second owner asks for nothing: the last release is the first",
+        HONEST: "the second owner's requests are fixed in advance",
+        UNPERTURBED: ITSELF,
+        ORACLE: "both requests by retraining; the second answers a release that was retrained",
+    },
     example="digits",
     summary="requests that answer earlier releases write into later ones what was removed",
     roles=("requester", "model user"),

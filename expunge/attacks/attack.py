@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from expunge.attacks.lab.arms import HONEST, Arm, Played
+from expunge.attacks.lab.arms import HONEST, USUAL, Arm, Played
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.planted import Garden
 from expunge.engine import Watch, Workers
@@ -75,7 +75,7 @@ class Attack:
     ``check(suite, config)`` refuses what cannot be, before any work. Roles, goal, knowledge and phases are the axes of
     Liu et al. 2025, arXiv:2403.13682. An attack of the lab has ``play``, ``success``, and ``idle``: settings with which
     it does just what its honest control does; ``partly`` where it knows what a part of its requests comes to. Another
-    has ``run``, and a command of its own.
+    has ``run``, and a command of its own. ``arms`` says in words what a control is where it is not the usual one.
 
     What a defence can change is what an attack ``reads`` of the models before and after, and how its requests are
     ``served``: one at once, in rounds of which each answers the last, or by a removal of the attack's own. One that
@@ -98,6 +98,7 @@ class Attack:
     reads: Reads = "nothing"
     served: ServedAs = "at once"
     planted: Planted | None = None
+    arms: Mapping[str, str] = field(default_factory=dict)
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 
     @property
@@ -105,6 +106,11 @@ class Attack:
         """The module that it is written in."""
         made = self.play or self.run
         return getattr(made, "__module__", __name__)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """What each control is, in words."""
+        return {**USUAL, **self.arms}
 
     @property
     def references(self) -> dict[str, Reference]:

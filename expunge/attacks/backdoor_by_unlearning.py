@@ -31,7 +31,7 @@ from expunge.attacks.lab.request_play import Measured
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.named_class import named_class
 from expunge.attacks.planted import Garden, require_no_models_of_its_own
-from expunge.attacks.preconditioned import Hidden, nothing_hidden, planting_of, play_hidden
+from expunge.attacks.preconditioned import PLANTED_ARMS, Hidden, nothing_hidden, planting_of, play_hidden
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
 from expunge.ensembles.seeds import seed_of
@@ -149,6 +149,7 @@ ATTACK = Attack(
     success=Success("share of the test examples with the trigger that are taken for the wanted class"),
     planted=planted,
     idle={"trigger": 0},
+    arms=PLANTED_ARMS,
     example="digits",
     summary="a trigger is hidden by records whose removal is then asked for",
     roles=("contributor", "requester", "model user"),

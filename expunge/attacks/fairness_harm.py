@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import ITSELF, UNPERTURBED, Played
 from expunge.attacks.lab.owners import owned_by_attackers, require_budget
 from expunge.attacks.lab.provider import ATTACKER, Provider, as_they_lie, correct_on_test, honest_request
 from expunge.attacks.lab.request_play import Measured, play_requests
@@ -127,6 +127,7 @@ ATTACK = Attack(
     config=FairnessHarm,
     success=Success("share of the test examples of the worst class that are got wrong"),
     idle={"concentration": 0.0},
+    arms={UNPERTURBED: ITSELF},
     example="digits",
     summary="a request as good as any, but for one class, costs that class more than others",
     roles=("contributor", "requester"),

@@ -33,6 +33,7 @@ from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.planted import Garden, require_no_models_of_its_own
 from expunge.attacks.preconditioned import (
+    PLANTED_ARMS,
     Hidden,
     drawn_of_class,
     nothing_hidden,
@@ -187,6 +188,7 @@ ATTACK = Attack(
     success=Success("share of the victims that take the target for the wanted class"),
     planted=planted,
     idle={"eps": 0.0},
+    arms=PLANTED_ARMS,
     example="digits",
     summary="poison is hidden by records whose removal is then asked for",
     roles=("contributor", "requester"),

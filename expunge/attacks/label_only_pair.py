@@ -9,9 +9,10 @@ On digits the effect does not show: over 10 models and 50 records each, removed 
 0.520 +- 0.025, of the model before alone 0.511 +- 0.027, and 0.519 +- 0.026 where others were removed (95 % intervals;
 models 100 to 109). On models that fit random labels by heart it does, which a test holds.
 
-Robustness to noise in place of confidence: Choquette-Choo et al. 2021, arXiv:2007.14321. That a pair of models is
-attacked by labels alone is a row of the survey of Liu et al. 2025, arXiv:2403.13682, whose source was not at hand: how
-it is done here, counts of both models as features, is derived from these two.
+Lu et al. 2022, doi:10.1002/int.23000, whose code, but not whose text, was at hand: for either model it searches the
+nearest input with another label (HopSkipJump), and learns from the distances of both, and between them. Here noise
+takes the place of the search; robustness to noise in place of confidence is of Choquette-Choo et al. 2021,
+arXiv:2007.14321.
 """
 
 import time
@@ -26,9 +27,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played, failed
+from expunge.attacks.lab.arms import Arm, Played, failed
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.lab.request_play import play_requests
+from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.pair_membership import (
     CLASSIFIERS,
     ORIGINAL,
@@ -39,10 +40,11 @@ from expunge.attacks.pair_membership import (
 )
 from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
-from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, MethodFailed
+from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 
@@ -129,14 +131,30 @@ def play(provider: Provider, config: LabelOnlyPair) -> Played:
     suspects = suspects_of(provider, config.budget, config.seed)
     attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
     try:
-        both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
-        seen = Robustness(config, provider.practice)
-        learned = [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
+        learned = learned_by(provider, config)
     except MethodFailed as error:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
     return play_requests(provider, attack, honest, look, effort)
+
+
+def partly(provider: Provider, config: LabelOnlyPair, requests: Sequence[Request | None]) -> Arm:
+    """What the attack comes to where a defence let a part of each request through: of all suspects, those too that
+    were held back and stay."""
+    try:
+        learned = learned_by(provider, config)
+    except MethodFailed as error:
+        return Arm(reason=f"on shadow models: {error}")
+    suspects = suspects_of(provider, config.budget, config.seed)
+    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
+
+
+def learned_by(provider: Provider, config: LabelOnlyPair) -> list[Inference]:
+    """What the attacker learns from shadow pairs of the provider's method, and of retraining."""
+    both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
+    seen = Robustness(config, provider.practice)
+    return [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
 
 
 ATTACK = Attack(
@@ -149,11 +167,13 @@ ATTACK = Attack(
     ),
     reads="answers",
     idle={"removed": OTHERS},
+    arms=ARMS,
+    partly=partly,
     example="digits",
     summary="labels of noisy copies, before and after, tell which records were removed",
     roles=("requester", "model user"),
     goal="privacy",
     knowledge="black box",
     phases=("after unlearning",),
-    cite=("choquettechoo2021", "chen2021"),
+    cite=("lu2022", "choquettechoo2021", "chen2021"),
 )

@@ -258,6 +258,12 @@ ATTACK = Attack(
     ),
     served="in rounds",
     idle={"selection": "random", "eps": 0.0},
+    arms={
+        NO_REQUEST: "others alone ask, round by round",
+        HONEST: "in as many rounds, as many records of the same owner, drawn at random, as they lie",
+        UNPERTURBED: "in as many rounds, the records that the attack asks for, as they lie",
+        ORACLE: "retrained without all that anybody asked for",
+    },
     example="digits",
     summary="requests in rounds, each planned on what the last one did, so that a model misbehaves in the end",
     roles=("requester", "model user"),

@@ -30,15 +30,25 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Played, failed
+from expunge.attacks.lab.arms import Arm, Played, failed
 from expunge.attacks.lab.provider import Provider, correct_on_test
-from expunge.attacks.lab.request_play import Measured, play_requests
+from expunge.attacks.lab.request_play import Measured, arm, play_requests
 from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
-from expunge.attacks.suspects import OTHERS, Privacy, Suspects, answers, requests_about, require_suspects, suspects_of
+from expunge.attacks.suspects import (
+    ARMS,
+    OTHERS,
+    Privacy,
+    Suspects,
+    answers,
+    requests_about,
+    require_suspects,
+    suspects_of,
+)
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import MethodFailed
+from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 Posteriors = Float[ndarray, "models n c"]
@@ -105,14 +115,30 @@ def play(provider: Provider, config: PairMembership) -> Played:
     suspects = suspects_of(provider, config.budget, config.seed)
     attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
     try:
-        both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
-        seen = PosteriorsOf(config.features, provider.practice)
-        learned = [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
+        learned = learned_by(provider, config)
     except MethodFailed as error:
         return failed(attack, f"on shadow models: {error}")
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
     return play_requests(provider, attack, honest, look, effort)
+
+
+def partly(provider: Provider, config: PairMembership, requests: Sequence[Request | None]) -> Arm:
+    """What the attack comes to where a defence let a part of each request through: of all suspects, those too that
+    were held back and stay."""
+    try:
+        learned = learned_by(provider, config)
+    except MethodFailed as error:
+        return Arm(reason=f"on shadow models: {error}")
+    suspects = suspects_of(provider, config.budget, config.seed)
+    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
+
+
+def learned_by(provider: Provider, config: PairMembership) -> "list[Inference]":
+    """What the attacker learns from shadow pairs of the provider's method, and of retraining."""
+    both = shadow_pairs(provider, config.budget, config.shadows, config.seed)
+    seen = PosteriorsOf(config.features, provider.practice)
+    return [Inference.learned(provider.suite, pairs, seen, config.classifier, config.seed) for pairs in both]
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +263,8 @@ ATTACK = Attack(
     ),
     reads="answers",
     idle={"removed": OTHERS},
+    arms=ARMS,
+    partly=partly,
     example="digits",
     summary="answers before and after tell which records were removed",
     roles=("requester", "model user"),

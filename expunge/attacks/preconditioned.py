@@ -22,6 +22,12 @@ from expunge.errors import BadSetting
 from expunge.suites.data import Examples
 from expunge.suites.suite import Suite
 
+PLANTED_ARMS = {  # what the controls of such attacks are
+    NO_REQUEST: "victims that hold poison and camouflage",
+    HONEST: "as many plain records of the same owner and classes are removed from those",
+    UNPERTURBED: "nothing was planted, and the records at the same places are removed",
+    ORACLE: "trained on the poison without the camouflage: exact removal sets the attack off",
+}
 CAMOUFLAGE_ONLY = "camouflage-only"  # success where the poison was not planted
 
 

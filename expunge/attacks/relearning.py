@@ -17,6 +17,7 @@ arXiv:2410.08827, as the audit :mod:`expunge.audits.relearning` has them, whose 
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,15 +27,16 @@ from numpy import ndarray
 from scipy.special import expit
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import ORACLE, Played
+from expunge.attacks.lab.arms import HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
 from expunge.attacks.lab.provider import Provider, correct_on_test
-from expunge.attacks.lab.request_play import Measured, play_requests
+from expunge.attacks.lab.request_play import Measured, arm, play_requests
 from expunge.attacks.named_class import named_class
 from expunge.attacks.suspects import OTHERS, Privacy, requests_about
 from expunge.audits.relearning import relearned
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
+from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 ANY = "any"  # records of all classes
@@ -89,16 +91,24 @@ def _able(suite: Suite, name: str) -> Int[ndarray, " records"]:
 
 def play(provider: Provider, config: Relearning) -> Played:
     """Remove records, then teach a part of them again, after each arm."""
-    started = time.perf_counter()
-    suite, able = provider.suite, _able(provider.suite, config.of_class)
-    draws = [
-        np.random.default_rng(seed_of(suite.digest, "relearning", config.seed, model)).permutation(able)
-        for model in provider.models
-    ]
-    chosen = np.stack([draw[: config.budget] for draw in draws])
+    started, suite, chosen = time.perf_counter(), provider.suite, _chosen(provider, config)
     attack, honest = requests_about(provider, np.sort(chosen, axis=1), config.removed, config.seed)
     effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
     return play_requests(provider, attack, honest, partial(measure, suite, config, chosen), effort)
+
+
+def partly(provider: Provider, config: Relearning, requests: Sequence[Request | None]) -> Arm:
+    """What relearning comes to where a defence let a part of each request through: of all records that are asked for
+    and not taught, those too that were held back and stay."""
+    look = partial(measure, provider.suite, config, _chosen(provider, config))
+    return arm(provider.victims, lambda: provider.serve(requests), look)
+
+
+def _chosen(provider: Provider, config: Relearning) -> Int[ndarray, "victims n"]:
+    """The records of each victim that are removed, in an order: the first of them are taught again."""
+    suite, able = provider.suite, _able(provider.suite, config.of_class)
+    seeds = [seed_of(suite.digest, "relearning", config.seed, model) for model in provider.models]
+    return np.stack([np.random.default_rng(seed).permutation(able)[: config.budget] for seed in seeds])
 
 
 def measure(
@@ -145,6 +155,13 @@ ATTACK = Attack(
     ),
     reads="weights",
     idle={"removed": OTHERS},
+    partly=partly,
+    arms={
+        NO_REQUEST: "the victims as they are, taught the same",
+        HONEST: "others are removed, and the records stay; taught the same",
+        UNPERTURBED: ITSELF,
+        ORACLE: "retrained without the records, then taught the same",
+    },
     example="digits --set of_class=3 --set budget=140",
     summary="a few of the removed records are taught again, and the others come back",
     roles=("model user",),

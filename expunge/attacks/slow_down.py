@@ -241,6 +241,12 @@ ATTACK = Attack(
     planted=planted,
     served="by itself",
     idle={"radius": 0.0},
+    arms={
+        NO_REQUEST: "the provider trains on the attacker's records and is asked for nothing",
+        HONEST: "as many records that nobody made for this are removed from that provider, one by one",
+        UNPERTURBED: "the records at the same places, as they lie in the training data, are removed one by one",
+        ORACLE: "all that the attack asks for is removed at once, by one training",
+    },
     example="digits",
     summary="records are made so that their removal uses up the budget of a certificate",
     roles=("contributor", "requester"),

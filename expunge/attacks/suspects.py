@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
+from expunge.attacks.lab.arms import HONEST, ITSELF, ORACLE, UNPERTURBED
 from expunge.attacks.lab.provider import ATTACKER, Provider, as_they_lie, honest_request
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.practice import USUAL, Practice
@@ -19,6 +20,11 @@ from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
 SUSPECTS, OTHERS = "suspects", "others"
+ARMS = {  # what the controls of attacks on privacy are
+    HONEST: "others are removed, and the suspects stay",
+    UNPERTURBED: ITSELF,
+    ORACLE: "models retrained without the suspects are released in place of the unlearned ones",
+}
 BATCH = 256  # records that pass through all models at once
 
 

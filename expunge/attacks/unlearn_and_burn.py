@@ -28,7 +28,7 @@ from expunge.attacks.attack import Attack, Success
 from expunge.attacks.bilevel import Objective
 from expunge.attacks.condensing.shared_augmentation import has_pictures
 from expunge.attacks.decision_boundary import within_ball
-from expunge.attacks.lab.arms import Played
+from expunge.attacks.lab.arms import HONEST, ORACLE, UNPERTURBED, Played
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, owned_records, pixel_range
 from expunge.attacks.lab.provider import ATTACKER, Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
@@ -163,6 +163,11 @@ ATTACK = Attack(
     config=UnlearnAndBurn,
     success=Success("share of the other test examples that are got wrong"),
     idle={"l2": 0.0},
+    arms={
+        HONEST: "the same strange records, as they are",
+        UNPERTURBED: "the training records at the places that the attack claims",
+        ORACLE: "retrained without the training records at those places",
+    },
     example="digits",
     summary="removal is asked for of records that were never trained on, made to destroy the model",
     roles=("requester",),

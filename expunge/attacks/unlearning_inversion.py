@@ -31,7 +31,7 @@ from expunge.attacks.lab.owners import of_each
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, play_requests
 from expunge.attacks.operators import cross_entropies, weighted_gradient
-from expunge.attacks.suspects import OTHERS, Privacy, answers, requests_about, two_groups
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_about, two_groups
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting
@@ -187,6 +187,7 @@ ATTACK = Attack(
     ),
     reads="weights",
     idle={"removed": OTHERS},
+    arms=ARMS,
     example="digits",
     summary="the change of the weights is turned back into the record that was removed",
     roles=("model user",),

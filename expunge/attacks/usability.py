@@ -30,6 +30,8 @@ from expunge.attacks.evidence import (
     teaching_scores,
 )
 from expunge.attacks.injection import Batching, Contribution, Injection, inject
+from expunge.attacks.lab.arms import HONEST as HONEST_ARM
+from expunge.attacks.lab.arms import ORACLE
 from expunge.attacks.removal import Attacked, serve
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
@@ -312,5 +314,9 @@ ATTACK = Attack(
     goal="untargeted",
     knowledge="black box",
     phases=("training", "unlearning"),
+    arms={
+        HONEST_ARM: "as many random records of the same classes, the mean over several draws",
+        ORACLE: "models trained without the attack's records",
+    },
     cite=("ma2024",),
 )

@@ -117,13 +117,18 @@ def require_sound(name: str, scores: Sequence[Score]) -> None:
 
 
 def why_impossible(score: Score, names: Sequence[str] = ("value",)) -> str:
-    """Why a record cannot be true, its ``names`` by the row of its metric too; "" where it can.
+    """Why a record cannot be true, its ``names`` by the row of its metric too; "" where it can."""
+    return why_untrue(score) or out_of_range(score, names)
+
+
+def out_of_range(score: Score, names: Sequence[str] = ("value",)) -> str:
+    """Which of the ``names`` of a record its metric cannot give; "" where it can give all.
 
     Intervals of older records were not all cut at the ends of a metric's range.
     """
     metric = METRICS.get(score.metric)
-    if (doubt := why_untrue(score)) or metric is None:
-        return doubt
+    if metric is None:
+        return ""
     least, most = metric.bounds(score.aggregate)
     numbers = {name: number for name in names if (number := getattr(score, name)) is not None}
     outside = [name for name, each in numbers.items() if not least <= each <= most]

@@ -9,6 +9,7 @@ from expunge.cli import (  # noqa: F401 (their commands)
     ensembles,
     plan,
     study,
+    threats,
     verify_backdoor,
     verify_proof,
     verify_provider,

@@ -6,9 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from expunge.attacks import ATTACKS
+from expunge.attacks import ATTACKS, DEFENCES
 from expunge.attacks.lab.arms import ARMS, ATTACK, NO_REQUEST, ORACLE, Played
 from expunge.attacks.lab.cells import play_on
+from expunge.attacks.lab.practised import practised
+from expunge.attacks.lab.provider import Provider
 from expunge.attacks.pair_membership import FEATURES, ORIGINAL, UNLEARNED, PairMembership, check, degradation
 from expunge.attacks.removal import Attacked
 from expunge.errors import BadSetting
@@ -34,6 +36,23 @@ def test_on_models_that_know_their_data_by_heart_the_pair_beats_the_unlearned_mo
     pair, alone = (mean_over_models(each, (0.0, 1.0)) for each in (oracle.success, oracle.more[UNLEARNED]))
     assert pair.low > alone.high
     assert abs(alone.value - 0.5) < 0.1
+
+
+def test_labels_alone_leave_less_of_it_to_an_attacker_who_knows_that() -> None:
+    """Intervals apart, after the first-order update."""
+    method = CONFIG.methods[0]
+    found = practised(
+        ATTACKS[NAME],
+        Provider(overfitted(), method, range(MODELS)),
+        CONFIG,
+        DEFENCES["labels-alone"],
+        played("logistic-regression"),
+    )
+    attack = played("logistic-regression").arms[ATTACK].success
+    assert attack is not None
+    assert found.success is not None
+    assert mean_over_models(found.success, (0.0, 1.0)).high < mean_over_models(attack, (0.0, 1.0)).low
+    assert np.array_equal(found.arrays["utility"], played("logistic-regression").arms[ATTACK].arrays["utility"])
 
 
 def test_where_nothing_was_removed_the_difference_of_both_models_tells_nothing() -> None:

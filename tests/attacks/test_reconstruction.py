@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from expunge.attacks import ATTACKS
+from expunge.attacks.embedded import embedded, heads
 from expunge.attacks.lab.arms import ATTACK, HONEST, ORACLE, Played
 from expunge.attacks.lab.cells import play_on
 from expunge.attacks.optimum import at_optimum, curvature, optimum
@@ -16,6 +17,7 @@ from expunge.attacks.reconstruction import Reconstruction, check, inputs_of, row
 from expunge.attacks.removal import Attacked
 from expunge.attacks.unlearning_inversion import cosine
 from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.features import features
 from expunge.ensembles.pretraining import pretrain
 from expunge.errors import BadSetting, MethodFailed
 from expunge.suites import Suite
@@ -142,7 +144,7 @@ def test_all_models_come_to_one_optimum() -> None:
 @pytest.mark.parametrize(
     ("suite", "changed", "message"),
     [
-        (hidden, {}, "needs a network of one linear layer with a bias; attack tabular"),
+        (hidden, {}, "needs a network of one linear layer with a bias; attack tabular, or .*embedded=true"),
         (undecayed, {}, "without weight decay .* give --set converged=false"),
         (decayed, {"methods": (Attacked("sisa"),)}, "'sisa' starts from models of its own"),
     ],
@@ -150,6 +152,62 @@ def test_all_models_come_to_one_optimum() -> None:
 def test_what_cannot_be_is_refused_with_what_mends_it(suite: object, changed: dict[str, object], message: str) -> None:
     with pytest.raises(BadSetting, match=message):
         check(suite(), replace(CONFIG, **changed))  # type: ignore[operator, arg-type]
+
+
+@cache
+def deep() -> Suite:
+    suite = hidden()
+    return replace(suite, name="deep", recipe=replace(suite.recipe, weight_decay=1e-2))
+
+
+@cache
+def frozen() -> Suite:
+    """The embeddings of a network with a hidden layer."""
+    return embedded(deep())
+
+
+@pytest.mark.parametrize("gone", [0, 59])
+def test_of_a_linear_head_on_a_frozen_network_the_embedding_comes_back_exactly(gone: int) -> None:
+    x, y = rows()
+    generator = torch.Generator().manual_seed(1)
+    found = (x @ torch.randn(12, 8, generator=generator, dtype=F64)).relu()
+    before, gram = ridge(found, y)
+    keep = torch.arange(60) != gone
+    after, _ = ridge(found[keep], y[keep])
+    assert float(cosine(row_behind(before, after, gram), found[gone]).abs()) > 1 - 1e-9
+
+
+def test_embeddings_are_what_goes_into_the_last_layer_of_a_model_that_is_not_scored() -> None:
+    suite, known = deep(), frozen()
+    (inside,) = features(pretrain(suite, 1, first=suite.models - 1), suite.data.train.x)
+    torch.testing.assert_close(known.data.train.x, inside / inside.norm(dim=1).max())
+    assert torch.equal(known.data.train.y, suite.data.train.y)
+    assert isinstance(known.network(), torch.nn.Linear)
+
+
+def test_heads_stand_at_one_optimum() -> None:
+    found = heads(frozen(), range(2, 5))
+    assert found.origin.models == (2, 3, 4)
+    again = at_optimum(frozen(), found, [np.arange(0)] * 3)
+    for one, other in zip(found.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+        assert torch.equal(one[0], one[2])
+
+
+def test_exact_removal_from_a_head_gives_the_embedding_away() -> None:
+    config = replace(CONFIG, embedded=True, curvature="true")
+    found = play_on(NAME, ATTACKS[NAME], deep(), config, config.methods[0], range(3))
+    oracle, honest = (found.arms[arm].success for arm in (ORACLE, HONEST))
+    assert oracle is not None
+    assert honest is not None
+    assert (oracle > 0.99).all()
+    assert oracle.mean() > honest.mean()
+
+
+@pytest.mark.parametrize(("suite", "converged"), [(small, True), (hidden, False)])
+def test_what_has_no_embedding_is_refused(suite: object, converged: bool) -> None:
+    with pytest.raises(BadSetting, match="need a network whose last layer is linear, behind others"):
+        check(suite(), replace(CONFIG, embedded=True, converged=converged))  # type: ignore[operator]
 
 
 def test_a_curvature_that_it_does_not_know_is_refused() -> None:

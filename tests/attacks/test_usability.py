@@ -176,7 +176,7 @@ def constant() -> nn.Module:
     return nn.Sequential(nn.Flatten(), linear)
 
 
-@pytest.mark.parametrize("collude", [True, False])
+@pytest.mark.parametrize("collude", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_of_several_owners_some_ask(tmp_path: Path, collude: bool) -> None:
     config = replace(
         QUICK,

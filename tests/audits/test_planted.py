@@ -68,9 +68,8 @@ def test_nothing_planted_is_nothing_found() -> None:
     assert outcome(planted("random-50", 40, np.zeros(50))) == "PASS"
 
 
-@pytest.mark.parametrize(
-    ("forget_set", "models"), [("memorised-50", 20), pytest.param("random-50", 50, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("forget_set", "models"), [("memorised-50", 20), ("random-50", 50)])
 def test_oracles_against_oracles_have_one_half_inside_the_interval(forget_set: str, models: int) -> None:
     """In 95 % of runs: of 30 at least 25, fewer than which there are three times in a thousand."""
     held, rng = Counter[tuple[str, str]](), np.random.default_rng(0)

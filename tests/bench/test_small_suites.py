@@ -21,6 +21,13 @@ from expunge.suites import ForgetSets, Recipe, Suite, data_from_arrays
 
 Loader = Callable[..., tuple[ndarray, ndarray]]
 METHODS = ["fine-tune", "gradient-ascent", "scrub", "retrain"]
+SMALL = [
+    *((load_iris, 0), (load_wine, 16), (load_breast_cancer, 0)),
+    *(
+        pytest.param(*each, marks=pytest.mark.slow)
+        for each in ((load_iris, 16), (load_wine, 0), (load_breast_cancer, 16))
+    ),
+]
 
 
 def small(load: Loader, hidden: int, version: int = 1) -> Suite:
@@ -49,17 +56,15 @@ def network(inputs: int, hidden: int, classes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
-@pytest.mark.parametrize("hidden", [0, 16])
-@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("load", "hidden"), SMALL)
+@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ensembles_of_small_data_pass_every_check(load: Loader, hidden: int, version: int) -> None:
     suite = small(load, hidden, version)
     rebuild(suite)
     assert [(each.name, each.found) for each in check(suite) if not each.ok] == []
 
 
-@pytest.mark.parametrize("hidden", [0, 16])
-@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+@pytest.mark.parametrize(("load", "hidden"), SMALL)
 def test_no_honest_row_of_small_data_fails_and_retraining_forgets(load: Loader, hidden: int, tmp_path: Path) -> None:
     suite = small(load, hidden)
     rebuild(suite, ["class"])

@@ -37,7 +37,9 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.parametrize(
+    "workers", [pytest.param("1", marks=pytest.mark.slow), pytest.param("2", marks=pytest.mark.faults)]
+)
 def test_json_is_json_whatever_a_method_prints(workers: str, tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD, encoding="utf-8")
     options = ["--models", "2", "--forget-set", "random-10", "--workers", workers, "--out", str(tmp_path / "out")]
@@ -90,6 +92,7 @@ sys.exit("codes " + " ".join(map(str, codes)))
 """
 
 
+@pytest.mark.faults
 def test_an_ascii_locale_prints_ascii() -> None:
     """Of commands that follow each other in one process, which takes longer to start than they do."""
     commands = {
@@ -115,6 +118,7 @@ def test_an_ascii_locale_prints_ascii() -> None:
         assert said in done.stdout + done.stderr
 
 
+@pytest.mark.faults
 def test_a_bench_in_an_ascii_locale_prints_its_tables(tmp_path: Path) -> None:
     options = [
         "--models",
@@ -135,6 +139,7 @@ def test_a_bench_in_an_ascii_locale_prints_its_tables(tmp_path: Path) -> None:
     assert not page.isascii()  # files are UTF-8 under any locale
 
 
+@pytest.mark.faults
 def test_a_reader_who_has_seen_enough_is_no_fault() -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "expunge", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -145,6 +150,7 @@ def test_a_reader_who_has_seen_enough_is_no_fault() -> None:
     assert (running.returncode, said) == (0, b"")
 
 
+@pytest.mark.faults
 def test_a_full_disk_is_told_in_one_line() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(

@@ -143,6 +143,7 @@ def test_narrow_terminals_cut_nothing(made: Proven, columns: int, monkeypatch: p
         assert " ".join(line.split()) in " ".join(narrow.split())
 
 
+@pytest.mark.faults
 def test_the_demonstration_says_what_a_pass_is_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "demo").mkdir()
     for name in (".unfinished", "nonces.jsonl", "nonce.json"):  # of one that was stopped

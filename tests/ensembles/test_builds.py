@@ -27,6 +27,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 
+@pytest.mark.faults
 def test_bytes_do_not_depend_on_the_number_of_workers(
     small: Suite, forget: ForgetSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

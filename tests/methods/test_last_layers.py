@@ -61,12 +61,12 @@ def test_what_is_frozen_within_a_layer_that_runs_whole_stays_too(network: type[n
 
 
 def test_all_layers_with_the_chance_of_a_retraining_are_that_oracle_byte_for_byte(small: Suite) -> None:
-    forget, models = small.forget_sets["random-20"], range(5)
+    forget, models = small.forget_sets["random-20"], range(2)
     oracle, _, _ = train_whole(Plan(small, "oracle", forget), models, torch.device("cpu"))
     seeds, orders = (
         [seed_of(small.digest, "oracle", forget.digest, m, use) for m in models] for use in ("weights", "order")
     )
-    start = pretrain(small, 5, first=100)
+    start = pretrain(small, 2, first=100)
     found = train_anew(start, small.split(forget), EuK(layers=0, passes=0), seeds, Generators(orders))
     assert found.state().keys() == oracle.state().keys()
     assert all(torch.equal(tensor, found.state()[key]) for key, tensor in oracle.state().items())

@@ -20,6 +20,7 @@ from expunge.suites import Examples, ForgetSet, Recipe, Split, Suite, load_suite
 from expunge.suites.pruning import Pruning
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
 from tests.methods.cases import ALONE, CASES
+from tests.turns import by_turns
 
 
 def bare() -> nn.Module:
@@ -59,7 +60,9 @@ def runs_on(name: str, network: Callable[[], nn.Module]) -> bool:
     return lacks.get(network) not in METHODS[name].needs
 
 
-@pytest.mark.parametrize(("name", "network"), [each for each in product(ALONE, NETWORKS) if runs_on(*each)])
+@pytest.mark.parametrize(
+    ("name", "network"), by_turns([each for each in product(ALONE, NETWORKS) if runs_on(*each)], 2)
+)
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_it_runs_and_moves_every_model(name: str, network: Callable[[], nn.Module]) -> None:
     (ensemble, split), method = made(network), METHODS[name]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from expunge.ensembles import Ensemble, pretrain
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, configure, run_method
 from expunge.suites import Data, Examples, ForgetSets, Recipe, Suite
+from tests.turns import by_turns
 
 BUILT = ["sisa", "amnesiac", "oracle-matching"]  # whose models of their own are built
 RUN = [
@@ -169,8 +171,7 @@ def test_a_layer_of_two_names_stays_one(name: str) -> None:
     assert list(state) == list(before.state())
 
 
-@pytest.mark.parametrize("network", ["aliased", "scaled", "dropout"])
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize(("name", "network"), by_turns(product(RUN, ["aliased", "scaled", "dropout"]), 3))
 def test_a_model_does_not_depend_on_its_neighbours(name: str, network: str) -> None:
     suite = suite_named(network)
     together, alone = unlearned(name, suite, [0, 1])[1], unlearned(name, suite, [1])[1]

@@ -18,6 +18,7 @@ from expunge.errors import MethodFailed
 from expunge.methods import METHODS, configure, run_method
 from expunge.suites import Data, Examples, Suite
 from tests.methods.test_ordinary_networks import BUILT, RUN, suite_of
+from tests.turns import by_turns
 
 ALONE = [name for name in RUN if name not in BUILT]  # which need no models of their own
 # Those that differentiate twice, or in the inputs, that run two models on one batch, or that work on single layers.
@@ -206,7 +207,8 @@ PAIRS: list[tuple[Callable[[], nn.Module], Callable[[], nn.Module], list[str]]] 
 
 
 @pytest.mark.parametrize(
-    ("network", "plain", "name"), [(network, plain, name) for network, plain, names in PAIRS for name in names]
+    ("network", "plain", "name"),
+    by_turns([(network, plain, name) for network, plain, names in PAIRS for name in names], 3),
 )
 def test_methods_find_on_it_what_they_find_on_the_plain_network(
     network: Callable[[], nn.Module], plain: Callable[[], nn.Module], name: str

@@ -174,6 +174,7 @@ def test_refuses_settings_out_of_range(setting: dict[str, float]) -> None:
         klom(np.zeros((2, 1)), np.zeros((2, 1)), **setting)  # type: ignore[arg-type]
 
 
+@pytest.mark.faults
 def test_runs_from_a_read_only_install_without_a_home(tmp_path: Path) -> None:
     package = Path(expunge.__file__).parent
     copy = tmp_path / "expunge"

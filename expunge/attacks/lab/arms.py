@@ -11,13 +11,20 @@ from expunge.errors import BadSetting
 from expunge.suites.request import Request
 
 ATTACK = "attack"
-NO_REQUEST = "no request"  # the victims as they are
-HONEST = "honest request"  # as many records of the same owner, drawn at random, as they lie in the training data
-UNPERTURBED = "unperturbed"  # the records that the attack asks for, as they lie in the training data
-ORACLE = "oracle"  # retrained without the records that the attack asks for: exact removal
+NO_REQUEST = "no request"
+HONEST = "honest request"
+UNPERTURBED = "unperturbed"
+ORACLE = "oracle"  # exact removal
 CONTROLS = (NO_REQUEST, HONEST, UNPERTURBED, ORACLE)
 ARMS = (ATTACK, *CONTROLS)
 UNDER_DEFENCE = (ATTACK, NO_REQUEST, HONEST)  # what is played again where a defence changes what a provider does
+ITSELF = "the attack itself, for nobody changes bytes"  # what a control is that an attack does not need
+USUAL = {  # what controls are, in the words of tables, where an attack's row says nothing else
+    NO_REQUEST: "the victims as they are",
+    HONEST: "as many records of the same owner, drawn at random, as they lie in the training data",
+    UNPERTURBED: "the records that the attack asks for, as they lie in the training data",
+    ORACLE: "retrained without the records that the attack asks for",
+}
 
 
 @dataclass(frozen=True, eq=False)

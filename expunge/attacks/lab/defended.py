@@ -139,6 +139,7 @@ def _refused(judged: Judged, played: Played, control: ndarray | None) -> Defende
     bar = threshold(judged.calibration)
     caught: Bool[ndarray, "victims rounds"] = judged.own > bar[:, None]
     success, utility = (np.where(caught[:, 0], nothing[name], attack[name]) for name in ("success", "utility"))
+    served, idle = played.arms[ATTACK].cost, played.arms[NO_REQUEST].cost  # others may ask too
     return Defended(
         detected_by(judged),
         caught.mean(1),
@@ -146,7 +147,9 @@ def _refused(judged: Judged, played: Played, control: ndarray | None) -> Defende
         success,
         utility,
         judged.seconds,
-        cost=np.where(caught[:, 0], 0.0, attack["cost"]) + judged.cost * caught.shape[1],
+        cost=None
+        if served is None or idle is None
+        else np.where(caught[:, 0], idle, served) + judged.cost * caught.shape[1],
         control=control,
     )
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.attack import Success
 from expunge.attacks.evidence import AUROC
-from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED
+from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED
 from expunge.attacks.lab.records import (
     ALARMS,
     APPLIES,
@@ -132,7 +132,7 @@ class Findings:
     @cached_property
     def answers(self) -> list[tuple[str, str]]:
         """Of each method what the numbers say, in words."""
-        return [(each.method, _in_words(each)) for each in self.victims]
+        return [(each.method, _in_words(each, self.row.arms)) for each in self.victims]
 
 
 def is_of_lab(scores: Sequence[Score]) -> bool:
@@ -216,12 +216,12 @@ def _cell(score: Score | None) -> Interval | None:
     return None if score is None or score.value is None else Interval(score.value, score.low, score.high)
 
 
-def _in_words(found: Victims) -> str:
+def _in_words(found: Victims, arms: Mapping[str, str]) -> str:
     """Whether the attack shows, and what it is due to.
 
     It shows where the interval of its excess over an honest request lies above 0, or over the oracle where that is what
-    its row compares with. It is due to changed bytes where that
-    over the same records unperturbed does too; to the method, and not to the data, where that over the oracle does.
+    its row compares with. It is due to changed bytes where that over the same records unperturbed does too; to the
+    method, and not to the data, where that over the oracle does. ``arms`` says what controls are that are not usual.
     """
     failed = [f"{name}: {each.reason}" for name, each in found.arms.items() if each.reason]
     if found.works is None:
@@ -229,14 +229,16 @@ def _in_words(found: Victims) -> str:
     if found.against == ORACLE:
         never = "models that never saw the records"
         return f"works: more success than on {never}" if found.works else f"does not show here: no more than on {never}"
+    control = f"an honest request ({arms[HONEST]})" if HONEST in arms else "an honest request of the same size"
     if not found.works:
-        return "does not show here: its success cannot be told from that of an honest request"
-    said = ["works: more success than an honest request of the same size"]
-    said.append(
-        "by what was changed: the same records unperturbed do less"
-        if _above(found, UNPERTURBED)
-        else "the same records unperturbed cannot be told from it, so that no change is shown to be to blame"
-    )
+        return f"does not show here: its success cannot be told from that of {control}"
+    said = [f"works: more success than {control}"]
+    if arms.get(UNPERTURBED) != ITSELF:
+        said.append(
+            "by what was changed: the same records unperturbed do less"
+            if _above(found, UNPERTURBED)
+            else "the same records unperturbed cannot be told from it, so that no change is shown to be to blame"
+        )
     said.append(
         "the method is to blame: exact removal of the same records does less"
         if _above(found, ORACLE)

@@ -12,10 +12,13 @@ from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
 from expunge.reports.attacks.tables import (
-    GUARDED,
+    COST,
     LEGEND,
+    PLAIN,
     SHARE,
     accuracy,
+    guarded,
+    in_unit,
     left_of,
     less_told,
     number,
@@ -64,9 +67,12 @@ def render(found: Findings, command: str) -> str:
         "found": found,
         "row": found.row,
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
-        "guarded": GUARDED,
+        "guarded": guarded(found),
         "against": found.success.against,
         "legend": LEGEND,
+        "cost": COST,
+        "success": in_unit(found.success),
+        "controls": found.row.controls,
         "command": command,
         "facts": sorted(found.facts.items()),
     }
@@ -105,7 +111,7 @@ def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "accuracy": accuracy(arm.utility),
             "cost": formats.compute(arm.cost),
             "seconds": formats.seconds(arm.seconds),
-            "more": ", ".join(f"{key} {cell.value:.2f} {formats.between(cell)}" for key, cell in arm.more.items()),
+            "more": ", ".join(f"{key} {number(cell, PLAIN)}" for key, cell in arm.more.items()),
         }
         for name, arm in victims.arms.items()
     ]

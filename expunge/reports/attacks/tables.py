@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expunge.attacks.attack import Success
+from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.records import Score
 from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
@@ -15,11 +16,10 @@ from expunge.reports.tables import formats
 
 LEGEND = (
     "[95 % interval over victims]; differences are paired over the same victims, but for the oracle, whose models are "
-    "others. no request: the victims as they are; honest request: as many of the owner's records, drawn at random; "
-    "unperturbed: the attack's own records as they lie in the training data; oracle: retrained without them. cost: the "
-    "provider's, in shares of a retraining."
+    "others."
 )
-SHARE = Success("a share")
+COST = "cost: the provider's, in shares of a retraining."
+SHARE, PLAIN = Success("a share"), Success("a number", share=False)
 GUARDED = (
     "A defence that looks is shown what each victim was asked for among honest requests of others, as large, in the "
     "data that the victim trained on. AUROC: how often, in %, the attack's looks more suspicious; 50 by guessing. "
@@ -37,11 +37,25 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
     parts: list[Table | Text] = [Text(f"success: {found.success.what}")]
     for each in found.victims:
         parts += [_table(found, each), *([_guards(found, each)] if each.guards else [])]
-    parts.append(Text(LEGEND))
+    parts.append(Text(legend(found)))
     if any(each.guards for each in found.victims):
-        parts.append(Text(GUARDED))
+        parts.append(Text(guarded(found)))
     parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in found.answers]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
+
+
+def legend(found: Findings) -> str:
+    """What the table says, and what each control of this attack is, one a line."""
+    controls = [f"{name}: {what}." for name, what in found.row.controls.items()]
+    return "\n".join([f"{LEGEND} {COST}", *controls])
+
+
+def guarded(found: Findings) -> str:
+    """What the table of defences says; and which of them hold back whole requests where else they filter."""
+    names = {guard.name: None for each in found.victims for guard in each.guards if guard.name in DEFENCES}
+    whole = [name for name in names if DEFENCES[name].filters and found.row.partly is None]
+    verb = "hold" if len(whole) > 1 else "holds"
+    return f"{GUARDED} Here {' and '.join(whole)} {verb} back whole requests." if whole else GUARDED
 
 
 def _guards(found: Findings, victims: Victims) -> Table:
@@ -95,7 +109,7 @@ def _empty(title: str) -> Table:
 def _table(found: Findings, victims: Victims) -> Table:
     table = _empty(f"{found.name} against {victims.method}, {found.models} victims of {found.suite}")
     table.add_column("arm")
-    for name in ("success, %" if found.success.share else "success", "attack − it", "accuracy, %", "cost"):
+    for name in (in_unit(found.success), "attack − it", "accuracy, %", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in (ATTACK, *CONTROLS):
         arm = victims.arms[name]
@@ -105,6 +119,11 @@ def _table(found: Findings, victims: Victims) -> Table:
     failed = [f"{name} failed: {each.reason}" for name, each in victims.arms.items() if each.reason]
     table.caption = Text("\n".join(failed), style="default") if failed else None
     return table
+
+
+def in_unit(success: Success) -> str:
+    """The head of a column of successes."""
+    return "success, %" if success.share else "success"
 
 
 def number(cell: Interval | None, of: Success) -> str:
@@ -160,5 +179,5 @@ def _with_ends(cell: Interval, factor: float, how: str) -> str:
     """A number and both ends of its interval, where it has one."""
     decimals = int(how[-2])
     told = [round(factor * each, decimals) + 0.0 for each in (cell.value, cell.low, cell.high) if each is not None]
-    value, *ends = (f"{each:{how}}".replace("-", "−") for each in told)
+    value, *ends = (f"{each:{how if each else how.lstrip('+')}}".replace("-", "−") for each in told)
     return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.bench.folder import SCORES, read_folder
-from expunge.bench.score import why_impossible
+from expunge.bench.score import out_of_range
 from expunge.checksums import NoRecord
 from expunge.errors import StoreError, UserError
 from expunge.names import as_file_name
@@ -51,11 +51,12 @@ def collect(out: Path, results: Path) -> list[Score]:
                 "must not stand in one table; bench all of them together, or remove the folder"
             )
     for file, scores in rows.items():
-        _write(file, scores)
+        write_kept(file, scores)
     return found
 
 
-def _write(file: Path, scores: Sequence[Score]) -> None:
+def write_kept(file: Path, scores: Sequence[Score]) -> None:
+    """Write records to a file of results: what they have in common once, then a line for each."""
     common, own = apart([as_record(score) for score in scores])
     lines = map(json.dumps, own)
     try:
@@ -79,7 +80,7 @@ def read_records(results: Path) -> dict[str, list[Score]]:
     """All records, by suite."""
     found: dict[str, list[Score]] = defaultdict(list)
     for file in sorted(results.glob("*/*/[!.]*.json")):
-        for score in _read(file):
+        for score in read_kept(file):
             found[score.subject.suite].append(score)
     if not found:
         bench = (results / SCORES).exists()
@@ -89,11 +90,12 @@ def read_records(results: Path) -> dict[str, list[Score]]:
     return dict(found)
 
 
-def _read(file: Path) -> list[Score]:
+def read_kept(file: Path) -> list[Score]:
+    """The records of a file of results; :class:`StoreError` where it has none."""
     try:
         kept = _KEPT.validate_json(read_bytes(file, StoreError))
         scores = [as_score(together(kept.common, each)) for each in kept.scores]
-        doubt = next(filter(None, map(why_impossible, scores)), "")
+        doubt = next(filter(None, map(out_of_range, scores)), "")
     except ValidationError as error:
         doubt = error.errors()[0]["msg"]
     except UnknownSchema as error:

@@ -11,6 +11,7 @@ from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, NO_REQUEST, Played
 from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.frame import require_attack, run_attack
+from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.records import EXCESS, LOST, SUCCESS, UTILITY
 from expunge.attacks.lab.settings import Lab, configured
 from expunge.attacks.removal import Attacked
@@ -70,6 +71,17 @@ def test_an_attack_differs_from_its_honest_control(name: str) -> None:
     found = played(name)
     attack, honest = found.arms[ATTACK], found.arms[HONEST]
     assert any(not np.array_equal(attack.arrays[key], honest.arrays[key]) for key in attack.arrays.keys() - {"seconds"})
+
+
+@pytest.mark.parametrize("name", [name for name in LAB if ATTACKS[name].partly])
+def test_a_request_let_through_whole_is_the_attack_and_one_held_back_is_none(name: str) -> None:
+    config, found, partly = settings(name), played(name), ATTACKS[name].partly
+    assert partly is not None
+    provider = Provider(small(), config.methods[0], range(MODELS), config.seed)
+    left = partly(provider, config, [*found.requests[:-1], None])
+    for number in ("success", "utility"):
+        attack, nothing = (found.arms[arm].arrays[number] for arm in (ATTACK, NO_REQUEST))
+        np.testing.assert_allclose(left.arrays[number], [*attack[:-1], nothing[-1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAB)

@@ -31,7 +31,7 @@ def forged(
     return forge(suite, ten, original.bundle, tmp_path_factory.mktemp("forged") / "forged", nearest)
 
 
-@pytest.mark.parametrize("space", ["pixel", "feature", "gradient"])
+@pytest.mark.parametrize("space", ["pixel", pytest.param("feature", marks=pytest.mark.slow), "gradient"])
 def test_nearest_neighbours_pass_the_plain_verifier(
     suite: Suite, ten: ForgetSet, original: Proven, tmp_path: Path, space: Space
 ) -> None:
@@ -122,6 +122,7 @@ def test_a_batch_that_leaves_nothing_to_choose_from_is_refused(suite: Suite, ten
         RandomSearch(suite, ten)(original.ensemble[0], np.arange(1437))
 
 
+@pytest.mark.slow
 def test_forging_passes_at_its_largest_error_fails_below_and_errs_more_on_longer_segments(
     suite: Suite, ten: ForgetSet, forged: Proven
 ) -> None:
@@ -166,6 +167,7 @@ def test_forging_obeys_its_bound(tiny_suite: Suite, tmp_path: Path) -> None:
     assert errors.max() > 0.01 * bound.max()
 
 
+@pytest.mark.slow
 def test_where_a_retraining_has_fewer_steps_a_forger_leaves_some_out_and_errs_there(
     suite: Suite, original: Proven, tmp_path: Path
 ) -> None:

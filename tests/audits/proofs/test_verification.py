@@ -76,6 +76,7 @@ def test_a_planted_record_fails_removal_though_every_step_was_taken(
     assert said(found, "removal") == f"removed record {record} is in the batch of step 37"
 
 
+@pytest.mark.faults
 def test_a_proof_made_on_other_threads_is_no_fail(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
     torch.set_num_threads(3)
     try:
@@ -119,6 +120,7 @@ def test_states_after_every_seventh_step_do(suite: Suite, ten: ForgetSet, tmp_pa
     assert found.segments[-1] == (343, 345)
 
 
+@pytest.mark.slow
 def test_where_another_record_would_not_be_seen_nothing_passes(suite: Suite, ten: ForgetSet, tmp_path: Path) -> None:
     """In long segments rounding falls on kinks, which part as much as another record does: that is no proof."""
     made = prove(suite, ten, tmp_path / "rare", seed=2, every=50)

@@ -3,19 +3,21 @@
 import pytest
 
 from expunge.attacks import ATTACKS
-from expunge.attacks.lab.arms import ARMS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED
+from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, USUAL
 from expunge.errors import UserError
-from expunge.reports.attacks.findings import ArmFound, Findings, Victims, read_findings
+from expunge.reports.attacks.findings import ArmFound, Findings, Guard, Victims, read_findings
+from expunge.reports.attacks.page import render
+from expunge.reports.attacks.tables import guarded
 from expunge.reports.summaries import Interval
 
 NOTHING, MUCH = Interval(0.1, -0.2, 0.4), Interval(0.8, 0.5, 1.0)
 
 
-def said(reason: str = "", against: str = HONEST, **excess: Interval) -> str:
+def said(reason: str = "", against: str = HONEST, name: str = "malicious-requests", **excess: Interval) -> str:
     names = {"nothing": NO_REQUEST, "honest": HONEST, "unperturbed": UNPERTURBED, "oracle": ORACLE}
     arms = {name: ArmFound(None, None, None, None, {}, reason) for name in ARMS}
     found = Victims("scrub", arms, {names[name]: each for name, each in excess.items()}, {}, None, [], against)
-    ((_, words),) = Findings("malicious-requests", "digits", {}, 10, [found], "").answers
+    ((_, words),) = Findings(name, "digits", {}, 10, [found], "").answers
     return words
 
 
@@ -50,6 +52,42 @@ def test_the_control_is_that_of_the_attacks_row() -> None:
     assert {name for name, row in ATTACKS.items() if row.success and row.success.against != HONEST} == {"relearning"}
     for row in ATTACKS.values():
         assert not row.success or row.success.against in (HONEST, ORACLE)
+
+
+def test_what_the_controls_of_an_attack_are_is_said_where_they_are_not_the_usual() -> None:
+    for name, row in ATTACKS.items():
+        assert row.arms.keys() <= set(CONTROLS)
+        assert list(row.controls) == list(CONTROLS)
+        if name in ("hidden-poison", "backdoor-by-unlearning"):
+            assert "poison without the camouflage" in row.controls[ORACLE]
+    assert "at once, by one training" in ATTACKS["slow-down"].controls[ORACLE]
+    assert ATTACKS["malicious-requests"].controls == USUAL
+    assert "an honest request (others are removed, and the suspects stay)" in said(
+        name="pair-membership", honest=NOTHING
+    )
+
+
+def test_an_attack_that_changes_no_bytes_is_not_compared_with_itself() -> None:
+    words = said(name="pair-membership", nothing=MUCH, honest=MUCH, unperturbed=NOTHING, oracle=MUCH)
+    assert "unperturbed" not in words
+    assert "the method is to blame" in words
+
+
+def test_the_page_tells_what_each_control_is() -> None:
+    arms = {name: ArmFound(MUCH, MUCH, 0.1, 0.1, {"shift": Interval(-0.5, -1, 0)}) for name in ARMS}
+    found = Victims("scrub", arms, {HONEST: NOTHING}, {}, None, [])
+    for name in ("slow-down", "pair-membership", "hidden-poison"):
+        page = render(Findings(name, "digits", {}, 10, [found], ""), "")
+        for control, what in ATTACKS[name].controls.items():
+            assert f"<dt>{control}</dt><dd>{what}</dd>".replace("'", "&#39;") in page
+        assert 'data-label="beside">shift −0.50 [−1.00, 0.00]<' in page
+
+
+@pytest.mark.parametrize(("name", "whole"), [("fairness-harm", True), ("pair-membership", False)])
+def test_a_filter_that_holds_back_whole_requests_is_told_of(name: str, whole: bool) -> None:
+    guards = [Guard(each, None, None, None, None, None, None) for each in ("membership", "class-gradients")]
+    found = Findings(name, "digits", {}, 10, [Victims("scrub", {}, {}, {}, None, guards)], "")
+    assert ("Here class-gradients holds back whole requests." in guarded(found)) == whole
 
 
 def test_a_failure_is_why_nothing_can_be_told() -> None:

@@ -1,0 +1,43 @@
+"""The command that tells which threats there are to unlearning, and what was measured of each."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from expunge.cli.application import OK, Command, app
+from expunge.cli.options import AsJson
+from expunge.terminal import out, print_json, print_line, print_table, print_text
+
+_KEY = 14  # columns
+
+
+@app.command(cls=Command, epilog="Example: expunge threats preconditioned")
+def threats(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FAMILY|NAME]",
+            help="A family (model-discrepancy, knowledge-dependency, direct, preconditioned, side-effects, beyond), a "
+            "threat, or an attack; without it, all in short.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tell the threats to unlearning of a survey: what plays each here, what was measured, who can look at it."""
+    from expunge.reports.threats.rows import chosen, facts
+    from expunge.reports.threats.tables import in_full, overview
+
+    found = chosen(name)
+    if as_json:
+        print_json([facts(key, row) for key, row in found.items()])
+    elif name is None:
+        for part in overview(found):
+            print_table(part) if isinstance(part, Table) else out.print(part)
+    else:
+        for place, (key, row) in enumerate(found.items()):
+            if place:
+                print_line("")
+            for label, told in in_full(key, row):
+                print_text(f"{label:<{_KEY}} {told}", hang=_KEY + 1)
+    return OK
