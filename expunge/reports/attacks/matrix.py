@@ -157,6 +157,11 @@ def reasons_of(cells: Sequence[Cell]) -> list[str]:
     return [f"{UNTOLD} {', '.join(names)}: {why}" for why, names in of.items()]
 
 
+def unusual_controls(found: Findings) -> list[str]:
+    """What controls of an attack are, in words, where they are not the usual ones."""
+    return [f"{name}: {what}" for name, what in found.row.arms.items()]
+
+
 def entries_of(found: Matrix) -> Iterator[dict[str, Any]]:
     """Rows of plain numbers: each arm of each attack on each method, then what each defence leaves of the attack.
 

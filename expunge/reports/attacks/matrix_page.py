@@ -15,7 +15,7 @@ from expunge.errors import StoreError
 from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims
-from expunge.reports.attacks.matrix import MARKS, SHOWS, UNTOLD, Cell, Matrix, alarms_of, read_matrix
+from expunge.reports.attacks.matrix import MARKS, SHOWS, UNTOLD, Cell, Matrix, alarms_of, read_matrix, unusual_controls
 from expunge.reports.attacks.page import COMMAND
 from expunge.reports.attacks.tables import SHARE, accuracy, number, over
 from expunge.reports.page.html import libraries, write_page
@@ -151,6 +151,7 @@ def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> dict[str,
         "name": found.name,
         "found": found,
         "row": found.row,
+        "controls": unusual_controls(found),
         "facts": sorted(found.facts.items()),
         "methods": [
             _method(found, each, [cell for cell in cells if cell.method == each.method]) for each in found.victims

@@ -19,6 +19,7 @@ from expunge.reports.attacks.matrix import (
     entries_of,
     read_matrix,
     reasons_of,
+    unusual_controls,
 )
 from expunge.reports.attacks.tables import SHARE, number, over
 from expunge.reports.studies.entries import write_entries
@@ -121,7 +122,7 @@ def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> str:
         told += [over(bare.excess, found.success) or "-", _strongest(found, victims)]
         told += [formats.signed(formats.value(lost)).removeprefix("+"), formats.compute(bare.cost)]
         lines.append([*told, *(_left(found, cell) for cell in looked_at)])
-    beneath = "\n".join(f"- {line}" for line in reasons_of(cells))
+    beneath = "\n".join(f"- {line}" for line in [*unusual_controls(found), *reasons_of(cells)])
     return "\n".join(
         [title, "", f"Success: {found.success.what}.", "", grid(head, lines), *(["", beneath] if beneath else []), ""]
     )

@@ -9,7 +9,16 @@ from rich.text import Text
 from expunge.attacks.lab.arms import HONEST, NO_REQUEST, ORACLE, UNPERTURBED
 from expunge.records import Score
 from expunge.reports.attacks.findings import Findings, Victims
-from expunge.reports.attacks.matrix import MARKS, UNTOLD, Cell, Matrix, alarms_of, read_matrix, reasons_of
+from expunge.reports.attacks.matrix import (
+    MARKS,
+    UNTOLD,
+    Cell,
+    Matrix,
+    alarms_of,
+    read_matrix,
+    reasons_of,
+    unusual_controls,
+)
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
@@ -51,7 +60,7 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
         table.add_row("false alarms", "", "", "", *(_alarms(cells, name) for name in matrix.defences))
         table.add_row("seconds", "", "", "", *(_seconds(cells, name) for name in matrix.defences))
     beneath = f"success: {found.success.what}; compared with: {found.success.against}"
-    table.caption = Text("\n".join([beneath, *reasons_of(cells)]), style="default")
+    table.caption = Text("\n".join([beneath, *unusual_controls(found), *reasons_of(cells)]), style="default")
     return table
 
 
