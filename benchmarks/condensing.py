@@ -58,7 +58,7 @@ def logging(suite: Suite, requests: int = 4, models: int = 10) -> None:
         with tempfile.TemporaryDirectory() as folder, at_store(Path(folder)):
             started = time.perf_counter()
             if together:
-                build_logs(plans, models)
+                build_logs(plans, range(models))
             else:
                 for plan in plans:
                     build(plan, models)

@@ -126,7 +126,7 @@ def build_victims(
 def build_own(tasks: Sequence[Task], models: int, *, workers: Workers = 1, watch: Watch = silent) -> None:
     """Train what methods start from, of their own, and the store lacks; logs of one suite in one training."""
     own = {plan.key: plan for task in tasks if (plan := starts_from(task))}
-    build_logs([plan for plan in own.values() if plan.kind == "logged"], models, workers=workers, watch=watch)
+    build_logs([plan for plan in own.values() if plan.kind == "logged"], range(models), workers=workers, watch=watch)
     build_all([(plan, models) for plan in own.values()], workers=workers, watch=watch)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from expunge.cli import attack_lab, attack_matrix
 from expunge.cli.application import Command, app
-from expunge.cli.attack_lab import Attacks, add_to
 from expunge.cli.options import AsJson, Cluster, Suite, Workers, exit_code, load, place_of_work, settings_of
 from expunge.cli.printing import print_usability
 from expunge.errors import BadSetting
@@ -22,10 +22,11 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.suites import Suite as LoadedSuite
 
 attack = typer.Typer(
-    name="attack", cls=Attacks, no_args_is_help=True, help="Attack a suite through requests for removal."
+    name="attack", cls=attack_lab.Attacks, no_args_is_help=True, help="Attack a suite through requests for removal."
 )
 app.add_typer(attack, rich_help_panel=None)
-add_to(attack)
+attack_lab.add_to(attack)
+attack_matrix.add_to(attack)
 
 
 Images = Annotated[

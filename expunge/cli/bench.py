@@ -30,6 +30,7 @@ from expunge.cli.options import (
 from expunge.cli.printing import (
     print_decided,
     print_lab,
+    print_matrix,
     print_scores,
     print_search,
     print_usability,
@@ -222,15 +223,16 @@ def report(
     from expunge.metrics import METRICS
     from expunge.records import read_scores
     from expunge.reports import report as write_report
-    from expunge.reports.attacks import is_of_lab, report_attack
+    from expunge.reports.attacks import is_matrix, is_of_lab, report_attack, report_matrix
     from expunge.reports.usability import is_usability, report_usability
 
     for name in metric or ():
         lookup("metric", name, METRICS)
     records = folder / "scores.jsonl"
     scores = read_scores(records) if records.is_file() else []
-    of_attack, of_lab = is_usability(scores), is_of_lab(scores)
-    write = report_attack if of_lab else report_usability if of_attack else write_report
+    of_attack, of_lab, of_matrix = is_usability(scores), is_of_lab(scores), is_matrix(scores)
+    of_one = report_attack if of_lab else report_usability if of_attack else write_report
+    write = report_matrix if of_matrix else of_one
     page = write(folder)
     say_what_lacks(scores)
     run = read_run(folder / RUN)
@@ -238,7 +240,7 @@ def report(
     if as_json:
         print_json({"report": str(page)})
     elif of_attack or of_lab:
-        (print_lab if of_lab else print_usability)(scores, as_json)
+        (print_matrix if of_matrix else print_lab if of_lab else print_usability)(scores, as_json)
         print_line(str(page))
     else:
         print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=run.sizes)

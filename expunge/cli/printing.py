@@ -204,3 +204,14 @@ def print_lab(scores: list[Score], as_json: bool) -> None:
         return
     for part in render_attack(scores):
         print_table(part) if isinstance(part, Table) else out.print(part)
+
+
+def print_matrix(scores: list[Score], as_json: bool) -> None:
+    """What the attacks of a matrix found, a table for each, and their legend; or one record a line."""
+    from expunge.reports.attacks import render_matrix
+
+    if as_json:
+        print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
+        return
+    for part in render_matrix(scores):
+        print_table(part) if isinstance(part, Table) else out.print(part)

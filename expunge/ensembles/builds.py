@@ -104,11 +104,12 @@ def train_chunk(plan: Plan, chunk: int) -> list[str]:
     return notes
 
 
-def build_logs(plans: Sequence[Plan], models: int, *, workers: Workers = 1, watch: Watch = silent) -> None:
-    """Train the chunks that the store lacks of logged ensembles; all logs of one suite in one training."""
+def build_logs(plans: Sequence[Plan], models: range, *, workers: Workers = 1, watch: Watch = silent) -> None:
+    """Train the chunks with these models that the store lacks of logged ensembles; all logs of one suite in one
+    training."""
     missing: dict[tuple[str, int], list[Plan]] = {}
     for plan in plans:
-        for chunk in plan.chunks(range(models)):
+        for chunk in plan.chunks(models):
             if _sound(plan.chunk_key(chunk), warn) is None:
                 missing.setdefault((plan.suite.digest, chunk), []).append(plan)
     jobs = [

@@ -18,7 +18,7 @@ from expunge.attacks.adaptive_requests import (
     secrets_of,
 )
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.removal import Attacked
 from expunge.ensembles.pretraining import pretrain

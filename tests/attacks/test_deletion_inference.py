@@ -10,7 +10,7 @@ import torch
 from expunge.attacks import ATTACKS
 from expunge.attacks.deletion_inference import ANSWERS, BY_ANSWERS, BY_LOSS, LOSS, DeletionInference, changed, check
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.errors import BadSetting
 from tests.attacks.overfitted import overfitted
 from tests.attacks.small import small

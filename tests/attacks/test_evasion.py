@@ -10,7 +10,7 @@ from expunge.attacks.defence import Scene
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.defences.class_gradients import factors_of
 from expunge.attacks.evasion import class_means, last_layer_factors, unlike
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.malicious_requests import MaliciousRequests
 from expunge.attacks.removal import Attacked
 from expunge.ensembles import Ensemble, pretrain

@@ -9,7 +9,7 @@ from torch import nn
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import NO_REQUEST, ORACLE
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.label_only_pair import LabelOnlyPair, check, kept_labels, noisy_copies
 from expunge.attacks.pair_membership import UNLEARNED
 from expunge.ensembles.ensemble import Ensemble, Origin

@@ -12,7 +12,7 @@ from torch import nn
 from expunge.attacks import ATTACKS
 from expunge.attacks.aims import objective
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, UNPERTURBED, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.owners import owned_by_attackers
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.malicious_requests import MaliciousRequests, aimed, check

@@ -10,7 +10,7 @@ import torch
 from expunge.attacks import ATTACKS
 from expunge.attacks.aims import Aim, measure
 from expunge.attacks.lab.arms import ATTACK, HONEST, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.parts import union_of
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.malicious_requests import aimed, honest_requests

@@ -8,7 +8,7 @@ import pytest
 
 from expunge.attacks import ATTACKS, DEFENCES
 from expunge.attacks.lab.arms import ARMS, ATTACK, NO_REQUEST, ORACLE, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.practised import practised
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.pair_membership import FEATURES, ORIGINAL, UNLEARNED, PairMembership, check, degradation

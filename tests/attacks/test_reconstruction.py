@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from expunge.attacks import ATTACKS
 from expunge.attacks.embedded import embedded, heads
 from expunge.attacks.lab.arms import ATTACK, HONEST, ORACLE, Played
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.optimum import at_optimum, curvature, optimum
 from expunge.attacks.reconstruction import Reconstruction, check, inputs_of, row_behind
 from expunge.attacks.removal import Attacked

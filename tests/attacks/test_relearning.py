@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import NO_REQUEST, ORACLE
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.relearning import RECOVERED, START, Relearning, check, measure
 from expunge.ensembles.pretraining import pretrain
 from expunge.errors import BadSetting, ExpungeError, UnknownName

@@ -9,7 +9,7 @@ from torch import nn
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ATTACK, HONEST
-from expunge.attacks.lab.frame import play_on
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.operators import weighted_gradient
 from expunge.attacks.removal import Attacked
 from expunge.attacks.unlearning_inversion import (

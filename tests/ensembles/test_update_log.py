@@ -161,7 +161,7 @@ def logged_by_hand(suite: Suite, forget: ForgetSet) -> dict[str, Tensor]:
 def test_logs_of_several_forget_sets_are_trained_at_once_with_the_bytes_of_each_alone(tiny_suite: Suite) -> None:
     sets = [ForgetSet("low", np.arange(4), "test"), ForgetSet("high", np.arange(150, 190), "test")]
     together = [Plan(tiny_suite, "logged", forget) for forget in sets]
-    build_logs(together, 4)
+    build_logs(together, range(4))
     found = [read_weights(plan, [0, 3]) for plan in together]
     for plan in together:
         user_store().remove(plan.key)

@@ -12,7 +12,7 @@ from expunge.attacks.detection import Detection, detection, threshold
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, Arm, Played
 from expunge.attacks.lab.parts import each_record, rest
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.lab.worlds import Judged, judged_apart, judged_together, rounds_of, shared_world, suspicions
+from expunge.attacks.lab.worlds import Judged, Look, judged_apart, judged_together, rounds_of, shared_world, suspicions
 from expunge.attacks.planted import Garden
 from expunge.ensembles.seeds import seed_of
 from expunge.metrics.calibration import Estimate
@@ -101,13 +101,14 @@ def defend(
     *,
     garden: Garden | None = None,
     against: str = HONEST,
+    look: Look | None = None,
 ) -> Defended:
     """Let a defence look at what each victim was asked for, among honest requests of others.
 
     A defence that filters does so where ``partly`` can say what the rest of a request comes to. Where records were
     planted, a ``garden`` has the victims that trained on them, and each is looked at in its own world; so it is where
     a defence adds requests up, and then honest requests are drawn there, as many as ``honest``. ``against`` is the arm
-    that the attack is compared with.
+    that the attack is compared with; ``look`` how else than anew honest requests are looked at, as out of a store.
     """
     if reason := played.arms[ATTACK].reason or played.arms[NO_REQUEST].reason:
         return Defended(reason=reason)
@@ -116,10 +117,10 @@ def defend(
         turns = played.turns if defence.accumulates else None
         asked = [rounds_of(each, None if turns is None else turns[row]) for row, each in enumerate(played.requests)]
         return _refused(judged_apart(defence, provider, asked, len(honest), garden), played, control)
-    judged = judged_together(defence, provider, played.requests, honest)
+    judged = judged_together(defence, provider, played.requests, honest, look)
     if not defence.filters or partly is None:
         return _refused(judged, played, control)
-    return _filtered(defence, provider, played, honest, partly, detected_by(judged), control)
+    return _filtered(defence, provider, played, honest, partly, judged, control, look)
 
 
 def detected_by(judged: Judged) -> Detection:
@@ -159,15 +160,16 @@ def _filtered(
     played: Played,
     honest: Sequence[Request],
     partly: Partly,
-    detected: Detection,
+    judged: Judged,
     control: ndarray | None,
+    look: Look | None,
 ) -> Defended:
     """Records that are suspected are left out, and the rest is served."""
-    victims, size = len(played.requests), len(played.requests[0])
-    singles = [one for request in (*played.requests, *honest) for one in each_record(request)]
-    looked = suspicions(defence, shared_world(provider), singles)
-    each = looked.found.reshape(len(looked.found), -1, size)
-    calibration, fresh = (each[:, start::2].reshape(len(each), -1) for start in (victims, victims + 1))
+    victims, size, world = len(played.requests), len(played.requests[0]), shared_world(provider)
+    asked = suspicions(defence, world, _singles(played.requests))
+    looked = suspicions(defence, world, _singles(honest)) if look is None else look(_singles(honest))
+    each, others = (found.found.reshape(len(found.found), -1, size) for found in (asked, looked))
+    calibration, fresh = (others[:, start::2].reshape(len(others), -1) for start in (0, 1))
     bar = threshold(calibration)
     own = np.stack([each[row % len(each), row] for row in range(victims)])
     suspected = own > bar[np.arange(victims) % len(each), None]
@@ -175,12 +177,16 @@ def _filtered(
     if left.reason:
         return Defended(reason=left.reason)
     return Defended(
-        detected,
+        detected_by(judged),
         suspected.mean(1),
         (fresh > bar[:, None]).astype(float),
         left.success,
         left.utility,
         size * looked.seconds,
-        cost=None if left.cost is None else left.cost + size * looked.cost,
+        cost=None if left.cost is None else left.cost + size * asked.cost,
         control=control,
     )
+
+
+def _singles(requests: Sequence[Request]) -> list[Request]:
+    return [one for request in requests for one in each_record(request)]

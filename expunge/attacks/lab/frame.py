@@ -1,45 +1,58 @@
 """The run that all attacks of the lab go by: refuse, play against each method's victims, screen, write."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy import ndarray
+from typing import Any
 
 from expunge.attacks.attack import Attack, Place
-from expunge.attacks.defence import Defence
-from expunge.attacks.defences import DEFENCES
-from expunge.attacks.kept import kept
-from expunge.attacks.lab.arms import ARMS, Played, arm_of, joined
-from expunge.attacks.lab.defended import Defended, defend, defended_of, honest_others
-from expunge.attacks.lab.practised import practised
-from expunge.attacks.lab.provider import ATTACKER, Provider
-from expunge.attacks.lab.records import Asked, defence_scores, scores_of
+from expunge.attacks.lab.arms import Played, joined
+from expunge.attacks.lab.cells import asked, defend_against, play_on
+from expunge.attacks.lab.defended import Defended
+from expunge.attacks.lab.records import NAME, Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
-from expunge.attacks.lab.worlds import WORLDS, chunks
-from expunge.attacks.planted import Garden
+from expunge.attacks.lab.worlds import chunks
 from expunge.attacks.removal import Attacked
 from expunge.attacks.usability import prepare
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
 from expunge.bench.run_info import RunInfo, write_run
-from expunge.engine import Job, Watch, Workers, one_thread, run_jobs, silent
+from expunge.engine import Job, Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting
-from expunge.methods.task import modules_of, own_code_of
 from expunge.names import as_file_name
 from expunge.records import Score, write_scores
 from expunge.store import alone_with
-from expunge.suites.data import Examples
-from expunge.suites.request import Request
 from expunge.suites.suite import Suite
+from expunge.timing import Work
 
 REQUESTS = "requests"  # files begin so
+PLAY, LOOK = 10.0, 3.0  # seconds of a job, on digits, until some have told
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An attack that takes part in a run; its settings say who serves it, and which defences look on."""
+
+    name: str
+    row: Attack
+    config: Lab
+
+    @property
+    def plays(self) -> list[tuple[Attacked, range]]:
+        """Who serves, and which victims: one job each."""
+        parts = chunks(range(self.config.models))
+        return [(attacked, part) for attacked in self.config.methods for part in parts]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of an attack on each method, by its label, and of it there under each defence."""
+
+    played: dict[str, Played] = field(default_factory=dict)
+    defended: dict[tuple[str, str], Defended] = field(default_factory=dict)
 
 
 def run_attack(
@@ -52,18 +65,99 @@ def run_attack(
     """
     require_attack(row, suite, config)
     prepare(out)
-    if find_ensemble(Plan(suite, "pretrained"), config.models) is None:
-        build(Plan(suite, "pretrained"), config.models, workers=workers, watch=watch)
-    played = _played(name, row, suite, config, workers, watch)
-    defended = _defended(name, row, suite, config, played, workers, watch)
-    scores = []
-    for label, each in played.items():
-        place = Place(suite, Asked(each.requests), {"attack.name": name, **config.facts}, config.models)
+    entry = Entry(name, row, config)
+    (outcome,) = play_all(suite, [entry], workers=workers, watch=watch)
+    scores = records_of(suite, entry, outcome)
+    write(out, suite, outcome.played, scores)
+    return scores
+
+
+def records_of(suite: Suite, entry: Entry, outcome: Outcome) -> list[Score]:
+    """All records of an attack, method by method."""
+    row, config, scores = entry.row, entry.config, []
+    for label, each in outcome.played.items():
+        place = Place(suite, Asked(each.requests), {NAME: entry.name, **config.facts}, config.models)
         scores += scores_of(row, label, each, place)
         for defence in config.defences:
-            scores += defence_scores(row, label, defence, defended[label, defence], place)
-    _write(out, suite, played, scores)
+            scores += defence_scores(row, label, defence, outcome.defended[label, defence], place)
     return scores
+
+
+def play_all(suite: Suite, entries: Sequence[Entry], *, workers: Workers = 1, watch: Watch = silent) -> list[Outcome]:
+    """Play attacks on all their methods' victims; defences look as soon as what they look at was played."""
+    models = max(entry.config.models for entry in entries)
+    if find_ensemble(Plan(suite, "pretrained"), models) is None:
+        build(Plan(suite, "pretrained"), models, workers=workers, watch=watch)
+    run = _Run(suite, entries)
+    looks = [look_of(name) for entry in entries for _ in entry.config.methods for name in entry.config.defences]
+    for _ in run_jobs(run.plays(), workers, watch, then=run.then, to_come=looks):
+        pass
+    return run.outcomes()
+
+
+def look_of(defence: str) -> Work:
+    """What a look is expected to take, roughly: of each defence it is found out as it runs."""
+    return Work(LOOK, defence)
+
+
+class _Run:
+    """The jobs of several attacks, and what has come of them."""
+
+    def __init__(self, suite: Suite, entries: Sequence[Entry]) -> None:
+        self._suite, self._entries = suite, entries
+        self._places: dict[int, tuple[Job, tuple[Any, ...]]] = {}  # by id; the job is held, or its id is given again
+        self._parts: dict[tuple[int, str], dict[int, Played]] = {}
+        self._found = [Outcome() for _ in entries]
+
+    def plays(self) -> list[Job]:
+        """One for each attack, method and part of the victims."""
+        return [
+            self._placed(
+                Job(
+                    f"{entry.name} on {attacked.label}",
+                    play_on,
+                    (entry.name, entry.row, self._suite, entry.config, attacked, models),
+                    (self._suite,),
+                    Work(PLAY, attacked.label),
+                ),
+                (number, attacked, models.start),
+            )
+            for number, entry in enumerate(self._entries)
+            for attacked, models in entry.plays
+        ]
+
+    def then(self, job: Job, result: Any) -> Iterable[Job]:
+        """Keep what a job has found; when a method's victims were all played against, the defences follow."""
+        number, attacked, place = self._places[id(job)][1]
+        found, entry = self._found[number], self._entries[number]
+        if isinstance(result, Defended):
+            found.defended[attacked.label, place] = result
+            return ()
+        parts = self._parts.setdefault((number, attacked.label), {})
+        parts[place] = result
+        if len(parts) < sum(each is attacked for each, _ in entry.plays):
+            return ()
+        found.played[attacked.label] = joined([parts[first] for first in sorted(parts)])
+        return [self._look(number, attacked, defence) for defence in entry.config.defences]
+
+    def _look(self, number: int, attacked: Attacked, defence: str) -> Job:
+        entry, played = self._entries[number], self._found[number].played[attacked.label]
+        given = (entry.name, entry.row, self._suite, entry.config, attacked, played, defence)
+        label = f"{defence} against {entry.name} on {attacked.label}"
+        return self._placed(
+            Job(label, defend_against, given, (self._suite,), look_of(defence)), (number, attacked, defence)
+        )
+
+    def _placed(self, job: Job, place: tuple[Any, ...]) -> Job:
+        self._places[id(job)] = job, place
+        return job
+
+    def outcomes(self) -> list[Outcome]:
+        """What was found, in the order of the entries and their methods, whoever was done first."""
+        return [
+            replace(found, played={each.label: found.played[each.label] for each in entry.config.methods})
+            for entry, found in zip(self._entries, self._found, strict=True)
+        ]
 
 
 def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
@@ -74,152 +168,7 @@ def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
     row.check(suite, config)
 
 
-def _played(name: str, row: Attack, suite: Suite, config: Lab, workers: Workers, watch: Watch) -> dict[str, Played]:
-    jobs, places = [], []
-    for attacked in config.methods:
-        for first in range(0, config.models, WORLDS):
-            models = range(first, min(first + WORLDS, config.models))
-            jobs.append(
-                Job(f"{name} on {attacked.label}", play_on, (name, row, suite, config, attacked, models), (suite,))
-            )
-            places.append((attacked.label, first))
-    numbers = {id(job): place for job, place in zip(jobs, places, strict=True)}
-    found: dict[str, dict[int, Played]] = {each.label: {} for each in config.methods}
-    for job, result in run_jobs(jobs, workers, watch):
-        label, first = numbers[id(job)]
-        found[label][first] = result
-    return {label: joined([parts[first] for first in sorted(parts)]) for label, parts in found.items()}
-
-
-def _defended(
-    name: str, row: Attack, suite: Suite, config: Lab, played: dict[str, Played], workers: Workers, watch: Watch
-) -> dict[tuple[str, str], Defended]:
-    jobs, places = [], []
-    for attacked in config.methods:
-        for defence in config.defences:
-            given = (name, row, suite, config, attacked, played[attacked.label], defence)
-            jobs.append(Job(f"{defence} against {name} on {attacked.label}", defend_against, given, (suite,)))
-            places.append((attacked.label, defence))
-    numbers = {id(job): place for job, place in zip(jobs, places, strict=True)}
-    return {numbers[id(job)]: result for job, result in run_jobs(jobs, workers, watch)}
-
-
-def defend_against(
-    name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, played: Played, defence: str
-) -> Defended:
-    """What a defence is worth against an attack that was played; out of the store where it was asked before."""
-    provider, own = Provider(suite, attacked, range(config.models), config.seed), DEFENCES[defence]
-    settings = asdict(provider.config)
-    facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), config.models]
-    modules = [row.module, own.module, *modules_of(attacked.method, settings), practised.__module__]
-    made: list[Defended] = []
-
-    def arrays() -> dict[str, ndarray]:
-        with one_thread():
-            made.append(_defended_by(own, row, provider, config, played))
-        if made[0].reason:
-            raise _NotKept
-        return made[0].arrays
-
-    try:
-        return defended_of(kept(suite, "lab", [*facts, defence, config.honest], modules, arrays))
-    except _NotKept:
-        return made[0]
-
-
-def _defended_by(defence: Defence, row: Attack, provider: Provider, config: Lab, played: Played) -> Defended:
-    """What a defence comes to that looks, in the worlds in which records were planted; or that has a practice."""
-    if defence.practice is not None:
-        return practised(row, provider, config, defence, played)
-    partly = None if row.partly is None else partial(row.partly, provider, config)
-    honest = honest_others(provider.suite, len(played.requests[0]), config.honest, config.seed)
-    garden = None
-    if row.planted is not None:
-        parts = [row.planted(provider.of(models), config) for models in chunks(provider.models)]
-        garden = Garden(provider, [planting for part in parts for planting in part.plantings])
-    assert row.success is not None  # of attacks of the lab
-    return defend(defence, provider, played, honest, partly, garden=garden, against=row.success.against)
-
-
-def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacked, models: range) -> Played:
-    """Play an attack against these victims of one method; out of the store where it was played before.
-
-    What a method failed on is not kept.
-    """
-    provider = Provider(suite, attacked, models, config.seed)
-    settings = asdict(provider.config)
-    facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), [*models]]
-    made: list[Played] = []
-
-    def arrays() -> dict[str, ndarray]:
-        with one_thread():
-            made.append(_differentiating(row, provider, config))
-        if any(arm.reason for arm in made[0].arms.values()):
-            raise _NotKept
-        return _as_arrays(made[0])
-
-    try:
-        return _of_arrays(kept(suite, "lab", facts, [row.module, *modules_of(attacked.method, settings)], arrays))
-    except _NotKept:
-        return made[0]
-
-
-def _differentiating(row: Attack, provider: Provider, config: Lab) -> Played:
-    """Play; a network that torch cannot differentiate twice is refused in words."""
-    assert row.play is not None  # it was asked before any work
-    try:
-        return row.play(provider, config)
-    except RuntimeError as error:
-        if "erivative for" not in str(error) or "not implemented" not in str(error):
-            raise
-        raise BadSetting(
-            f"suite {provider.suite.name!r}: the attack differentiates twice, and torch cannot do that to a layer of "
-            "the network; attack another suite"
-        ) from error
-
-
-class _NotKept(Exception):
-    """An arm failed: the next run tries it again."""
-
-
-def _as_arrays(played: Played) -> dict[str, ndarray]:
-    """What is kept of a play, by names that are those of files."""
-    own = {f"{arm}, {name}": each for arm in ARMS for name, each in played.arms[arm].arrays.items()}
-    turns = {} if played.turns is None else {"turns": played.turns}
-    return {**own, "effort": played.effort, **turns, **asked(played.requests)}
-
-
-def _of_arrays(arrays: dict[str, ndarray]) -> Played:
-    parts: dict[str, dict[str, ndarray]] = {arm: {} for arm in ARMS}
-    for key, values in arrays.items():
-        arm, comma, name = key.partition(", ")
-        if comma:
-            parts[arm][name] = values
-    x, y = (torch.from_numpy(arrays[name]) for name in ("x", "y"))
-    requests = [
-        Request(Examples(*own), indices, ATTACKER) for *own, indices in zip(x, y, arrays["indices"], strict=True)
-    ]
-    if "instead" in arrays:
-        pairs = zip(requests, torch.from_numpy(arrays["instead"]), strict=True)
-        requests = [replace(each, instead=Examples(new, each.examples.y)) for each, new in pairs]
-    return Played({arm: arm_of(part) for arm, part in parts.items()}, requests, arrays["effort"], arrays.get("turns"))
-
-
-def asked(requests: Sequence[Request]) -> dict[str, ndarray]:
-    """What was asked of each victim, as arrays: inputs, labels and claimed indices, ``(victims, requested, ...)``.
-
-    Where records are to be corrected, also the inputs that are to stand in their place.
-    """
-    found = {
-        "x": np.stack([each.examples.x.numpy() for each in requests]),
-        "y": np.stack([each.examples.y.numpy() for each in requests]),
-        "indices": np.stack([each.indices for each in requests]),
-    }
-    instead = [each.instead.x.numpy() for each in requests if each.instead is not None]
-    return found | ({"instead": np.stack(instead)} if instead else {})
-
-
-def _write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
+def write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
     """Write all files, in the place of those of an earlier attack; ``run.json``, which names them, last."""
     with alone_with(out):
         files = {}

@@ -1,6 +1,6 @@
 """Who serves requests: victims, one world each, and a method; each victim is asked for what its own attacker wants."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -15,6 +15,7 @@ from expunge.attacks.lab.arms import UNDER_DEFENCE
 from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.removal import Attacked, build_own, starts_from
 from expunge.engine import silent
+from expunge.ensembles.builds import build_logs
 from expunge.ensembles.device import chosen_device
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import outputs
@@ -73,8 +74,19 @@ class Provider:
     def victims(self) -> Ensemble:
         """The models as they are deployed, in evaluation mode: those that removal starts from."""
         before = pretrain(self.suite, len(self.models), first=self.models.start, watch=silent)
+        plan = self._shards
+        return before if plan is None else self._votes(plan, before)
+
+    @property
+    def deployed(self) -> str:
+        """Which models are deployed: the key of those that vote, "" for the pretrained ones."""
+        return self._shards.key if self._shards else ""
+
+    @property
+    def _shards(self) -> Plan | None:
+        """The shards whose votes are deployed, where the method has some."""
         plan = starts_from(self.task(ForgetSet(REQUESTED, np.arange(1))))
-        return before if plan is None or plan.kind != "sharded" else self._votes(plan, before)
+        return plan if plan is not None and plan.kind == "sharded" else None
 
     @property
     def begins_anew(self) -> bool:
@@ -111,8 +123,7 @@ class Provider:
         self._require_each(requests)
         batch_of = partial(self.practice.batch, self.suite)
         batches = [batch_of(one, n) if one else None for n, one in zip(self.models, requests, strict=True)]
-        sets = {forget.digest: forget for batch in batches if batch for forget in [claimed(batch[0])]}
-        build_own([self.task(forget) for forget in sets.values()], self.models.stop)
+        self._build(zip(self.models, [claimed(batch[0]) if batch else None for batch in batches], strict=True))
         before = self.victims if start is None else start
         steps = []
         for row, batch in enumerate(batches):
@@ -123,6 +134,29 @@ class Provider:
             )
         cost, seconds = (np.array([getattr(step, name) for step in steps]) for name in ("cost", "seconds"))
         return Served(side_by_side([step.ensemble for step in steps]), cost, seconds)
+
+    def prepare(self, *asked: Sequence[Request | None]) -> None:
+        """Train what the method begins with for all of these requests at once, each with one for each victim."""
+        for requests in asked:
+            self._require_each(requests)
+        pairs = [pair for requests in asked for pair in zip(self.models, requests, strict=True)]
+        self._build((model, claimed(request) if request else None) for model, request in pairs)
+
+    def _build(self, wanted: Iterable[tuple[int, ForgetSet | None]]) -> None:
+        """Train what the method begins with and the store lacks: of logs those alone of the victim that it serves."""
+        logs: dict[int, dict[str, Plan]] = {}
+        others: dict[str, Task] = {}
+        for model, forget in wanted:
+            if forget is None or (plan := starts_from(task := self.task(forget))) is None:
+                continue
+            if plan.kind == "logged":
+                logs.setdefault(plan.chunks(range(model, model + 1)).start, {})[plan.key] = plan
+            else:
+                others[plan.key] = task
+        for chunk, plans in logs.items():
+            size = self.suite.chunk
+            build_logs(list(plans.values()), range(chunk * size, (chunk + 1) * size))
+        build_own(list(others.values()), self.models.stop)
 
     def _step(self, one: Ensemble, request: Request, gone: ndarray | None) -> Step:
         name, forget, last = self.attacked.method, claimed(request), None

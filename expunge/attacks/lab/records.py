@@ -31,7 +31,7 @@ EFFORT = "attacker-seconds"
 CAUGHT, ALARMS, LEFT, LEFT_UTILITY = "caught", "false-alarms", "defended-success", "defended-utility"
 LEFT_EXCESS, LEFT_COST, APPLIES = "defended-excess", "defended-cost", "applies"
 BRIER, USUAL_BRIER = "told-brier", "usual-brier"
-DEFENCE = "attack.defence"
+NAME, DEFENCE = "attack.name", "attack.defence"
 
 
 @dataclass(frozen=True, eq=False)

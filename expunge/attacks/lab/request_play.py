@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played, completed
 from expunge.attacks.lab.provider import Provider, Served, unperturbed
+from expunge.attacks.practice import USUAL
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import MethodFailed
 from expunge.suites.request import Request
@@ -44,6 +45,8 @@ def play_requests(
         effort: the attacker's own seconds.
     """
     plain = [unperturbed(provider.suite, request) for request in attack]
+    if provider.practice is USUAL:
+        provider.prepare(attack, honest)  # for plain as for attack, which claim the same records
     ways: dict[str, Callable[[], Served]] = {
         ATTACK: lambda: provider.serve(attack),
         NO_REQUEST: provider.untouched,

@@ -49,6 +49,9 @@ class Looked:
     cost: Float[ndarray, " models"]
 
 
+Look = Callable[[Sequence[Request]], Looked]  # what a defence says of requests in the world of a provider
+
+
 def shared_world(provider: Provider) -> World:
     """All victims at once, where all trained on the suite's own data."""
     gate = Provider(provider.suite, GATE, provider.models, provider.seed)
@@ -105,13 +108,21 @@ class Judged:
 
 
 def judged_together(
-    defence: Defence, provider: Provider, requests: Sequence[Request], honest: Sequence[Request]
+    defence: Defence,
+    provider: Provider,
+    requests: Sequence[Request],
+    honest: Sequence[Request],
+    look: Look | None = None,
 ) -> Judged:
-    """All victims in one look: every model is shown the requests of all, and counts with its own."""
-    looked, victims = suspicions(defence, shared_world(provider), [*requests, *honest]), len(requests)
-    found, others = looked.found[:, :victims], looked.found[:, victims:]
-    own = (found[0] if len(found) == 1 else np.diagonal(found))[:, None].copy()
-    return Judged(own, others[:, ::2], others[:, 1::2], looked.seconds, looked.cost)
+    """All victims in one look: every model is shown the requests of all, and counts with its own.
+
+    ``look`` is how honest requests are looked at; default: by :func:`suspicions`.
+    """
+    world = shared_world(provider)
+    asked = suspicions(defence, world, requests)
+    others = suspicions(defence, world, honest) if look is None else look(honest)
+    own = (asked.found[0] if len(asked.found) == 1 else np.diagonal(asked.found))[:, None].copy()
+    return Judged(own, others.found[:, ::2], others.found[:, 1::2], others.seconds, asked.cost)
 
 
 def judged_apart(

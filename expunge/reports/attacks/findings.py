@@ -21,6 +21,7 @@ from expunge.attacks.lab.records import (
     LEFT_EXCESS,
     LEFT_UTILITY,
     LOST,
+    NAME,
     SUCCESS,
     USUAL_BRIER,
     UTILITY,
@@ -29,7 +30,6 @@ from expunge.errors import UserError, lookup
 from expunge.records import Score, Setting
 from expunge.reports.summaries import Interval
 
-NAME = "attack.name"
 OWN = {SUCCESS, EXCESS, UTILITY, LOST, EFFORT}
 
 
@@ -63,6 +63,26 @@ class Guard:
     usual_brier: Interval | None = None
     applies: bool = True
 
+    @property
+    def works(self) -> bool | None:
+        """Whether the attack still works, by the rule of :attr:`Victims.works`."""
+        return _above_nothing(self.excess)
+
+    @property
+    def is_no_filter(self) -> bool:
+        """Whether it catches some, but no larger a share of what attackers ask than of what is honest.
+
+        One that rejects everything is of this kind: what it leaves of an attack says nothing for it.
+        """
+        if self.caught is None or self.alarms is None:
+            return False
+        return 0 < self.caught.value <= self.alarms.value
+
+
+def _above_nothing(excess: Interval | None) -> bool | None:
+    """The rule by which an attack works: the interval of its excess lies above 0; None where it cannot be told."""
+    return None if excess is None or excess.low is None else excess.low > 0
+
 
 @dataclass(frozen=True)
 class Victims:
@@ -79,8 +99,13 @@ class Victims:
     @property
     def works(self) -> bool | None:
         """Whether success lies above that of the control, beyond the interval; None where it cannot be told."""
-        over = self.excess.get(self.against)
-        return None if over is None or over.low is None else over.low > 0
+        return _above_nothing(self.excess.get(self.against))
+
+    @property
+    def strongest(self) -> str:
+        """The control with the most success; "" where none has a number."""
+        found = {name: cell.value for name in CONTROLS if (cell := self.arms[name].success)}
+        return max(found, key=lambda name: found[name], default="")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from expunge.attacks import ATTACKS
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import ATTACK, NO_REQUEST, Arm, Played
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.defended import defend, defended_of, honest_others
-from expunge.attacks.lab.frame import play_on, run_attack
+from expunge.attacks.lab.frame import run_attack
 from expunge.attacks.lab.parts import each_record, rest
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.malicious_requests import MaliciousRequests, partly

@@ -9,7 +9,8 @@ import pytest
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, NO_REQUEST, Played
-from expunge.attacks.lab.frame import play_on, require_attack, run_attack
+from expunge.attacks.lab.cells import play_on
+from expunge.attacks.lab.frame import require_attack, run_attack
 from expunge.attacks.lab.provider import Provider
 from expunge.attacks.lab.records import EXCESS, LOST, SUCCESS, UTILITY
 from expunge.attacks.lab.settings import Lab, configured

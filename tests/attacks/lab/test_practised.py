@@ -12,8 +12,9 @@ from expunge.attacks import ATTACKS, DEFENCES
 from expunge.attacks.defence import Defence
 from expunge.attacks.defences.postponement import others
 from expunge.attacks.lab.arms import ARMS, ATTACK, HONEST, NO_REQUEST, ORACLE, UNDER_DEFENCE, Played
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.defended import Defended
-from expunge.attacks.lab.frame import play_on, run_attack
+from expunge.attacks.lab.frame import run_attack
 from expunge.attacks.lab.practised import brier, practised, why_not
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.settings import Lab, configured

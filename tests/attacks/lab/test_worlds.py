@@ -12,8 +12,9 @@ from numpy import ndarray
 from expunge.attacks import ATTACKS, DEFENCES
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, Arm, Played, completed
+from expunge.attacks.lab.cells import play_on
 from expunge.attacks.lab.defended import Defended, defend, honest_others
-from expunge.attacks.lab.frame import play_on, run_attack
+from expunge.attacks.lab.frame import run_attack
 from expunge.attacks.lab.provider import Provider, as_they_lie
 from expunge.attacks.lab.settings import Lab, configured
 from expunge.attacks.lab.worlds import GATE, judged_apart, shared_world, suspicions, worlds_of

@@ -1,0 +1,141 @@
+"""A matrix as it is kept: its numbers as JSON, and a page in Markdown that says what they show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from expunge.attacks.lab.arms import CONTROLS
+from expunge.bench.folder import SCORES
+from expunge.records import read_scores
+from expunge.reports.attacks.findings import Findings, Victims
+from expunge.reports.attacks.matrix import (
+    MARKS,
+    NO_FILTER,
+    SHOWS,
+    SHOWS_NOT,
+    UNTOLD,
+    Cell,
+    Matrix,
+    alarms_of,
+    entries_of,
+    read_matrix,
+    reasons_of,
+    unusual_controls,
+)
+from expunge.reports.attacks.tables import SHARE, number, over
+from expunge.reports.studies.entries import write_entries
+from expunge.reports.studies.markdown import code, grid
+from expunge.reports.tables import formats
+from expunge.store import write_file
+
+INTRODUCTION = """\
+# Attack x method x defence
+
+Made by `{command}`. Success in per cent, [95 % interval over victims]; each victim is a world of its own, with an
+attacker of its own. Behind a defence stands what it leaves of the attack.
+
+{marks}
+"""
+LEGEND = """\
+Controls: {controls}, on the same victims; the strongest is named. An attack works where it has more success than the
+control that its title names, beyond the interval of the difference. Nothing is corrected for the number of cells: of
+those without any effect one in forty shows one by chance.
+Cost: the provider's for the attacker's request, in shares of a retraining.
+"""
+
+
+def keep_matrix(out: Path, results: Path, command: str) -> list[Path]:
+    """Write ``matrix.json`` and ``matrix.md`` into ``results`` from the records in ``out``; their paths."""
+    found = read_matrix(read_scores(out / SCORES))
+    numbers, page = results / "matrix.json", results / "matrix.md"
+    results.mkdir(parents=True, exist_ok=True)
+    write_entries(numbers, list(entries_of(found)), max(each.models for each in found.attacks))
+    write_file(page, matrix_text(found, command))
+    return [numbers, page]
+
+
+def matrix_text(found: Matrix, command: str) -> str:
+    """The page."""
+    cells = list(found.cells())
+    marks = "\n".join(f"- {mark} {words}" for mark, words in MARKS.items())
+    parts = [INTRODUCTION.format(command=command, marks=marks), _says(found, cells)]
+    parts += [_attack(found, each, [cell for cell in cells if cell.attack == each.name]) for each in found.attacks]
+    return "\n".join([*parts, LEGEND.format(controls=", ".join(CONTROLS))])
+
+
+def _says(found: Matrix, cells: Sequence[Cell]) -> str:
+    """What shows and what does not, attack by attack and defence by defence."""
+    attacks = [
+        [
+            code(each.name),
+            _named([c.method for c in cells if (c.attack, c.defence, c.mark) == (each.name, "", SHOWS)]),
+            _named([c.method for c in cells if (c.attack, c.defence, c.mark) == (each.name, "", SHOWS_NOT)]),
+            _named([c.method for c in cells if (c.attack, c.defence, c.mark) == (each.name, "", UNTOLD)]),
+        ]
+        for each in found.attacks
+    ]
+    works = {(cell.attack, cell.method) for cell in cells if not cell.defence and cell.mark == SHOWS}
+    defences = [[code(name), *_stopped(name, works, cells)] for name in found.defences]
+    text = "## What shows\n\n" + grid(["attack", "works against", "does not show against", "cannot tell"], attacks)
+    if not defences:
+        return text + "\n"
+    head = ["defence", "of what works: no more", "still", "no filter", "no number", "false alarms, %"]
+    return f"{text}\n\n{grid(head, defences)}\n"
+
+
+def _stopped(name: str, works: set[tuple[str, str]], cells: Sequence[Cell]) -> list[str]:
+    """Of the attacks that work how many still do under a defence, and how many honest requests it suspects."""
+    own = [cell for cell in cells if cell.defence == name]
+    marks = [cell.mark for cell in own if (cell.attack, cell.method) in works]
+    return [*(str(marks.count(mark)) for mark in (SHOWS_NOT, SHOWS, NO_FILTER, UNTOLD)), _span(own)]
+
+
+def _span(cells: Sequence[Cell]) -> str:
+    ends = alarms_of(cells)
+    if ends is None:
+        return "-"
+    least, most = map(formats.percent, ends)
+    return least if least == most else f"{least} to {most}"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names) or "-"
+
+
+def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> str:
+    title = (
+        f"## {found.name}, {found.models} victims, beside {found.success.against}\n\nSuccess: {found.success.what}.\n"
+    )
+    head = [
+        "method",
+        "success",
+        "more than the control",
+        "strongest control",
+        "accuracy lost",
+        "cost",
+        *matrix.defences,
+    ]
+    lines = []
+    for victims in found.victims:
+        bare, *looked_at = [cell for cell in cells if cell.method == victims.method]
+        lost = victims.lost.get("attack")
+        told = [code(victims.method), f"{bare.mark} {number(bare.success, found.success)}"]
+        told += [over(bare.excess, found.success) or "-", _strongest(found, victims)]
+        told += [formats.signed(formats.value(lost)).removeprefix("+"), formats.compute(bare.cost)]
+        lines.append([*told, *(_left(found, cell) for cell in looked_at)])
+    beneath = "\n".join(f"- {line}" for line in [*unusual_controls(found), *reasons_of(cells)])
+    return "\n".join(
+        [title, "", f"Success: {found.success.what}.", "", grid(head, lines), *(["", beneath] if beneath else []), ""]
+    )
+
+
+def _left(found: Findings, cell: Cell) -> str:
+    if cell.success is None:
+        return cell.mark
+    caught = "" if cell.caught is None else f"; caught {number(cell.caught, SHARE).partition(' ')[0]}"
+    alarms = "" if cell.alarms is None else f", alarms {formats.percent(cell.alarms.value)}"
+    return f"{cell.mark} {number(cell.success, found.success)}{caught}{alarms}"
+
+
+def _strongest(found: Findings, victims: Victims) -> str:
+    name = victims.strongest
+    return f"{name} {number(victims.arms[name].success, found.success)}" if name else UNTOLD
