@@ -3,7 +3,7 @@
 # planted faults. Writes results/certificates/. What was done is kept in the store, so the same command goes on after a
 # stop. On `digits` fewer models, and a Langevin training of 100 steps, for those of full batches take hours there; and
 # steps of 2 / 20.01, for those of 2 / 1.01, which the smoothness of 1 gives that is assumed otherwise, diverge.
-# On one idle core: 3 minutes for `tabular` and for `tabular-mlp`, a quarter of an hour for `digits`.
+# Of processor time: 2 minutes for `tabular`, 4 for `tabular-mlp`, 20 for `digits`.
 # Run: runs/certificates.sh [MODELS [SUITE ...]]  (with arguments, for a trial: then nothing is written to results/)
 set -euo pipefail
 cd "$(dirname "$0")/.."
