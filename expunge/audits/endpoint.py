@@ -77,7 +77,9 @@ class Endpoint:
         connection = kind(self.parts.hostname, self.parts.port, timeout=self.seconds)
         ended = threading.Event()
         try:
-            with _alarm(connection, self.seconds, ended):
+            with _alarm(self.seconds, ended) as sockets:
+                connection.connect()
+                sockets.append(connection.sock)  # which a connection forgets where the answer ends it
                 content = self._exchange(connection, body)
         except TimeoutError:
             raise late from None
@@ -109,19 +111,20 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def _alarm(connection: HTTPConnection, seconds: float, ended: threading.Event) -> Iterator[None]:
-    """End the connection after so many seconds in all: a socket's own limit begins anew with every byte."""
+def _alarm(seconds: float, ended: threading.Event) -> Iterator[list[socket.socket]]:
+    """Shut the sockets that are put in after so many seconds in all: their own limit begins anew with every byte."""
+    sockets: list[socket.socket] = []
 
     def end() -> None:
         ended.set()
-        if connection.sock:
+        for each in sockets:
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                each.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield sockets
     finally:
         timer.cancel()

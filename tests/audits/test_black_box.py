@@ -1,10 +1,12 @@
 """Models that are asked from outside: right answers in each form, and one line for every wrong one, in time."""
 
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from expunge.audits.black_box import black_box
 from expunge.errors import BadSetting, ExpungeError, NoAnswer, UnknownName
@@ -82,6 +84,22 @@ def test_a_wrong_answer_is_a_line(answer: Answer, says: str) -> None:
 def test_a_slow_answer_ends_in_time(answer: Answer) -> None:
     with serving(answer) as address, pytest.raises(NoAnswer, match=r"did not answer within 0\.3 s"):
         asked(address, 0.3)
+
+
+def test_an_answer_that_drips_is_not_waited_for_to_its_end() -> None:
+    sent: list[int] = []
+
+    def counted(handler: BaseHTTPRequestHandler, _: ndarray) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for step in range(200):
+            handler.wfile.write(b" ")
+            sent.append(step)
+            time.sleep(0.02)
+
+    with serving(counted) as address, pytest.raises(NoAnswer, match="did not answer"):
+        asked(address, 0.1)
+    assert len(sent) < 200
 
 
 def test_nobody_at_an_address_is_a_line() -> None:
