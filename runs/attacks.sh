@@ -46,7 +46,7 @@ run reconstruction-true reconstruction tabular --set curvature=true
 run reconstruction-unconverged reconstruction tabular --set converged=false
 run reconstruction-embedded reconstruction digits --set embedded=true
 run reconstruction-embedded-true reconstruction digits --set curvature=true --set embedded=true
-run relearning relearning digits --set of_class=3 --set budget=140
+run relearning relearning digits --set budget=140 --set of_class=3
 run relearning-any relearning digits
 run adaptive-requests adaptive-requests digits
 run adaptive-requests-record adaptive-requests digits --set reads=record

@@ -162,7 +162,7 @@ ATTACK = Attack(
         UNPERTURBED: ITSELF,
         ORACLE: "retrained without the records, then taught the same",
     },
-    example="digits --set of_class=3 --set budget=140",
+    example="digits --set budget=140 --set of_class=3",
     summary="a few of the removed records are taught again, and the others come back",
     roles=("model user",),
     goal="other",

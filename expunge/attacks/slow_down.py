@@ -8,7 +8,7 @@ Marchant et al. 2022, arXiv:2109.08266. Victims are logistic regressions of one 
 themselves, scaled to norms up to 1, with weights in float64. The attacker plans at the model of the clean data and does
 not follow how its own records move it: derived, cheaper than the paper's. Measured on digits, 10 victims, 14 removals:
 trainings for 67 % of them against 15 % of honest ones; with weight decay 1e-3 99 % against 6 %, with 1e-2 3 % against
-1 %: there it does not show.
+1 %, which is next to nothing.
 """
 
 import time

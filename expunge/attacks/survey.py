@@ -208,6 +208,7 @@ THREATS: dict[str, Threat] = {
         countermeasure="monitoring (during unlearning)",
         attacks=("usability",),
         defences=("membership", *PLANTED),
+        here="larger runs, and batches without momentum, are in results/usability.md",
     ),
     "uba-inf": Threat(
         family="preconditioned",

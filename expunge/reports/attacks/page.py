@@ -100,7 +100,7 @@ def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
     ]
 
 
-def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
+def _lines(found: Findings, victims: Victims) -> list[dict[str, str | list[str]]]:
     """The cells of one method's table."""
     return [
         {
@@ -111,7 +111,7 @@ def _lines(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "accuracy": accuracy(arm.utility),
             "cost": formats.compute(arm.cost),
             "seconds": formats.seconds(arm.seconds),
-            "more": ", ".join(f"{key} {number(cell, PLAIN)}" for key, cell in arm.more.items()),
+            "more": [f"{key} {number(cell, PLAIN)}" for key, cell in arm.more.items()],
         }
         for name, arm in victims.arms.items()
     ]

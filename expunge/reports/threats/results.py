@@ -84,6 +84,8 @@ def results_of(run: str, scores: Sequence[Score]) -> list[Result]:
 
 def _of_lab(run: str, found: Findings) -> Iterator[Result]:
     default = found.row.config()
+    if lacking := default.own.keys() - found.facts.keys():
+        raise StoreError(f"the records of {run} do not say {min(lacking)}, which the attack has; run it again")
     settings = {key: found.facts[key] for key, value in default.own.items() if found.facts[key] != value}
     methods = [each.method for each in found.victims]
     others = [] if methods == [each.label for each in default.methods] else methods

@@ -88,7 +88,7 @@ def in_full(name: str, row: Threat) -> list[tuple[str, str]]:
     lines += [("technique", row.technique)]
     lines += [(key, ", ".join(values)) for key, values in axes(row).items()]
     lines += [("countered by", row.countermeasure or ("nothing, in the survey" if row.number else ""))]
-    lines += [("here", row.here), *((f"{axis} differ", why) for axis, why in row.differs.items())]
+    lines += [("here", row.here), *(("differs", f"{axis}: {why}") for axis, why in row.differs.items())]
     lines += [("run", each) for each in commands(row, read_results())]
     last = ""
     for each in runs_of(row, read_results()):

@@ -80,7 +80,7 @@ def test_the_page_tells_what_each_control_is() -> None:
         page = render(Findings(name, "digits", {}, 10, [found], ""), "")
         for control, what in ATTACKS[name].controls.items():
             assert f"<dt>{control}</dt><dd>{what}</dd>".replace("'", "&#39;") in page
-        assert 'data-label="beside">shift −0.50 [−1.00, 0.00]<' in page
+        assert '<span class="more">shift −0.50 [−1.00, 0.00]</span>' in page
 
 
 @pytest.mark.parametrize(("name", "whole"), [("fairness-harm", True), ("pair-membership", False)])

@@ -75,6 +75,14 @@ def test_the_command_says_what_is_not_the_default() -> None:
     )
 
 
+def test_records_that_lack_a_setting_are_refused() -> None:
+    scores = records("hidden-poison", HiddenPoison())
+    for each in scores:
+        each.subject.config.pop("attack.steps")
+    with pytest.raises(StoreError, match="records of old do not say steps, which the attack has; run it again"):
+        results_of("old", scores)
+
+
 def test_records_are_kept_by_the_name_of_their_run_and_summarised_in_the_order_of_the_table(tmp_path: Path) -> None:
     for run, config in {"relearning": Relearning(), "hidden-poison": HiddenPoison()}.items():
         (tmp_path / "out" / run).mkdir(parents=True)
