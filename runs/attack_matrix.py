@@ -18,7 +18,7 @@ def main() -> None:
         sys.exit("expected the folder of a matrix, as out/matrix")
     out = Path(sys.argv[1])
     try:
-        for file in keep_matrix(out, RESULTS, "expunge attack matrix digits"):
+        for file in keep_matrix(out, RESULTS):
             print(file)
     except (ExpungeError, OSError) as error:
         sys.exit(str(error))

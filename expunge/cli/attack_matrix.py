@@ -39,7 +39,7 @@ MatrixDefences = Annotated[
     typer.Option(
         "--defence",
         help="A defence that looks at the requests; repeat; all, or none. Default: membership, isolated-medoids, "
-        "validation-gate, postponement.",
+        "update-norm, validation-gate.",
     ),
 ]
 MatrixModels = Annotated[

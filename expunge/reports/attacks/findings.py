@@ -7,7 +7,7 @@ from functools import cached_property
 from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.attack import Success
 from expunge.attacks.evidence import AUROC
-from expunge.attacks.lab.arms import ARMS, CONTROLS, HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED
+from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED
 from expunge.attacks.lab.records import (
     ALARMS,
     APPLIES,
@@ -103,8 +103,12 @@ class Victims:
 
     @property
     def strongest(self) -> str:
-        """The control with the most success; "" where none has a number."""
-        found = {name: cell.value for name in CONTROLS if (cell := self.arms[name].success)}
+        """The control with the most success; "" where none has a number.
+
+        One that is the attack itself, as where nobody changes the bytes of what is asked for, is none.
+        """
+        others = {name: self.arms[name] for name in CONTROLS if self.arms[name] != self.arms[ATTACK]}
+        found = {name: arm.success.value for name, arm in others.items() if arm.success}
         return max(found, key=lambda name: found[name], default="")
 
 

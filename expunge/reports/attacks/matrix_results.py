@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from expunge.attacks.lab.arms import CONTROLS
+from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.bench.folder import SCORES
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims
@@ -30,8 +30,8 @@ from expunge.store import write_file
 INTRODUCTION = """\
 # Attack x method x defence
 
-Made by `{command}`. Success in per cent, [95 % interval over victims]; each victim is a world of its own, with an
-attacker of its own. Behind a defence stands what it leaves of the attack.
+Made by `runs/attack_matrix.sh`. Success in per cent, [95 % interval over victims]; each victim is a world of its own,
+with an attacker of its own. Behind a defence stands what it leaves of the attack.
 
 {marks}
 """
@@ -43,21 +43,21 @@ Cost: the provider's for the attacker's request, in shares of a retraining.
 """
 
 
-def keep_matrix(out: Path, results: Path, command: str) -> list[Path]:
+def keep_matrix(out: Path, results: Path) -> list[Path]:
     """Write ``matrix.json`` and ``matrix.md`` into ``results`` from the records in ``out``; their paths."""
     found = read_matrix(read_scores(out / SCORES))
     numbers, page = results / "matrix.json", results / "matrix.md"
     results.mkdir(parents=True, exist_ok=True)
     write_entries(numbers, list(entries_of(found)), max(each.models for each in found.attacks))
-    write_file(page, matrix_text(found, command))
+    write_file(page, matrix_text(found))
     return [numbers, page]
 
 
-def matrix_text(found: Matrix, command: str) -> str:
+def matrix_text(found: Matrix) -> str:
     """The page."""
     cells = list(found.cells())
     marks = "\n".join(f"- {mark} {words}" for mark, words in MARKS.items())
-    parts = [INTRODUCTION.format(command=command, marks=marks), _says(found, cells)]
+    parts = [INTRODUCTION.format(marks=marks), _says(found, cells)]
     parts += [_attack(found, each, [cell for cell in cells if cell.attack == each.name]) for each in found.attacks]
     return "\n".join([*parts, LEGEND.format(controls=", ".join(CONTROLS))])
 
@@ -101,39 +101,33 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names) or "-"
 
 
+HEAD = ("method", "success", "over the control", "strongest control", "accuracy lost", "cost")
+
+
 def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> str:
-    title = (
-        f"## {found.name}, {found.models} victims, beside {found.success.against}\n\nSuccess: {found.success.what}.\n"
-    )
-    head = [
-        "method",
-        "success",
-        "more than the control",
-        "strongest control",
-        "accuracy lost",
-        "cost",
-        *matrix.defences,
-    ]
     lines = []
     for victims in found.victims:
         bare, *looked_at = [cell for cell in cells if cell.method == victims.method]
-        lost = victims.lost.get("attack")
-        told = [code(victims.method), f"{bare.mark} {number(bare.success, found.success)}"]
-        told += [over(bare.excess, found.success) or "-", _strongest(found, victims)]
-        told += [formats.signed(formats.value(lost)).removeprefix("+"), formats.compute(bare.cost)]
+        lost = formats.signed(formats.value(victims.lost.get(ATTACK))).removeprefix("+")
+        told = [code(victims.method), _marked(found, bare), over(bare.excess, found.success) or UNTOLD]
+        told += [_strongest(found, victims), lost, formats.compute(bare.cost)]
         lines.append([*told, *(_left(found, cell) for cell in looked_at)])
-    beneath = "\n".join(f"- {line}" for line in [*unusual_controls(found), *reasons_of(cells)])
+    title = f"## {found.name}, {found.models} victims, beside {found.success.against}"
+    beneath = [f"- {line}" for line in [*unusual_controls(found), *reasons_of(cells)]]
+    table = grid([*HEAD, *matrix.defences], lines)
     return "\n".join(
-        [title, "", f"Success: {found.success.what}.", "", grid(head, lines), *(["", beneath] if beneath else []), ""]
+        [title, "", f"Success: {found.success.what}.", "", table, "", *beneath, *([""] if beneath else [])]
     )
 
 
+def _marked(found: Findings, cell: Cell) -> str:
+    return cell.mark if cell.success is None else f"{cell.mark} {number(cell.success, found.success)}"
+
+
 def _left(found: Findings, cell: Cell) -> str:
-    if cell.success is None:
-        return cell.mark
     caught = "" if cell.caught is None else f"; caught {number(cell.caught, SHARE).partition(' ')[0]}"
     alarms = "" if cell.alarms is None else f", alarms {formats.percent(cell.alarms.value)}"
-    return f"{cell.mark} {number(cell.success, found.success)}{caught}{alarms}"
+    return f"{_marked(found, cell)}{caught}{alarms}"
 
 
 def _strongest(found: Findings, victims: Victims) -> str:

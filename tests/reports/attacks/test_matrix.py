@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from expunge.attacks.lab.arms import ARMS, ATTACK, HONEST, ORACLE
+from expunge.attacks.lab.arms import ARMS, ATTACK, HONEST, ORACLE, UNPERTURBED
 from expunge.errors import UserError
 from expunge.reports.attacks.findings import ArmFound, Findings, Guard, Victims
 from expunge.reports.attacks.matrix import (
@@ -19,6 +19,7 @@ from expunge.reports.attacks.matrix import (
     reasons_of,
 )
 from expunge.reports.attacks.matrix_page import heat_map, render
+from expunge.reports.attacks.matrix_results import matrix_text
 from expunge.reports.summaries import Interval
 
 NOTHING, MUCH = Interval(0.1, -0.2, 0.4), Interval(0.8, 0.5, 1.0)
@@ -79,6 +80,20 @@ def test_a_defence_that_does_not_apply_says_why_once() -> None:
 
 def test_the_strongest_control_is_the_one_with_the_most_success() -> None:
     assert victims().strongest == ORACLE
+
+
+def test_a_control_that_is_the_attack_itself_is_none() -> None:
+    found = victims()
+    unchanged = replace(found, arms={**found.arms, UNPERTURBED: found.arms[ATTACK]})
+    assert unchanged.strongest == ORACLE
+
+
+def test_the_kept_page_says_what_shows_and_what_each_defence_leaves() -> None:
+    other = replace(victims(guard(excess=MUCH)), method="salun")
+    page = matrix_text(matrix(victims(guard()), other))
+    assert "| `over-unlearning` | scrub, salun | - | - |" in page
+    assert "| `filter` | 1 | 1 | 0 | 0 | 1.0 |" in page
+    assert "| `scrub` | ● 90 [0, 100] | +80 [+50, +100] | oracle 40 [0, 100] |" in page
 
 
 def test_false_alarms_are_told_from_the_least_to_the_largest() -> None:
