@@ -137,7 +137,14 @@ class Ensemble(nn.Module):
         sample_shape: Sequence[int],
         masks: Mapping[str, Tensor] | None = None,
     ) -> "Ensemble":
-        """``network`` gives the architecture, ``state`` its tensors with a leading model axis, ``masks`` likewise."""
+        """``network`` gives the architecture, ``state`` its tensors with a leading model axis, ``masks`` likewise.
+
+        A state of another architecture is refused: its tensors would be left out, and those of ``network`` stay.
+        """
+        if strange := state.keys() - _names_of(network):
+            raise BadSetting(
+                f"expected tensors of the network, got {min(strange)!r}, of which it has none by that name"
+            )
         return cls(_with_state(network, state), origin, sample_shape, masks)
 
     def obey(self, masks: Mapping[str, Tensor]) -> "Ensemble":
@@ -302,6 +309,12 @@ def _guard(parameter: Tensor, mask: Tensor) -> Any:
 
 def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
     return gradient.masked_fill(~mask, 0)
+
+
+def _names_of(network: nn.Module) -> set[str]:
+    """The names of all tensors, those that are tied by all of theirs."""
+    tensors = network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False)
+    return {name for each in tensors for name, _ in each}
 
 
 def _with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

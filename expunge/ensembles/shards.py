@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.ensembles.ensemble import Ensemble, Origin
 from expunge.ensembles.plan import Plan, new_networks
@@ -44,6 +44,15 @@ def vote(constituents: Sequence[Ensemble], origin: Origin) -> Ensemble:
     network = Vote([deepcopy(each.network) for each in constituents])
     state = {f"members.{n}.{key}": value for n, each in enumerate(constituents) for key, value in each.state().items()}
     return Ensemble.from_state(network, state, origin, first.sample_shape).eval()
+
+
+def constituent_of(ensemble: Ensemble) -> nn.Module:
+    """The network of one constituent: of votes that of a member, of other models their own."""
+    network = ensemble.network
+    if ensemble.origin.kind != "sharded":
+        return network
+    assert isinstance(network, Vote)  # as :func:`vote` makes them
+    return network.members[0]
 
 
 def places(plan: Plan, models: Sequence[int]) -> Int[Tensor, "models train"]:

@@ -41,3 +41,10 @@ def test_its_margins_are_those_of_the_store(ensemble: Ensemble, suite: Suite) ->
     found = ensemble.margins(suite.data)
     assert found.shape == (3, suite.data.width)
     np.testing.assert_allclose(found, read_margins(Plan(suite, "pretrained"), 100, 3).values, atol=1e-3)
+
+
+def test_a_state_of_another_architecture_is_refused(ensemble: Ensemble) -> None:
+    """Else its tensors would be left out, and the network's own would stay."""
+    other = {f"members.0.{key}": each for key, each in ensemble.state().items()}
+    with pytest.raises(BadSetting, match=r"got 'members\.0\.0\.weight', of which it has none"):
+        Ensemble.from_state(ensemble.network, other, ensemble.origin, ensemble.sample_shape)

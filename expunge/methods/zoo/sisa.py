@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import read_array, read_weights
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.shards import checkpoint, seen, stage_recipe, vote
+from expunge.ensembles.shards import checkpoint, constituent_of, seen, stage_recipe, vote
 from expunge.ensembles.stored_margins import require_built
 from expunge.ensembles.train import train
 from expunge.errors import BadSetting
@@ -50,24 +50,30 @@ class Sharded:
 
 
 def sisa(ensemble: Ensemble, split: Split, cfg: Sisa, rng: Generators) -> Iterator[Ensemble]:
-    """Yield the votes, once; ``split.extra`` has what is kept of their training as :class:`Sharded`."""
-    rows = range(len(ensemble))
+    """Yield the votes, once; ``split.extra`` has what is kept of their training as :class:`Sharded`.
+
+    ``ensemble`` gives the network and the meter, and may be such votes itself, as a provider deploys them.
+    """
+    rows, network = range(len(ensemble)), constituent_of(ensemble)
     constituents = []
     for shard in range(cfg.shards):
-        each = [_constituent(ensemble, split, cfg, rng.one(row), shard=shard, row=row).state() for row in rows]
-        state = {key: torch.cat([one[key] for one in each]) for key in each[0]}
-        constituents.append(Ensemble.from_state(ensemble.network, state, ensemble.origin, ensemble.sample_shape))
+        each = [_constituent(ensemble, network, split, cfg, rng.one(row), shard=shard, row=row) for row in rows]
+        states = [one.state() for one in each]
+        state = {key: torch.cat([one[key] for one in states]) for key in states[0]}
+        constituents.append(Ensemble.from_state(network, state, ensemble.origin, ensemble.sample_shape))
     yield vote(constituents, ensemble.origin)
 
 
-def _constituent(ensemble: Ensemble, split: Split, cfg: Sisa, rng: Generators, *, shard: int, row: int) -> Ensemble:
+def _constituent(
+    ensemble: Ensemble, network: nn.Module, split: Split, cfg: Sisa, rng: Generators, *, shard: int, row: int
+) -> Ensemble:
     """The constituent of one model for one shard, without forget: as it was where the shard holds none of it."""
     sharded: Sharded = split.extra
     clean = clean_slices(sharded.forget[row], shard, cfg.slices)
     kept = checkpoint(sharded.state, shard, clean)
     origin = replace(ensemble.origin, models=ensemble.origin.models[row : row + 1])
     state = {key: tensor[row : row + 1] for key, tensor in kept.items()}
-    one = Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).to(ensemble.device)
+    one = Ensemble.from_state(network, state, origin, ensemble.sample_shape).to(ensemble.device)
     one.meter = ensemble.meter
     for stage in range(clean + 1, cfg.slices + 1):
         rows = seen(sharded.retain[row], shard, stage, cfg.slices)
