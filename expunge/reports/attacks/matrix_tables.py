@@ -23,6 +23,7 @@ from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
 SHORT = {NO_REQUEST: "n", HONEST: "h", UNPERTURBED: "u", ORACLE: "o"}  # controls, where there is no room
+METHOD = 12  # columns of a method's name
 LEGEND = (
     "attack: its success, in % where it is a share; control: that of the strongest of n, no request, h, an honest "
     "request of the same size, u, the attack's records unperturbed, o, retraining without them; lost: points of test "
@@ -45,7 +46,7 @@ def render_matrix(scores: Sequence[Score]) -> list[Table | Text]:
 
 def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
     table = _empty(f"{found.name}, {found.models} victims of {found.suite}")
-    table.add_column("method", overflow="fold", min_width=12)
+    table.add_column("method", overflow="fold", min_width=METHOD)
     for name in ("attack", "control", "lost"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in matrix.defences:
@@ -54,7 +55,7 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
         own = [cell for cell in cells if cell.method == victims.method]
         lost = formats.signed(formats.value(victims.lost.get("attack"))).removeprefix("+")
         left = [_marked(found, cell) for cell in own]
-        table.add_row(victims.method, left[0], _strongest(found, victims), lost, *left[1:])
+        table.add_row(_short(victims.method), left[0], _strongest(found, victims), lost, *left[1:])
     if matrix.defences:
         table.add_section()
         table.add_row("false alarms", "", "", "", *(_alarms(cells, name) for name in matrix.defences))
@@ -62,6 +63,15 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
     beneath = f"success: {found.success.what}; compared with: {found.success.against}"
     table.caption = Text("\n".join([beneath, *unusual_controls(found), *reasons_of(cells)]), style="default")
     return table
+
+
+def _short(name: str) -> str:
+    """The name of a method, on two lines where it is longer than its column.
+
+    >>> _short("gradient-ascent"), _short("sisa")
+    ('gradient-\\nascent', 'sisa')
+    """
+    return name if len(name) <= METHOD else name.replace("-", "-\n", 1)
 
 
 def _folded(name: str) -> str:
