@@ -15,7 +15,6 @@ takes the place of the search; robustness to noise in place of confidence is of 
 arXiv:2007.14321.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,23 +26,23 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.lab.arms import Arm, Played, failed
+from expunge.attacks.lab.arms import Arm, Played
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.lab.request_play import arm, play_requests
 from expunge.attacks.pair_membership import (
     CLASSIFIERS,
     ORIGINAL,
     PAIR,
     UNLEARNED,
     Inference,
-    measure,
+    partly_inference,
+    play_inference,
 )
 from expunge.attacks.practice import USUAL, Practice
 from expunge.attacks.shadow_pairs import Pairs, records_of, require_shadows, shadow_pairs
-from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, requests_about, require_suspects, suspects_of
+from expunge.attacks.suspects import ARMS, OTHERS, Privacy, answers, require_suspects
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import seed_of
-from expunge.errors import BadSetting, MethodFailed
+from expunge.errors import BadSetting
 from expunge.suites.request import Request
 from expunge.suites.suite import Suite
 
@@ -127,27 +126,13 @@ def kept_labels(
 
 def play(provider: Provider, config: LabelOnlyPair) -> Played:
     """Learn from shadow pairs, then ask each victim about its suspects, after each arm."""
-    started = time.perf_counter()
-    suspects = suspects_of(provider, config.budget, config.seed)
-    attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
-    try:
-        learned = learned_by(provider, config)
-    except MethodFailed as error:
-        return failed(attack, f"on shadow models: {error}")
-    effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
-    return play_requests(provider, attack, honest, look, effort)
+    return play_inference(provider, config, config.budget, partial(learned_by, provider, config))
 
 
 def partly(provider: Provider, config: LabelOnlyPair, requests: Sequence[Request | None]) -> Arm:
     """What the attack comes to where a defence let a part of each request through: of all suspects, those too that
     were held back and stay."""
-    try:
-        learned = learned_by(provider, config)
-    except MethodFailed as error:
-        return Arm(reason=f"on shadow models: {error}")
-    suspects = suspects_of(provider, config.budget, config.seed)
-    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
+    return partly_inference(provider, config, config.budget, partial(learned_by, provider, config), requests)
 
 
 def learned_by(provider: Provider, config: LabelOnlyPair) -> list[Inference]:

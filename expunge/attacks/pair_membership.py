@@ -111,27 +111,13 @@ def check(suite: Suite, config: PairMembership) -> None:
 
 def play(provider: Provider, config: PairMembership) -> Played:
     """Learn from shadow pairs, then ask each victim about its suspects, after each arm."""
-    started = time.perf_counter()
-    suspects = suspects_of(provider, config.budget, config.seed)
-    attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
-    try:
-        learned = learned_by(provider, config)
-    except MethodFailed as error:
-        return failed(attack, f"on shadow models: {error}")
-    effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
-    look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
-    return play_requests(provider, attack, honest, look, effort)
+    return play_inference(provider, config, config.budget, partial(learned_by, provider, config))
 
 
 def partly(provider: Provider, config: PairMembership, requests: Sequence[Request | None]) -> Arm:
     """What the attack comes to where a defence let a part of each request through: of all suspects, those too that
     were held back and stay."""
-    try:
-        learned = learned_by(provider, config)
-    except MethodFailed as error:
-        return Arm(reason=f"on shadow models: {error}")
-    suspects = suspects_of(provider, config.budget, config.seed)
-    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
+    return partly_inference(provider, config, config.budget, partial(learned_by, provider, config), requests)
 
 
 def learned_by(provider: Provider, config: PairMembership) -> "list[Inference]":
@@ -252,6 +238,36 @@ def degradation(
     """
     gain = np.where(member, pair - alone, alone - pair)
     return (gain > 0).mean(1), gain.mean(1)
+
+
+def play_inference(provider: Provider, config: Privacy, budget: int, learn: Callable[[], list[Inference]]) -> Played:
+    """What is learned from shadow pairs, asked about ``budget`` suspects of each victim, after each arm."""
+    started = time.perf_counter()
+    suspects = suspects_of(provider, budget, config.seed)
+    attack, honest = requests_about(provider, suspects.seen, config.removed, config.seed)
+    try:
+        learned = learn()
+    except MethodFailed as error:
+        return failed(attack, f"on shadow models: {error}")
+    effort = np.full(len(provider.models), (time.perf_counter() - started) / len(provider.models))
+    look = partial(measure, provider.suite, suspects, learned, practice=provider.practice)
+    return play_requests(provider, attack, honest, look, effort)
+
+
+def partly_inference(
+    provider: Provider,
+    config: Privacy,
+    budget: int,
+    learn: Callable[[], list[Inference]],
+    requests: Sequence[Request | None],
+) -> Arm:
+    """The same where parts of the requests are served, of all suspects."""
+    try:
+        learned = learn()
+    except MethodFailed as error:
+        return Arm(reason=f"on shadow models: {error}")
+    suspects = suspects_of(provider, budget, config.seed)
+    return arm(provider.victims, lambda: provider.serve(requests), partial(measure, provider.suite, suspects, learned))
 
 
 ATTACK = Attack(

@@ -46,6 +46,11 @@ def always(conditions: Mapping[str, str]) -> Conditions:
     return lambda cfg: conditions
 
 
+def no_noise(claim: Claim, cfg: Any) -> float:
+    """Of a method whose noise is all in training."""
+    return 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Guarantee:
     """A row of CERTIFIED: by which theorem a method claims what it claims, and the parts that the claim speaks of.

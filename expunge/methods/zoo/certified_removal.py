@@ -16,7 +16,7 @@ from expunge.errors import BudgetExhausted, MethodFailed
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, CLASSIFIER, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone, ordinary_training
-from expunge.methods.parts.guarantee import Guarantee, always
+from expunge.methods.parts.guarantee import Guarantee, always, no_noise
 from expunge.methods.parts.linear_heads import Head, Regression, head_of, inputs_of, minimised, newton_direction
 from expunge.methods.parts.privacy import Privacy, notes_of, parameters_of
 from expunge.methods.parts.walks import require
@@ -134,11 +134,6 @@ def _trained(
     b = sigma * rng.beside("objective").normal(*at.shape[1:], dtype=torch.float64).to(at.device)
     head.write(ensemble, minimised(regression, at, b))
     return ensemble.eval()
-
-
-def no_noise(claim: Claim, cfg: CertifiedRemoval) -> float:
-    """All of it is in training."""
-    return 0.0
 
 
 GUARANTEE = Guarantee(

@@ -13,7 +13,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.certified_training import first_models, kept_alone
-from expunge.methods.parts.guarantee import Guarantee, always
+from expunge.methods.parts.guarantee import Guarantee, always, no_noise
 from expunge.methods.parts.loss_constants import Requested, require_removed, settle_request
 from expunge.methods.parts.privacy import chosen, claims_alike
 from expunge.methods.parts.private_descent import PrivateDescent
@@ -98,11 +98,6 @@ def _claims(ensemble: Ensemble, split: Split, cfg: DpSgd) -> tuple[Claim, ...]:
     cfg = settle_request(ensemble, split, cfg)
     require_removed(cfg, split)
     return claims_alike(THEOREM, _constants(cfg, split.recipe), ensemble, cfg)
-
-
-def no_noise(claim: Claim, cfg: DpSgd) -> float:
-    """All of it is in training."""
-    return 0.0
 
 
 GUARANTEE = Guarantee(

@@ -4,23 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import CONTROLS
 from expunge.bench.folder import SCORES
-from expunge.bench.run_info import RUN, read_run, require_files
-from expunge.errors import StoreError
-from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims
 from expunge.reports.attacks.matrix import MARKS, SHOWS, UNTOLD, Cell, Matrix, alarms_of, read_matrix, unusual_controls
-from expunge.reports.attacks.page import COMMAND
 from expunge.reports.attacks.tables import SHARE, accuracy, number, over
-from expunge.reports.page.html import libraries, write_page
+from expunge.reports.page.attack_folder import read_attack
+from expunge.reports.page.html import libraries, template, write_page
 from expunge.reports.tables import formats
-from expunge.store import unchanging, write_file
 
 Spec = dict[str, Any]
 NOBODY = "no defence"
@@ -33,16 +28,7 @@ def report_matrix(folder: Path | str, command: str = "") -> Path:
     The ``command`` that made them is kept beside them, and read where it is not given.
     """
     place = Path(folder)
-    file, told = place / SCORES, place / COMMAND
-    if not file.is_file():
-        raise StoreError(f"{file} is not there; run `expunge attack matrix SUITE --out {place}` first")
-    with unchanging(place):
-        require_files(place, read_run(place / RUN).files or {}, optional=".npz")
-        found = read_matrix(read_scores(file))
-    if command:
-        write_file(told, command + "\n")
-    elif told.is_file():
-        command = read_text(told, StoreError).strip()
+    found, command = read_attack(place, "matrix SUITE", lambda _: read_matrix(read_scores(place / SCORES)), command)
     target = place / PAGE
     write_page(target, render(found, command))
     return target
@@ -50,13 +36,6 @@ def report_matrix(folder: Path | str, command: str = "") -> Path:
 
 def render(found: Matrix, command: str) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("expunge.reports.attacks"), PackageLoader("expunge.reports.page")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     cells = list(found.cells())
     view = {
         "found": found,
@@ -71,7 +50,7 @@ def render(found: Matrix, command: str) -> str:
         "untold": UNTOLD,
     }
     data = htmlsafe_json_dumps({"plots": {"heat": heat_map(found, cells)}}, allow_nan=False, separators=(",", ":"))
-    return environment.get_template("matrix.html.j2").render(view, data=data, libraries=libraries())
+    return template("matrix.html.j2", "expunge.reports.attacks").render(view, data=data, libraries=libraries())
 
 
 def heat_map(found: Matrix, cells: Sequence[Cell]) -> Spec:

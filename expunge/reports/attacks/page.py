@@ -2,13 +2,8 @@
 
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from expunge.attacks.defences import DEFENCES
 from expunge.bench.folder import SCORES
-from expunge.bench.run_info import RUN, read_run, require_files
-from expunge.errors import StoreError
-from expunge.outside import read_text
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims, read_findings
 from expunge.reports.attacks.tables import (
@@ -26,11 +21,9 @@ from expunge.reports.attacks.tables import (
     percent,
     whole,
 )
-from expunge.reports.page.html import write_page
+from expunge.reports.page.attack_folder import read_attack
+from expunge.reports.page.html import template, write_page
 from expunge.reports.tables import formats
-from expunge.store import unchanging, write_file
-
-COMMAND = "command.txt"
 
 
 def report_attack(folder: Path | str, command: str = "") -> Path:
@@ -39,16 +32,7 @@ def report_attack(folder: Path | str, command: str = "") -> Path:
     The ``command`` that made them is kept beside them, and read where it is not given.
     """
     place = Path(folder)
-    file, told = place / SCORES, place / COMMAND
-    if not file.is_file():
-        raise StoreError(f"{file} is not there; run `expunge attack NAME SUITE --out {place}` first")
-    with unchanging(place):
-        require_files(place, read_run(place / RUN).files or {}, optional=".npz")
-        found = read_findings(read_scores(file))
-    if command:
-        write_file(told, command + "\n")
-    elif told.is_file():
-        command = read_text(told, StoreError).strip()
+    found, command = read_attack(place, "NAME SUITE", lambda _: read_findings(read_scores(place / SCORES)), command)
     target = place / "report.html"
     write_page(target, render(found, command))
     return target
@@ -56,13 +40,6 @@ def report_attack(folder: Path | str, command: str = "") -> Path:
 
 def render(found: Findings, command: str) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("expunge.reports.attacks"), PackageLoader("expunge.reports.page")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     view = {
         "found": found,
         "row": found.row,
@@ -76,7 +53,7 @@ def render(found: Findings, command: str) -> str:
         "command": command,
         "facts": sorted(found.facts.items()),
     }
-    return environment.get_template("attack.html.j2").render(view)
+    return template("attack.html.j2", "expunge.reports.attacks").render(view)
 
 
 def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:

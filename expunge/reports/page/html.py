@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -44,16 +44,21 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
 def render(results: Folder) -> str:
     """The page as text."""
     found = boards(results.scores)
+    view = page(results, found)
+    data = htmlsafe_json_dumps(view.pop("data"), allow_nan=False, separators=(",", ":"))
+    return template("report.html.j2").render(view, data=data, libraries=libraries())
+
+
+def template(name: str, *packages: str) -> Template:
+    """A template of ``packages``, or of those that all pages share; what is put in is escaped, what lacks an error."""
     environment = Environment(
-        loader=PackageLoader("expunge.reports.page"),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "expunge.reports.page")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    view = page(results, found)
-    data = htmlsafe_json_dumps(view.pop("data"), allow_nan=False, separators=(",", ":"))
-    return environment.get_template("report.html.j2").render(view, data=data, libraries=libraries())
+    return environment.get_template(name)
 
 
 def _keep(scores: Sequence[Score], folder: Path | str | None) -> Path:

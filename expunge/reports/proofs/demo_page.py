@@ -4,11 +4,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from expunge.audits.proofs.book import BOOK
 from expunge.audits.proofs.demo import NONCE, PROMISE, Act, Play
-from expunge.reports.page.html import write_page
+from expunge.reports.page.html import template, write_page
 
 MEANINGS = {
     "honest": "The proof is sound: every step was done again, and came out the same. That the records are gone follows "
@@ -55,16 +53,9 @@ class Row:
 
 def write_demo(play: Play, target: Path) -> Path:
     """Write the page; its path."""
-    environment = Environment(
-        loader=PackageLoader("expunge.reports.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [_row(act, play) for act in play.acts]
     low, high = play.oracles
-    text = environment.get_template("verify_demo.html.j2").render(
+    text = template("verify_demo.html.j2").render(
         suite=play.suite.name,
         forget=play.forget,
         records=play.suite.data.sizes[0],

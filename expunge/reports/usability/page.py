@@ -6,29 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.attacks.usability import PICTURES
 from expunge.bench.folder import SCORES, missing_arrays, say_what_is_missing
-from expunge.bench.run_info import RUN, read_run, require_files
+from expunge.bench.run_info import RunInfo
 from expunge.errors import ExpungeError, StoreError
 from expunge.number_files import read_arrays
-from expunge.outside import read_text
 from expunge.records import read_scores
+from expunge.reports.page.attack_folder import read_attack
 from expunge.reports.page.drawing import COLORS, png
-from expunge.reports.page.html import libraries, write_page
+from expunge.reports.page.html import libraries, template, write_page
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 from expunge.reports.usability.tables import LEGEND, lost, lost_between, steps_in_words, whole_percent
-from expunge.store import unchanging, write_file
 
 Spec = dict[str, Any]
 SHOWN = 5  # pictures of each class
-COMMAND, LONGEST_COMMAND = "command.txt", 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,18 +42,12 @@ def report_usability(folder: Path | str, command: str = "") -> Path:
     The ``command`` that made them is kept beside them, and read where it is not given.
     """
     place = Path(folder)
-    file, told = place / SCORES, place / COMMAND
-    if not file.is_file():
-        raise StoreError(f"{file} is not there; run `expunge attack usability SUITE --out {place}` first")
-    with unchanging(place):
-        run = read_run(place / RUN)
-        require_files(place, run.files or {}, optional=".npz")
+
+    def read(run: RunInfo) -> tuple[Findings, list[dict[str, Any]]]:
         say_what_is_missing(missing_arrays(place, [], run))
-        found, shown = findings_of(file), pictures(place / PICTURES)
-    if command:
-        write_file(told, command + "\n")
-    elif told.is_file():
-        command = read_text(told, StoreError).strip()
+        return findings_of(place / SCORES), pictures(place / PICTURES)
+
+    (found, shown), command = read_attack(place, "usability SUITE", read, command)
     target = place / "report.html"
     write_page(target, render(found, shown, command))
     return target
@@ -80,13 +71,6 @@ def findings_of(file: Path) -> Findings:
 
 def render(found: Findings, shown: Sequence[Mapping[str, Any]], command: str) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("expunge.reports.usability"), PackageLoader("expunge.reports.page")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plots = {f"lost-{batching}": lost_plot(rows) for batching, rows in found.served.items()}
     plots |= {f"rounds-{batching}": rounds_plot(found, batching) for batching in found.rounds}
     view = {
@@ -103,7 +87,7 @@ def render(found: Findings, shown: Sequence[Mapping[str, Any]], command: str) ->
         "facts": sorted(found.facts.items()),
     }
     data = htmlsafe_json_dumps({"plots": plots}, allow_nan=False, separators=(",", ":"))
-    return environment.get_template("usability.html.j2").render(view, data=data, libraries=libraries())
+    return template("usability.html.j2", "expunge.reports.usability").render(view, data=data, libraries=libraries())
 
 
 def pictures(file: Path) -> list[dict[str, Any]]:
