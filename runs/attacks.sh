@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every attack on `digits` or `tabular`, as its --help has it, then the settings under which more, or nothing, shows: a folder
-# of records each, in a quarter of an hour on 2 cores. What `expunge threats` and docs/threats.md say is made of them.
+# of records each, in some seventeen minutes on one core. A run takes 5 to 40 seconds there, but for those marked; what each
+# took is printed. What `expunge threats` and docs/threats.md say is made of them.
 # Run: runs/attacks.sh   It goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,10 +18,12 @@ run() { # NAME ATTACK ARGUMENT ...
 }
 
 run malicious-requests malicious-requests digits
+# 85 s, of three methods:
 run malicious-requests-methods malicious-requests digits --method gradient-ascent --method fine-tune --method sisa
 run malicious-requests-surrogates malicious-requests digits --set surrogates=3
 run malicious-requests-evading malicious-requests digits --set evade=1
 run malicious-requests-untargeted malicious-requests digits --set goal=untargeted
+# 80 s:
 run malicious-requests-second-order malicious-requests digits --method second-order
 run malicious-requests-unrolling malicious-requests digits --method unrolling-sgd
 run malicious-requests-amnesiac malicious-requests digits --method amnesiac
@@ -53,5 +56,6 @@ run relearning relearning digits --set budget=140 --set of_class=3
 run relearning-any relearning digits
 run adaptive-requests adaptive-requests digits
 run adaptive-requests-record adaptive-requests digits --set reads=record
+# 205 s:
 run usability usability digits
 python runs/collect_attacks.py "$out"
