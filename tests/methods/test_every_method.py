@@ -113,7 +113,8 @@ STARTING = [name for name in TRAINING if not METHODS[name].from_scratch and not 
 
 
 @pytest.mark.parametrize(
-    ("name", "forget"), by_turns(itertools.product(STARTING, ["random-10", "class-3"]), 2)  # the smallest, the largest
+    ("name", "forget"),
+    by_turns(itertools.product(STARTING, ["random-10", "class-3"]), 2),  # the smallest, the largest
 )
 def test_a_default_recipe_costs_at_most_15_percent_of_a_retraining(
     name: str, forget: str, ensemble: Ensemble, suite: Suite
