@@ -164,7 +164,7 @@ def test_a_method_is_run_and_its_claim_is_tried(tmp_path: Path) -> None:
     assert done.stdout.startswith("VACUOUS, models at chance: output-perturbation on tabular, random-10, model ")
     for word in (
         "\n  models at chance: after the noise their test accuracy is ",
-        "\n  model 0 of 8 stands here, ",
+        "\n  this certificate is that of model 0, and none of the 8 is worse; ",
         "; all are in out/certificates.jsonl: 8 VACUOUS; epsilon 2; sigma ",
         "epsilon 2 at delta 1e-05",
         "measured, in models: NOT TESTABLE",
