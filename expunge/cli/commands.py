@@ -7,6 +7,7 @@ from expunge.cli import (  # noqa: F401 (their commands)
     catalogue,
     certify,
     ensembles,
+    papers,
     plan,
     study,
     threats,

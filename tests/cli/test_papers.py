@@ -1,0 +1,56 @@
+"""What goes into a paper, by the command: results on standard output, and one line for what cannot be had."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import refused, run
+from tests.reports.synthetic import write_bench
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bench(tmp_path_factory.mktemp("papers") / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "nowhere", "scrub", "fine-tune"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["compare", "OUT", "scrub", "fine-tun"], "'fine-tun'; did you mean 'fine-tune'?"),
+        (["compare", "OUT", "scrub"], "expected two methods, or --all, got scrub"),
+        (["compare", "OUT", "--all", "scrub"], "expected no method beside --all, got scrub"),
+        (["compare", "OUT", "scrub", "scrub"], "expected two methods, got 'scrub' twice"),
+        (["compare", "OUT", "scrub", "fine-tune", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
+        (["compare", "OUT", "scrub", "fine-tune", "--out", "x"], "expected --out beside --all"),
+        (["compare", "OUT", "--all", "--out", "x", "--format", "gif"], "unknown format 'gif'; choose from html, pdf"),
+        (["compare", "OUT", "--all", "--out", "x", "--width", "10"], "expected a --width of 300 to 4000, got 10"),
+        (["compare", "OUT", "scrub", "fine-tune", "--examples", "-1"], "a number of examples of 0 or more, got -1"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, out: Path, tmp_path: Path) -> None:
+    typed = [str(out) if each == "OUT" else each for each in arguments]
+    assert message in refused(run(*typed, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_methods_are_compared_on_every_set_that_has_both(out: Path) -> None:
+    done = run("compare", out, "scrub", "gradient-ascent", "--examples", "1")
+    assert done.returncode == 0, done.stderr
+    for name in ("random-12", "class-3"):
+        assert f"{name}: distance of scrub less that of gradient-ascent" in done.stdout
+    assert done.stdout.count("scrub is nearer to the oracles over the three splits (p < 0.001)") == 2
+    found = json.loads(run("compare", out, "scrub", "gradient-ascent", "--examples", "1", "--json").stdout)
+    assert [each["nearer"] for each in found] == ["scrub", "scrub"]
+    assert [len(each["examples"]) for each in found] == [3, 3]
+
+
+def test_all_pairs_are_a_table_and_a_picture_that_needs_no_network(out: Path, tmp_path: Path) -> None:
+    done = run("compare", out, "--all", "--forget-set", "class-3", "--out", tmp_path, "--format", "html")
+    assert done.returncode == 0, done.stderr
+    assert "Holm-corrected for 15 pairs" in done.stdout
+    assert "newton, diverged at epoch 2" in done.stdout
+    page = (tmp_path / "pairs-class-3.html").read_text()
+    assert "default-src 'none'" in page
+    assert "the row is nearer to the oracles" in page
