@@ -8,7 +8,7 @@ import typer
 from expunge.cli.application import OK, Command, app
 from expunge.cli.options import AsJson
 from expunge.errors import BadSetting
-from expunge.terminal import print_json, print_table, print_text, say
+from expunge.terminal import print_json, print_line, print_table, print_text, say
 
 Run = Annotated[Path, typer.Argument(help="The --out folder of a bench.")]
 OfSet = Annotated[str | None, typer.Option("--forget-set", help="On this forget set only; default: on all.")]
@@ -67,3 +67,29 @@ def _require_methods(named: list[str], all_: bool, out: Path | None) -> None:
         raise BadSetting(f"expected {wanted}, got {', '.join(named) or 'none'}")
     if out and not all_:
         raise BadSetting("expected --out beside --all, whose pairs it draws, got it beside two methods")
+
+
+@app.command(cls=Command, epilog="Example: expunge table out --format latex --forget-set class-3 --out class-3.tex")
+def table(
+    run: Run,
+    format_: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
+    intervals: Annotated[str, typer.Option(help="Half of each interval: small print, columns or none.")] = "small",
+    forget_set: OfSet = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="A file; default: standard output.")] = None,
+) -> int:
+    """Write the tables of a bench for a paper: Markdown, LaTeX with booktabs, or every record as CSV.
+
+    The best row, and rows that are not told apart from it, are marked; the caption has the numbers of models, the
+    budget, the suite's digest and the version.
+    """
+    from expunge.bench.opened import open_run
+    from expunge.reports.page.html import write_page
+    from expunge.reports.papers.tables import table_of
+
+    text = table_of(open_run(run), format_, intervals, forget_set)
+    if out_:
+        write_page(out_, text)
+        say(f"table: {out_}")
+    else:
+        print_line(text.removesuffix("\n"))
+    return OK

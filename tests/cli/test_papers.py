@@ -27,6 +27,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["compare", "OUT", "--all", "--out", "x", "--format", "gif"], "unknown format 'gif'; choose from html, pdf"),
         (["compare", "OUT", "--all", "--out", "x", "--width", "10"], "expected a --width of 300 to 4000, got 10"),
         (["compare", "OUT", "scrub", "fine-tune", "--examples", "-1"], "a number of examples of 0 or more, got -1"),
+        (["table", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["table", "OUT", "--format", "latec"], "unknown format 'latec'; did you mean 'latex'?"),
+        (["table", "OUT", "--intervals", "smal"], "'smal'; did you mean 'small'?"),
+        (["table", "OUT", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
     ],
 )
 def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, out: Path, tmp_path: Path) -> None:
@@ -54,3 +58,12 @@ def test_all_pairs_are_a_table_and_a_picture_that_needs_no_network(out: Path, tm
     page = (tmp_path / "pairs-class-3.html").read_text()
     assert "default-src 'none'" in page
     assert "the row is nearer to the oracles" in page
+
+
+def test_a_table_goes_to_standard_output_or_to_a_file(out: Path, tmp_path: Path) -> None:
+    done = run("table", out, "--format", "latex", "--forget-set", "class-3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\\begin{table}") == 1
+    to_file = run("table", out, "--format", "latex", "--forget-set", "class-3", "--out", tmp_path / "a/class-3.tex")
+    assert to_file.stdout == ""
+    assert (tmp_path / "a/class-3.tex").read_text(encoding="utf-8") == done.stdout
