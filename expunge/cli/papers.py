@@ -93,3 +93,29 @@ def table(
     else:
         print_line(text.removesuffix("\n"))
     return OK
+
+
+@app.command(cls=Command, epilog="Example: expunge figures out --forget-set class-3 --example 1339 --format pdf")
+def figures(
+    run: Run,
+    format_: Format = "svg",
+    out_: Annotated[Path, typer.Option("--out", help="Folder for the figures.")] = Path("figures"),
+    width: Width = 700,
+    forget_set: OfSet = None,
+    example: Annotated[
+        list[int] | None, typer.Option(help="Margins of this example, numbered train then test; repeat.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Margins under this method; repeat; default: the nearest.")
+    ] = None,
+) -> int:
+    """Draw the plots of a report as files: quality against compute, margins of examples, methods by forget sets."""
+    from expunge.bench.opened import open_run
+    from expunge.reports.papers.figures import Wanted, draw_figures
+    from expunge.reports.papers.pictures import require_drawable
+
+    require_drawable(format_, width)
+    wanted = Wanted(forget_set, example or (), method or ())
+    for file in draw_figures(open_run(run), out_, format_, width, wanted):
+        print_line(str(file))
+    return OK

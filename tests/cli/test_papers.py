@@ -31,6 +31,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["table", "OUT", "--format", "latec"], "unknown format 'latec'; did you mean 'latex'?"),
         (["table", "OUT", "--intervals", "smal"], "'smal'; did you mean 'small'?"),
         (["table", "OUT", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
+        (["figures", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["figures", "OUT", "--format", "pfd"], "unknown format 'pfd'; did you mean 'pdf'?"),
+        (["figures", "OUT", "--forget-set", "class-3", "--example", "90"], "expected an example of 0 to 89"),
     ],
 )
 def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, out: Path, tmp_path: Path) -> None:
