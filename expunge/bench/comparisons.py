@@ -14,6 +14,7 @@ from expunge.metrics.ranking import Pair, compare_pairs, differences, distances_
 from expunge.metrics.row import LEAST_ORACLES, mean_distances
 from expunge.metrics.wasserstein import least_scale, wasserstein
 from expunge.records import SPLITS, Score, SplitName
+from expunge.suites.shown import html_table
 
 FLOOR = "oracle"
 
@@ -53,6 +54,15 @@ class Comparison:
     paired: bool  # whether models i of both began from the same pretrained model, so that what they share cancels
     models: int
     oracle_models: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the differences."""
+        title = f"{self.forget_set}: distance of {self.first} less that of {self.second}, sd of the oracles"
+        rows = [
+            [name, *(f"{number:.3g}" for number in (each.value, each.low, each.high, each.p_value))]
+            for name, each in [*self.splits.items(), ("mean", self.mean)]
+        ]
+        return html_table(title, ["split", "difference", "low", "high", "p"], rows)
 
     @property
     def nearer(self) -> str:

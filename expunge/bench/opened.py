@@ -14,6 +14,7 @@ from expunge.bench.folder import REFERENCE, Folder, arrays_file, mapped, read_fo
 from expunge.errors import BadSetting, StoreError, lookup
 from expunge.number_files import read_arrays
 from expunge.records import SPLITS, Score, SplitName
+from expunge.suites.shown import html_table
 
 AGAIN = "bench again with the same --out, which takes what is in the store"
 
@@ -132,6 +133,14 @@ class Run:
     """A folder of results, opened."""
 
     folder: Folder
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: its forget sets and their rows."""
+        rows = [
+            [name, each.scores[0].models, each.scores[0].oracle_models, ", ".join(each.methods), ", ".join(each.failed)]
+            for name, each in self.forget_sets.items()
+        ]
+        return html_table(str(self.path), ["forget set", "models", "oracles", "rows", "failed"], rows)
 
     @property
     def path(self) -> Path:
