@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from expunge import Suite
+from expunge.records import SPLITS, write_scores
 from tests.cli.commands import refused, run
-from tests.reports.synthetic import write_bench
+from tests.reports.synthetic import scores, scores_of, write_bench
+from tests.reports.usability.synthetic import attack_of
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,26 @@ def test_a_table_goes_to_standard_output_or_to_a_file(out: Path, tmp_path: Path)
     to_file = run("table", out, "--format", "latex", "--forget-set", "class-3", "--out", tmp_path / "a/class-3.tex")
     assert to_file.stdout == ""
     assert (tmp_path / "a/class-3.tex").read_text(encoding="utf-8") == done.stdout
+
+
+def test_records_of_an_attack_are_no_run(tiny_suite: Suite, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", attack_of(tiny_suite))
+    (tmp_path / "run.json").write_text('{"kind": "attack"}')
+    assert "holds the records of an attack, expected those of a bench" in refused(run("compare", tmp_path, "--all"))
+
+
+def test_one_row_is_no_pair(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scores_of("random-12", "scrub", dict.fromkeys(SPLITS, 1.0)))
+    assert "expected two rows or more on 'random-12' to compare, got scrub" in refused(
+        run("compare", tmp_path, "--all")
+    )
+
+
+def test_records_without_arrays_have_tables_and_no_comparison(out: Path, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scores("random-12"))
+    assert run("table", tmp_path).returncode == 0
+    assert "arrays/random-12/scrub.npz is not there, and margins" in refused(
+        run("compare", tmp_path, "scrub", "fine-tune")
+    )
+    message = refused(run("figures", tmp_path, "--format", "html", "--forget-set", "random-12", "--example", "1"))
+    assert "The margins of this forget set were not kept" in message
