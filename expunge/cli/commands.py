@@ -11,6 +11,7 @@ from expunge.cli import (  # noqa: F401 (their commands)
     certify_page,
     ensembles,
     look,
+    papers,
     plan,
     study,
     threats,
