@@ -10,6 +10,7 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins, require_dense
 from expunge.errors import BadSetting, lookup
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods.addresses import addressed
 from expunge.methods.task import Task, finished
 from expunge.methods.tuned import BUDGET, settings_for
 from expunge.metrics import METRICS, default_metrics
@@ -121,7 +122,7 @@ def plan_bench(
     everything = methods is None or ALL in methods
     named = [name for name in methods or () if name != ALL]
     names = list(dict.fromkeys([*ANCHORS, *(METHODS if everything else ()), *named]))
-    settings = dict(settings or {})
+    settings = _of_each(settings or {}, names)
     for name in settings:
         if name not in names:
             raise BadSetting(
@@ -150,6 +151,15 @@ def plan_bench(
     keep_weights |= any("weights" in METRICS[name].reads for name in measured)  # or every method ran once more
     left = {name: each for name, each in left.items() if each}
     return BenchPlan(suite, tuple(kept), models, oracles, measured, keep_weights, left)
+
+
+def _of_each(settings: Mapping[str, Mapping[str, object]], names: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    """Settings by the names of methods that are benched, however these are addressed."""
+    found: dict[str, Mapping[str, object]] = {}
+    for name, each in settings.items():
+        method = addressed(name, names)
+        found[method] = {**found.get(method, {}), **each}
+    return found
 
 
 def _numbers(suite: Suite, models: int, oracles: int | None) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def bench(
         forget_set,
         models=min(100, loaded.models // 2) if models is None else models,
         oracles=oracles,
-        settings=settings_of(set_ or []),
+        settings=settings_of(set_ or [], method),
         tuning=tuning,
         budget=share_of(budget),
         seed=seed,

@@ -64,11 +64,15 @@ def place_of_work(workers: int | None, cluster: str | None) -> int | str:
     return workers or default_workers()
 
 
-def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
-    """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants."""
+def settings_of(pairs: list[str], methods: list[str] | None = None) -> dict[str, dict[str, object]]:
+    """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants.
+
+    METHOD may be the function's name alone of one of ``methods`` that is the user's own.
+    """
     from typing import get_type_hints
 
     from expunge.methods import find_method
+    from expunge.methods.addresses import addressed
     from expunge.methods.method import parse_setting
 
     settings: dict[str, dict[str, object]] = {}
@@ -77,6 +81,7 @@ def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
         name, dot, key = target.rpartition(".")
         if not (equals and dot and name and key):
             raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example scrub.lr=0.02")
+        name = addressed(name, methods or ())
         wanted = get_type_hints(find_method(name).config).get(key)
         settings.setdefault(name, {})[key] = parse_setting(text, wanted)
     return settings

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from expunge.suites.indices import require_number, require_whole
 from expunge.tuning.samplers import Sampler, make_sampler
 from expunge.tuning.trials import MOST, Field, Proposal, build_all_needed, by_epochs, run_trials, untouched
 from expunge.tuning.tuning_sets import tuning_set
+from expunge.user_files import without_folder
 
 OBJECTIVE = (
     "mean over forget, retain and test of the distance, Wasserstein-1 in standard deviations of the oracles, of at "
@@ -60,7 +61,7 @@ def tune(
     trials, limit = require_whole(trials, "the number of trials"), require_number(limit, "the limit")
     _require_tunable(method, row, trials, limit)
     suite, started = as_suite(suite), time.perf_counter()
-    chance = make_sampler(sampler, _drawn(row), seed, method)
+    chance = make_sampler(sampler, _drawn(row), seed, without_folder(method))
     first = _first_proposals(method, row, start, kind)
     cap = None if row.from_scratch else limit
     forget = tuning_set(suite, kind)
@@ -196,12 +197,24 @@ def _require_tunable(name: str, method: Method, trials: int, limit: float) -> No
     if method.anchor:
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to tune")
     if not method.search:
-        own = "a method of your own states no settings" if ":" in name else "it has no settings that are searched"
-        raise BadSetting(f"{name!r}: nothing to tune, {own}")
+        raise BadSetting(f"{name!r}: nothing to tune, {_what_lacks(name, method)}")
     if trials < 1:
         raise BadSetting(f"expected at least 1 trial, got {trials}")
     if not 0 < limit < float("inf"):
         raise BadSetting(f"expected a limit above 0, as a share of one retraining, got {limit}")
+
+
+def _what_lacks(name: str, method: Method) -> str:
+    """Why a method without a search cannot be tuned, and what to add to one of the user's own."""
+    keys = [each.name for each in fields(method.config)]
+    if ":" not in name:
+        return "it has no settings that are searched"
+    if not keys:
+        return "it has no settings; give it one by name with a default, as lr=0.01, and a SEARCH that has it"
+    return (
+        f"nothing says where to look; add to its file SEARCH = {{{keys[0]!r}: Between(low, high)}}, with Between or "
+        "OneOf of expunge.methods.spaces"
+    )
 
 
 def _tuning_models(suite: Suite, models: int | None) -> range:

@@ -186,7 +186,7 @@ def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> 
     ensemble = pretrain(field.suite, len(models), first=models[0], watch=silent)
     before, data = ensemble.state(), _data(field.suite, task.forget)
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
-    epochs, every, best = list[Epoch](), by_epochs(task.method), (math.inf, 0)
+    epochs, every, best = list[Epoch](), by_epochs(field.row), (math.inf, 0)
     patience = PATIENCE + int(task.settings.get("ascent_epochs", 0))
     try:
         for step in run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit):

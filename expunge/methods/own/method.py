@@ -7,7 +7,7 @@ import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from expunge.ensembles.seeds import Generators
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, StoreError, UnknownName
 from expunge.fingerprint import files_digest
 from expunge.guests import Guest, GuestGone, guest
-from expunge.methods.method import Method, NoSettings
+from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.own import forward, process
 from expunge.methods.own.alarms import Given, alarms_of, before
 from expunge.methods.own.cpu_time import retraining_cpu_seconds
+from expunge.methods.own.declaration import TOLD, Told, told_by
 from expunge.methods.own.process import Function, Made, Order
+from expunge.methods.own.settings import settings_class
 from expunge.suites.suite import Split
 from expunge.user_files import as_it_was
 
@@ -35,30 +37,34 @@ MOST_SAID = 1 << 20  # bytes of an answer that is no model
 
 
 def user_method(name: str) -> Method:
-    """The method that ``file.py:function`` names: ``(model, retain, forget, seed) -> model``.
+    """The method that ``file.py:function`` names: ``(model, retain, forget, seed, *, setting=default) -> model``.
 
     ``model`` is an ordinary module in evaluation mode, a copy that the function may change; ``retain`` and ``forget``
     are TensorDatasets of (x, y); ``seed`` is an int of the model's own, and torch, numpy and random are seeded with it.
-    The function is called once per model, in a process that is its own: whatever it does there touches nothing else.
-    It returns the model, in whatever wrapper, its state dict, or nothing where it changed the model in place.
+    What else it takes by name, with a default, are its settings. The function is called once per model, in a process
+    that is its own: whatever it does there touches nothing else. It returns the model, in whatever wrapper, its state
+    dict, or nothing where it changed the model in place.
     """
     told = told_of("method", name)
-    if not told["fits"]:
-        raise BadSetting(
-            f"method {name!r}: expected a function (model, retain, forget, seed), got {told['name']}"
-            f"{told['signature']}; write one around it that calls it"
-        )
-    return known_method(name)
+    if told.fault:
+        raise BadSetting(f"method {name!r}: {told.fault}")
+    return _declared(known_method(name), told)
 
 
 def known_method(name: str) -> Method:
-    """The same of a name that was checked before, without a look at its file, which may be gone by now."""
+    """The same of a name that was checked before, without a look at its file, which may be gone by now.
+
+    It runs what it is given settings for, and does not know which it has.
+    """
     return _row(functools.partial(_as_guest, name), name)
 
 
 def from_function(function: Function, name: str) -> Method:
     """The method that runs ``function`` on each model, in this process: for debuggers and notebooks."""
-    return _row(functools.partial(_in_process, function), name)
+    told = told_by(function, name, None)
+    if told.fault:
+        raise BadSetting(f"method {name!r}: {told.fault}")
+    return _declared(_row(functools.partial(_in_process, function), name), told)
 
 
 def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
@@ -66,46 +72,55 @@ def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
     return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, handles_frozen=True)
 
 
-def told_of(kind: str, name: str) -> dict[str, Any]:
-    """What there is to know of the function ``file.py:function``: name, doc, signature; whether it ``fits`` a method
-    and ``takes`` anything. Its file is imported in a process of its own. UnknownName says what is wrong with it."""
+def _declared(row: Method, told: Told) -> Method:
+    """The row with what its file says of it."""
+    return replace(row, config=settings_class(told.settings), search=told.search, whole_runs=told.whole_runs)
+
+
+def told_of(kind: str, name: str) -> Told:
+    """What there is to know of the function ``file.py:function``: name, doc, signature, settings; why it is no method.
+
+    Its file is imported in a process of its own. UnknownName says what is wrong with it.
+    """
     path = Path(name.rpartition(":")[0]).expanduser()
     return _told_of(kind, name, os.getcwd(), files_digest(path) if path.is_file() else "")
 
 
 @functools.lru_cache(maxsize=100)
-def _told_of(kind: str, name: str, folder: str, content: str) -> dict[str, Any]:
+def _told_of(kind: str, name: str, folder: str, content: str) -> Told:
     with guest(process.__name__) as visitor:
         return _introduced(visitor, Order(name, kind, folder))
 
 
-def _introduced(visitor: Guest, order: Order) -> dict[str, Any]:
-    """What a guest tells of the function that it is asked for."""
+def _introduced(visitor: Guest, order: Order) -> Told:
+    """What a guest tells of the method that it is asked for."""
     place = order.name.rpartition(":")[0]
     visitor.tell(pickle.dumps(order))
     try:
-        told: dict[str, Any] = json.loads(visitor.answer(MOST_SAID, LOADING_SECONDS))
+        said = visitor.answer(MOST_SAID, LOADING_SECONDS)
+        unknown: str = json.loads(said).get("unknown", "")
+        if not unknown:
+            return TOLD.validate_json(said, strict=True)
     except GuestGone as gone:
         raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} failed: {gone}") from None
-    except ValueError:
+    except (ValueError, AttributeError):  # pydantic's are ValueErrors
         raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} took over its process") from None
-    if "unknown" in told:
-        raise UnknownName(told["unknown"])
-    return told
+    raise UnknownName(unknown)
 
 
-def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
+def _as_guest(name: str, ensemble: Ensemble, split: Split, config: Any, rng: Generators) -> Iterator[Ensemble]:
     """Run the function on each model in a process that ends with these models."""
     began = time.perf_counter()
     given, answers = before(ensemble, split), []
     with tempfile.TemporaryDirectory(prefix="expunge-") as folder, guest(process.__name__) as visitor:
-        order = Order(
-            name, "method", os.getcwd(), _examples(Path(folder), split), str(ensemble.device), _left(ensemble)
-        )
+        place, settings = _examples(Path(folder), split), asdict(config)
+        order = Order(name, "method", os.getcwd(), place, str(ensemble.device), _left(ensemble), settings)
         try:
-            _introduced(visitor, order)
+            told = _introduced(visitor, order)
         except UnknownName as error:  # it could be imported a moment ago
             raise MethodFailed(str(error)) from None
+        if told.fault:
+            raise MethodFailed(told.fault)
         ensemble.meter.away += time.perf_counter() - began
         for row, seed in enumerate(_seeds(rng)):
             answers.append(_asked(visitor, ensemble, row, seed))
@@ -113,8 +128,9 @@ def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: G
 
 
 def _in_process(
-    function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
+    function: Function, ensemble: Ensemble, split: Split, config: Any, rng: Generators
 ) -> Iterator[Ensemble]:
+    asked = functools.partial(function, **asdict(config))
     began = time.perf_counter()
     process.prepare()
     given, answers = before(ensemble, split), []
@@ -122,7 +138,7 @@ def _in_process(
     for row, seed in enumerate(_seeds(rng)):
         with as_it_was():
             try:
-                made = process.call(function, ensemble[row], _tensors(split), seed, ensemble.meter)
+                made = process.call(asked, ensemble[row], _tensors(split), seed, ensemble.meter)
             except Exception as error:
                 process.note_place(error, function)
                 raise

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from expunge.errors import BadSetting, lookup
@@ -72,7 +72,8 @@ def settings_for(
     method = find_method(name)
     found = _found(suite, forget.kind, name) if wanted == "tuned" else None
     stop = found.served(budget) if found else None
-    label = "" if method.anchor or ":" in name else _label(suite, found, stop, budget)
+    without = method.anchor or (":" in name and not fields(method.config))
+    label = "" if without else _label(suite, found, stop, budget)
     label += f"; set: {', '.join(sorted(overrides))}" if overrides else ""
     return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)
 
