@@ -1,5 +1,6 @@
 """What several commands are given, and what they make of it."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,10 @@ Cluster = Annotated[
 ]
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
+SettingsFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--settings", help="A file of settings: TOML or JSON by method, or what tune --out wrote; repeat."),
+]
 Models = Annotated[
     int | None,
     typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
@@ -39,6 +44,9 @@ Tuning = Annotated[
 ]
 Budget = Annotated[
     str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that a method of your own may take for a model; default: no limit.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the methods' own chance.")]
 

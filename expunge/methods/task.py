@@ -22,7 +22,7 @@ from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
-from expunge.fingerprint import code_digest, files_digest
+from expunge.fingerprint import code_digest, files_digest, stage_modules
 from expunge.methods import METHODS, Method, Step, row_of, run_method
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
@@ -117,14 +117,20 @@ def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
     inner = sorted(METHODS.keys() & {value for value in settings.values() if isinstance(value, str)})
     known = [each for each in (name, *inner) if ":" in each or each in METHODS]
     rows = [row_of(each).module for each in known]  # those that a setting names are its code too
-    return (*(rows or ["expunge.methods.own.method"]), "expunge.methods.method", "expunge.methods.task")
+    theirs = stage_modules(_file_of(name)) if ":" in name else []  # what a file of the user's own takes of expunge's
+    return (*(rows or ["expunge.methods.own.method"]), *theirs, "expunge.methods.method", "expunge.methods.task")
 
 
 def own_code_of(name: str) -> str:
     """Digest of the file of a user's own method, "unknown" of a function without one; "" for expunge's."""
     if ":" in name:
-        return files_digest(Path(name.rpartition(":")[0]).expanduser())
+        return files_digest(_file_of(name))
     return "" if name in METHODS else "unknown"
+
+
+def _file_of(name: str) -> Path:
+    """The file of ``file.py:NAME``."""
+    return Path(name.rpartition(":")[0]).expanduser()
 
 
 def alarms_of_cost(name: str, cost: float | None) -> tuple[str, ...]:

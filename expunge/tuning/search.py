@@ -42,6 +42,7 @@ def tune(
     models: int | None = None,
     oracles: int | None = None,
     limit: float = LIMIT,
+    timeout: float | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
 ) -> Search:
@@ -54,7 +55,8 @@ def tune(
     ``models`` pretrained models (default: 20) from the suite's second half are unlearned and compared with ``oracles``
     oracles of the tuning set (default: half the suite's number), built on first use: few oracles raise the floor, and
     all methods share them. What costs more than ``limit`` of a retraining is stopped there; what fails or makes
-    outliers of models is listed and never chosen. Every finished trial is kept in the store: the same search goes on
+    outliers of models is listed and never chosen, and so is a method of the user's own that takes longer than
+    ``timeout`` seconds for a model. Every finished trial is kept in the store: the same search goes on
     where it was interrupted.
     """
     row = find_method(method)
@@ -65,7 +67,9 @@ def tune(
     first = _first_proposals(method, row, start, kind)
     cap = None if row.from_scratch else limit
     forget = tuning_set(suite, kind)
-    field = Field(suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed)
+    field = Field(
+        suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed, timeout
+    )
     build_all_needed(field, workers, watch)
     nothing = untouched(field)
     tried = _tried(field, chance, first, trials, nothing, workers, watch)

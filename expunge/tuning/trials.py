@@ -48,6 +48,7 @@ class Field:
     oracles: int  # of the tuning set, from number 0
     limit: float | None
     seed: int
+    timeout: float | None = None  # seconds that a method of the user's own may take for a model
 
     @property
     def row(self) -> Method:
@@ -189,7 +190,9 @@ def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> 
     epochs, every, best = list[Epoch](), by_epochs(field.row), (math.inf, 0)
     patience = PATIENCE + int(task.settings.get("ascent_epochs", 0))
     try:
-        for step in run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit):
+        for step in run_method(
+            *named, ensemble, field.suite, task.forget, task.seed, limit=limit, timeout=field.timeout
+        ):
             values = measure(step.ensemble, data)[0]
             if not values.isfinite().all():
                 raise MethodFailed(f"diverged: margins are not finite after epoch {step.epoch}")
@@ -275,5 +278,6 @@ def _data(suite: Suite, forget: ForgetSet) -> Data:
 
 def _key(field: Field, task: Task) -> str:
     """Where a trial is kept: it changes with all that changes the result."""
-    facts = [task.key(field.models), field.oracles, field.limit, code_digest(__name__)]
+    facts: list[object] = [task.key(field.models), field.oracles, field.limit, code_digest(__name__)]
+    facts += [field.timeout] if field.timeout is not None else []
     return f"{field.suite.digest}/tuning/{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

@@ -10,12 +10,12 @@ import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from expunge.errors import BadSetting, suggestion
+from expunge.errors import BadSetting, in_a_line, suggestion
 from expunge.methods import needs
 from expunge.methods.method import Method
 from expunge.methods.own.settings import KINDS, Declared, Kind
@@ -46,16 +46,18 @@ class Told:
     published: tuple[tuple[str, dict[str, Setting]], ...] = ()
     whole_runs: bool = True  # of a function, which is asked once
     from_scratch: bool = False
-    ranked: bool = True
+    refuses: str = ""  # what its config says against the settings that were asked about
 
 
 TOLD = TypeAdapter(Told)
 
 
-def told_by(found: object, member: str, module: ModuleType | None) -> Told:
-    """What ``found``, the ``member`` of a file, says of itself."""
+def told_by(
+    found: object, member: str, module: ModuleType | None, asked: Mapping[str, Setting] = MappingProxyType({})
+) -> Told:
+    """What ``found``, the ``member`` of a file, says of itself, and of the settings ``asked`` about."""
     if isinstance(found, Method):
-        return _told_by_row(found, member)
+        return _told_by_row(found, member, asked)
     if not callable(found):
         return Told(
             member,
@@ -70,8 +72,8 @@ def told_by(found: object, member: str, module: ModuleType | None) -> Told:
     told = Told(name, doc, str(signature), _takes(signature))
     try:
         settings = _settings_in(signature, found)
-        searched = getattr(found, "search", None) or getattr(module, "SEARCH", None) or {}
-        return dataclasses.replace(told, settings=settings, search=_search_in(searched, settings, name))
+        where, searched = _where_searched(found, name, module)
+        return dataclasses.replace(told, settings=settings, search=_search_in(searched, settings, where))
     except BadSetting as error:
         return dataclasses.replace(told, fault=str(error))
 
@@ -136,21 +138,29 @@ def _declared(name: str, hint: object, default: object) -> Declared:
     return Declared(name, kind, default)
 
 
-def _search_in(found: object, settings: Sequence[Declared], name: str) -> dict[str, Between | OneOf]:
+def _where_searched(function: object, name: str, module: ModuleType | None) -> tuple[str, object]:
+    """The search of a function: its own, or that of its file; and what to call it."""
+    own, shared = getattr(function, "search", None), getattr(module, "SEARCH", None)
+    if own is None and shared is not None:
+        return f"SEARCH (a search of {name} alone is {name}.search)", shared
+    return f"{name}.search", {} if own is None else own
+
+
+def _search_in(found: object, settings: Sequence[Declared], where: str) -> dict[str, Between | OneOf]:
     """Where tuning looks, as the file says it; refused where the method has no such setting, or it is no space."""
     if not isinstance(found, Mapping):
-        raise BadSetting(f"search of {name}: expected a table of settings and spaces, got {type(found).__name__}")
+        raise BadSetting(f"{where}: expected a table of settings and spaces, got {type(found).__name__}")
     kinds = {each.name: each.kind for each in settings}
     for key, space in found.items():
         if key not in kinds:
             near = suggestion(str(key), kinds) if kinds else "it has none"
-            raise BadSetting(f"search of {name}: it has no setting {key!r}; {near}; {name}.search is for {name} alone")
+            raise BadSetting(f"{where}: the method has no setting {key!r}; {near}")
         if not isinstance(space, Between | OneOf):
             raise BadSetting(
-                f"search of {name}: {key}: expected Between(low, high) or OneOf((one, another)) of "
+                f"{where}: {key}: expected Between(low, high) or OneOf((one, another)) of "
                 f"expunge.methods.spaces, got {space!r:.40}"
             )
-        _require_space(f"search of {name}: {key}", space, kinds[key])
+        _require_space(f"{where}: {key}", space, kinds[key])
     return dict(found)
 
 
@@ -178,7 +188,7 @@ _SPACES: dict[Kind, str] = {
 }
 
 
-def _told_by_row(row: Method, member: str) -> Told:
+def _told_by_row(row: Method, member: str, asked: Mapping[str, Setting]) -> Told:
     doc = inspect.getdoc(row.config) or ""
     told = Told(member, doc, row=True, summary=row.summary)
     try:
@@ -186,12 +196,12 @@ def _told_by_row(row: Method, member: str) -> Told:
         return dataclasses.replace(
             told,
             settings=settings,
-            search=_search_in(row.search, settings, member),
+            search=_search_in(row.search, settings, f"search of {member}"),
             needs=_needs_of(row, member),
             published=tuple((each.source, dict(each.settings)) for each in row.published),
             whole_runs=row.whole_runs,
             from_scratch=row.from_scratch,
-            ranked=row.ranked,
+            refuses=_refuses(row, asked),
         )
     except BadSetting as error:
         return dataclasses.replace(told, fault=str(error))
@@ -229,3 +239,12 @@ def _needs_of(row: Method, member: str) -> tuple[str, ...]:
                 "ask for it where the method runs"
             )
     return tuple(named[each] for each in row.needs)
+
+
+def _refuses(row: Method, asked: Mapping[str, Setting]) -> str:
+    """Why the row's config does not take these settings; "" where it does."""
+    try:
+        row.config(**asked)
+    except Exception as error:  # of the user's own
+        return in_a_line(error) if not isinstance(error, ValueError) else in_a_line(str(error))
+    return ""

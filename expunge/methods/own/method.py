@@ -1,6 +1,5 @@
 """A method of the user's own: a plain function on one model, run model by model on copies."""
 
-import functools
 import json
 import os
 import pickle
@@ -8,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,15 @@ from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.own import forward, process
 from expunge.methods.own.alarms import Given, alarms_of, before
 from expunge.methods.own.cpu_time import retraining_cpu_seconds
-from expunge.methods.own.declaration import TOLD, Told, told_by
+from expunge.methods.own.declaration import NEEDS, TOLD, Told, told_by
 from expunge.methods.own.process import Function, Made, Order
+from expunge.methods.own.row import MOST_SAID, epochs_of
 from expunge.methods.own.settings import settings_class
+from expunge.methods.spaces import Published
 from expunge.suites.suite import Split
 from expunge.user_files import as_it_was
 
 LOADING_SECONDS = 600.0  # for the import of a user's file, which may compile what it needs
-MOST_SAID = 1 << 20  # bytes of an answer that is no model
 
 
 def user_method(name: str) -> Method:
@@ -48,7 +49,16 @@ def user_method(name: str) -> Method:
     told = told_of("method", name)
     if told.fault:
         raise BadSetting(f"method {name!r}: {told.fault}")
-    return _declared(known_method(name), told)
+    return _declared(known_method(name), told, partial(_vet, name) if told.row else None)
+
+
+def _vet(name: str, config: Any) -> None:
+    """Raise ValueError where the config of a row does not take these settings: its own file knows."""
+    path = Path(name.rpartition(":")[0]).expanduser()
+    asked = json.dumps(asdict(config), sort_keys=True)
+    told = _told_of("method", name, os.getcwd(), files_digest(path) if path.is_file() else "", asked)
+    if told.refuses:
+        raise ValueError(told.refuses)
 
 
 def known_method(name: str) -> Method:
@@ -56,7 +66,7 @@ def known_method(name: str) -> Method:
 
     It runs what it is given settings for, and does not know which it has.
     """
-    return _row(functools.partial(_as_guest, name), name)
+    return _row(partial(_as_guest, name), name)
 
 
 def from_function(function: Function, name: str) -> Method:
@@ -64,7 +74,7 @@ def from_function(function: Function, name: str) -> Method:
     told = told_by(function, name, None)
     if told.fault:
         raise BadSetting(f"method {name!r}: {told.fault}")
-    return _declared(_row(functools.partial(_in_process, function), name), told)
+    return _declared(_row(partial(_in_process, function), name), told)
 
 
 def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
@@ -72,9 +82,18 @@ def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
     return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, handles_frozen=True)
 
 
-def _declared(row: Method, told: Told) -> Method:
+def _declared(row: Method, told: Told, vet: Callable[[Any], None] | None = None) -> Method:
     """The row with what its file says of it."""
-    return replace(row, config=settings_class(told.settings), search=told.search, whole_runs=told.whole_runs)
+    found = replace(row, config=settings_class(told.settings, vet), search=told.search, whole_runs=told.whole_runs)
+    if not told.row:
+        return found
+    return replace(
+        found,
+        summary=told.summary,
+        needs=tuple(NEEDS[name] for name in told.needs),
+        published=tuple(Published(source, settings) for source, settings in told.published),
+        from_scratch=told.from_scratch,
+    )
 
 
 def told_of(kind: str, name: str) -> Told:
@@ -86,10 +105,10 @@ def told_of(kind: str, name: str) -> Told:
     return _told_of(kind, name, os.getcwd(), files_digest(path) if path.is_file() else "")
 
 
-@functools.lru_cache(maxsize=100)
-def _told_of(kind: str, name: str, folder: str, content: str) -> Told:
+@lru_cache(maxsize=100)
+def _told_of(kind: str, name: str, folder: str, content: str, settings: str = "{}") -> Told:
     with guest(process.__name__) as visitor:
-        return _introduced(visitor, Order(name, kind, folder))
+        return _introduced(visitor, Order(name, kind, folder, settings=json.loads(settings)))
 
 
 def _introduced(visitor: Guest, order: Order) -> Told:
@@ -119,9 +138,12 @@ def _as_guest(name: str, ensemble: Ensemble, split: Split, config: Any, rng: Gen
             told = _introduced(visitor, order)
         except UnknownName as error:  # it could be imported a moment ago
             raise MethodFailed(str(error)) from None
-        if told.fault:
-            raise MethodFailed(told.fault)
+        if told.fault or told.refuses:
+            raise MethodFailed(told.fault or told.refuses)
         ensemble.meter.away += time.perf_counter() - began
+        if told.row:
+            yield from epochs_of(visitor, given, _of_state, rng, began)
+            return
         for row, seed in enumerate(_seeds(rng)):
             answers.append(_asked(visitor, ensemble, row, seed))
     yield _judged(given, answers)
@@ -130,7 +152,7 @@ def _as_guest(name: str, ensemble: Ensemble, split: Split, config: Any, rng: Gen
 def _in_process(
     function: Function, ensemble: Ensemble, split: Split, config: Any, rng: Generators
 ) -> Iterator[Ensemble]:
-    asked = functools.partial(function, **asdict(config))
+    asked = partial(function, **asdict(config))
     began = time.perf_counter()
     process.prepare()
     given, answers = before(ensemble, split), []
@@ -221,6 +243,12 @@ def _judged(given: Given, answers: Sequence[Made]) -> Ensemble:
 
 
 def _stacked(ensemble: Ensemble, states: Sequence[dict[str, Tensor]]) -> Ensemble:
-    state = {key: torch.stack([each[key] for each in states]).to(ensemble.device) for key in states[0]}
-    origin = replace(ensemble.origin, kind="unlearned")
-    return Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).eval()
+    return _of_state(ensemble, {key: torch.stack([each[key] for each in states]) for key in states[0]})
+
+
+def _of_state(ensemble: Ensemble, state: dict[str, Tensor]) -> Ensemble:
+    origin, there = (
+        replace(ensemble.origin, kind="unlearned"),
+        {key: each.to(ensemble.device) for key, each in state.items()},
+    )
+    return Ensemble.from_state(ensemble.network, there, origin, ensemble.sample_shape).eval()

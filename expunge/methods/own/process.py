@@ -32,6 +32,7 @@ from expunge.methods.own.declaration import TOLD, told_by
 from expunge.methods.own.forward import outputs_of, probe_of
 from expunge.methods.own.oracle_guard import guard_oracles
 from expunge.methods.own.returned import meant, shapes_of, state_of
+from expunge.methods.own.row_process import serve_row
 from expunge.records import Setting
 from expunge.user_files import load_member
 
@@ -64,7 +65,7 @@ def prepare() -> None:
 
 
 def serve(connection: Connection) -> None:
-    """Load the function that is asked for, tell of it, and run it on each model that is sent, until none is."""
+    """Load the method that is asked for, tell of it, and run it on the models that are sent."""
     order: Order = pickle.loads(connection.recv_bytes())
     guard_oracles()
     os.chdir(order.folder)
@@ -74,14 +75,23 @@ def serve(connection: Connection) -> None:
     except ExpungeError as error:
         connection.send_bytes(json.dumps({"unknown": str(error)}).encode())
         return
-    declared = told_by(found, order.name.rpartition(":")[2], module)
+    declared = told_by(found, order.name.rpartition(":")[2], module, order.settings)
     connection.send_bytes(TOLD.dump_json(declared))
     sys.path.insert(0, str(Path(sys.argv[0]).expanduser().resolve().parent))  # for what it imports when it is called
     if not order.examples or declared.fault:
         return
-    function = partial(found, **order.settings)
-    device, left, own = torch.device(order.device), order.most, os.getpid()
+    device = torch.device(order.device)
     examples = {key: each.to(device) for key, each in load_file(order.examples).items()}
+    if isinstance(found, Method):
+        serve_row(connection, found, dict(order.settings), examples, order.most)
+        connection.poll(None)  # until who asked is gone: what was answered may not be read yet
+    else:
+        _serve_function(connection, order, partial(found, **order.settings), examples)
+
+
+def _serve_function(connection: Connection, order: Order, function: Function, examples: dict[str, Tensor]) -> None:
+    """Run a function on each model that is sent, until none is."""
+    device, left, own = torch.device(order.device), order.most, os.getpid()
     with contextlib.suppress(EOFError):
         while True:
             model, masks, seed = pickle.loads(connection.recv_bytes())

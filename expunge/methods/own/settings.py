@@ -38,7 +38,7 @@ def _settings_class(declared: tuple[Declared, ...], vet: Callable[[Any], None] |
 
     own: dict[str, Any] = {"__reduce__": as_values, "__doc__": "The settings of a method of the user's own."}
     if vet:
-        own["__post_init__"] = vet
+        own["__post_init__"] = lambda self: vet(self)  # a method of the class, which a partial would not be
     return dataclasses.make_dataclass("OwnSettings", fields, namespace=own, frozen=True, kw_only=True)
 
 

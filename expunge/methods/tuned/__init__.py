@@ -65,12 +65,16 @@ def settings_for(
     overrides: Mapping[str, object],
     wanted: str = "tuned",
     budget: float = BUDGET,
+    search: Search | None = None,
 ) -> Used:
-    """What the method ``name`` is run with: what was found, if anything, and the overrides on top."""
+    """What the method ``name`` is run with: what was found, if anything, and the overrides on top.
+
+    A ``search`` that is given takes the place of the shipped one, whatever the suite and kind that it was for.
+    """
     lookup("tuning", wanted, CHOICES)
     budget = require_budget(budget)
     method = find_method(name)
-    found = _found(suite, forget.kind, name) if wanted == "tuned" else None
+    found = search or (_found(suite, forget.kind, name) if wanted == "tuned" else None)
     stop = found.served(budget) if found else None
     without = method.anchor or (":" in name and not fields(method.config))
     label = "" if without else _label(suite, found, stop, budget)

@@ -82,7 +82,7 @@ WRONG = {
     "def shrink(model, retain, forget, seed, *, lr: int = 0.5): pass": "'lr': expected a default that is int, as it",
     "def shrink(model, retain, forget, seed, *, lr=float('inf')): pass": "expected a default that is finite, got inf",
     "shrink = 3": "expected a function (model, retain, forget, seed) or a row shrink = Method(...), got int",
-    SHRINK + "shrink.search = {'bye': OneOf((0.5,))}": "it has no setting 'bye'; did you mean 'by'?",
+    SHRINK + "shrink.search = {'bye': OneOf((0.5,))}": "the method has no setting 'bye'; did you mean 'by'?",
     SHRINK + "shrink.search = {'by': (0.5, 1)}": "expected Between(low, high) or OneOf((one, another)) of",
     SHRINK + "shrink.search = {'times': Between(1, 3)}": "it is int, expected Between(low, high, whole=True) or OneOf",
     SHRINK + "shrink.search = {'how': OneOf((1, 2))}": "expected values that are str, got 1",
