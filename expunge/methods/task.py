@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest, files_digest, stage_modules
 from expunge.methods import METHODS, Method, Step, row_of, run_method
+from expunge.methods.settings import settings_in
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
@@ -51,7 +52,7 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        return asdict(self.config)
+        return settings_in(self.config)
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from expunge.engine import Watch, Workers, silent
 from expunge.errors import BadSetting
 from expunge.methods import Method, configure, find_method
 from expunge.methods.searches import BUDGETS, Point, Search, Settings, Stop, Trial
+from expunge.methods.settings import settings_in
 from expunge.methods.spaces import OneOf, Space
 from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
@@ -147,7 +148,7 @@ def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float)
         if objective < nearest:
             settings = dict(trials[number].settings)
             settings |= {"epochs": point.epoch} if by_epochs(method) else {}
-            full = asdict(configure(name, method, settings))
+            full = settings_in(configure(name, method, settings))
             stops.append(Stop(trial=number, cost=cost, objective=objective, settings=full))
     return stops
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -64,8 +64,11 @@ class Proposal:
 
 
 def by_epochs(method: Method) -> bool:
-    """Whether each epoch of a run is what a run of so many epochs ends with."""
-    return "epochs" in {each.name for each in fields(method.config)} and not method.whole_runs
+    """Whether each epoch of a run is what a run of so many epochs ends with; by a schedule it is not."""
+    config = method.config()
+    tried = [method.search, *(each.settings for each in method.published)]
+    scheduled = getattr(config, "schedule", "constant") != "constant" or any("schedule" in each for each in tried)
+    return hasattr(config, "epochs") and not method.whole_runs and not scheduled
 
 
 def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
