@@ -24,6 +24,7 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest, files_digest, stage_modules
 from expunge.methods import METHODS, Method, Step, row_of, run_method
+from expunge.methods.put_back import PutBack, joined, put_back
 from expunge.methods.settings import settings_in
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
@@ -44,7 +45,7 @@ class Task:
     seed: int
     tuning: str = ""  # which settings these are, in words; it changes no result
     timeout: float | None = None  # seconds that a method of the user's own may take for a model
-    budget: float | None = None  # share of a retraining for which the settings were tuned; it changes no result
+    budget: float | None = None  # share of a retraining that it may cost; it changes no result
 
     @property
     def method(self) -> Method:
@@ -188,6 +189,8 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
     meta = {"method": task.name, "costs": costs, "seconds": seconds, "device": device_name(chosen_device())}
     if alarms:
         meta["alarms"] = alarms
+    if told := joined([part.put_back for part in parts], shares):
+        meta["put back"] = list(told)
     return Outcome(models, user_store().write(key, contents, meta))
 
 
@@ -195,7 +198,8 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
 class Unlearned:
     """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``.
 
-    ``weights`` are those after the last epoch; ``alarms`` say why these models are not to be read as having forgotten.
+    ``weights`` are those after the last epoch, ``put_back`` says what BatchNorm's statistics did to them, ``alarms``
+    why these models are not to be read as having forgotten.
     """
 
     margins: ndarray
@@ -204,6 +208,7 @@ class Unlearned:
     seconds: list[float]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+    put_back: PutBack | None = None
 
 
 def unlearned_models(task: Task, models: range) -> Ensemble:
@@ -270,7 +275,9 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
         last = step
     weights = {key: tensor.cpu() for key, tensor in last.ensemble.state().items()} if last else {}
     alarms = last.alarms if last else ()
-    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights, alarms)
+    kept = task.suite.split(task.forget).retain
+    told = put_back(ensemble, last.ensemble, kept, task.suite.target) if last else None
+    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights, alarms, told)
 
 
 def predicted(task: Task, models: Sequence[int]) -> Unlearned:

@@ -96,7 +96,7 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if row.reason:
+    if row.doubts:
         return "doubted"
     if identity is None or not all(_complete(each.distance(split)) for each in (row, floor) for split in SPLITS):
         return "cannot tell"

@@ -92,7 +92,7 @@ def test_the_defaults_can_be_asked_for(suite: Suite) -> None:
     plan = plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="default")
     (task,) = [each for each in plan.tasks if each.name == "scrub"]
     assert task.settings == settings_in(METHODS["scrub"].config())
-    assert (task.tuning, task.budget) == ("default", None)
+    assert (task.tuning, task.budget) == ("default", 0.15)
     with pytest.raises(UnknownName, match="unknown tuning 'tunned'; did you mean 'tuned'"):
         plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="tunned")
 

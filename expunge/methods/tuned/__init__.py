@@ -49,7 +49,7 @@ class Used:
 
     settings: Mapping[str, object]
     label: str
-    budget: float | None = None  # for which they were found, where they were
+    budget: float | None = None  # share of a retraining that they may cost; None of an anchor
 
 
 CHOICES = {
@@ -79,7 +79,7 @@ def settings_for(
     without = method.anchor or (":" in name and not fields(method.config))
     label = "" if without else _label(suite, found, stop, budget)
     label += f"; set: {', '.join(sorted(overrides))}" if overrides else ""
-    return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)
+    return Used({**(stop.settings if stop else {}), **overrides}, label, None if method.anchor else budget)
 
 
 def require_budget(given: object) -> float:
