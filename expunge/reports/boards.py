@@ -1,4 +1,5 @@
-"""Rows in the order in which they are read: the floor, then the methods by distance on forget, then what failed."""
+"""Rows in the order in which they are read: the floor, then the methods by their place, then what has none, by distance
+on forget, then what failed."""
 
 import math
 from collections.abc import Sequence
@@ -79,6 +80,14 @@ def _board(name: str, group: list[Summary]) -> Board:
     return Board(name, tuple(sorted(lines, key=_place)))
 
 
-def _place(line: Line) -> tuple[bool, bool, float, str]:
-    forget = line.row.distance("forget")
-    return line.reading != "floor", line.row.failed, forget.value if forget else math.inf, line.row.method
+def _place(line: Line) -> tuple[bool, bool, float, float, float, str]:
+    row, forget = line.row, line.row.distance("forget")
+    rank = row.rank.value if row.rank else math.inf
+    return (
+        line.reading != "floor",
+        row.failed,
+        row.group or math.inf,
+        rank,
+        forget.value if forget else math.inf,
+        row.method,
+    )

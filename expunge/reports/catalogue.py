@@ -13,6 +13,7 @@ from expunge.methods import METHODS, find_method
 from expunge.methods.own.method import told_of
 from expunge.metrics import METRICS, Metric
 from expunge.reports.cards import card, defaults, facts
+from expunge.reports.readings import COLUMNS, LEGEND, MARKS, RULES
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.suite import Unmade
 from expunge.tuning.search import described
@@ -42,7 +43,16 @@ def describe(name: str) -> Entry:
         raise UnknownName(f"{len(found)} suites have a forget set {name!r}; say which: {places}")
     if found:
         return _full_forget_set(found[0]["suite"], found[0]["name"])
-    choices = [*METHODS, *METRICS, *AUDITS, *SUITES, *ATTACKS, *DEFENCES, *dict.fromkeys(each["name"] for each in sets)]
+    choices = [
+        "readings",
+        *METHODS,
+        *METRICS,
+        *AUDITS,
+        *SUITES,
+        *ATTACKS,
+        *DEFENCES,
+        *dict.fromkeys(each["name"] for each in sets),
+    ]
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
@@ -202,6 +212,17 @@ def _full_forget_set(suite: str, name: str) -> Entry:
     return {**_forget_set(loaded, name), "kind": "forget set", "indices": indices}
 
 
+def _readings() -> Entry:
+    return {
+        "name": "readings",
+        "kind": "legend",
+        "summary": "What the tables of a bench say.",
+        "columns": COLUMNS,
+        "readings": {f"{MARKS[name]} {name}": rule for name, rule in RULES.items()},
+        "rule": LEGEND,
+    }
+
+
 def _held(suite: Suite, name: str) -> ForgetSet | Unmade:
     held = ForgetSets(suite.forget_sets).held(name)
     return held if isinstance(held, ForgetSet | Unmade) else suite.forget_sets[name]
@@ -213,6 +234,7 @@ _TABLES: tuple[tuple[Container[str], Callable[[str], Entry]], ...] = (
     (AUDITS, lambda name: _audit(name, full=True)),
     (ATTACKS, lambda name: _attack(name, full=True)),
     (DEFENCES, lambda name: _defence(name)),
+    (("readings",), lambda _: _readings()),
 )
 
 KINDS: dict[str, Callable[[], list[Entry]]] = {

@@ -1,10 +1,13 @@
 """The command as a whole: help, version, and one line for a mistake."""
 
+import io
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from expunge.cli import main
 from tests.cli.commands import Done, refused, run
 
 
@@ -90,3 +93,14 @@ def test_no_arguments_show_the_commands() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert run("--version") == Done(0, f"expunge {version('expunge')}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--ascii", "info", "readings"], ["info", "readings", "--ascii"]])
+def test_symbols_are_letters_where_that_is_asked_for(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "argv", ["expunge", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert "# forgets" in raw.getvalue().decode("ascii")

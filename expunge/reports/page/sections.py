@@ -183,7 +183,7 @@ def _places(row: Summary) -> str:
     if rank is None:
         return ""
     places = f"rank {rank.value:.0f}" + (f" to {rank.high:.0f}" if rank.high and rank.high > rank.value else "")
-    return f"group {row.group}, {places}" if row.group else places
+    return f"#{row.group}, {places}" if row.group else places
 
 
 def _accuracy(cell: Interval | None, split: SplitName) -> View:
