@@ -122,7 +122,7 @@ def settings_for(methods: Sequence[str], pairs: list[str]) -> dict[str, dict[str
     config = find_method(methods[0]).config
     own = [key for key in config.__annotations__ if key not in ("epsilon", "delta")]
     example = f"{methods[0]}.{own[0]}={getattr(config(), own[0])}"
-    found = settings_of(pairs, example)
+    found = settings_of(pairs, example=example)
     if other := next((each for each in found if each not in methods), ""):
         raise BadSetting(f"--set {other}....: expected a setting of {' or '.join(methods)}, for example {example}")
     return found
@@ -158,8 +158,8 @@ def _tell_tried(found: "Certification", folder: Path) -> None:
         beside=f", models {useful.place}" if useful and poor else "",
         first=[
             *([useful.told()] if useful and poor else []),
-            f"this certificate is that of model {found.certificate.model}, and none of the {len(many)} is worse; all are in "
-            f"{folder / CERTIFICATES}: {differences(many)}",
+            f"this certificate is that of model {found.certificate.model}, and none of the {len(many)} is worse; "
+            f"all are in {folder / CERTIFICATES}: {differences(many)}",
         ],
     )
     for name, tried in found.tried.items():
