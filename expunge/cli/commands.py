@@ -10,6 +10,8 @@ from expunge.cli import (  # noqa: F401 (their commands)
     certify_check,
     certify_page,
     ensembles,
+    look,
+    papers,
     plan,
     study,
     threats,
