@@ -72,7 +72,9 @@ def place_of_work(workers: int | None, cluster: str | None) -> int | str:
     return workers or default_workers()
 
 
-def settings_of(pairs: list[str], methods: list[str] | None = None) -> dict[str, dict[str, object]]:
+def settings_of(
+    pairs: list[str], methods: list[str] | None = None, example: str = "scrub.lr=0.02"
+) -> dict[str, dict[str, object]]:
     """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants.
 
     METHOD may be the function's name alone of one of ``methods`` that is the user's own.
@@ -88,7 +90,7 @@ def settings_of(pairs: list[str], methods: list[str] | None = None) -> dict[str,
         target, equals, text = pair.partition("=")
         name, dot, key = target.rpartition(".")
         if not (equals and dot and name and key):
-            raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example scrub.lr=0.02")
+            raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example {example}")
         name = addressed(name, methods or ())
         wanted = get_type_hints(find_method(name).config).get(key)
         settings.setdefault(name, {})[key] = parse_setting(text, wanted)

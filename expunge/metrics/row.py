@@ -1,12 +1,12 @@
 """One method on one forget set, on its way to records; and what it is compared with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.ensembles.ensemble import Ensemble
@@ -154,12 +154,7 @@ class Reference:
 
     @cached_property
     def _mean_distances(self) -> ByExample:
-        columns = list(self.suite.columns(self.forget).values())
-
-        def means(values: ndarray) -> ndarray:
-            return np.array([values[split].mean() for split in columns])
-
-        return ByExample(partial(wasserstein, least=self.least_scale), means)
+        return mean_distances(self.least_scale, list(self.suite.columns(self.forget).values()))
 
     @cached_property
     def floor_spread(self) -> Float[ndarray, " splits"]:
@@ -190,6 +185,18 @@ class Reference:
     def per_held_out(self) -> "PerModelScores":
         """Numbers of each held-out oracle."""
         return PerModelScores(self.suite, self.forget, self.held_out)
+
+
+def mean_distances(least: float, splits: Sequence[Int[ndarray, " _columns"]]) -> ByExample:
+    """The distance, mean over the examples of each split, as a statistic of two ensembles.
+
+    ``least`` is the :func:`~expunge.metrics.wasserstein.least_scale` of all oracles, whichever are left out.
+    """
+
+    def means(values: ndarray) -> ndarray:
+        return np.array([values[split].mean() for split in splits])
+
+    return ByExample(partial(wasserstein, least=least), means)
 
 
 class PerModelScores:

@@ -59,6 +59,15 @@ def half_percent(interval: Interval | None) -> str:
     return _half(interval, (lambda value: f"{percent(value)} %") if small else whole_percent)
 
 
+def half_share(interval: Interval | None) -> str:
+    """Half the width of a share's interval, in per cent as :func:`percent` writes it.
+
+    >>> half_share(Interval(0.972, 0.962, 0.982))
+    '±1.0'
+    """
+    return _half(interval, percent)
+
+
 def _half(interval: Interval | None, written: Callable[[float | None], str]) -> str:
     return "" if interval is None or interval.high is None else f"±{written(interval.high - interval.value)}"
 
