@@ -9,7 +9,7 @@ ROLE = re.compile(r":[a-z]+:`(~?)([\w.]+)`")
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*\n).*)*", re.MULTILINE)  # to the next empty line
 
 
-class Plainly(griffe.Extension):  # type: ignore[misc]  # griffe comes with the extra docs alone
+class Plainly(griffe.Extension):
     """Rewrites every docstring before it is read."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:

@@ -158,8 +158,8 @@ def _tell_tried(found: "Certification", folder: Path) -> None:
         beside=f", models {useful.place}" if useful and poor else "",
         first=[
             *([useful.told()] if useful and poor else []),
-            f"this certificate is that of model {found.certificate.model}, and none of the {len(many)} is worse; all "
-            f"are in {folder / CERTIFICATES}: {differences(many)}",
+            f"this certificate is that of model {found.certificate.model}, and none of the {len(many)} is worse; "
+            f"all are in {folder / CERTIFICATES}: {differences(many)}",
         ],
     )
     for name, tried in found.tried.items():

@@ -73,11 +73,12 @@ def place_of_work(workers: int | None, cluster: str | None) -> int | str:
 
 
 def settings_of(
-    pairs: list[str], methods: list[str] | None = None, example: str = "scrub.lr=0.02"
+    pairs: list[str], methods: list[str] | None = None, *, example: str = "scrub.lr=0.02"
 ) -> dict[str, dict[str, object]]:
     """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants.
 
-    METHOD may be the function's name alone of one of ``methods`` that is the user's own.
+    METHOD may be the function's name alone of one of ``methods`` that is the user's own. ``example`` is shown to who
+    writes another thing.
     """
     from typing import get_type_hints
 
