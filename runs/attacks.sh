@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 out="${OUT:-out/attacks}"
 
 run() { # NAME ATTACK ARGUMENT ...
-    local folder="$out/$1" code=0
+    local folder="$out/$1" code=0 TIMEFORMAT="$1: %0R s, of which computing %0U s"
     shift
     [ -f "$folder/run.json" ] && return
-    expunge attack "$@" --out "$folder" || code=$?
+    time expunge attack "$@" --out "$folder" || code=$?
     if [ $code != 0 ] && [ $code != 3 ]; then # 3: a method failed, and what it prints says why
         exit $code
     fi
@@ -21,6 +21,9 @@ run malicious-requests-methods malicious-requests digits --method gradient-ascen
 run malicious-requests-surrogates malicious-requests digits --set surrogates=3
 run malicious-requests-evading malicious-requests digits --set evade=1
 run malicious-requests-untargeted malicious-requests digits --set goal=untargeted
+run malicious-requests-second-order malicious-requests digits --method second-order
+run malicious-requests-unrolling malicious-requests digits --method unrolling-sgd
+run malicious-requests-amnesiac malicious-requests digits --method amnesiac
 run malicious-sequence malicious-sequence digits
 run malicious-sequence-greedy malicious-sequence digits --set plan=greedy
 run over-unlearning over-unlearning digits

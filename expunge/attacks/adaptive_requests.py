@@ -1,7 +1,7 @@
 """Adaptive requests: what is asked for depends on what was released before, and so a later release tells what is gone.
 
 Somebody has one of two known records removed; which one is the secret. A second owner compares the releases before and
-after, guesses by the losses of both records, and then asks for records of its own: of the class of the record that it
+after, guesses as in deletion inference, and then asks for records of its own: of the class of the record that it
 believes gone. An observer sees the last release alone, in which neither removed record has a part any more, and names
 the class that has suffered. Requests that were fixed in advance tell it nothing; those that answer a release do, even
 where every removal is exact: the removed record lives on in the choice of the others.
@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.attacks.attack import Attack, Success
-from expunge.attacks.deletion_inference import LOSS, changes_of
+from expunge.attacks.deletion_inference import LEAD, changes_of
 from expunge.attacks.lab.arms import ATTACK as ATTACKED
 from expunge.attacks.lab.arms import HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed, failed
 from expunge.attacks.lab.owners import of_each, owned_by_attackers, require_budget
@@ -144,10 +144,10 @@ class Owner:
         return self.asked
 
     def guess(self, before: Ensemble, after: Ensemble) -> Int[ndarray, " victims"]:
-        """Which record's loss has risen more, as in deletion inference."""
+        """Which record's label has lost more of its lead, as in deletion inference."""
         train, rows = self.suite.data.train, self.secrets.pairs
-        rise = changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows), self.practice)[LOSS]
-        found: ndarray = rise.argmax(1)
+        lost = changes_of(before, after, of_each(train.x, rows), of_each(train.y, rows), self.practice)[LEAD]
+        found: ndarray = lost.argmax(1)
         return found
 
 

@@ -62,7 +62,7 @@ class BackdoorByUnlearning(Lab):
 def check(suite: Suite, config: BackdoorByUnlearning) -> None:
     """Refuse what cannot be, before any work."""
     if config.trigger:
-        _ = pixel_range(suite)
+        _ = pixel_range(suite, "a trigger would be drawn in: expected pictures; attack another suite, as digits")
         height, width = suite.data.train.x.shape[-2:]
         if config.trigger > min(height, width) // 2:
             raise BadSetting(

@@ -38,7 +38,10 @@ SPREAD, ASKED = "spread-of-classes", "error-of-the-class"
 
 @dataclass(frozen=True, kw_only=True)
 class FairnessHarm(Lab):
-    """Settings: of ``budget`` records out of the ``owned`` share of the data, a ``concentration`` is of one class."""
+    """Settings: of ``budget`` records of the ``owned`` share of the data, a ``concentration`` is of ``target_class``.
+
+    At 1 all are, at 0 none is chosen for its class.
+    """
 
     methods: tuple[Attacked, ...] = (Attacked("gradient-ascent"),)
     target_class: str = COMMONEST

@@ -50,7 +50,8 @@ STYLES = ("matching", "labels")
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenPoison(Lab):
-    """Settings: ``poisons`` records flip a target, ``camouflages`` hide them; all within ``eps`` of the pixel range.
+    """Settings: ``poisons`` records turn a target into ``target_class``, ``camouflages`` hide them; all lie within
+    ``eps`` of the pixel range.
 
     ``style`` labels: noisy copies of the target; matching: clean labels, by gradient matching in ``steps`` steps.
     """

@@ -46,10 +46,12 @@ class MaliciousRequests(Lab):
     """Settings: ``budget`` records of the share ``owned`` are asked for, changed by up to ``eps`` of the pixel range.
 
     ``goal`` targeted: ``targets`` test examples are to be taken for ``target_class``; untargeted: as many errors as can
-    be. ``stealth`` weighs damage done beside, ``evade`` how unlike the gradients of the records are to those of their
-    class: an attacker who knows what defences look at. ``surrogates`` is how many models of its own an attacker plans
-    on, 0 for the victim itself; ``operator`` the method that it assumes, "own" for that which serves; ``solver`` what
-    inverts the curvature of a second-order one, lissa as the method, or cg.
+    be. ``operation`` delete: the records are to be removed; modify: to be corrected to others. ``selection`` greedy:
+    those by which the attacker's loss falls most; random. Their bytes are changed in ``steps`` steps. ``stealth``
+    weighs damage done beside, ``evade`` how unlike the gradients of the records are to those of their class: an
+    attacker who knows what defences look at. ``surrogates`` is how many models of its own an attacker plans on, 0 for
+    the victim itself; ``operator`` the method that it assumes, "own" for that which serves; ``solver`` what inverts the
+    curvature of a second-order one, lissa as the method, or cg.
     """
 
     goal: str = "targeted"

@@ -48,7 +48,10 @@ PLANS = ("receding", "greedy", "static")
 
 @dataclass(frozen=True, kw_only=True)
 class MaliciousSequence(MaliciousRequests):
-    """As of malicious requests; ``rounds`` divide the budget, and in each others ask for ``benign`` records too."""
+    """Of the sequence: ``rounds`` divide the budget, and in each others ask for ``benign`` records too.
+
+    ``plan`` receding: the next ``horizon`` rounds are planned before each; greedy: the next alone; static: all at once.
+    """
 
     plan: str = "receding"
     rounds: int = 4

@@ -43,10 +43,11 @@ STYLES = ("pushing-1", "pushing-2", "blending")
 
 @dataclass(frozen=True, kw_only=True)
 class OverUnlearning(Lab):
-    """Settings: ``budget`` records of a class, out of the ``owned`` share of the data, moved by up to ``l2``, L2.
+    """Settings: ``budget`` records of ``target_class``, of the ``owned`` share of the data, moved by up to ``l2``, L2.
 
     ``style`` pushing-1: the last point of its class; pushing-2: the first beyond; blending: ``blend`` of itself and the
-    rest of another. A record costs ``partners (steps + 1) + 1`` queries at most. ``l2`` is in the units of the inputs.
+    rest of another. Towards each of ``partners`` records of other classes the boundary is bisected in ``steps`` steps:
+    ``partners (steps + 1) + 1`` queries at most for a record. ``l2`` is in the units of the inputs.
     """
 
     style: str = "pushing-2"

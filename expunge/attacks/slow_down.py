@@ -43,8 +43,8 @@ BEFORE, SPENT = "removals-before-retraining", "bound-per-removal"
 class SlowDown(Lab):
     """Settings: ``budget`` records, each moved by up to ``radius``, L2 where norms are up to 1, within the data's box.
 
-    ``epsilon``, ``delta``, ``sigma``, ``decay`` are the provider's: of its certificate, its noise and its weight decay;
-    ``positive`` is the class it tells from the rest.
+    They are moved in ``steps`` steps. ``epsilon``, ``delta``, ``sigma``, ``decay`` are the provider's: of its
+    certificate, its noise and its weight decay; ``positive`` is the class it tells from the rest.
     """
 
     methods: tuple[Attacked, ...] = (Attacked("second-order"),)

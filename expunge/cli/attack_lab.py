@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,16 +55,24 @@ def _named(options: Any, name: str, row: "Attack") -> Any:
     """The command of one attack: the options that all have, and what it says of itself."""
     command = copy.copy(options)
     command.name, command.hidden = name, False
-    command.short_help = row.summary
+    command.short_help = f"{row.summary[:1].upper()}{row.summary[1:]}"
     command.help = f"{row.summary[:1].upper()}{row.summary[1:]}.\n\n{_told(row)}"
     command.epilog = f"Example: expunge attack {name} {row.example}"
     return command
 
 
 def _told(row: "Attack") -> str:
-    """The attack's own settings with their defaults, one a line."""
+    """The attack's own settings with their defaults, one a line, and what they mean."""
     lines = [f"  {key}={value}" for key, value in row.config().own.items()]
-    return "\b\n" + "\n".join(["Settings, and their defaults:", *lines])
+    return "\n\n".join(["\b\n" + "\n".join(["Settings, and their defaults:", *lines]), *_meanings(row.config)])
+
+
+def _meanings(config: type) -> list[str]:
+    """What the settings of an attack are, as its class and those that it extends say it, a paragraph each."""
+    from expunge.attacks.lab.settings import Lab
+
+    said = [cleandoc(each.__doc__ or "") for each in reversed(config.__mro__) if issubclass(each, Lab) and each != Lab]
+    return [part for text in said for part in text.removeprefix("Settings: ").replace("``", "`").split("\n\n")]
 
 
 def lab(

@@ -13,6 +13,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.errors import TooFewModels
 from expunge.fingerprint import code_digest
+from expunge.methods.put_back import PutBack
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import Estimate, LeftOut, dealt_spread, leave_out
 from expunge.metrics.wasserstein import least_scale, wasserstein
@@ -38,12 +39,13 @@ class Row:
     seconds: float | None = None
     seed: int = 0
     tuning: str = ""  # which settings ``config`` are, in words
-    budget: float | None = None  # share of a retraining for which they were tuned
+    budget: float | None = None  # share of a retraining that it may cost
     run_times: tuple[float, ...] = ()  # seconds for one model, of each chunk of models
     device: str = ""  # where the models were computed; default: where the margins were
     modules: tuple[str, ...] = ("expunge.ensembles.builds",)  # of expunge, that made the models
     own_code: str = ""  # digest of the user's own file that made them
     weights: Callable[[], Ensemble] | None = None  # the models themselves, where they can be had
+    put_back: PutBack | None = None  # what BatchNorm's statistics alone did to the loss on retain
     alarms: tuple[str, ...] = ()  # why its numbers are not to be read as forgetting; such a row has no rank
 
     @property

@@ -23,10 +23,12 @@ class Line:
 
     @property
     def note(self) -> str:
-        """What is to be known beside the numbers: why it failed or is doubted, or that nobody saw the models."""
+        """What is to be known beside the numbers: why it failed, broke or is doubted, or that nobody saw the models."""
         handed_in = self.row.method not in METHODS and ":" not in self.row.method
         what = self.reading if self.reading in ("failed", "doubted") else "would also be doubted"
-        told = [f"{what}: {self.row.reason}"] if self.row.reason else []
+        told = [f"{what}: {self.row.doubts}"] if self.row.doubts else []
+        if self.row.cause and self.reading == "breaks the model":
+            told = [f"{self.reading}, {self.row.cause}", *told]
         return "; ".join([*told, *([UNVERIFIED] if handed_in else [])])
 
 

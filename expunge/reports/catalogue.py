@@ -12,10 +12,11 @@ from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
 from expunge.methods.own.method import told_of
 from expunge.metrics import METRICS, Metric
-from expunge.reports.cards import card, facts
+from expunge.reports.cards import card, defaults, facts
 from expunge.reports.readings import COLUMNS, LEGEND, MARKS, RULES
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.suite import Unmade
+from expunge.tuning.search import described
 
 Entry = dict[str, Any]
 
@@ -31,7 +32,7 @@ def describe(name: str) -> Entry:
         if name in table:
             return tell(name)
     file, at, _ = name.partition("@")
-    if ":" in file and not at and told_of("suite or method", file)["takes"]:
+    if ":" in file and not at and told_of("suite or method", file).takes:
         return _own_method(name)
     if name in SUITES or ":" in name or "@" in name:
         return _suite(load_suite(name), full=True)
@@ -57,19 +58,18 @@ def describe(name: str) -> Entry:
 
 def _own_method(name: str) -> Entry:
     told = told_of("method", name)
-    if not told["fits"]:
-        raise BadSetting(
-            f"{name!r} is no method and no suite: a method takes (model, retain, forget, seed), a suite's function "
-            f"nothing, got {told['name']}{told['signature']}; write one around it that calls it with its arguments"
-        )
+    if told.fault:
+        raise BadSetting(f"{name!r} is no method and no suite: {told.fault}; a suite's function takes nothing")
     method = find_method(name)
     return {
         "name": name,
         "kind": "method",
         "summary": method.summary,
         "needs": list(method.needed),
-        "called as": f"{told['name']}{told['signature']}, once for each model",
-        "what": told["doc"] or "it has no docstring",
+        "settings": defaults(method),
+        "search": {key: described(space) for key, space in method.search.items()} or "none, so that it cannot be tuned",
+        **({} if told.row else {"called as": f"{told.name}{told.signature}, once for each model"}),
+        "what": told.doc or "it has no docstring",
     }
 
 

@@ -71,7 +71,7 @@ COLUMNS = {  # of the tables of the terminal, in full
     "says how wide models spread, not how far they are",
     "differ": "share of the forget examples whose margins differ from the oracles', false discoveries held at 5 %",
     "acc %": "mean accuracy on forget/retain/test",
-    "cost": "share of one retraining, ↑ above the budget; below it the seconds for one model",
+    "cost": "share of one retraining; below it the seconds for one model, after >15% where it is above that budget",
 }
 
 LEGEND = (
@@ -113,7 +113,7 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if row.reason:
+    if row.doubts:
         return "doubted"
     if identity is None or not all(_complete(each.distance(split)) for each in (row, floor) for split in SPLITS):
         return "cannot tell"

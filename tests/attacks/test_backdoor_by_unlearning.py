@@ -69,7 +69,7 @@ def test_what_cannot_be_is_refused(case: str) -> None:
 
 
 def test_a_suite_without_pixels_is_refused() -> None:
-    with pytest.raises(BadSetting, match="has no pixel range"):
+    with pytest.raises(BadSetting, match=r"has no pixel range that a trigger .* attack another suite"):
         require_attack(ATTACK, tiny(), QUICK)
 
 

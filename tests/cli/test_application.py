@@ -49,7 +49,7 @@ from tests.cli.commands import Done, refused, run
         (["tune", "scrubb", "--out", "new/record.json"], "unknown method 'scrubb'; did you mean 'scrub'?"),
         (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
         (["tune", "oracle"], "'oracle' is an anchor"),
-        (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
+        (["tune", "mine.py:forget"], "nothing to tune, it has no settings; give it one by name with a default"),
         (["tune", "scrub", "--trials", "0"], "expected at least 1 trial, got 0"),
         (
             ["tune", "scrub", "--kind", "nonsense"],

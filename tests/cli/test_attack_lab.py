@@ -59,6 +59,7 @@ def test_each_attack_has_a_command_that_tells_its_settings(name: str) -> None:
     assert done.returncode == 0
     for key in ATTACKS[name].config().own:
         assert f"{key}=" in done.stdout
+        assert f"`{key}" in done.stdout  # what it means
     assert f"Example: expunge attack {name} " in done.stdout
     assert name in run("attack", "--help").stdout
     assert name in run("list", "attacks").stdout

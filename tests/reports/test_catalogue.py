@@ -64,7 +64,10 @@ def test_a_method_of_ones_own_is_no_suite(tmp_path: Path) -> None:
 def test_a_function_that_takes_something_else_is_told_to_be_neither(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def flowers(seed):\n    return seed\n")
-    with pytest.raises(BadSetting, match=r"no method and no suite: a method takes .* nothing, got flowers\(seed\)"):
+    with pytest.raises(
+        BadSetting,
+        match=r"no method and no suite: expected .* got flowers\(seed\); .* a suite.s function takes nothing",
+    ):
         describe(f"{file}:flowers")
 
 

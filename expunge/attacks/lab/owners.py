@@ -62,13 +62,13 @@ class Range:
         return torch.minimum(torch.maximum(near, self.low), self.high)
 
 
-def pixel_range(suite: Suite) -> Range:
-    """The range of a suite of pictures; a BadSetting where it has none."""
+AS_THEY_ARE = "perturbed points would keep to: expected pictures; ask for points as they are, --set eps=0"
+
+
+def pixel_range(suite: Suite, why: str = AS_THEY_ARE) -> Range:
+    """The range of a suite of pictures; where it has none, a BadSetting that says ``why`` there has to be one."""
     if not has_pictures(suite):
-        raise BadSetting(
-            f"suite {suite.name!r} has no pixel range that perturbed points would keep to: expected pictures; ask for "
-            "points as they are, --set eps=0"
-        )
+        raise BadSetting(f"suite {suite.name!r} has no pixel range that {why}")
     x = suite.data.train.x
     return Range(per_channel(x, "amin"), per_channel(x, "amax"))
 

@@ -168,7 +168,7 @@ def _line(line: Line, board: Board, drawn: Drawn) -> View:
         "klom": {"value": formats.klom(formats.value(klom)), "between": formats.between(klom)},
         "differ": {"value": formats.percent(formats.value(differ)), "between": formats.percent_between(differ)},
         "accuracy": [_accuracy(row.accuracy(split), split) for split in SPLITS],
-        "cost": f"{formats.compute(row.cost)}{f' {formats.DEAR}' if row.dear else ''}",
+        "cost": formats.priced(row.cost, row.budget if row.dear else None),
         "seconds": formats.seconds(row.seconds),
     }
 

@@ -109,6 +109,15 @@ def compute(cost: float | None) -> str:
     return f"{100 * cost:.0f} %" if cost >= 0.1 else f"{100 * cost:.2g} %"
 
 
+def priced(cost: float | None, over: float | None) -> str:
+    """A cost, and the budget that it is over, where it is.
+
+    >>> priced(0.21, 0.15), priced(0.1, None)
+    ('21 % >15 %', '10 %')
+    """
+    return compute(cost) + (f" >{compute(over)}" if over is not None else "")
+
+
 def seconds(value: float | None) -> str:
     """
     >>> seconds(0.01234), seconds(75.2), seconds(None)

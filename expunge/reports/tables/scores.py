@@ -10,6 +10,7 @@ from rich.text import Text
 from expunge.records import SPLITS, Score, SplitName
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.readings import MARKS
+from expunge.reports.summaries import Summary
 from expunge.reports.tables import formats
 
 Sizes = Mapping[str, Mapping[SplitName, int]]  # examples of the splits of forget sets
@@ -18,7 +19,7 @@ LEGEND = {
     "gap closed": "0 %: does nothing, as identity; 100 %: the floor, oracle; ±: 95 %",
     "distance": "to the oracles' margins, in their sd; drift: beyond the floor's",
     "KLoM": "95th percentile on forget, * saturated; differ: forget told apart",
-    "cost": f"share of one retraining, {formats.DEAR} above the budget; seconds for one model",
+    "cost": "share of one retraining; >15%: above that budget; seconds a model",
     "#": "place, shared if not told apart; all of it: expunge info readings",
 }
 
@@ -85,9 +86,15 @@ def _cells(line: Line) -> list[Text]:
         ),
         (formats.klom(formats.value(klom)), f"{100 * differ.value:.0f} %" if differ else formats.ABSENT),
         ("/".join(f"{100 * cell.value:.0f}" if cell else formats.ABSENT for cell in accuracies), ""),
-        (formats.compute(row.cost).replace(" %", "%") + formats.DEAR * row.dear, formats.seconds(row.seconds)),
+        (*_cost(row),),
     ]
     return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
+
+
+def _cost(row: Summary) -> tuple[str, str]:
+    """The cost, as narrow as it can be; the budget stands before the seconds where it is above it."""
+    over = f">{formats.compute(row.budget)} ".replace(" %", "%") if row.dear else ""
+    return formats.compute(row.cost).replace(" %", "%"), over + formats.seconds(row.seconds)
 
 
 def _caption(board: Board) -> Text | None:

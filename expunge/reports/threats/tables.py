@@ -28,7 +28,7 @@ LEGEND = (
         ", ".join(f"{letter}{place} {name}" for place, name in enumerate(names, 1)) for letter, names in LETTERS.items()
     )
     + ". Measured with the defaults, 95 % intervals over victims; of several methods that on which the attack gains "
-    "most. `expunge threats NAME` tells all of a threat, a family or an attack: other settings, and the defences that "
+    "most. `expunge threats NAME` tells all of a threat, a family or an attack: other settings, and the defences "
     "that apply."
 )
 

@@ -1,6 +1,8 @@
 """The tables of the terminal."""
 
 import io
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -99,3 +101,10 @@ def test_a_p95_of_few_examples_is_said_to_be_the_maximum_once() -> None:
     assert "class-3" not in told
     *_, legend = render_tables(found)
     assert "maximum" not in str(legend.caption)
+
+
+@pytest.mark.parametrize(("budget", "marked"), [(0.15, True), (0.19, False), (None, False)])
+def test_a_cost_above_the_budget_is_marked_with_it(budget: float | None, marked: bool) -> None:
+    """By more than a tenth of it: the budget holds on a forget set of tuning, which may be a little larger."""
+    found = [replace(each, subject=replace(each.subject, budget=budget), cost=0.2) for each in scores("random-50")]
+    assert bool(re.search(r">15% \d", shown(found, 80))) == marked
