@@ -89,7 +89,9 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for records, condensed 
 
 
 @attack.command(
-    cls=Command, epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0"
+    cls=Command,
+    short_help="Train on benign, condensed records, remove them, and see what accuracy is left",
+    epilog="Example: expunge attack usability digits --images 1 --method amnesiac --set amnesiac.epochs=0",
 )
 def usability(
     suite: Suite = "digits",

@@ -155,4 +155,7 @@ def _defences(names: list[str] | None) -> tuple[str, ...]:
 
 def add_to(group: typer.Typer) -> None:
     """Give a group of commands the matrix."""
-    group.command("matrix", cls=Command, epilog="Example: expunge attack matrix digits --models 5")(matrix)
+    told = "Set attacks before methods and defences: what each cell lets through, beside its controls"
+    group.command("matrix", cls=Command, short_help=told, epilog="Example: expunge attack matrix digits --models 5")(
+        matrix
+    )

@@ -29,6 +29,11 @@ def test_all_threats_stand_in_tables_that_fit() -> None:
     assert "R1 contributor" in told
 
 
+def test_no_command_is_cut_short_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert "…" not in run("threats").stdout
+
+
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_family_is_told_in_full(family: str) -> None:
     told = run("threats", family).stdout

@@ -20,6 +20,9 @@ MARKS = {
 }
 
 
+BY_CHANCE = 1 / 40  # of cells without any effect: where an interval of 95 % lies above a true difference of 0
+
+
 @dataclass(frozen=True)
 class Cell:
     """An attack on a method, under a defence or, where that is "", with nobody looking.
@@ -139,6 +142,23 @@ def _mark(works: bool | None, success: Interval | None) -> str:
     if success is None or works is None:
         return UNTOLD
     return SHOWS if works else SHOWS_NOT
+
+
+def by_chance(cells: Sequence[Cell]) -> str:
+    """How many cells show, and how many would if nothing had any effect; so of cells behind a defence where nothing
+    shows without it."""
+    told = [cell for cell in cells if cell.mark in (SHOWS, SHOWS_NOT)]
+    idle = {(cell.attack, cell.method) for cell in told if not cell.defence and cell.mark == SHOWS_NOT}
+    behind = [cell for cell in told if cell.defence and (cell.attack, cell.method) in idle]
+    said = f"Nothing is corrected for the number of cells: {_expected(told)} if there were no effect in any"
+    if behind:
+        said += f". Of those behind a defence where nothing shows without it, {_expected(behind)}"
+    return f"{said}; cells share victims, so such chances come in groups."
+
+
+def _expected(cells: Sequence[Cell]) -> str:
+    shown = sum(cell.mark == SHOWS for cell in cells)
+    return f"{shown} of {len(cells)} show an effect, where chance alone would show {len(cells) * BY_CHANCE:.1f}"
 
 
 def alarms_of(cells: Sequence[Cell]) -> tuple[float, float] | None:

@@ -11,7 +11,17 @@ from expunge.attacks.lab.arms import CONTROLS
 from expunge.bench.folder import SCORES
 from expunge.records import read_scores
 from expunge.reports.attacks.findings import Findings, Victims
-from expunge.reports.attacks.matrix import MARKS, SHOWS, UNTOLD, Cell, Matrix, alarms_of, read_matrix, unusual_controls
+from expunge.reports.attacks.matrix import (
+    MARKS,
+    SHOWS,
+    UNTOLD,
+    Cell,
+    Matrix,
+    alarms_of,
+    by_chance,
+    read_matrix,
+    unusual_controls,
+)
 from expunge.reports.attacks.tables import SHARE, accuracy, number, over
 from expunge.reports.page.attack_folder import read_attack
 from expunge.reports.page.html import libraries, template, write_page
@@ -40,6 +50,7 @@ def render(found: Matrix, command: str) -> str:
     view = {
         "found": found,
         "marks": MARKS,
+        "chance": by_chance(cells),
         "shown": sum(cell.mark == SHOWS for cell in cells),
         "cells": sum(cell.success is not None for cell in cells),
         "attacks": [

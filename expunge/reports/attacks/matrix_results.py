@@ -16,6 +16,7 @@ from expunge.reports.attacks.matrix import (
     Cell,
     Matrix,
     alarms_of,
+    by_chance,
     entries_of,
     read_matrix,
     reasons_of,
@@ -37,8 +38,7 @@ with an attacker of its own. Behind a defence stands what it leaves of the attac
 """
 LEGEND = """\
 Controls: {controls}, on the same victims; the strongest is named. An attack works where it has more success than the
-control that its title names, beyond the interval of the difference. Nothing is corrected for the number of cells: of
-those without any effect one in forty shows one by chance.
+control that its title names, beyond the interval of the difference. {chance}
 Cost: the provider's for the attacker's request, in shares of a retraining.
 """
 
@@ -59,7 +59,7 @@ def matrix_text(found: Matrix) -> str:
     marks = "\n".join(f"- {mark} {words}" for mark, words in MARKS.items())
     parts = [INTRODUCTION.format(marks=marks), _says(found, cells)]
     parts += [_attack(found, each, [cell for cell in cells if cell.attack == each.name]) for each in found.attacks]
-    return "\n".join([*parts, LEGEND.format(controls=", ".join(CONTROLS))])
+    return "\n".join([*parts, LEGEND.format(controls=", ".join(CONTROLS), chance=by_chance(cells))])
 
 
 def _says(found: Matrix, cells: Sequence[Cell]) -> str:

@@ -15,6 +15,7 @@ from expunge.reports.attacks.matrix import (
     Cell,
     Matrix,
     alarms_of,
+    by_chance,
     read_matrix,
     reasons_of,
     unusual_controls,
@@ -40,7 +41,11 @@ def render_matrix(scores: Sequence[Score]) -> list[Table | Text]:
     parts: list[Table | Text] = [
         _table(matrix, found, [cell for cell in cells if cell.attack == found.name]) for found in matrix.attacks
     ]
-    parts += [_costs(matrix, cells), Text("\n".join(f"{mark} {words}" for mark, words in MARKS.items())), Text(LEGEND)]
+    parts += [
+        _costs(matrix, cells),
+        Text("\n".join(f"{mark} {words}" for mark, words in MARKS.items())),
+        Text(f"{LEGEND}\n{by_chance(cells)}"),
+    ]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
 

@@ -53,7 +53,7 @@ def _table(title: str, threats: Mapping[str, Threat]) -> Table:
     )
     for name in ("threat", "axes"):
         table.add_column(name, no_wrap=True)
-    table.add_column("here")
+    table.add_column("here", overflow="fold")  # a command is not cut short
     for name, row in threats.items():
         work = REFERENCES[row.work].short.partition(",")[0]
         table.add_row(f"{name}\n{work}", row.axes, "\n".join(_here(row)), end_section=True)

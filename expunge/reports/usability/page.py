@@ -131,7 +131,12 @@ def lost_plot(rows: Sequence[Served]) -> Spec:
         "field": "records",
         "type": "nominal",
         "scale": {"domain": names, "range": list(COLORS[1:2] + COLORS[:1] + COLORS[2:4])},
-        "legend": {"title": "removed", "orient": "top"},
+        "legend": {
+            "title": "removed",
+            "orient": "top",
+            "columns": 2,
+            "columnPadding": 2,
+        },  # four in a row are cut on a telephone
     }
     x = {"type": "quantitative", "title": "points of test accuracy lost"}
     common = {"y": {**y, "axis": {"grid": True, "labelLimit": 220}}, "yOffset": shift, "color": color}

@@ -14,6 +14,7 @@ from expunge.reports.attacks.matrix import (
     UNTOLD,
     Matrix,
     alarms_of,
+    by_chance,
     entries_of,
     read_matrix,
     reasons_of,
@@ -100,6 +101,15 @@ def test_false_alarms_are_told_from_the_least_to_the_largest() -> None:
     cells = [cell for cell in matrix(victims(guard(alarms=FEW)), victims(guard(alarms=ALL))).cells() if cell.defence]
     assert alarms_of(cells) == (0.01, 1.0)
     assert alarms_of([]) is None
+
+
+def test_it_counts_what_chance_alone_would_show() -> None:
+    """One method of 39 shows nothing but behind the defence; what rejects honest requests too is counted nowhere."""
+    loud = [victims(guard(), method=f"m{number}") for number in range(37)]
+    quiet = victims(guard(excess=MUCH), excess=NOTHING, method="quiet")
+    told = by_chance(list(matrix(*loud, quiet, victims(guard(alarms=ALL), excess=NOTHING)).cells()))
+    assert "38 of 77 show an effect, where chance alone would show 1.9 if" in told
+    assert "where nothing shows without it, 1 of 1 show an effect, where chance alone would show 0.0;" in told
 
 
 def test_entries_are_plain_numbers_of_every_arm_and_defence() -> None:
