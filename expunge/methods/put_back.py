@@ -24,7 +24,8 @@ class PutBack(NamedTuple):
 
 
 def put_back(before: Ensemble, after: Ensemble, retain: Examples, target: Target) -> PutBack | None:
-    """Both losses; None of networks without running statistics, or of models whose own did not move."""
+    """Both losses; None of networks without running statistics, and of models whose own did not move or that are built
+    otherwise, as the votes of shards."""
     names = [
         f"{path}.{name}".lstrip(".")
         for path, layer in after.network.named_modules()
@@ -32,7 +33,7 @@ def put_back(before: Ensemble, after: Ensemble, retain: Examples, target: Target
         for name, _ in layer.named_buffers(recurse=False)
     ]
     given, own = before.state(), after.state()
-    if not any(not torch.equal(given[name], own[name]) for name in names):
+    if given.keys() != own.keys() or all(torch.equal(given[name], own[name]) for name in names):
         return None
     mixed = {**own, **{name: given[name] for name in names}}
     other = Ensemble.from_state(after.network, mixed, after.origin, after.sample_shape, after.masks).eval()

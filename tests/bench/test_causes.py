@@ -11,6 +11,7 @@ from expunge.bench.causes import likely_cause
 from expunge.bench.ranks import with_causes
 from expunge.bench.score import identity_row, reference_of
 from expunge.ensembles import pretrain
+from expunge.ensembles.shards import vote
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.methods.put_back import PutBack, joined, put_back
 from expunge.metrics import Reference, Row
@@ -59,6 +60,12 @@ def test_the_cause_that_explains_most_of_the_rise_is_named(cause: str, reference
     found = likely_cause(epochs(reference, *falls, told=told), reference)
     assert found.startswith(line)
     assert bool(found) == bool(line)
+
+
+def test_nothing_is_put_back_into_models_that_are_built_otherwise(suite: Suite) -> None:
+    before = pretrain(suite, models=2)
+    votes = vote([before, before], before.origin)
+    assert put_back(before, votes, suite.data.train, suite.target) is None
 
 
 def test_statistics_are_put_back_and_nothing_else(suite: Suite) -> None:
