@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from expunge.bench.opened import Run, RunSet
+from expunge.bench.opened import Run, RunSet, open_run
 from expunge.errors import BadSetting, MismatchedEnsembles
 from expunge.methods import METHODS
 from expunge.metrics.calibration import Difference, dealt_spread, estimate_of
@@ -55,6 +56,11 @@ class Comparison:
     models: int
     oracle_models: int
 
+    def __repr__(self) -> str:
+        """In a line; the numbers of each split are in ``splits``."""
+        mean = f"{self.mean.value:.3g} [{self.mean.low:.3g}, {self.mean.high:.3g}], p = {self.mean.p_value:.2g}"
+        return f"Comparison({self.forget_set}: {self.first} less {self.second}, {mean})"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the differences."""
         title = f"{self.forget_set}: distance of {self.first} less that of {self.second}, sd of the oracles"
@@ -86,13 +92,18 @@ class PairMatrix:
         return next(each for each in self.pairs if {each.first, each.second} == {first, second})
 
 
-def compare(run: Run, first: str, second: str, *, forget_set: str | None = None, examples: int = 3) -> Comparison:
-    """Compare two methods of an opened run on one forget set, which need not be named where there is but one.
+def compare(
+    run: Run | Path | str, first: str, second: str, *, forget_set: str | None = None, examples: int = 3
+) -> Comparison:
+    """Compare two methods of a run, opened or named by its folder, on one forget set.
+
+    The forget set need not be named where there is but one.
 
     Methods that began from the same pretrained models are compared in pairs, as the ranks are: see
     :func:`expunge.metrics.ranking.compare_pairs`. The row ``oracle`` and margins made elsewhere share no models with
     others; of these both spreads count, and that of the floor on top, as in the records of the drift.
     """
+    run = run if isinstance(run, Run) else open_run(run)
     among = [run.forget_set(forget_set)] if forget_set is not None else []
     usable = run.sets_with([first, second], among)
     if len(usable) > 1:

@@ -134,6 +134,11 @@ class Run:
 
     folder: Folder
 
+    def __repr__(self) -> str:
+        """In a line; its records are ``scores``."""
+        told = ", ".join(f"{name}: {len(each.methods)} rows" for name, each in self.forget_sets.items())
+        return f"Run({str(self.path)!r}, {told})"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: its forget sets and their rows."""
         rows = [

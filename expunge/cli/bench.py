@@ -137,7 +137,7 @@ def tune(
     oracles: Annotated[
         int | None, typer.Option(help="Oracles of the tuning set; default: half of what the suite has.")
     ] = None,
-    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 1.0,
+    limit: Annotated[str, typer.Option(help="Share of one retraining that a method may cost.")] = "100%",
     timeout: Timeout = None,
     out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
     workers: Workers = None,
@@ -146,7 +146,7 @@ def tune(
 ) -> int:
     """Search the settings of METHOD that come nearest to oracles, at every cost up to that of a retraining.
 
-    It looks at no forget set, model or oracle that a bench of SUITE scores.
+    It looks at no forget set, model or oracle that a bench of SUITE scores, and trains oracles of its own first, once.
     """
     from dataclasses import asdict
 
@@ -170,7 +170,7 @@ def tune(
             start=start,
             models=models,
             oracles=oracles,
-            limit=limit,
+            limit=share_of(limit, "--limit"),
             timeout=timeout,
             workers=place_of_work(workers, cluster),
             watch=watch,

@@ -25,7 +25,7 @@ def look(
     model: Annotated[
         Path, typer.Argument(help="A state dict, .pt or .safetensors, or a .npy of its margins, train then test.")
     ],
-    examples: Annotated[int, typer.Option(help="So many forget examples are shown, the strangest first.")] = 10,
+    examples: Annotated[int, typer.Option(min=0, help="So many forget examples are shown, the strangest first.")] = 10,
     prune: Prune = None,
     as_json: AsJson = False,
 ) -> int:

@@ -107,7 +107,7 @@ def by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[s
     }
 
 
-def share_of(text: str) -> float:
+def share_of(text: str, option: str = "--budget") -> float:
     """A share of a retraining, as people write it.
 
     >>> share_of("15%"), share_of("15 %"), share_of("0.15")
@@ -121,7 +121,7 @@ def share_of(text: str) -> float:
     if rest or not 0 < value <= 1:
         near = f"; did you mean {number}%?" if 1 < value <= 100 and not percent else ""
         near = near or ("; the nearest is 100%" if value > 1 else "")
-        raise BadSetting(f"--budget {text!r}: expected a share of a retraining, above 0% and at most 100%{near}")
+        raise BadSetting(f"{option} {text!r}: expected a share of a retraining, above 0% and at most 100%{near}")
     return value
 
 

@@ -60,7 +60,8 @@ MARKS: dict[Reading, str] = {  # read without colour
 
 COLUMNS = {  # of the tables of the terminal, in full
     "#": "place by the distance, mean over forget, retain and test, in paired differences over the same models "
-    "(Holm-corrected); methods that share one cannot be told from the nearest of them",
+    "(Holm-corrected); methods that share one cannot be told from the nearest of them. Two "
+    "of different places may still not be told from each other: `expunge compare` says",
     "gap closed": "share of the way on forget from identity, 0 %, to the floor, 100 %; the floor is the row oracle: "
     "held-out oracles, what a perfect method gets",
     "±": "half the 95 % interval for fresh models of the same number",

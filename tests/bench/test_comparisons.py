@@ -52,6 +52,14 @@ def test_against_the_floor_it_is_the_drift_of_the_records(benched: Path) -> None
         assert (each.value, each.low, each.high) == pytest.approx((drift.value, drift.low, drift.high), abs=1e-6)
 
 
+def test_a_run_and_a_comparison_are_told_in_a_line(benched: Path) -> None:
+    run = open_run(benched)
+    one, other, *_ = (name for name in run.forget_set().methods if name not in run.forget_set().failed)
+    found = compare(benched, one, other)
+    assert compare(run, one, other) == found
+    assert max(len(repr(run)), len(repr(found))) < 200
+
+
 def test_the_matrix_is_what_ranks_are_made_of(run: Path) -> None:
     found = open_run(run).forget_set("random-12")
     matrix = compare_all(found)

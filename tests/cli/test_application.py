@@ -56,7 +56,7 @@ from tests.cli.commands import Done, refused, run
             "unknown kind of forget set 'nonsense'; choose from class, ",
         ),
         (["tune", "scrub", "--kind", "klass"], "unknown kind of forget set 'klass'; did you mean 'class'?"),
-        (["tune", "scrub", "--limit", "nan"], "expected a limit above 0"),
+        (["tune", "scrub", "--limit", "nan"], "expected a share of a retraining"),
         (["tune", "scrub", "--sampler", "grid"], "unknown sampler 'grid'; choose from optuna, random"),
         (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),
         (["tune", "scrub", "--out", "empty"], "expected a file to write the record to, got the folder empty"),

@@ -79,7 +79,7 @@ def _margins(run: Run, board: Board, seen: Mapping[str, Look], wanted: Wanted) -
     """The margins of the chosen examples, or of the three that tell most, under each method that is asked for."""
     usable = [line.row.method for line in board.lines if not line.row.failed]
     rows = {name: name for name in usable if name not in (FLOOR, NOTHING)}
-    methods = [lookup(f"method with margins on {board.forget_set!r}", name, rows) for name in wanted.methods]
+    methods = [lookup(f"row with margins on {board.forget_set!r}", name, rows) for name in wanted.methods]
     place = run.path / ARRAYS / as_file_name(board.forget_set)
     evidence = read_evidence(place, usable, chosen=wanted.examples or None)
     if evidence.missing and (wanted.examples or wanted.methods):

@@ -35,7 +35,7 @@ def frame(source: Sequence[Score] | Run | RunSet | Comparison) -> Any:
     if isinstance(source, Comparison):
         return pandas.DataFrame(_splits(source))
     scores = source.scores if isinstance(source, Run) else source
-    if not all(isinstance(each, Score) for each in scores):
+    if not isinstance(scores, Sequence) or not all(isinstance(each, Score) for each in scores):
         raise BadSetting("expected scores, an opened run, a forget set of it or a comparison, got something else")
     return pandas.DataFrame([flat(score) for score in scores])
 

@@ -20,7 +20,7 @@ LEGEND = {
     "distance": "to the oracles' margins, in their sd; drift: beyond the floor's",
     "KLoM": "95th percentile on forget, * saturated; differ: forget told apart",
     "cost": "share of one retraining; >15%: above that budget; seconds a model",
-    "#": "place, shared if not told apart; all of it: expunge info readings",
+    "#": "not told apart from the nearest of that #; all: expunge info readings",
 }
 
 HEADS = (

@@ -48,7 +48,7 @@ def test_chosen_examples_are_drawn_under_chosen_methods(out: Path) -> None:
         (Wanted("class-3", [-1]), "expected an example of 0 to 89, train then test, got -1"),
         (Wanted("class-4"), "'class-4'; did you mean 'class-3'?"),
         (Wanted(None, [1]), "expected --forget-set beside --example, one of random-12, class-3"),
-        (Wanted("class-3", [1], ["newton"]), "unknown method with margins on 'class-3' 'newton'"),
+        (Wanted("class-3", [1], ["newton"]), "unknown row with margins on 'class-3' 'newton'"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(out: Path, wanted: Wanted, message: str) -> None:
