@@ -4,7 +4,7 @@ BIN = .venv/bin
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 QUICK = tests/test_layers.py tests/test_records.py tests/test_target.py tests/test_fingerprint.py tests/methods/test_equations.py
 
-.PHONY: install demo quick test test-faults test-all lint bench docs clean
+.PHONY: install demo quick test tests test-faults test-all lint bench docs site clean
 
 install: .venv/installed
 
@@ -26,7 +26,11 @@ lint: .venv/installed
 quick: lint
 	$(PYTEST) --quiet -m "not slow and not faults" $(QUICK)
 
-test: lint
+# The types are checked beside the tests: a minute of one core, which the tests leave free at their end.
+test: .venv/installed
+	@$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: .venv/installed
 	$(PYTEST) --quiet --durations 10
 
 # Workers, disks and schedulers that die; whole commands, in processes of their own.
@@ -45,6 +49,11 @@ docs: .venv/installed
 	$(BIN)/python runs/collect.py
 	$(BIN)/python runs/method_cards.py
 	$(BIN)/python runs/collect_attacks.py
+
+# The documentation as static files, in out/site; a link that leads nowhere ends it.
+site: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python runs/site.py
 
 clean:
 	rm -rf .venv out build dist *.egg-info

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from expunge.audits.run import audit, run_audits
+    from expunge.bench.comparisons import compare
+    from expunge.bench.opened import open_run
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import run_bench
     from expunge.bench.score import evaluate
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from expunge.metrics.wasserstein import wasserstein
     from expunge.records import Score
     from expunge.reports import report
+    from expunge.reports.papers.frames import frame
     from expunge.suites import Suite, load_suite
 
 __all__ = [
@@ -27,9 +30,12 @@ __all__ = [
     "Score",
     "Suite",
     "audit",
+    "compare",
     "evaluate",
+    "frame",
     "klom",
     "load_suite",
+    "open_run",
     "plan_bench",
     "pretrain",
     "report",
@@ -46,9 +52,12 @@ _HOMES = {
     "Score": "records",
     "Suite": "suites",
     "audit": "audits.run",
+    "compare": "bench.comparisons",
     "evaluate": "bench.score",
+    "frame": "reports.papers.frames",
     "klom": "metrics.klom",
     "load_suite": "suites",
+    "open_run": "bench.opened",
     "plan_bench": "bench.plan",
     "pretrain": "ensembles",
     "report": "reports",

@@ -37,7 +37,13 @@ def opened(data: bytes, indent: int | None = None) -> Any:
         found = json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise NoRecord("it is nested too deep") from None
-    except ValueError as error:  # no UTF-8, or no JSON
+    except UnicodeDecodeError as error:
+        raise NoRecord(f"it is no text: byte {error.start + 1}, 0x{data[error.start]:02x}, is no UTF-8") from None
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        told = error.msg.removesuffix(" starting at")
+        raise NoRecord(f"it is no JSON: {told} at {line}character {error.colno}") from None
+    except ValueError as error:  # a number that is none, or that has too many digits
         raise NoRecord(str(error)) from None
     if isinstance(found, dict) and CHECKSUM in found:
         if found[CHECKSUM] != checksum(found):

@@ -94,9 +94,20 @@ def _digest(files: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+def stage_modules(path: Path) -> list[str]:
+    """The modules of expunge's stages that a file of the user's own imports, and what it imports out of its folder."""
+    top = PACKAGE.parent
+    found = {file for own in local_files(path.resolve()) for file in _stages_in(own, top)}
+    return sorted(".".join(file.relative_to(top).with_suffix("").parts) for file in found)
+
+
 @cache
 def _stage_files(file: Path, top: Path) -> list[Path]:
-    """The modules of stages that one file of expunge imports, each where it is defined."""
+    return _stages_in(file, top)
+
+
+def _stages_in(file: Path, top: Path) -> list[Path]:
+    """The modules of stages that one file imports, each where it is defined."""
     found: list[Path] = []
     for base in _imported(file, top):
         module, package = base.with_suffix(".py"), base.parent / "__init__.py"

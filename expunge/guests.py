@@ -58,12 +58,12 @@ class Guest:
         with contextlib.suppress(OSError):
             self.connection.send_bytes(message)
 
-    def answer(self, most: int, seconds: float | None = None) -> bytes:
+    def answer(self, most: int, seconds: float | None = None, work: str = "one model") -> bytes:
         """The next answer, of ``most`` bytes or fewer; :class:`GuestGone` where none comes within ``seconds``."""
         try:
             if not self.connection.poll(seconds):
                 self.host.end_guest()
-                raise GuestGone(f"took longer than {seconds:g} s for one model, the limit it was given")
+                raise GuestGone(f"took longer than {seconds:g} s for {work}, the limit it was given")
             return self.connection.recv_bytes(most)
         except (EOFError, OSError):
             raise GuestGone(_how_it_ended(self.host.end_guest())) from None

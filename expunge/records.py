@@ -23,6 +23,7 @@ MOST_BYTES, LONGEST_LINE = 256 << 20, 4 << 20  # of a file of records: many time
 MOST_MODELS = 1_000_000  # and epochs: what is beyond is a mistake or a lie
 
 Setting = bool | int | float | str
+LIKELY = "likely cause: "  # begins, in a reason, what was measured of why a row breaks the model; it is no doubt
 SplitName = Literal["forget", "retain", "test"]
 SPLITS: tuple[SplitName, ...] = ("forget", "retain", "test")
 
@@ -34,7 +35,7 @@ class Subject:
     ``forget_digest`` is one half of what proves which examples were forgotten: the SHA-256 of their indices into the
     training data, whose bytes are in ``suite_digest``. ``tuning`` says which settings ``config`` are: "default",
     "tuned for class, 15 %; set: lr"; "" for anchors. ``forget_kind`` is the kind of the forget set, "" where nobody has
-    said it, and ``budget`` the share of one retraining for which tuned settings were taken, None where none were.
+    said it, and ``budget`` the share of one retraining that it may cost, None of anchors.
     ``model_numbers`` are those of the pretrained models, or of the held-out oracles, as ranges: "0-99". ``code`` is the
     digest of all code that the number depends on, the user's own included; ``device`` where the models were computed,
     "unknown" where their store does not say.
@@ -74,7 +75,8 @@ class Score:
 
     ``value`` lies between ``low`` and ``high``, the 95 % interval for the expectation of the same statistic over
     fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``reason`` says why it
-    failed, or, of a row that is ok, why it is doubted and has no rank. ``cost`` is the share of one retraining,
+    failed, or, of a row that is ok, why it is doubted and has no rank; and, after :data:`LIKELY`, what of its breaking
+    the model was measured. ``cost`` is the share of one retraining,
     ``seconds`` the time to unlearn one model on the subject's ``hardware``. ``oracle`` is what oracles get of the same
     number, the reference ones of a mean, held-out ones of a gap; ``None`` where another row says it.
     """

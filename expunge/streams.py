@@ -99,6 +99,13 @@ def speak_plainly() -> None:
             stream.reconfigure(errors="expunge-plain")
 
 
+def speak_ascii() -> None:
+    """All is written :func:`plain`, whatever the encoding of the standard streams could say."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="ascii", errors="expunge-plain")
+
+
 @contextlib.contextmanager
 def results_apart() -> Iterator[TextIO | None]:
     """Give standard output as a stream; whatever else prints there meanwhile goes to standard error.

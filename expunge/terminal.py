@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from expunge.errors import StoreError
-from expunge.streams import printable, results_apart
+from expunge.streams import plain, printable, results_apart
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
@@ -118,6 +118,8 @@ def _wrapped(text: str, hang: int, console: _Console) -> str:
 
 def print_table(table: Table) -> None:
     """A table of the result; row by row, one number a line, where the terminal is too narrow for its columns."""
+    if not out.encoding.startswith("utf"):
+        _spell_out(table)
     needed = _width_of(table)
     if needed <= out.width:
         out.print(table)
@@ -133,6 +135,14 @@ def print_table(table: Table) -> None:
                 out.print(Padding(f"{label}: {value}", (0, 0, 0, 2)))
     if table.caption:
         out.print(table.caption)
+
+
+def _spell_out(table: Table) -> None:
+    """Signs as letters before they are measured: some take more than one."""
+    for column in table.columns:
+        for cell in column.cells:
+            if isinstance(cell, Text):
+                cell.plain = plain(cell.plain)
 
 
 def _width_of(table: Table) -> int:

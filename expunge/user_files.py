@@ -32,19 +32,45 @@ def load_function(kind: str, name: str) -> Callable[..., Any]:
     The file is run once, and again when it changes, or what it imports out of its folder. Its classes and functions
     are pickled by value, for processes that cannot import it.
     """
-    place, _, function = name.rpartition(":")
+    module, function = _named(kind, name)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise _lacks(kind, name, module)
+    result: Callable[..., Any] = found
+    return result
+
+
+def load_member(kind: str, name: str, others: type) -> tuple[Any, ModuleType]:
+    """Whatever ``name`` names, ``file.py:NAME``, and the file as a module; otherwise as :func:`load_function`.
+
+    Where there is none, those of type ``others`` are offered beside functions.
+    """
+    module, member = _named(kind, name)
+    if not hasattr(module, member):
+        raise _lacks(kind, name, module, others)
+    return getattr(module, member), module
+
+
+def _named(kind: str, name: str) -> tuple[ModuleType, str]:
+    """The file of ``file.py:NAME`` as a module, and NAME."""
+    place, _, member = name.rpartition(":")
     path = Path(place).expanduser()
     if not path.is_file():
         raise UnknownName(f"{kind} {name!r}: there is no file {place!r}; expected file.py:function")
-    module = _import(kind, name, path.resolve(), files_digest(path))
-    found = getattr(module, function, None)
-    if not callable(found):
-        own = (key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
-        functions = [key for key in own if callable(getattr(module, key)) and not key.startswith("_")]
-        hint = suggestion(function, functions, f"{place} has") if functions else "it has no functions"
-        raise UnknownName(f"{kind} {name!r}: {place!r} has no function {function!r}; {hint}")
-    result: Callable[..., Any] = found
-    return result
+    return _import(kind, name, path.resolve(), files_digest(path)), member
+
+
+def _lacks(kind: str, name: str, module: ModuleType, *others: type) -> UnknownName:
+    """What to raise where a file has not what it is asked for."""
+    place, _, member = name.rpartition(":")
+    own = {
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, others)
+        or (callable(value) and getattr(value, "__module__", "") == module.__name__ and not key.startswith("_"))
+    }
+    hint = suggestion(member, own, f"{place} has") if own else "it has no functions"
+    return UnknownName(f"{kind} {name!r}: {place!r} has no function {member!r}; {hint}")
 
 
 def raised_by(error: BaseException) -> str:

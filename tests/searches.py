@@ -1,16 +1,17 @@
 """The record of a small search: scrub, on one suite."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from expunge.methods import METHODS
 from expunge.methods.searches import Point, Search, Stop, Trial
+from expunge.methods.settings import settings_in
 from expunge.suites import Suite
 
 
 def a_search(suite: Suite, **changes: Any) -> Search:
     """The record, with ``changes``."""
-    known = asdict(METHODS["scrub"].config(lr=0.02, alpha=0.3))
+    known = settings_in(METHODS["scrub"].config(lr=0.02, alpha=0.3))
     points = [Point(1, 0.1, 1.0, 1.0, 1.0), Point(3, 0.3, 0.5, 0.5, 0.5)]
     found = Search(
         method="scrub",

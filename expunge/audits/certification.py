@@ -1,7 +1,7 @@
 """A certified method is tried: what it claims, what is measured beside it, what it costs, and whether checks work."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -10,20 +10,21 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.audits.conditions import known
-from expunge.audits.refutation.arms import Arm, Arms, Reading, in_parts, require_models
-from expunge.audits.refutation.checks import beyond_shift, kept_in_buffers, lacking_noise, outside_ball
+from expunge.audits.refutation.arms import Arm, Arms, Reading, require_models
 from expunge.audits.refutation.evidence import Evidence, as_bound
+from expunge.audits.refutation.guessing import Guessing, guessing
+from expunge.audits.refutation.hardest_claim import hardest, hides_a_shift, radius_of
 from expunge.audits.refutation.judging import Tried, judge
 from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise
 from expunge.audits.refutation.planted import Caught, Scene, plant
+from expunge.audits.refutation.release_checks import checks_of
 from expunge.audits.refutation.release_noise import drawn_by_release
 from expunge.audits.refutation.trial import SIDES, Made, Side, Stage, both_arms, trial_of
 from expunge.audits.refutation.utility import Utility, utility_of
 from expunge.audits.shadows import Labour
 from expunge.certificates.certificate import Certificate, issue
 from expunge.certificates.record import as_record
-from expunge.certificates.theorems.theorem import THEOREMS, Claim
 from expunge.engine import Watch, Workers, silent
 from expunge.ensembles.seeds import seed_of
 from expunge.fingerprint import code_digest
@@ -46,9 +47,10 @@ class Certification:
     ``evidence`` speaks against it, by what it was counted in: models, and draws of noise where a theorem hides a known
     shift by the last noise. ``tried`` are the verdicts of this method alone; those of a page come from
     :func:`tried_together`. ``noise`` is the standard deviation of the last noise of each model. ``checks`` hold a fault
-    in a line, "" where there was none. ``apart`` is the distance between the arms before the last noise, of their mean
-    weights, to be held against the shift of a claim; None where weights were not looked at. ``cost`` is the share of
-    one retraining, ``seconds`` the time for one model; ``planted`` is empty where no fault was planted.
+    in a line, "" where there was none. ``guessing`` sets the models beside chance; None where chance has no number.
+    ``apart`` is the distance between the arms before the last noise, of their mean weights, to be held against the
+    shift of a claim; None where weights were not looked at. ``cost`` is the share of one retraining, ``seconds`` the
+    time for one model; ``planted`` is empty where no fault was planted.
     """
 
     subject: Subject
@@ -57,6 +59,7 @@ class Certification:
     evidence: Mapping[str, Evidence]
     checks: Mapping[str, str]
     utility: Sequence[Utility]
+    guessing: Guessing | None
     asked: float
     apart: float | None
     cost: float
@@ -73,6 +76,16 @@ class Certification:
         """That of which records speak: of the worst word, the one with the most noise."""
         return max(self.certificates, key=lambda each: (WORDS.index(each.verdict), each.claim.sigma))
 
+    @property
+    def stands(self) -> bool:
+        """Whether all are CERTIFIED, and each check and test, which could have said otherwise, did not."""
+        certified = all(each.verdict == "CERTIFIED" for each in self.certificates)
+        return (
+            certified
+            and all(each.word == "NOT REFUTED" for each in self.tried.values())
+            and not any(self.checks.values())
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The record as plain values."""
         return {
@@ -84,6 +97,7 @@ class Certification:
             "tried": {name: asdict(each) for name, each in self.tried.items()},
             "checks": dict(self.checks),
             "utility": [asdict(each) for each in self.utility],
+            "guessing": None if self.guessing is None else {**asdict(self.guessing), "place": self.guessing.place},
             "asked": self.asked,
             "apart": self.apart,
             "cost": self.cost,
@@ -130,9 +144,11 @@ def measure(
     made = both_arms(task, range(models), labour)
     arms, one = arms_of(made, "released", task), made["released"]
     bare: Bare = made, "updated"
-    if not _hides_a_shift(one):  # but has noise in its training or its steps
+    if not hides_a_shift(one):  # but has noise in its training or its steps
         bare = both_arms(task, range(models), labour, quiet=True), "released"
-    certificates = _certificates(task, one)
+    utility = utility_of(made, bare, suite.columns(task.forget))
+    useful = guessing(suite, task.forget, utility)
+    certificates = _certificates(task, one, useful)
     noise_of = partial(drawn_by_release, seed=seed_of(suite.digest, "noise", method, seed))
     return Certification(
         subject=_subject(task, one),
@@ -141,8 +157,9 @@ def measure(
         apart=_apart(arms),
         noise=one.noise,
         evidence=_evidence(one, arms, noise_of, draws),
-        checks=_checks(made, arms),
-        utility=utility_of(made, bare, suite.columns(task.forget)),
+        checks=checks_of(made, arms),
+        utility=utility,
+        guessing=useful,
         cost=one.cost,
         seconds=one.seconds,
         planted=plant(_scene(made, bare, task, noise_of, certificates, draws)) if planted else (),
@@ -167,9 +184,9 @@ def _arm(made: Made, columns: ndarray, stage: Stage) -> Arm:
 
 
 def _evidence(made: Made, arms: Arms, noise_of: Sampler, draws: int) -> dict[str, Evidence]:
-    claim = _hardest(made)
+    claim = hardest(made)
     found: dict[str, Evidence] = {MODELS: measured_epsilon(arms, claim.delta, float(made.noise.mean()))}
-    if _hides_a_shift(made):
+    if hides_a_shift(made):
         assert claim.shift is not None
         found[DRAWN] = draw_noise(
             noise_of(claim.sigma),
@@ -189,45 +206,8 @@ def _apart(arms: Arms) -> float | None:
     return float(np.linalg.norm(means[0] - means[1]))
 
 
-def _hardest(made: Made) -> Claim:
-    """The claim that asks most of its noise."""
-    return max(made.claims, key=lambda claim: (claim.shift or 0.0) / claim.sigma if claim.sigma else 0.0)
-
-
-def _hides_a_shift(made: Made) -> bool:
-    """Whether the last noise is what hides the shift of the claim, so that draws of it say something."""
-    claim = _hardest(made)
-    return bool(claim.shift and claim.sigma and np.array_equal(made.noise, [each.sigma for each in made.claims]))
-
-
-def _radius(claim: Claim) -> float | None:
-    """Of the ball that all weights are on, where the theorem knows one."""
-    diameter = THEOREMS[claim.theorem].diameter(claim.constants)
-    return None if diameter is None else diameter / 2
-
-
-def _checks(made: Mapping[Side, Made], arms: Arms) -> dict[str, str]:
-    """What can be looked up of the release itself; what a method does not have is not looked at."""
-    one, claim, found = made["released"], _hardest(made["released"]), dict[str, str]()
-    radius = _radius(claim)
-    if one.weights.shape[1]:
-        parts = in_parts(arms)
-        if claim.shift is not None:
-            shift = max(each.shift or 0.0 for each in one.claims)
-            weights = [tuple(arm.read("unnoised") for arm in part.both) for part in (parts.fit, parts.held_out)]
-            found["shift"] = beyond_shift(weights[0], weights[1], shift)  # type: ignore[arg-type]
-        if radius is not None:
-            norms = np.concatenate([np.linalg.norm(arm.read("unnoised"), axis=1) for arm in arms.both])
-            found["norms"] = outside_ball(norms, radius, [number for arm in arms.both for number in arm.numbers])
-        if one.noise.all():
-            found["noise"] = lacking_noise(one.noise_by_tensor(), one.noise)
-    if one.buffers:
-        found["buffers"] = kept_in_buffers(one.buffers, made["reference"].buffers)
-    return found
-
-
-def _certificates(task: Task, made: Made) -> tuple[Certificate, ...]:
-    """One for each model, with what is known to be false of its network.
+def _certificates(task: Task, made: Made, useful: Guessing | None) -> tuple[Certificate, ...]:
+    """One for each model, with what is known to be false of its network, and with a note where models are at chance.
 
     Models were trained as the method asks it, or in any way where its theorem does not look at training: so nothing
     that is false of the suite's recipe is false of them.
@@ -235,8 +215,9 @@ def _certificates(task: Task, made: Made) -> tuple[Certificate, ...]:
     found, guarantee, subject = known(task.suite, by_recipe=False), guarantee_of(task.name), _subject(task, made)
     false = {**found.false, **guarantee.false(task.config)}
     held = {**found.held, **guarantee.held(task.config)}
+    notes = () if useful is None or useful.place == "above chance" else (useful.told(),)
     return tuple(
-        issue(subject, number, claim, false=false, held=held)
+        issue(subject, number, replace(claim, notes=(*claim.notes, *notes)), false=false, held=held)
         for number, claim in zip(made.numbers, made.claims, strict=True)
     )
 
@@ -249,13 +230,13 @@ def _scene(
     certificates: Sequence[Certificate],
     draws: int,
 ) -> Scene:
-    claim = _hardest(made["released"])
+    claim = hardest(made["released"])
     return Scene(
         epsilon=claim.epsilon,
         delta=claim.delta,
         sigma=claim.sigma,
-        shift=claim.shift if _hides_a_shift(made["released"]) else None,
-        radius=_radius(claim),
+        shift=claim.shift if hides_a_shift(made["released"]) else None,
+        radius=radius_of(claim),
         sound=arms_of(made, "released", task),
         bare=arms_of(*bare, task),
         added=made["released"].noise_by_tensor(),

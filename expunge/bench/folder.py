@@ -148,6 +148,8 @@ def read_folder(path: Path) -> Folder:
     refused. Arrays that are not there are spoken of. Of folders of before only the suites are compared.
     """
     file = path / SCORES
+    if path.is_file():
+        raise StoreError(f"{path} is a file; give the --out folder of a bench or of an attack")
     if not file.is_file():
         raise StoreError(f"{file} does not exist; run `expunge bench ... --out {path}`, or `expunge attack ...`, first")
     scores = read_scores(file)

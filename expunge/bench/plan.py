@@ -10,6 +10,8 @@ from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins, require_dense
 from expunge.errors import BadSetting, lookup
 from expunge.methods import METHODS, configure, find_method
+from expunge.methods.addresses import addressed
+from expunge.methods.searches import Search
 from expunge.methods.task import Task, finished
 from expunge.methods.tuned import BUDGET, settings_for
 from expunge.metrics import METRICS, default_metrics
@@ -83,6 +85,7 @@ def plan_bench(
     models: int = 100,
     oracles: int | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    searches: Mapping[str, Search] | None = None,
     tuning: str = "tuned",
     budget: float = BUDGET,
     seed: int = 0,
@@ -104,6 +107,7 @@ def plan_bench(
         models: the first so many pretrained models are unlearned.
         oracles: they are compared with the first so many oracles; default: as many as models.
         settings: on top of the others, by method.
+        searches: records of ``expunge tune``, by method, which take the place of those that are shipped.
         tuning: "tuned" for the settings that were found for the suite and the kind of each forget set, where there are
             some, or "default".
         budget: share of one retraining, in (0, 1], that a method may cost: tuned settings are those that came nearest
@@ -121,8 +125,9 @@ def plan_bench(
     everything = methods is None or ALL in methods
     named = [name for name in methods or () if name != ALL]
     names = list(dict.fromkeys([*ANCHORS, *(METHODS if everything else ()), *named]))
-    settings = dict(settings or {})
-    for name in settings:
+    settings = _of_each(settings or {}, names)
+    found = {addressed(name, names): each for name, each in (searches or {}).items()}
+    for name in (*settings, *found):
         if name not in names:
             raise BadSetting(
                 f"a setting is given for {name!r}, which is not benched; the methods are {', '.join(names)}"
@@ -138,7 +143,7 @@ def plan_bench(
             require_dense(suite, name)  # which nothing that is built can mend
     tasks = []
     for forget, name in product(chosen, names):
-        used = settings_for(suite, forget, name, settings.get(name, {}), tuning, budget)
+        used = settings_for(suite, forget, name, settings.get(name, {}), tuning, budget, found.get(name))
         config = configure(name, find_method(name), used.settings)
         tasks.append(Task(suite, forget, name, config, seed, used.label, timeout, used.budget))
     kept = [task for task in tasks if not everything or task.name in named or not task.lacking(range(models))]
@@ -150,6 +155,15 @@ def plan_bench(
     keep_weights |= any("weights" in METRICS[name].reads for name in measured)  # or every method ran once more
     left = {name: each for name, each in left.items() if each}
     return BenchPlan(suite, tuple(kept), models, oracles, measured, keep_weights, left)
+
+
+def _of_each(settings: Mapping[str, Mapping[str, object]], names: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    """Settings by the names of methods that are benched, however these are addressed."""
+    found: dict[str, Mapping[str, object]] = {}
+    for name, each in settings.items():
+        method = addressed(name, names)
+        found[method] = {**found.get(method, {}), **each}
+    return found
 
 
 def _numbers(suite: Suite, models: int, oracles: int | None) -> tuple[int, int]:

@@ -48,6 +48,22 @@ def sound(scores: Mapping[str, Sequence[Score]]) -> list[str]:
     return [name for name in scores if name in told - broken and may_be_ranked(name)]
 
 
+def with_causes(scores: Mapping[str, list[Score]], causes: Mapping[str, str]) -> dict[str, list[Score]]:
+    """The same scores, where a row breaks the model with its likely cause after what it is doubted for."""
+    found = {name: _Found(each) for name, each in scores.items() if all(score.status == "ok" for score in each)}
+    if not found.keys() >= set(ANCHORS):
+        return dict(scores)
+    anchors = found["oracle"], found["identity"]
+    broken = [name for name, each in found.items() if name not in ANCHORS and is_broken(each, *anchors)]
+    told = {name: causes[name] for name in broken if causes.get(name)}
+    return {
+        name: [replace(score, reason="; ".join(filter(None, [score.reason, told[name]]))) for score in each]
+        if name in told
+        else each
+        for name, each in scores.items()
+    }
+
+
 def may_be_ranked(name: str) -> bool:
     """Whether a method has a rank, if its row is sound: upper bounds have none, nor have margins made elsewhere."""
     return METHODS[name].ranked if name in METHODS else ":" in name

@@ -9,6 +9,7 @@ from numpy import ndarray
 from expunge.bench.score import floor_row, identity_row
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
+from expunge.methods.put_back import PutBack, joined
 from expunge.methods.task import Outcome, Task, alarms_in, alarms_of_cost, unlearned_models
 from expunge.metrics import Reference, Row
 
@@ -34,6 +35,8 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
         for name in ("costs", "seconds")
     )
     alarms = (*alarms_of_cost(task.name, costs[-1]), *alarms_in(artefacts))
+    known = [PutBack(*each.meta["put back"]) if "put back" in each.meta else None for each in artefacts]
+    told = joined(known, shares)
     devices = "; ".join(sorted({str(each.meta.get("device", "unknown")) for each in artefacts}))
     return [
         Row(
@@ -51,6 +54,7 @@ def rows_of(task: Task, outcomes: Sequence[Outcome], models: int, reference: Ref
             run_times=tuple(each.meta["seconds"][epoch] for each in artefacts),
             modules=task.modules,
             own_code=task.own_code,
+            put_back=told if epoch == len(margins) - 1 else None,
             alarms=alarms,
             weights=weights if epoch == len(margins) - 1 and not task.method.predict else None,
         )

@@ -12,7 +12,7 @@ from expunge.bench.contents import Place, contents_of, in_order, require_room
 from expunge.bench.folder import prepare
 from expunge.bench.joining import Addition, NewRow, join
 from expunge.bench.plan import BenchPlan
-from expunge.bench.ranks import compare, rankable
+from expunge.bench.ranks import compare, rankable, with_causes
 from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import ScoredRow, failed_scores, reference_of, score_row
@@ -168,7 +168,7 @@ class _Bench:
             Addition(
                 self.plan.suite,
                 job.forget,
-                {task.name: self._new_row(task) for task in self.plan.of(job.forget)},
+                self._new_rows(job.forget),
                 models=self.plan.models,
                 oracles=self.plan.oracles,
                 ranks=result,
@@ -178,10 +178,16 @@ class _Bench:
             ),
         )
 
-    def _new_row(self, task: Task) -> NewRow:
-        row = self._rows[id(task)]
-        failed = any(score.status == "failed" for score in row.scores)
-        return NewRow(row.scores, row.curve, None if failed else partial(self._arrays, task))
+    def _new_rows(self, forget: ForgetSet) -> dict[str, NewRow]:
+        """The rows of a forget set; those that break the model say why, as far as is known."""
+        rows = {task: self._rows[id(task)] for task in self.plan.of(forget)}
+        scores = {task.name: row.scores for task, row in rows.items()}
+        told = with_causes(scores, {task.name: row.cause for task, row in rows.items()})
+        found = {}
+        for task, row in rows.items():
+            failed = any(score.status == "failed" for score in row.scores)
+            found[task.name] = NewRow(told[task.name], row.curve, None if failed else partial(self._arrays, task))
+        return found
 
     def _arrays(self, task: Task) -> dict[str, ndarray]:
         """The margins of a row after its last epoch, and what is kept beside them."""

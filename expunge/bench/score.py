@@ -10,6 +10,7 @@ from typing import Any
 from numpy import ndarray
 
 from expunge.bench.alarms import alarms_of
+from expunge.bench.causes import likely_cause
 from expunge.bench.independence import require_independent
 from expunge.engine import Watch, one_thread
 from expunge.ensembles.device import device_name
@@ -35,6 +36,7 @@ class ScoredRow:
     scores: list[Score]
     curve: list[Score] = field(default_factory=list)
     arrays: Mapping[str, ndarray] = field(default_factory=dict)
+    cause: str = ""  # why it breaks the model, if it does
 
 
 def score_row(
@@ -47,13 +49,14 @@ def score_row(
 
     ``finished`` is told the name of each metric that was computed. A row whose models are the oracles in disguise
     fails, and so does one that a metric has no finite number for. What speaks against reading it as forgetting stands
-    in the records of its last epoch.
+    in the records of its last epoch; what likely broke its models, if they are broken, beside them.
     """
     last = epochs[-1]
     try:
         require_independent(last, reference)
         last = replace(last, alarms=(*last.alarms, *alarms_of(last, reference)))
-        return _numbers([*epochs[:-1], last], reference, metrics, finished)
+        found = _numbers([*epochs[:-1], last], reference, metrics, finished)
+        return replace(found, cause=likely_cause([*epochs[:-1], last], reference))
     except (BadMargins, MetricFailed) as error:
         return ScoredRow(failed_scores(last, reference, len(last.margins.values), str(error)))
 

@@ -132,9 +132,21 @@ def judge(theorem: Theorem, claim: Claim, conditions: Mapping[str, Condition]) -
         return "NOT CERTIFIED", tuple(against)
     if empty := tuple(_empty(theorem, claim)):
         return "VACUOUS", empty
-    assumed = [name for name, each in claim.constants.items() if each.standing != "proven"]
-    told = f"constants that are assumed or estimated: {', '.join(assumed)}" if assumed else "all constants are proven"
-    return "CERTIFIED", (f"as far as what it stands on is true; {told}",)
+    return "CERTIFIED", (f"as far as what it stands on is true; {_unproven(claim, conditions)}",)
+
+
+def _unproven(claim: Claim, conditions: Mapping[str, Condition]) -> str:
+    """What nobody has shown of what a claim stands on, by name: constants and conditions."""
+    parts = []
+    for standing in ("assumed", "estimated"):
+        names = [name for name, each in claim.constants.items() if each.standing == standing]
+        parts += [f"constants {standing}: {', '.join(names)}"] if names else []
+    parts = parts or ["all constants are proven"]
+    assumed = [name for name, each in conditions.items() if each.stands == "assumed"]
+    parts.append(
+        f"conditions assumed, not proven: {', '.join(assumed)}" if assumed else "the method sees to all conditions"
+    )
+    return "; ".join(parts)
 
 
 def _condition(name: str, false: Mapping[str, str], held: Mapping[str, str]) -> Condition:

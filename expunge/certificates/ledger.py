@@ -19,6 +19,7 @@ from expunge.certificates.certificate import Certificate
 from expunge.certificates.checking import check
 from expunge.certificates.record import digest_of
 from expunge.certificates.sealed_lines import Told, read_line
+from expunge.certificates.taken_for import told_of
 from expunge.certificates.theorems.theorem import THEOREMS
 from expunge.checksums import checksum, sealed
 from expunge.errors import BadCertificate, BadSetting, BudgetExhausted, RepeatedRequest, lookup
@@ -138,8 +139,13 @@ class Ledger:
             epsilon=max(each.claim.epsilon for each in certificates),
             delta=max(each.claim.delta for each in certificates),
             certificates=tuple(digest_of(each) for each in certificates),
-            previous=checksum((self.entries[-1] if self.entries else self.head).model_dump(mode="json")),
+            previous=self.end,
         )
+
+    @property
+    def end(self) -> str:
+        """The checksum of the last line, on which the next one follows."""
+        return checksum((self.entries[-1] if self.entries else self.head).model_dump(mode="json"))
 
     @property
     def head(self) -> "Head":
@@ -157,8 +163,14 @@ def write_ledger(file: Path, ledger: Ledger) -> None:
 
 def read_ledger(file: Path) -> Ledger:
     """The ledger in a file; :class:`~expunge.errors.BadCertificate`, one line, where it is none, or was changed."""
-    first, *rest = read_bytes(file, BadCertificate, most=LARGEST).splitlines() or [b""]
-    head, last = read_line(first, Head, f"{file}:1", "ledger")
+    content = read_bytes(file, BadCertificate, most=LARGEST)
+    if not content.strip():
+        raise BadCertificate(f"{file} is no ledger: it is empty; remove it, and begin one with --epsilon and --delta")
+    first, *rest = content.splitlines()
+    try:
+        head, last = read_line(first, Head, f"{file}:1", "ledger")
+    except BadCertificate as error:
+        raise BadCertificate(told_of(file, content, FORMAT) or str(error)) from None
     entries, requests = list[Entry](), set[str]()
     for number, line in enumerate(rest, start=2):
         previous, place = last, f"{file}:{number}"

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from expunge.certificates.certificate import Certificate, Condition, Stands, Word
 from expunge.certificates.sealed_lines import Told, read_line
+from expunge.certificates.taken_for import require_file, told_of
 from expunge.certificates.theorems.theorem import Claim, Constant
 from expunge.checksums import CHECKSUM, sealed
 from expunge.errors import BadCertificate
@@ -100,10 +101,16 @@ def read_certificates(file: Path) -> tuple[Certificate, ...]:
 
     What it says is not yet believed: :func:`~expunge.certificates.checking.check` computes it again.
     """
-    lines = read_bytes(file, BadCertificate, most=LARGEST).splitlines()
+    require_file(file)
+    content = read_bytes(file, BadCertificate, most=LARGEST)
+    lines = content.splitlines()
     if not 1 <= len(lines) <= MANY:
-        raise BadCertificate(f"{file} has {len(lines):,} lines; expected 1 to {MANY:,} certificates, one a line")
-    return tuple(_read(line, f"{file}:{number}") for number, line in enumerate(lines, start=1))
+        empty = "is empty" if not content else f"has {len(lines):,} lines"
+        raise BadCertificate(f"{file} {empty}; expected 1 to {MANY:,} certificates, one a line")
+    try:
+        return tuple(_read(line, f"{file}:{number}") for number, line in enumerate(lines, start=1))
+    except BadCertificate as error:
+        raise BadCertificate(told_of(file, content, FORMAT) or str(error)) from None
 
 
 def _read(line: bytes, place: str) -> Certificate:

@@ -20,6 +20,8 @@ Record = TypeVar("Record", bound=Told)
 
 def read_line(line: bytes, kind: type[Record], place: str, what: str) -> tuple[Record, str]:
     """The record in a line, and its checksum; :class:`~expunge.errors.BadCertificate` where it is no ``what``."""
+    if not line.strip():
+        raise BadCertificate(f"{place} is no {what}: the line is blank; delete it")
     try:
         found: Any = opened(line)
     except NoRecord as error:

@@ -10,16 +10,22 @@ import typer
 
 from expunge.cli.interruption import INTERRUPTED, SAYS
 from expunge.errors import ExpungeError
-from expunge.streams import one_line, speak_plainly
+from expunge.streams import one_line, speak_ascii, speak_plainly
 from expunge.terminal import results_alone, say
 
 # Commands import what they need: torch takes a second, which --help need not wait for.
 OK, USER_ERROR, FAILED_ROWS = 0, 2, 3
+_ASCII = "--ascii"
 _MISTAKE = typer.BadParameter.__mro__[1]  # UsageError, which typer does not export
 
 
 class _Commands(typer.core.TyperGroup):
     """The commands, whose errors end in one line and whose number is the exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if _ASCII in args:  # behind a command too, where people put it
+            args = [_ASCII, *(each for each in args if each != _ASCII)]
+        return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         with _readable_mistakes():
@@ -88,10 +94,18 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit(OK)
 
 
+def _speak_ascii(wanted: bool) -> None:
+    if wanted:
+        speak_ascii()
+
+
 @app.callback()
 def _everywhere(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+    ascii_only: Annotated[
+        bool, typer.Option(_ASCII, callback=_speak_ascii, help="Write symbols as letters; with any command.")
     ] = False,
 ) -> None:
     """Know whether a machine-learning model has really forgotten."""

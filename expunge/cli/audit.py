@@ -96,7 +96,7 @@ def audit(
             models=min(100, loaded.models // 2) if models is None else models,
             oracles=oracles,
             audits=audit_ or None,
-            settings=settings_of(set_ or []),
+            settings=settings_of(set_ or [], method),
             tuning=tuning,
             budget=share_of(budget),
             seed=seed,

@@ -18,7 +18,9 @@ from expunge.cli.options import (
     Prune,
     Seed,
     Settings,
+    SettingsFiles,
     Suite,
+    Timeout,
     Tuning,
     Workers,
     exit_code,
@@ -53,6 +55,7 @@ def bench(
         typer.Option(help="A method, or file.py:function; repeat; all, the default: those that have what they need."),
     ] = None,
     set_: Settings = None,
+    settings: SettingsFiles = None,
     forget_set: Annotated[list[str] | None, typer.Option(help="A forget set; repeat for more; default: all.")] = None,
     models: Models = None,
     oracles: Oracles = None,
@@ -74,26 +77,27 @@ def bench(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of the unlearned models in the store.")
     ] = False,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds that a method of your own may take for a model; default: no limit.")
-    ] = None,
+    timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
     from expunge.bench.run import require_place, run_bench
     from expunge.bench.until_decided import require_a_place, run_until_decided
+    from expunge.methods.settings_files import read_settings
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
 
     loaded, where = load(suite, prune), place_of_work(workers, cluster)
+    filed = read_settings(settings or [], method)
     plan = plan_bench(
         loaded,
         method or None,
         forget_set,
         models=min(100, loaded.models // 2) if models is None else models,
         oracles=oracles,
-        settings=settings_of(set_ or []),
+        settings=filed.under(settings_of(set_ or [], method)),
+        searches=filed.searches,
         tuning=tuning,
         budget=share_of(budget),
         seed=seed,
@@ -133,7 +137,8 @@ def tune(
     oracles: Annotated[
         int | None, typer.Option(help="Oracles of the tuning set; default: half of what the suite has.")
     ] = None,
-    limit: Annotated[float, typer.Option(help="Share of one retraining that a method may cost.")] = 1.0,
+    limit: Annotated[str, typer.Option(help="Share of one retraining that a method may cost.")] = "100%",
+    timeout: Timeout = None,
     out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
     workers: Workers = None,
     cluster: Cluster = None,
@@ -141,7 +146,7 @@ def tune(
 ) -> int:
     """Search the settings of METHOD that come nearest to oracles, at every cost up to that of a retraining.
 
-    It looks at no forget set, model or oracle that a bench of SUITE scores.
+    It looks at no forget set, model or oracle that a bench of SUITE scores, and trains oracles of its own first, once.
     """
     from dataclasses import asdict
 
@@ -165,13 +170,14 @@ def tune(
             start=start,
             models=models,
             oracles=oracles,
-            limit=limit,
+            limit=share_of(limit, "--limit"),
+            timeout=timeout,
             workers=place_of_work(workers, cluster),
             watch=watch,
         )
     if out_:
         write_search(out_, found)
-        say(f"record: {out_}")
+        say(f"record: {out_}, which a bench takes by --settings {out_}")
     print_json(asdict(found)) if as_json else print_search(found, suite)
     return OK if found.frontier else FAILED_ROWS
 

@@ -7,7 +7,7 @@ import typer
 from expunge.cli.application import OK, USER_ERROR, Command, app
 from expunge.cli.options import AsJson
 from expunge.cli.printing import in_words, print_checks
-from expunge.terminal import print_json, print_line
+from expunge.terminal import print_json, print_line, print_text
 
 
 @app.command("list", cls=Command, epilog="Example: expunge list methods --json")
@@ -35,10 +35,15 @@ def list_(
 
 @app.command(cls=Command, epilog="Example: expunge info scrub")
 def info(
-    name: Annotated[str, typer.Argument(help="A method, suite, metric, audit, attack, defence or forget set.")],
+    name: Annotated[
+        str, typer.Argument(help="A method, suite, metric, audit, attack, defence or forget set; or readings.")
+    ],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of a method, suite, metric, audit, attack, defence or forget set."""
+    """Tell what is known of a method, suite, metric, audit, attack, defence or forget set.
+
+    ``readings`` is the legend of a bench's tables, in full.
+    """
     from expunge.reports.catalogue import describe
 
     facts = describe(name)
@@ -46,8 +51,10 @@ def info(
         print_json(facts)
         return OK
     for key, value in facts.items():
-        shown = in_words(value).replace("\n", "\n" + " " * 13)
-        print_line(f"{key:<12} {shown}")
+        first, *more = in_words(value).split("\n")
+        print_text(f"{key:<12} {first}", hang=13)
+        for line in more:
+            print_text(f"{'':<12} {line}", hang=13)
     return OK
 
 

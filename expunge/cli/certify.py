@@ -1,5 +1,6 @@
-"""Commands on certified unlearning: run and try a method, check what is claimed, keep the budget of requests."""
+"""Certified unlearning: run a method, and try its claim. Its other commands lie beside it, a file each."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,19 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command, app
-from expunge.cli.options import AsJson, Seed, Settings, Suite, Workers, by_suite, load, place_of_work, settings_of
-from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json, print_line, say
+from expunge.cli.certificate_lines import HANG, differences, print_certificate
+from expunge.cli.options import AsJson, Seed, Settings, Suite, Workers, load, place_of_work, settings_of
+from expunge.errors import BadSetting, UnknownName, suggestion
+from expunge.terminal import ProgressLine, print_json, print_line, print_text, say, say_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.audits.certification import Certification
-    from expunge.certificates.certificate import Certificate
-    from expunge.certificates.ledger import Ledger
 
 METHOD = "method"  # the command that the name of a method stands for
+LISTED = """\
+certified-newton, certified-removal, descent-to-delete,
+langevin-unlearning, rewind-to-delete, noisy-fine-tuning-clipped,
+model-clipping, output-perturbation, dp-sgd"""
+METHODS = tuple(LISTED.replace(",", "").split())  # as expunge.methods.certified has them, which imports torch
 CERTIFICATES, MEASURED = "certificates.jsonl", "certification.json"
-PAGE_SUITES = ("tabular", "tabular-mlp", "digits")
 MODELS = 200  # of each arm
+EXAMPLE = "expunge certify dp-sgd tabular random-10"
 
 
 class Certify(typer.core.TyperGroup):
@@ -28,6 +33,8 @@ class Certify(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0]
         if METHOD in self.commands and not word.startswith("-") and not get_close_matches(word, self.commands):
+            if word not in METHODS:  # told before what else is lacking
+                raise UnknownName(f"unknown certified method {word!r}; {suggestion(word, METHODS)}")
             args = [METHOD, *args]  # else it is a command, or one that was mistyped
         return super().resolve_command(ctx, args)
 
@@ -36,7 +43,12 @@ certify = typer.Typer(
     name="certify",
     cls=Certify,
     no_args_is_help=True,
-    help="Certified unlearning: expunge certify METHOD SUITE FORGET_SET runs a method and tries its claim.",
+    help=f"""Certified unlearning: METHOD SUITE FORGET_SET runs a method and tries its claim.
+
+\b
+Methods, each with at least 8 models in either of two arms:
+{LISTED}""",
+    epilog=f"Example: {EXAMPLE}",
 )
 app.add_typer(certify, rich_help_panel=None)
 
@@ -45,21 +57,21 @@ app.add_typer(certify, rich_help_panel=None)
     METHOD,
     cls=Command,
     short_help="Certify a method, and try to refute its claim.",
-    epilog="Example: expunge certify output-perturbation tabular random-10 --planted",
+    epilog=f"Example: {EXAMPLE} --planted",
 )
 def try_method(
     name: Annotated[
         str,
-        typer.Argument(
-            help="A certified method, as certified-newton; a wrong name is told them all.", metavar="METHOD"
-        ),
+        typer.Argument(help="A certified method; `expunge certify --help` lists them.", metavar="METHOD"),
     ],
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,
     delta: Annotated[float | None, typer.Option(help="Beside it; default: the method's own, 1e-5.")] = None,
     set_: Settings = None,
-    models: Annotated[int, typer.Option(help="Of each arm: half choose what to look at, half count it.")] = MODELS,
+    models: Annotated[
+        int, typer.Option(help="Of each arm, 8 or more: half choose what to look at, half count.")
+    ] = MODELS,
     planted: Annotated[bool, typer.Option("--planted", help="Plant faults too, to see the checks find them.")] = False,
     seed: Seed = 0,
     out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.jsonl and certification.json.")] = Path(
@@ -72,14 +84,15 @@ def try_method(
 
     Trains models as the theorem asks, on all data and on what is kept; unlearns, adds the noise, writes a certificate
     for each model, and sets a lower bound on epsilon, measured, beside the one that is claimed. The exit code is 0
-    where all are CERTIFIED and nothing speaks against them, else 3.
+    where all are CERTIFIED, each test could have refuted the claim, and nothing speaks against it; else 3, as for
+    what is NOT TESTABLE, which is inconclusive. A certificate says nothing of use: models at chance are told.
     """
     from expunge.audits.certification import measure
+    from expunge.audits.refutation.judging import tests_in_words
     from expunge.methods.certified import guarantee_of
 
     guarantee_of(name)  # a wrong name is told before a suite is loaded
-    settings = {**settings_of(set_ or []).get(name, {})}
-    settings |= {key: value for key, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
+    settings = settings_for([name], set_ or []).get(name, {}) | _target(epsilon, delta)
     with ProgressLine(f"certify {name}") as watch:
         found = measure(
             name,
@@ -96,147 +109,32 @@ def try_method(
     if as_json:
         print_json(found.as_json())
     else:
-        _tell_tried(found)
+        _tell_tried(found, out_)
         say(f"certificates: {out_ / CERTIFICATES}, what was measured: {out_ / MEASURED}")
-    certified = all(each.verdict == "CERTIFIED" for each in found.certificates)
-    against = any(each.word == "REFUTED" for each in found.tried.values()) or any(found.checks.values())
-    return OK if certified and not against else FAILED_ROWS
+    (say_text if as_json else print_text)(tests_in_words([each.word for each in found.tried.values()]))
+    return OK if found.stands else FAILED_ROWS
 
 
-@certify.command(
-    cls=Command,
-    short_help="Set claims beside what is measured, for all methods.",
-    epilog="Example: expunge certify page --suite tabular --suite digits --models 200 --models digits=25",
-)
-def page(
-    suite: Annotated[
-        list[str] | None, typer.Option(help="A suite; repeat; default: tabular, tabular-mlp and digits.")
-    ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="A certified method; repeat; default: all.")] = None,
-    forget_set: Annotated[str, typer.Option(help="What is to be forgotten, on every suite.")] = "random-10",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, as METHOD.KEY=VALUE or SUITE:METHOD.KEY=VALUE; repeat."),
-    ] = None,
-    models: Annotated[
-        list[str] | None, typer.Option(help="Of each arm, as N or, on one suite, SUITE=N; repeat; default: 200.")
-    ] = None,
-    out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.md and certificates.json.")] = Path(
-        "out/certify"
-    ),
-    workers: Workers = None,
-) -> int:
-    """Set claims beside measurements: all certified methods on suites, with planted faults.
+def settings_for(methods: Sequence[str], pairs: list[str]) -> dict[str, dict[str, object]]:
+    """Settings of ``methods`` by name; those of another are refused, for nobody would look at them."""
+    from expunge.methods import find_method
 
-    What was done is kept in the store. All claims of the page are judged together.
-    """
-    from expunge.audits.refutation.arms import require_models
-    from expunge.methods.certified import CERTIFIED, guarantee_of
-    from expunge.reports.certification.entries import Missing
-    from expunge.reports.certification.page import Place, run_page, write_page
-
-    names = list(method or CERTIFIED)
-    for each in names:
-        guarantee_of(each)
-    suites = suite or list(PAGE_SUITES)
-    counts, settings = by_suite(suites, models or [], "="), by_suite(suites, set_ or [], ":")
-    places = [Place(load(each, None), forget_set, _count(counts[each]), settings_of(settings[each])) for each in suites]
-    for place in places:
-        require_models(place.models)
-        place.suite.forget_set(forget_set)
-    with ProgressLine("certify page") as watch:
-        found = run_page(places, names, workers=place_of_work(workers, None), watch=watch)
-    print_line(f"page: {write_page(found, out_)}")
-    left = [each for each in found if isinstance(each, Missing)]
-    for row in left:
-        say(f"{row.method} on {row.suite}, {row.word}: {row.reason}")
-    return FAILED_ROWS if any(each.word == "failed" for each in left) else OK
+    config = find_method(methods[0]).config
+    own = [key for key in config.__annotations__ if key not in ("epsilon", "delta")]
+    example = f"{methods[0]}.{own[0]}={getattr(config(), own[0])}"
+    found = settings_of(pairs, example=example)
+    if other := next((each for each in found if each not in methods), ""):
+        raise BadSetting(f"--set {other}....: expected a setting of {' or '.join(methods)}, for example {example}")
+    return found
 
 
-@certify.command(cls=Command, epilog="Example: expunge certify check certificates.jsonl")
-def check(
-    file: Annotated[Path, typer.Argument(help="Certificates, one a line.")],
-    as_json: AsJson = False,
-) -> int:
-    """Compute certificates again from their constants.
-
-    The exit code is 0 where all follow and are CERTIFIED; 3 where one does not follow, is VACUOUS or NOT CERTIFIED.
-    """
-    from expunge.certificates.checking import check as faults_of
-    from expunge.certificates.record import as_record, read_certificates
-
-    found = [(each, faults_of(each)) for each in read_certificates(file)]
-    if as_json:
-        print_json([{**as_record(each), "faults": list(faults)} for each, faults in found])
-    else:
-        for each, faults in found:
-            _tell(each, faults)
-        say("A certificate that follows from its constants is as true as they are: nobody asked the models.")
-    good = all(each.verdict == "CERTIFIED" and not faults for each, faults in found)
-    return OK if good else FAILED_ROWS
-
-
-@certify.command(cls=Command, epilog="Example: expunge certify budget ledger.jsonl --epsilon 4 --delta 1e-4")
-def budget(
-    file: Annotated[Path, typer.Argument(help="The ledger; it is made where a budget is given.")],
-    epsilon: Annotated[float | None, typer.Option(help="Of a new ledger: epsilon of all requests together.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Of a new ledger: delta of all requests together.")] = None,
-    request: Annotated[str | None, typer.Option(help="Serve this request; each id is served once.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Certificates of the models after it.")] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Keep a budget: serve requests, say what is left.
-
-    Costs are added up, which holds for whoever sees every model that is released.
-    """
-    from expunge.certificates.ledger import begin, read_ledger, serve
-    from expunge.certificates.record import read_certificates
-
-    if (epsilon is None) != (delta is None):
-        raise BadSetting("a new ledger has a budget of both, --epsilon and --delta; give both")
-    if (request is None) != (certificate is None):
-        raise BadSetting("a request is served with its certificate; give --request and --certificate, or neither")
-    if epsilon is not None and delta is not None:
-        begin(file, epsilon, delta)
-    elif not file.exists():
-        raise BadSetting(f"there is no ledger {file}: begin one with --epsilon and --delta, or name one that is there")
-    if request is not None and certificate is not None:
-        ledger = serve(file, request, read_certificates(certificate))
-    else:
-        ledger = read_ledger(file)
-    _tell_ledger(ledger, as_json)
-    return OK
-
-
-def _count(given: list[str]) -> int:
-    """The last number of models that is given of a suite."""
-    if wrong := [each for each in given if not each.isdecimal()]:
-        raise BadSetting(f"--models {wrong[0]!r}: expected N, or SUITE=N of a suite that is on the page")
-    return int(given[-1]) if given else MODELS
-
-
-def _tell(certificate: "Certificate", faults: tuple[str, ...]) -> None:
-    """The word, the numbers, every constant and condition with its standing, and what does not follow."""
-    subject, claim = certificate.subject, certificate.claim
-    print_line(
-        f"{'DOES NOT FOLLOW' if faults else certificate.verdict}: {subject.method} on {subject.suite}, "
-        f"{subject.forget_set}, model {certificate.model}, request {claim.request}"
-    )
-    for fault in faults:
-        print_line(f"  does not follow  {fault}")
-    for reason in certificate.reasons:
-        print_line(f"  {f'{certificate.verdict} is told: ' if faults else ''}{reason}")
-    epsilon = "none" if certificate.epsilon is None else f"{certificate.epsilon:.6g}"
-    print_line(f"  epsilon {epsilon} at delta {claim.delta:g}, sigma {claim.sigma:.6g}; theorem {claim.theorem}")
-    if claim.shift is not None:
-        formula = "" if certificate.formula in (None, claim.shift) else f" (by the formula {certificate.formula:.6g})"
-        print_line(f"  Delta {claim.shift:.6g}{formula}")
-    for name, constant in claim.constants.items():
-        print_line(f"  {name} = {constant.value:.6g}  {constant.standing}  {constant.why}")
-    for name, condition in certificate.conditions.items():
-        print_line(f"  {name}: {condition.stands}  {condition.why}")
-    for note in claim.notes:
-        print_line(f"  note: {note}")
+def _target(epsilon: float | None, delta: float | None) -> dict[str, object]:
+    """What is given of both; refused, by the names of the options, where no certificate can have it."""
+    if epsilon is not None and not 0 < epsilon < float("inf"):
+        raise BadSetting(f"--epsilon {epsilon:g}: expected a finite number above 0, for example 1")
+    if delta is not None and not 0 < delta < 1:
+        raise BadSetting(f"--delta {delta:g}: expected a number above 0 and below 1, for example 1e-5")
+    return {key: value for key, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
 
 
 def _keep(found: "Certification", folder: Path) -> None:
@@ -251,43 +149,34 @@ def _keep(found: "Certification", folder: Path) -> None:
     write_file(folder / MEASURED, json.dumps(found.as_json(), indent=1) + "\n")
 
 
-def _tell_tried(found: "Certification") -> None:
+def _tell_tried(found: "Certification", folder: Path) -> None:
     """The certificate, what was measured beside its epsilon, utility, checks and planted faults."""
-    _tell(found.certificate, ())
+    useful, many = found.guessing, found.certificates
+    poor = useful is not None and useful.place != "above chance"
+    print_certificate(
+        found.certificate,
+        beside=f", models {useful.place}" if useful and poor else "",
+        first=[
+            *([useful.told()] if useful and poor else []),
+            f"this certificate is that of model {found.certificate.model}, and none of the {len(many)} is worse; "
+            f"all are in {folder / CERTIFICATES}: {differences(many)}",
+        ],
+    )
     for name, tried in found.tried.items():
-        print_line(f"measured, in {name}: {tried.word}. {tried.reason}")
+        print_text(f"measured, in {name}: {tried.word}. {tried.reason}", HANG)
     for name, fault in found.checks.items():
-        print_line(f"check of {name}: {fault or 'passes'}")
+        print_text(f"check of {name}: {fault or 'passes'}", HANG)
     for kept in found.utility:
         far = "" if kept.distance is None else f", distance {kept.distance:.2f}"
-        print_line(
+        print_text(
             f"{kept.stage}, {kept.split}: accuracy {100 * kept.accuracy.value:.1f} % "
-            f"[{100 * kept.accuracy.low:.1f}, {100 * kept.accuracy.high:.1f}]{far}"
+            f"[{100 * kept.accuracy.low:.1f}, {100 * kept.accuracy.high:.1f}]{far}",
+            HANG,
         )
+    if useful and not poor:
+        print_text(useful.told(), HANG)
     print_line(f"cost: {100 * found.cost:.3g} % of a retraining, {found.seconds:.3g} s a model")
     for each in found.planted:
-        print_line(f"planted, {each.fault}: {each.outcome} by {each.check}; {each.reason}")
+        print_text(f"planted, {each.fault}: {each.outcome} by {each.check}; {each.reason}", HANG)
     for note in found.notes:
-        print_line(f"note: {note}")
-
-
-def _tell_ledger(ledger: "Ledger", as_json: bool) -> None:
-    from expunge.certificates.theorems.theorem import THEOREMS
-
-    spent, left = ledger.spent, ledger.left
-    if as_json:
-        print_json(
-            {
-                "budget": {"epsilon": ledger.epsilon, "delta": ledger.delta},
-                "spent": {"epsilon": spent[0], "delta": spent[1]},
-                "left": {"epsilon": left[0], "delta": left[1]},
-                "requests": [each.model_dump(mode="json") for each in ledger.entries],
-            }
-        )
-        return
-    for each in ledger.entries:
-        print_line(f"{each.request}: epsilon {each.epsilon:g}, delta {each.delta:g}, by {each.theorem}")
-    print_line(f"spent: epsilon {spent[0]:.6g} of {ledger.epsilon:g}, delta {spent[1]:.6g} of {ledger.delta:g}")
-    print_line(f"left: epsilon {left[0]:.6g}, delta {left[1]:.6g}")
-    for theorem in dict.fromkeys(each.theorem for each in ledger.entries):
-        say(f"{theorem}, of later requests: {THEOREMS[theorem].sequential}")
+        print_text(f"note: {note}", HANG)

@@ -1,5 +1,6 @@
 """What several commands are given, and what they make of it."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,10 @@ Cluster = Annotated[
 ]
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
+SettingsFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--settings", help="A file of settings: TOML or JSON by method, or what tune --out wrote; repeat."),
+]
 Models = Annotated[
     int | None,
     typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
@@ -39,6 +44,9 @@ Tuning = Annotated[
 ]
 Budget = Annotated[
     str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that a method of your own may take for a model; default: no limit.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the methods' own chance.")]
 
@@ -64,11 +72,18 @@ def place_of_work(workers: int | None, cluster: str | None) -> int | str:
     return workers or default_workers()
 
 
-def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
-    """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants."""
+def settings_of(
+    pairs: list[str], methods: list[str] | None = None, *, example: str = "scrub.lr=0.02"
+) -> dict[str, dict[str, object]]:
+    """``METHOD.KEY=VALUE`` as nested tables, each value of the type that its setting wants.
+
+    METHOD may be the function's name alone of one of ``methods`` that is the user's own. ``example`` is shown to who
+    writes another thing.
+    """
     from typing import get_type_hints
 
     from expunge.methods import find_method
+    from expunge.methods.addresses import addressed
     from expunge.methods.method import parse_setting
 
     settings: dict[str, dict[str, object]] = {}
@@ -76,7 +91,8 @@ def settings_of(pairs: list[str]) -> dict[str, dict[str, object]]:
         target, equals, text = pair.partition("=")
         name, dot, key = target.rpartition(".")
         if not (equals and dot and name and key):
-            raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example scrub.lr=0.02")
+            raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example {example}")
+        name = addressed(name, methods or ())
         wanted = get_type_hints(find_method(name).config).get(key)
         settings.setdefault(name, {})[key] = parse_setting(text, wanted)
     return settings
@@ -91,7 +107,7 @@ def by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[s
     }
 
 
-def share_of(text: str) -> float:
+def share_of(text: str, option: str = "--budget") -> float:
     """A share of a retraining, as people write it.
 
     >>> share_of("15%"), share_of("15 %"), share_of("0.15")
@@ -105,7 +121,7 @@ def share_of(text: str) -> float:
     if rest or not 0 < value <= 1:
         near = f"; did you mean {number}%?" if 1 < value <= 100 and not percent else ""
         near = near or ("; the nearest is 100%" if value > 1 else "")
-        raise BadSetting(f"--budget {text!r}: expected a share of a retraining, above 0% and at most 100%{near}")
+        raise BadSetting(f"{option} {text!r}: expected a share of a retraining, above 0% and at most 100%{near}")
     return value
 
 

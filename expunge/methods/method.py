@@ -1,7 +1,6 @@
 """What an unlearning method is: a config, a function, a row in a table; and how one is run, checked and metered."""
 
 import contextlib
-import dataclasses
 import functools
 import math
 import sys
@@ -26,6 +25,7 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, UnknownName, in_a_line, suggestion
 from expunge.methods.needs import Need
 from expunge.methods.references import REFERENCES, Reference
+from expunge.methods.settings import settings_in
 from expunge.methods.spaces import Published, Space
 from expunge.records import Setting
 from expunge.suites.arrays import plain
@@ -213,7 +213,7 @@ def run_method(
             ensemble.origin,
             kind="unlearned",
             forget_set=forget.key,
-            made=Making(name, dataclasses.asdict(config), seed, epoch, cost, seconds, alarms),
+            made=Making(name, settings_in(config), seed, epoch, cost, seconds, alarms),
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds, alarms)

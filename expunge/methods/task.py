@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins, require_built
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
-from expunge.fingerprint import code_digest, files_digest
+from expunge.fingerprint import code_digest, files_digest, stage_modules
 from expunge.methods import METHODS, Method, Step, row_of, run_method
+from expunge.methods.put_back import PutBack, joined, put_back
+from expunge.methods.settings import settings_in
 from expunge.records import Setting, versions
 from expunge.store import Artefact, Content, user_store
 from expunge.suites import ForgetSet, Suite
@@ -43,7 +45,7 @@ class Task:
     seed: int
     tuning: str = ""  # which settings these are, in words; it changes no result
     timeout: float | None = None  # seconds that a method of the user's own may take for a model
-    budget: float | None = None  # share of a retraining for which the settings were tuned; it changes no result
+    budget: float | None = None  # share of a retraining that it may cost; it changes no result
 
     @property
     def method(self) -> Method:
@@ -51,7 +53,7 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        return asdict(self.config)
+        return settings_in(self.config)
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -117,14 +119,20 @@ def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
     inner = sorted(METHODS.keys() & {value for value in settings.values() if isinstance(value, str)})
     known = [each for each in (name, *inner) if ":" in each or each in METHODS]
     rows = [row_of(each).module for each in known]  # those that a setting names are its code too
-    return (*(rows or ["expunge.methods.own.method"]), "expunge.methods.method", "expunge.methods.task")
+    theirs = stage_modules(_file_of(name)) if ":" in name else []  # what a file of the user's own takes of expunge's
+    return (*(rows or ["expunge.methods.own.method"]), *theirs, "expunge.methods.method", "expunge.methods.task")
 
 
 def own_code_of(name: str) -> str:
     """Digest of the file of a user's own method, "unknown" of a function without one; "" for expunge's."""
     if ":" in name:
-        return files_digest(Path(name.rpartition(":")[0]).expanduser())
+        return files_digest(_file_of(name))
     return "" if name in METHODS else "unknown"
+
+
+def _file_of(name: str) -> Path:
+    """The file of ``file.py:NAME``."""
+    return Path(name.rpartition(":")[0]).expanduser()
 
 
 def alarms_of_cost(name: str, cost: float | None) -> tuple[str, ...]:
@@ -181,6 +189,8 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
     meta = {"method": task.name, "costs": costs, "seconds": seconds, "device": device_name(chosen_device())}
     if alarms:
         meta["alarms"] = alarms
+    if told := joined([part.put_back for part in parts], shares):
+        meta["put back"] = list(told)
     return Outcome(models, user_store().write(key, contents, meta))
 
 
@@ -188,7 +198,8 @@ def unlearn_chunk(task: Task, models: range, keep_weights: bool = False) -> Outc
 class Unlearned:
     """What is kept of each epoch: margins and packed bits ``(epochs, models, ...)``, cost and seconds ``(epochs,)``.
 
-    ``weights`` are those after the last epoch; ``alarms`` say why these models are not to be read as having forgotten.
+    ``weights`` are those after the last epoch, ``put_back`` says what BatchNorm's statistics did to them, ``alarms``
+    why these models are not to be read as having forgotten.
     """
 
     margins: ndarray
@@ -197,6 +208,7 @@ class Unlearned:
     seconds: list[float]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+    put_back: PutBack | None = None
 
 
 def unlearned_models(task: Task, models: range) -> Ensemble:
@@ -263,7 +275,9 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
         last = step
     weights = {key: tensor.cpu() for key, tensor in last.ensemble.state().items()} if last else {}
     alarms = last.alarms if last else ()
-    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights, alarms)
+    kept = task.suite.split(task.forget).retain
+    told = put_back(ensemble, last.ensemble, kept, task.suite.target) if last else None
+    return Unlearned(np.stack(margins), np.stack(correct), costs, seconds, weights, alarms, told)
 
 
 def predicted(task: Task, models: Sequence[int]) -> Unlearned:

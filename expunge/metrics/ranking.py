@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -10,11 +9,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.errors import MismatchedEnsembles
-from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import Estimate, LeftOut, estimate_of, holm, leave_out
+from expunge.metrics.calibration import Difference, Estimate, LeftOut, estimate_of, holm, leave_out
 from expunge.metrics.metric import Metric
-from expunge.metrics.row import Reference, Row
-from expunge.metrics.wasserstein import least_scale, wasserstein
+from expunge.metrics.row import Reference, Row, mean_distances
+from expunge.metrics.wasserstein import least_scale
 from expunge.records import Score
 
 LEVEL = 0.05  # chance of any false order among all pairs
@@ -33,6 +31,33 @@ class Rank:
     best: float
     worst: float
     group: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods side by side: how much farther from the oracles the first lies than the second.
+
+    ``mean`` is the difference of the mean over the splits, which ranks; ``corrected`` its p-value, corrected for the
+    number of pairs that were compared at once.
+    """
+
+    first: str
+    second: str
+    splits: tuple[Difference, ...]
+    mean: Difference
+    corrected: float
+
+    @property
+    def nearer(self) -> str:
+        """The one that is surely nearer to the oracles, at 5 % among all pairs; "" where the two cannot be told apart.
+
+        >>> same = Difference(0.0, 0.0, 0.0, 1.0)
+        >>> Pair("one", "other", (), same, 1.0).nearer
+        ''
+        """
+        if self.corrected > LEVEL:
+            return ""
+        return self.first if self.mean.value < 0 else self.second
 
 
 def rank(
@@ -55,28 +80,27 @@ def rank(
     >>> rank({"near": near, "far": near + 3, "as far": near + 3.01}, oracle, [np.arange(9), np.arange(9, 30)])["near"]
     Rank(best=1.0, worst=1.0, group=1)
     """
+    return rank_of(distances_of(margins, oracle, splits))
 
-    def means(values: ndarray) -> ndarray:
-        return np.array([values[split].mean() for split in splits])
 
+def distances_of(
+    margins: Mapping[str, Float[ndarray, "models examples"]],
+    oracle: Float[ndarray, "oracles _examples"],
+    splits: Sequence[Int[ndarray, " _columns"]],
+) -> dict[str, LeftOut]:
+    """The mean distance to the oracles on each split, of methods that began from the same models; see :func:`rank`."""
     if len({values.shape for values in margins.values()}) > 1:
         raise MismatchedEnsembles("expected methods on the same models, got " + _shapes(margins))
     if not margins:
         return {}
-    statistic = ByExample(partial(wasserstein, least=least_scale(oracle)), means)
-    return rank_of({name: leave_out(statistic, values, oracle) for name, values in margins.items()})
+    statistic = mean_distances(least_scale(oracle), splits)
+    return {name: leave_out(statistic, values, oracle) for name, values in margins.items()}
 
 
 def rank_of(distances: Mapping[str, LeftOut]) -> dict[str, Rank]:
     """:func:`rank`, from the distances of methods that began from the same models."""
-    pairs = list(combinations(distances, 2))
-    found = [
-        estimate_of(mean_difference, [distances[one], distances[other]], pairs=[(0, 1)])[0] for one, other in pairs
-    ]
-    beats = set()
-    for (first, second), difference, p in zip(pairs, found, holm([each.p_value for each in found]), strict=True):
-        if p <= LEVEL:
-            beats.add((first, second) if difference.value < 0 else (second, first))
+    told = [pair for pair in compare_pairs(distances) if pair.nearer]
+    beats = {(pair.nearer, pair.second if pair.nearer == pair.first else pair.first) for pair in told}
     group, leader, groups = 0, "", dict[str, int]()
     for name in sorted(distances, key=lambda name: float(distances[name].whole.mean())):
         if not group or (leader, name) in beats:
@@ -90,6 +114,22 @@ def rank_of(distances: Mapping[str, LeftOut]) -> dict[str, Rank]:
         )
         for name in distances
     }
+
+
+def compare_pairs(distances: Mapping[str, LeftOut]) -> list[Pair]:
+    """Every two methods that began from the same models, Holm-corrected for the number of pairs."""
+    pairs = list(combinations(distances, 2))
+    found = [estimate_of(differences, [distances[one], distances[other]], pairs=[(0, 1)]) for one, other in pairs]
+    corrected = holm([each[-1].p_value for each in found])
+    return [
+        Pair(first, second, tuple(each[:-1]), each[-1], float(p))
+        for (first, second), each, p in zip(pairs, found, corrected, strict=True)
+    ]
+
+
+def differences(one: Float[ndarray, " numbers"], other: Float[ndarray, " numbers"]) -> Float[ndarray, " more"]:
+    """How much more one is than the other in each number and, last, in the mean over all."""
+    return np.append(one - other, mean_difference(one, other))
 
 
 def mean_difference(one: Float[ndarray, " numbers"], other: Float[ndarray, " numbers"]) -> Float[ndarray, "1"]:

@@ -1,18 +1,19 @@
 """One method on one forget set, on its way to records; and what it is compared with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.errors import TooFewModels
 from expunge.fingerprint import code_digest
+from expunge.methods.put_back import PutBack
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import Estimate, LeftOut, dealt_spread, leave_out
 from expunge.metrics.wasserstein import least_scale, wasserstein
@@ -38,12 +39,13 @@ class Row:
     seconds: float | None = None
     seed: int = 0
     tuning: str = ""  # which settings ``config`` are, in words
-    budget: float | None = None  # share of a retraining for which they were tuned
+    budget: float | None = None  # share of a retraining that it may cost
     run_times: tuple[float, ...] = ()  # seconds for one model, of each chunk of models
     device: str = ""  # where the models were computed; default: where the margins were
     modules: tuple[str, ...] = ("expunge.ensembles.builds",)  # of expunge, that made the models
     own_code: str = ""  # digest of the user's own file that made them
     weights: Callable[[], Ensemble] | None = None  # the models themselves, where they can be had
+    put_back: PutBack | None = None  # what BatchNorm's statistics alone did to the loss on retain
     alarms: tuple[str, ...] = ()  # why its numbers are not to be read as forgetting; such a row has no rank
 
     @property
@@ -152,12 +154,7 @@ class Reference:
 
     @cached_property
     def _mean_distances(self) -> ByExample:
-        columns = list(self.suite.columns(self.forget).values())
-
-        def means(values: ndarray) -> ndarray:
-            return np.array([values[split].mean() for split in columns])
-
-        return ByExample(partial(wasserstein, least=self.least_scale), means)
+        return mean_distances(self.least_scale, list(self.suite.columns(self.forget).values()))
 
     @cached_property
     def floor_spread(self) -> Float[ndarray, " splits"]:
@@ -188,6 +185,18 @@ class Reference:
     def per_held_out(self) -> "PerModelScores":
         """Numbers of each held-out oracle."""
         return PerModelScores(self.suite, self.forget, self.held_out)
+
+
+def mean_distances(least: float, splits: Sequence[Int[ndarray, " _columns"]]) -> ByExample:
+    """The distance, mean over the examples of each split, as a statistic of two ensembles.
+
+    ``least`` is the :func:`~expunge.metrics.wasserstein.least_scale` of all oracles, whichever are left out.
+    """
+
+    def means(values: ndarray) -> ndarray:
+        return np.array([values[split].mean() for split in splits])
+
+    return ByExample(partial(wasserstein, least=least), means)
 
 
 class PerModelScores:

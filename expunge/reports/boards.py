@@ -1,4 +1,5 @@
-"""Rows in the order in which they are read: the floor, then the methods by distance on forget, then what failed."""
+"""Rows in the order in which they are read: the floor, then the methods by their place, then what has none, by distance
+on forget, then what failed."""
 
 import math
 from collections.abc import Sequence
@@ -22,10 +23,12 @@ class Line:
 
     @property
     def note(self) -> str:
-        """What is to be known beside the numbers: why it failed or is doubted, or that nobody saw the models."""
+        """What is to be known beside the numbers: why it failed, broke or is doubted, or that nobody saw the models."""
         handed_in = self.row.method not in METHODS and ":" not in self.row.method
         what = self.reading if self.reading in ("failed", "doubted") else "would also be doubted"
-        told = [f"{what}: {self.row.reason}"] if self.row.reason else []
+        told = [f"{what}: {self.row.doubts}"] if self.row.doubts else []
+        if self.row.cause and self.reading == "breaks the model":
+            told = [f"{self.reading}, {self.row.cause}", *told]
         return "; ".join([*told, *([UNVERIFIED] if handed_in else [])])
 
 
@@ -77,6 +80,14 @@ def _board(name: str, group: list[Summary]) -> Board:
     return Board(name, tuple(sorted(lines, key=_place)))
 
 
-def _place(line: Line) -> tuple[bool, bool, float, str]:
-    forget = line.row.distance("forget")
-    return line.reading != "floor", line.row.failed, forget.value if forget else math.inf, line.row.method
+def _place(line: Line) -> tuple[bool, bool, float, float, float, str]:
+    row, forget = line.row, line.row.distance("forget")
+    rank = row.rank.value if row.rank else math.inf
+    return (
+        line.reading != "floor",
+        row.failed,
+        row.group or math.inf,
+        rank,
+        forget.value if forget else math.inf,
+        row.method,
+    )

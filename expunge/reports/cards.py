@@ -154,10 +154,10 @@ def _cited(entry: Reference) -> str:
 
 def cite(name: str = "") -> str:
     """BibTeX of all references of a method, metric, audit, attack or defence; of expunge itself without a name."""
-    if not name:
+    if name in ("", "expunge"):
         return own_bibtex()
     sources = {name: row.source for table in (METRICS, AUDITS, DEFENCES) for name, row in table.items()}
-    known = [*METHODS, *ATTACKS, *sources]
+    known = ["expunge", *METHODS, *ATTACKS, *sources]
     if name not in known:
         raise UnknownName(f"unknown method, metric, audit, attack or defence {name!r}; {suggestion(name, known)}")
     if name in METHODS or name in ATTACKS:

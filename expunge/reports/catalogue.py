@@ -12,9 +12,11 @@ from expunge.errors import BadSetting, UnknownName, lookup, suggestion
 from expunge.methods import METHODS, find_method
 from expunge.methods.own.method import told_of
 from expunge.metrics import METRICS, Metric
-from expunge.reports.cards import card, facts
+from expunge.reports.cards import card, defaults, facts
+from expunge.reports.readings import COLUMNS, LEGEND, MARKS, RULES
 from expunge.suites import SUITES, ForgetSet, ForgetSets, Suite, load_suite
 from expunge.suites.suite import Unmade
+from expunge.tuning.search import described
 
 Entry = dict[str, Any]
 
@@ -30,7 +32,7 @@ def describe(name: str) -> Entry:
         if name in table:
             return tell(name)
     file, at, _ = name.partition("@")
-    if ":" in file and not at and told_of("suite or method", file)["takes"]:
+    if ":" in file and not at and told_of("suite or method", file).takes:
         return _own_method(name)
     if name in SUITES or ":" in name or "@" in name:
         return _suite(load_suite(name), full=True)
@@ -41,25 +43,33 @@ def describe(name: str) -> Entry:
         raise UnknownName(f"{len(found)} suites have a forget set {name!r}; say which: {places}")
     if found:
         return _full_forget_set(found[0]["suite"], found[0]["name"])
-    choices = [*METHODS, *METRICS, *AUDITS, *SUITES, *ATTACKS, *DEFENCES, *dict.fromkeys(each["name"] for each in sets)]
+    choices = [
+        "readings",
+        *METHODS,
+        *METRICS,
+        *AUDITS,
+        *SUITES,
+        *ATTACKS,
+        *DEFENCES,
+        *dict.fromkeys(each["name"] for each in sets),
+    ]
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 
 def _own_method(name: str) -> Entry:
     told = told_of("method", name)
-    if not told["fits"]:
-        raise BadSetting(
-            f"{name!r} is no method and no suite: a method takes (model, retain, forget, seed), a suite's function "
-            f"nothing, got {told['name']}{told['signature']}; write one around it that calls it with its arguments"
-        )
+    if told.fault:
+        raise BadSetting(f"{name!r} is no method and no suite: {told.fault}; a suite's function takes nothing")
     method = find_method(name)
     return {
         "name": name,
         "kind": "method",
         "summary": method.summary,
         "needs": list(method.needed),
-        "called as": f"{told['name']}{told['signature']}, once for each model",
-        "what": told["doc"] or "it has no docstring",
+        "settings": defaults(method),
+        "search": {key: described(space) for key, space in method.search.items()} or "none, so that it cannot be tuned",
+        **({} if told.row else {"called as": f"{told.name}{told.signature}, once for each model"}),
+        "what": told.doc or "it has no docstring",
     }
 
 
@@ -202,6 +212,17 @@ def _full_forget_set(suite: str, name: str) -> Entry:
     return {**_forget_set(loaded, name), "kind": "forget set", "indices": indices}
 
 
+def _readings() -> Entry:
+    return {
+        "name": "readings",
+        "kind": "legend",
+        "summary": "What the tables of a bench say.",
+        "columns": COLUMNS,
+        "readings": {f"{MARKS[name]} {name}": rule for name, rule in RULES.items()},
+        "rule": LEGEND,
+    }
+
+
 def _held(suite: Suite, name: str) -> ForgetSet | Unmade:
     held = ForgetSets(suite.forget_sets).held(name)
     return held if isinstance(held, ForgetSet | Unmade) else suite.forget_sets[name]
@@ -213,6 +234,7 @@ _TABLES: tuple[tuple[Container[str], Callable[[str], Entry]], ...] = (
     (AUDITS, lambda name: _audit(name, full=True)),
     (ATTACKS, lambda name: _attack(name, full=True)),
     (DEFENCES, lambda name: _defence(name)),
+    (("readings",), lambda _: _readings()),
 )
 
 KINDS: dict[str, Callable[[], list[Entry]]] = {

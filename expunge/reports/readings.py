@@ -3,6 +3,7 @@
 from typing import Literal
 
 from expunge.bench.breakage import BREAKS, is_above, is_broken
+from expunge.metrics.klom import SATURATED
 from expunge.records import SPLITS
 from expunge.reports.summaries import FLOOR, NOTHING, Interval, Summary
 
@@ -57,6 +58,23 @@ MARKS: dict[Reading, str] = {  # read without colour
     "failed": "!",
 }
 
+COLUMNS = {  # of the tables of the terminal, in full
+    "#": "place by the distance, mean over forget, retain and test, in paired differences over the same models "
+    "(Holm-corrected); methods that share one cannot be told from the nearest of them. Two "
+    "of different places may still not be told from each other: `expunge compare` says",
+    "gap closed": "share of the way on forget from identity, 0 %, to the floor, 100 %; the floor is the row oracle: "
+    "held-out oracles, what a perfect method gets",
+    "±": "half the 95 % interval for fresh models of the same number",
+    "distance": "Wasserstein-1 between the margins of unlearned models and of oracles, in standard deviations of the "
+    "oracles, mean over the examples; lower is better",
+    "drift": "the distance on retain or test, less that of the floor: what the method did to what should have stayed",
+    "KLoM": f"the nats that 95 % of the forget examples stay under; * from {SATURATED:.1f} on it is saturated: it "
+    "says how wide models spread, not how far they are",
+    "differ": "share of the forget examples whose margins differ from the oracles', false discoveries held at 5 %",
+    "acc %": "mean accuracy on forget/retain/test",
+    "cost": "share of one retraining; below it the seconds for one model, after >15% where it is above that budget",
+}
+
 LEGEND = (
     "Readings follow from 95 % intervals: of the share of the gap, which is over the same models as identity's, so "
     "that it is known better than the two distances it is made of; and of the distances beside those of the row oracle "
@@ -96,7 +114,7 @@ def reading(row: Summary, floor: Summary | None, identity: Summary | None) -> Re
         return "breaks the model"
     if row.method == NOTHING:
         return "does nothing"
-    if row.reason:
+    if row.doubts:
         return "doubted"
     if identity is None or not all(_complete(each.distance(split)) for each in (row, floor) for split in SPLITS):
         return "cannot tell"

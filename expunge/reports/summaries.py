@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expunge.errors import UserError
-from expunge.records import SPLITS, Score, SplitName
+from expunge.records import LIKELY, SPLITS, Score, SplitName
 
 FLOOR = "oracle"  # held-out oracles against the reference oracles
 NOTHING = "identity"  # the untouched models
@@ -40,17 +40,27 @@ class Summary:
     failed: bool
     reason: str  # why it failed, or is doubted
     kind: str = ""  # of the forget set
-    budget: float | None = None  # share of one retraining for which its settings were tuned
+    budget: float | None = None  # share of one retraining that it may cost, for which tuned settings were taken
 
     def distance(self, split: SplitName) -> Interval | None:
         """The mean distance to the oracles over the examples of ``split``, in their standard deviations."""
         return self.cells.get(("distance", "mean", split))
 
     @property
-    def dear(self) -> bool:
-        """Whether it costs more than the budget for which its settings were tuned, and not by a rounding.
+    def doubts(self) -> str:
+        """Why it is doubted, or failed; "" where it is not."""
+        return self.reason.partition(LIKELY)[0].removesuffix("; ")
 
-        Costs of settings are those on a forget set of tuning, which may have a few examples more or less.
+    @property
+    def cause(self) -> str:
+        """Why it likely breaks the model, in words that say that it is likely; "" where nothing is known."""
+        return "".join(self.reason.partition(LIKELY)[1:])
+
+    @property
+    def dear(self) -> bool:
+        """Whether it costs more than the budget of its bench, and not by a rounding.
+
+        Costs of tuned settings are those on a forget set of tuning, which may have a few examples more or less.
         """
         return self.cost is not None and self.budget is not None and self.cost > OVER * self.budget
 

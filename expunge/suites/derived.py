@@ -49,7 +49,7 @@ def with_derived(suite: Suite) -> Suite:
     """``suite`` with the derived forget sets that its store holds; without, where they were not built yet."""
     artefact = _derived(suite)
     if artefact is None:
-        hint = f"; {_building(suite)} makes more"
+        hint = f" ({_building(suite)} makes more)"  # it follows a list of names, or a question
         return replace(suite, forget_sets=ForgetSets(suite.forget_sets, hint)) if suite.derive else suite
     return replace(suite, forget_sets=ForgetSets(suite.forget_sets).joined(derived_sets(suite, artefact)))
 

@@ -26,6 +26,7 @@ from expunge.suites.kinds import require_kinds
 from expunge.suites.pruning import Pruning, prunable
 from expunge.suites.recipe import Recipe
 from expunge.suites.request import Request
+from expunge.suites.shown import suite_as_html
 from expunge.suites.sized import Sized, inner
 from expunge.suites.soundness import advice_on, looks_like_shares, made_within, require_steady, require_trainable
 from expunge.suites.target import CLASSIFICATION, Target
@@ -103,6 +104,10 @@ class Suite:
     def __setstate__(self, state: dict[str, object]) -> None:
         packed = state.get("packed")
         self.__dict__.update(cloudpickle.loads(packed) if isinstance(packed, bytes) else state)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: its forget sets."""
+        return suite_as_html(self)
 
     @property
     def target(self) -> Target:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from expunge.engine import Watch, Workers, silent
 from expunge.errors import BadSetting
 from expunge.methods import Method, configure, find_method
 from expunge.methods.searches import BUDGETS, Point, Search, Settings, Stop, Trial
+from expunge.methods.settings import settings_in
 from expunge.methods.spaces import OneOf, Space
 from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
@@ -19,6 +20,7 @@ from expunge.suites.indices import require_number, require_whole
 from expunge.tuning.samplers import Sampler, make_sampler
 from expunge.tuning.trials import MOST, Field, Proposal, build_all_needed, by_epochs, run_trials, untouched
 from expunge.tuning.tuning_sets import tuning_set
+from expunge.user_files import without_folder
 
 OBJECTIVE = (
     "mean over forget, retain and test of the distance, Wasserstein-1 in standard deviations of the oracles, of at "
@@ -41,6 +43,7 @@ def tune(
     models: int | None = None,
     oracles: int | None = None,
     limit: float = LIMIT,
+    timeout: float | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
 ) -> Search:
@@ -53,18 +56,21 @@ def tune(
     ``models`` pretrained models (default: 20) from the suite's second half are unlearned and compared with ``oracles``
     oracles of the tuning set (default: half the suite's number), built on first use: few oracles raise the floor, and
     all methods share them. What costs more than ``limit`` of a retraining is stopped there; what fails or makes
-    outliers of models is listed and never chosen. Every finished trial is kept in the store: the same search goes on
+    outliers of models is listed and never chosen, and so is a method of the user's own that takes longer than
+    ``timeout`` seconds for a model. Every finished trial is kept in the store: the same search goes on
     where it was interrupted.
     """
     row = find_method(method)
     trials, limit = require_whole(trials, "the number of trials"), require_number(limit, "the limit")
     _require_tunable(method, row, trials, limit)
     suite, started = as_suite(suite), time.perf_counter()
-    chance = make_sampler(sampler, _drawn(row), seed, method)
+    chance = make_sampler(sampler, _drawn(row), seed, without_folder(method))
     first = _first_proposals(method, row, start, kind)
     cap = None if row.from_scratch else limit
     forget = tuning_set(suite, kind)
-    field = Field(suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed)
+    field = Field(
+        suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed, timeout
+    )
     build_all_needed(field, workers, watch)
     nothing = untouched(field)
     tried = _tried(field, chance, first, trials, nothing, workers, watch)
@@ -142,7 +148,7 @@ def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float)
         if objective < nearest:
             settings = dict(trials[number].settings)
             settings |= {"epochs": point.epoch} if by_epochs(method) else {}
-            full = asdict(configure(name, method, settings))
+            full = settings_in(configure(name, method, settings))
             stops.append(Stop(trial=number, cost=cost, objective=objective, settings=full))
     return stops
 
@@ -196,12 +202,24 @@ def _require_tunable(name: str, method: Method, trials: int, limit: float) -> No
     if method.anchor:
         raise BadSetting(f"{name!r} is an anchor: its row is made of margins, there is nothing to tune")
     if not method.search:
-        own = "a method of your own states no settings" if ":" in name else "it has no settings that are searched"
-        raise BadSetting(f"{name!r}: nothing to tune, {own}")
+        raise BadSetting(f"{name!r}: nothing to tune, {_what_lacks(name, method)}")
     if trials < 1:
         raise BadSetting(f"expected at least 1 trial, got {trials}")
     if not 0 < limit < float("inf"):
         raise BadSetting(f"expected a limit above 0, as a share of one retraining, got {limit}")
+
+
+def _what_lacks(name: str, method: Method) -> str:
+    """Why a method without a search cannot be tuned, and what to add to one of the user's own."""
+    keys = [each.name for each in fields(method.config)]
+    if ":" not in name:
+        return "it has no settings that are searched"
+    if not keys:
+        return "it has no settings; give it one by name with a default, as lr=0.01, and a SEARCH that has it"
+    return (
+        f"nothing says where to look; add to its file SEARCH = {{{keys[0]!r}: Between(low, high)}}, with Between or "
+        "OneOf of expunge.methods.spaces"
+    )
 
 
 def _tuning_models(suite: Suite, models: int | None) -> range:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,7 @@ class Field:
     oracles: int  # of the tuning set, from number 0
     limit: float | None
     seed: int
+    timeout: float | None = None  # seconds that a method of the user's own may take for a model
 
     @property
     def row(self) -> Method:
@@ -63,8 +64,11 @@ class Proposal:
 
 
 def by_epochs(method: Method) -> bool:
-    """Whether each epoch of a run is what a run of so many epochs ends with."""
-    return "epochs" in {each.name for each in fields(method.config)} and not method.whole_runs
+    """Whether each epoch of a run is what a run of so many epochs ends with; by a schedule it is not."""
+    config = method.config()
+    tried = [method.search, *(each.settings for each in method.published)]
+    scheduled = getattr(config, "schedule", "constant") != "constant" or any("schedule" in each for each in tried)
+    return hasattr(config, "epochs") and not method.whole_runs and not scheduled
 
 
 def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
@@ -186,10 +190,12 @@ def _walked(field: Field, task: Task, ruler: "Ruler", models: Sequence[int]) -> 
     ensemble = pretrain(field.suite, len(models), first=models[0], watch=silent)
     before, data = ensemble.state(), _data(field.suite, task.forget)
     limit, named = math.inf if field.limit is None else field.limit, (task.name, task.method, task.config)
-    epochs, every, best = list[Epoch](), by_epochs(task.method), (math.inf, 0)
+    epochs, every, best = list[Epoch](), by_epochs(field.row), (math.inf, 0)
     patience = PATIENCE + int(task.settings.get("ascent_epochs", 0))
     try:
-        for step in run_method(*named, ensemble, field.suite, task.forget, task.seed, limit=limit):
+        for step in run_method(
+            *named, ensemble, field.suite, task.forget, task.seed, limit=limit, timeout=field.timeout
+        ):
             values = measure(step.ensemble, data)[0]
             if not values.isfinite().all():
                 raise MethodFailed(f"diverged: margins are not finite after epoch {step.epoch}")
@@ -275,5 +281,6 @@ def _data(suite: Suite, forget: ForgetSet) -> Data:
 
 def _key(field: Field, task: Task) -> str:
     """Where a trial is kept: it changes with all that changes the result."""
-    facts = [task.key(field.models), field.oracles, field.limit, code_digest(__name__)]
+    facts: list[object] = [task.key(field.models), field.oracles, field.limit, code_digest(__name__)]
+    facts += [field.timeout] if field.timeout is not None else []
     return f"{field.suite.digest}/tuning/{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

@@ -12,6 +12,8 @@ import pytest
 
 from expunge.audits.certification import DRAWN, MODELS, Certification, arms_of, measure, tried_together
 from expunge.audits.refutation import release_noise, trial
+from expunge.audits.refutation.arms import Arm, Arms
+from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.planted import PLANTED
 from expunge.audits.refutation.trial import STAGES, both_arms, make_chunk, rows_of, split_of, trial_of
 from expunge.audits.shadows import Labour
@@ -20,6 +22,7 @@ from expunge.ensembles import Ensemble
 from expunge.errors import BadSetting, MethodFailed, TooFewModels, UnknownName
 from expunge.methods.certified import trained
 from expunge.suites import Suite, load_suite
+from tests.certificates.made import certificate
 
 FORGET, COUNT, DRAWS = "random-10", 40, 300_000
 BALL, STEPS = "output-perturbation", "noisy-fine-tuning-clipped"
@@ -49,6 +52,12 @@ def found(store: Path) -> Iterator[dict[str, Certification]]:
         patch.setenv("EXPUNGE_STORE", str(store))
         patch.setenv("EXPUNGE_DEVICE", "cpu")
         yield {method: tried(method) for method in (BALL, STEPS)}
+
+
+def arms_of_noise(models: int) -> Arms:
+    """Arms that are alike."""
+    rng = np.random.default_rng(0)
+    return Arms(*(Arm(tuple(range(models)), {"margins": rng.normal(size=(models, 2))}) for _ in range(2)))
 
 
 def tried(method: str, *, planted: bool = True) -> Certification:
@@ -90,6 +99,17 @@ def test_each_model_has_its_certificate(found: dict[str, Certification]) -> None
         assert not any(check(each) for each in one.certificates)
 
 
+def test_a_claim_stands_where_it_is_certified_and_each_test_could_have_refuted_it(
+    found: dict[str, Certification],
+) -> None:
+    vacuous = found[STEPS]
+    sound = replace(vacuous, certificates=(certificate(),))
+    few = replace(sound, evidence={MODELS: measured_epsilon(arms_of_noise(8), 1e-5, 1.0)})
+    assert few.tried[MODELS].word == "NOT TESTABLE"
+    faulty = replace(sound, checks={**sound.checks, "noise": "there is none"})
+    assert [each.stands for each in (sound, vacuous, few, faulty)] == [True, False, False, False]
+
+
 def test_half_of_the_models_count(found: dict[str, Certification]) -> None:
     facts = found[BALL].evidence[MODELS].facts()
     assert facts["held_out"] == "20-39"
@@ -103,6 +123,15 @@ def test_the_record_is_json_and_holds_both_sides(found: dict[str, Certification]
     assert told["tried"][DRAWN]["word"] == "NOT REFUTED"
     assert told["planted"][0]["outcome"] == "caught"
     assert told["subject"]["config"]["radius"] == 10
+
+
+def test_models_at_chance_are_told_in_the_record_and_in_each_certificate(found: dict[str, Certification]) -> None:
+    for one in found.values():
+        assert one.guessing
+        assert one.guessing.place == "at chance"
+        told = {note for each in one.certificates for note in each.claim.notes}
+        assert told == {one.guessing.told()}
+        assert json.loads(json.dumps(one.as_json()))["guessing"]["place"] == "at chance"
 
 
 def test_utility_is_told_before_and_after_the_noise(found: dict[str, Certification]) -> None:

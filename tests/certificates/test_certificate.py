@@ -97,6 +97,21 @@ def test_a_claim_without_noise_is_not_certified() -> None:
     assert found.epsilon is None
 
 
+def test_the_reason_names_what_is_merely_assumed_or_estimated() -> None:
+    made = certificate("newton")
+    (reason,) = made.reasons
+    assert "constants assumed: C, M, lambda, lambda_min; conditions assumed, not proven: " in reason
+    assert reason.endswith(", ".join(THEOREMS["newton"].conditions))
+    proven = {name: replace(each, standing="proven") for name, each in made.claim.constants.items()}
+    proven["lambda_min"] = replace(proven["lambda_min"], standing="estimated")
+    held = dict.fromkeys(THEOREMS["newton"].conditions, "seen to")
+    (reason,) = issue(SUBJECT, 0, replace(made.claim, constants=proven), false={}, held=held).reasons
+    assert reason.endswith("true; constants estimated: lambda_min; the method sees to all conditions")
+    proven["lambda_min"] = replace(proven["lambda_min"], standing="proven")
+    (reason,) = issue(SUBJECT, 0, replace(made.claim, constants=proven), false={}, held=held).reasons
+    assert reason.endswith("true; all constants are proven; the method sees to all conditions")
+
+
 def test_what_the_method_sees_to_is_held() -> None:
     claim = claim_for("newton", constants("newton"), 1.0, DELTA, parameters=1, norm=9.0)
     found = issue(SUBJECT, 0, claim, false={"smooth": "ReLU"}, held={"projected": "each step is", "smooth": "no"})

@@ -1,10 +1,13 @@
 """The command as a whole: help, version, and one line for a mistake."""
 
+import io
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from expunge.cli import main
 from tests.cli.commands import Done, refused, run
 
 
@@ -46,14 +49,14 @@ from tests.cli.commands import Done, refused, run
         (["tune", "scrubb", "--out", "new/record.json"], "unknown method 'scrubb'; did you mean 'scrub'?"),
         (["tune", "scrub", "digit"], "unknown suite 'digit'; did you mean 'digits'?"),
         (["tune", "oracle"], "'oracle' is an anchor"),
-        (["tune", "mine.py:forget"], "nothing to tune, a method of your own states no settings"),
+        (["tune", "mine.py:forget"], "nothing to tune, it has no settings; give it one by name with a default"),
         (["tune", "scrub", "--trials", "0"], "expected at least 1 trial, got 0"),
         (
             ["tune", "scrub", "--kind", "nonsense"],
             "unknown kind of forget set 'nonsense'; choose from class, ",
         ),
         (["tune", "scrub", "--kind", "klass"], "unknown kind of forget set 'klass'; did you mean 'class'?"),
-        (["tune", "scrub", "--limit", "nan"], "expected a limit above 0"),
+        (["tune", "scrub", "--limit", "nan"], "expected a share of a retraining"),
         (["tune", "scrub", "--sampler", "grid"], "unknown sampler 'grid'; choose from optuna, random"),
         (["tune", "scrub", "--models", "101"], "expected 2 to 100 models"),
         (["tune", "scrub", "--out", "empty"], "expected a file to write the record to, got the folder empty"),
@@ -90,3 +93,14 @@ def test_no_arguments_show_the_commands() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert run("--version") == Done(0, f"expunge {version('expunge')}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--ascii", "info", "readings"], ["info", "readings", "--ascii"]])
+def test_symbols_are_letters_where_that_is_asked_for(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "argv", ["expunge", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert "# forgets" in raw.getvalue().decode("ascii")

@@ -11,9 +11,11 @@ import typer
 
 from expunge.certificates.ledger import begin
 from expunge.certificates.record import write_certificates
-from expunge.cli.certify import Certify, _count
+from expunge.cli.certify import METHODS, Certify
+from expunge.cli.certify_page import _count
 from expunge.cli.options import by_suite
 from expunge.errors import BadSetting
+from expunge.methods.certified import CERTIFIED
 from expunge.reports.certification.page import certificates_page
 from tests.certificates.made import certificate
 from tests.cli.commands import Done, refused, run
@@ -138,16 +140,16 @@ def test_a_first_word_that_is_no_command_is_a_method_where_there_is_such_a_comma
 
     group = typer.main.get_command(app)
     with pytest.raises(SystemExit, match="2"):
-        group.main(["scrub", "digits"])
+        group.main(["dp-sgd", "digits"])
 
     @app.command()
     def method(name: str, suite: str) -> None:
         asked.append((name, suite))
 
     group = typer.main.get_command(app)
-    for words in (["scrub", "digits"], ["check", "a.jsonl"]):
+    for words in (["dp-sgd", "digits"], ["check", "a.jsonl"]):
         group.main(words, standalone_mode=False)
-    assert asked == [("scrub", "digits"), ("check", "a.jsonl")]
+    assert asked == [("dp-sgd", "digits"), ("check", "a.jsonl")]
 
 
 def tried(folder: Path, *more: str) -> Done:
@@ -159,17 +161,25 @@ def tried(folder: Path, *more: str) -> Done:
 def test_a_method_is_run_and_its_claim_is_tried(tmp_path: Path) -> None:
     done = tried(tmp_path, "--epsilon", "2", "--planted", "--out", "out")
     assert done.returncode == 3, done.stderr  # its Delta is the diameter: a certificate that says nothing
-    assert done.stdout.startswith("VACUOUS: output-perturbation on tabular, random-10, model ")
+    assert done.stdout.startswith("VACUOUS, models at chance: output-perturbation on tabular, random-10, model ")
     for word in (
+        "\n  models at chance: after the noise their test accuracy is ",
+        "\n  this certificate is that of model 0, and none of the 8 is worse; ",
+        "; all are in out/certificates.jsonl: 8 VACUOUS; epsilon 2; sigma ",
         "epsilon 2 at delta 1e-05",
         "measured, in models: NOT TESTABLE",
         "check of norms: passes",
-        "planted, ",
+        "planted, buffers-kept: cannot be shown",
     ):
         assert word in done.stdout
+    assert done.stdout.endswith("; 1 could not (NOT TESTABLE), which is inconclusive\n")
     checked = run("certify", "check", "out/certificates.jsonl", cwd=tmp_path)
     assert checked.returncode == 3
     assert checked.stdout.count("VACUOUS: ") == 8
+    assert checked.stdout.count("note: models at chance: ") == 8
+    assert "out/certification.json is what was measured of claims; the certificates lie beside it: take out/cert" in (
+        refused(run("certify", "check", "out/certification.json", cwd=tmp_path))
+    )
     measured = json.loads((tmp_path / "out/certification.json").read_text())
     assert (measured["subject"]["method"], measured["certificate"]["verdict"]) == ("output-perturbation", "VACUOUS")
 
@@ -192,23 +202,37 @@ def test_a_page_is_made_of_its_figures(tmp_path: Path) -> None:
     written = (tmp_path / "out/certificates.md").read_text()
     rows = json.loads((tmp_path / "out/certificates.json").read_text())["rows"]
     assert certificates_page(rows) == written
-    assert "| `output-perturbation` | VACUOUS | 1 | " in written
+    assert "| `output-perturbation` | VACUOUS, models at chance | 1 | " in written
+    assert done.stdout.endswith(
+        "1 of 2 could have refuted theirs, 0 did; 1 could not (NOT TESTABLE), which is inconclusive\n"
+    )
+
+
+BALL = ("output-perturbation", "tabular", "random-10")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["output-perturbtion", "tabular", "random-10"], "did you mean 'output-perturbation'?"),
-        (["scrub", "tabular", "random-10"], "unknown certified method 'scrub'"),
-        (["output-perturbation", "tabular", "random-11"], "random-1"),
-        (["output-perturbation", "tabular", "random-10", "--models", "3"], "models"),
-        (["output-perturbation", "tabular", "random-10", "--epsilon", "0"], "epsilon"),
-        (["output-perturbation", "tabular", "random-10", "--delta", "2"], "delta"),
-        (["page", "--method", "scrub"], "unknown certified method 'scrub'"),
-        (["page", "--suite", "tabular", "--forget-set", "class-3"], "class-3"),
+        (("output-perturbtion", "tabular", "random-10"), "did you mean 'output-perturbation'?"),
+        (("scrub", "tabular", "random-10"), "unknown certified method 'scrub'"),
+        (("nosuch",), "unknown certified method 'nosuch'; choose from certified-newton, "),
+        ((*BALL[:2], "random-11"), "did you mean 'random-10'? (`expunge build tabular` makes more)"),
+        ((*BALL, "--models", "3"), "models"),
+        ((*BALL, "--models", "20000"), "expected at most 10,000 models in an arm"),
+        ((*BALL, "--epsilon", "0"), "--epsilon 0: expected a finite number above 0, for example 1"),
+        ((*BALL, "--epsilon", "-1"), "--epsilon -1: expected a finite number above 0, for example 1"),
+        ((*BALL, "--epsilon", "nan"), "--epsilon nan: expected a finite number above 0, for example 1"),
+        ((*BALL, "--epsilon", "inf"), "--epsilon inf: expected a finite number above 0, for example 1"),
+        ((*BALL, "--delta", "2"), "--delta 2: expected a number above 0 and below 1, for example 1e-5"),
+        ((*BALL, "--set", "foo=1"), "expected METHOD.KEY=VALUE, for example output-perturbation.radius=10.0"),
+        ((*BALL, "--set", "scrub.lr=1"), "expected a setting of output-perturbation, for example output-perturbation."),
+        (("page", "--suite", "tabular", "--method", "dp-sgd", "--set", "scrub.lr=1"), "expected a setting of dp-sgd, "),
+        (("page", "--method", "scrub"), "unknown certified method 'scrub'"),
+        (("page", "--suite", "tabular", "--forget-set", "class-3"), "class-3"),
     ],
 )
-def test_what_cannot_be_certified_is_one_line_before_any_work(arguments: list[str], told: str) -> None:
+def test_what_cannot_be_certified_is_one_line_before_any_work(arguments: tuple[str, ...], told: str) -> None:
     assert told in refused(run("certify", *arguments))
 
 
@@ -239,6 +263,14 @@ def test_on_a_page_a_method_that_fails_is_a_row_and_the_exit_code_says_so(tmp_pa
     written = (tmp_path / "out/certify/certificates.md").read_text()
     assert "| `certified-newton` | failed | - |" in written
     assert "it has not converged; raise iterations" in written
+
+
+def test_help_lists_the_certified_methods_an_example_and_how_few_models_are_enough() -> None:
+    assert tuple(CERTIFIED) == METHODS
+    told = " ".join(run("certify", "--help").stdout.split())
+    assert "at least 8 models" in told
+    assert "Example: expunge certify " in told
+    assert [name for name in METHODS if name not in told] == []
 
 
 def test_what_is_given_of_one_suite_is_of_that_suite() -> None:

@@ -38,6 +38,8 @@ def outcome(name: str, settings: tuple[tuple[str, object], ...] = ()) -> Tensor:
 
 def other(name: str, key: str, value: Any) -> object:
     """Another value that is allowed."""
+    if key == "schedule":
+        return "cosine"
     if key in CASES[name].words:
         return CASES[name].words[key]
     if isinstance(value, bool):
@@ -51,6 +53,8 @@ def other(name: str, key: str, value: Any) -> object:
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_every_setting_changes_what_comes_out(name: str, key: str) -> None:
     beside = CASES[name].beside.get(key, {})
+    if key == "schedule":  # of a single step there is none
+        beside = {"epochs": 2}
     config = METHODS[name].config(**beside)
     changed = {**beside, key: other(name, key, getattr(config, key))}
     plain, found = outcome(name, tuple(beside.items())), outcome(name, tuple(changed.items()))

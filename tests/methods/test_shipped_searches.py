@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from expunge.methods import METHODS, configure, tuned
 from expunge.methods.searches import BUDGETS, Point, Search, Stop, Trial, read_search
+from expunge.methods.settings import settings_in
 from expunge.suites import SUITES, ForgetSet, Suite, load_suite
 from expunge.tuning.search import described, frontier
 from expunge.tuning.tuning_sets import tuning_set
@@ -72,7 +73,7 @@ def _told(stop: Stop) -> tuple[Any, ...]:
 
 
 def _allowed(method: str, stop: Stop) -> dict[str, Any]:
-    return asdict(configure(method, METHODS[method], stop.settings))
+    return settings_in(configure(method, METHODS[method], stop.settings))
 
 
 @pytest.fixture(scope="module")

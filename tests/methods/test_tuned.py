@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from expunge.bench.plan import plan_bench
 from expunge.errors import BadSetting, StoreError, UnknownName
 from expunge.methods import METHODS, tuned
 from expunge.methods.searches import read_search, write_search
+from expunge.methods.settings import settings_in
 from expunge.methods.tuned import in_words, kind_in_words, settings_for
 from expunge.suites import ForgetSet, Suite, load_suite
 from tests.searches import a_search
@@ -90,8 +91,8 @@ def test_a_bench_takes_tuned_settings_and_overrides_go_on_top(suite: Suite) -> N
 def test_the_defaults_can_be_asked_for(suite: Suite) -> None:
     plan = plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="default")
     (task,) = [each for each in plan.tasks if each.name == "scrub"]
-    assert task.settings == asdict(METHODS["scrub"].config())
-    assert (task.tuning, task.budget) == ("default", None)
+    assert task.settings == settings_in(METHODS["scrub"].config())
+    assert (task.tuning, task.budget) == ("default", 0.15)
     with pytest.raises(UnknownName, match="unknown tuning 'tunned'; did you mean 'tuned'"):
         plan_bench(suite, ["scrub"], ["random-10"], models=2, tuning="tunned")
 

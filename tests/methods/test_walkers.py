@@ -48,7 +48,7 @@ def test_neg_grad_plus_with_beta_1_is_fine_tuning_to_the_last_bit(ensemble: Ense
 
 def test_forget_batches_come_in_another_order_in_each_epoch_and_for_each_model(split: Split) -> None:
     config, rng = PairedWalk(epochs=2, lr=0.1, forget_batch_size=20), Generators([1, 2])
-    first, second = (next(epoch)[1][1] for epoch in paired(split, config, rng))
+    first, second = (next(iter(epoch))[1][1] for epoch in paired(split, config, rng))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 

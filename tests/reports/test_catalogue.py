@@ -7,6 +7,8 @@ import pytest
 from expunge.errors import BadSetting, UnknownName
 from expunge.reports.catalogue import catalogue, describe
 from expunge.reports.doctor import examine
+from expunge.reports.readings import RULES
+from expunge.reports.tables.scores import LEGEND
 from expunge.suites import SUITES
 
 EXAMPLE = Path(__file__).parents[2] / "examples/own_suite.py"
@@ -62,7 +64,10 @@ def test_a_method_of_ones_own_is_no_suite(tmp_path: Path) -> None:
 def test_a_function_that_takes_something_else_is_told_to_be_neither(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def flowers(seed):\n    return seed\n")
-    with pytest.raises(BadSetting, match=r"no method and no suite: a method takes .* nothing, got flowers\(seed\)"):
+    with pytest.raises(
+        BadSetting,
+        match=r"no method and no suite: expected .* got flowers\(seed\); .* a suite.s function takes nothing",
+    ):
         describe(f"{file}:flowers")
 
 
@@ -75,3 +80,9 @@ def test_a_forget_set_of_one_suite_needs_no_suite_and_one_of_several_does() -> N
 
 def test_the_doctor_asks_for_no_examples() -> None:
     assert [each["name"] for each in examine() if not each["ok"]] == []
+
+
+def test_the_readings_are_told_in_full() -> None:
+    entry = describe("readings")
+    assert {name.partition(" ")[2] for name in entry["readings"]} == set(RULES)
+    assert set(LEGEND) <= set(entry["columns"])

@@ -224,5 +224,5 @@ def test_a_forget_set_that_only_a_build_can_make_is_answered_with_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path))
-    with pytest.raises(UnknownName, match=r"random-100, .*; `expunge build fashion-mnist-10k` makes more$"):
+    with pytest.raises(UnknownName, match=r"random-100, .* \(`expunge build fashion-mnist-10k` makes more\)$"):
         load_suite("fashion-mnist-10k").forget_sets["memorised-100"]

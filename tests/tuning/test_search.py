@@ -1,7 +1,7 @@
 """A search tries first what is known, as many settings for each method, and gives the frontier of distance and cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from expunge.ensembles import Plan, read_margins
 from expunge.errors import ExpungeError, UnknownName
 from expunge.methods import METHODS, tuned
 from expunge.methods.searches import BUDGETS, Point, Stop, Trial, write_search
+from expunge.methods.settings import settings_in
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.task import Task
 from expunge.suites import Suite
@@ -67,7 +68,7 @@ def test_what_fails_is_replaced_so_that_as_many_succeed(small: Suite, monkeypatc
 def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
     small: Suite, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = asdict(METHODS[NAME].config())
+    known = settings_in(METHODS[NAME].config())
     stops = [
         Stop(trial=0, cost=cost, objective=1 - cost, settings={**known, "lr": lr, "epochs": epochs})
         for cost, lr, epochs in ((0.1, 0.02, 1), (0.3, 0.07, 3), (2.0, 0.09, 9))
@@ -131,7 +132,7 @@ def test_the_frontier_comes_nearer_the_more_it_costs_and_is_made_of_trials(small
     for stop in search.frontier:
         points = {(p.cost, round(p.objective, 4)): p for p in search.trials[stop.trial].points}
         point = points[stop.cost, stop.objective]
-        assert stop.settings.keys() == asdict(METHODS[NAME].config()).keys()
+        assert stop.settings.keys() == settings_in(METHODS[NAME].config()).keys()
         assert stop.settings["epochs"] == point.epoch
         nearer = [p for trial in search.trials for p in trial.points if p.cost <= stop.cost]
         assert stop.objective == round(min(p.objective for p in nearer), 4)

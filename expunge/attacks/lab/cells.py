@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from expunge.attacks.planted import Garden
 from expunge.attacks.removal import Attacked
 from expunge.engine import one_thread
 from expunge.errors import BadSetting
+from expunge.methods.settings import settings_in
 from expunge.methods.task import modules_of, own_code_of
 from expunge.suites.data import Examples
 from expunge.suites.request import Request
@@ -33,7 +34,7 @@ def defend_against(
 ) -> Defended:
     """What a defence is worth against an attack that was played; out of the store where it was asked before."""
     provider, own = Provider(suite, attacked, range(config.models), config.seed), DEFENCES[defence]
-    settings = asdict(provider.config)
+    settings = settings_in(provider.config)
     facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), config.models]
     modules = [row.module, own.module, *modules_of(attacked.method, settings), practised.__module__]
     made: list[Defended] = []
@@ -91,7 +92,7 @@ def play_on(name: str, row: Attack, suite: Suite, config: Lab, attacked: Attacke
     What a method failed on is not kept.
     """
     provider = Provider(suite, attacked, models, config.seed)
-    settings = asdict(provider.config)
+    settings = settings_in(provider.config)
     facts = [name, config.own, config.seed, attacked.method, settings, own_code_of(attacked.method), [*models]]
     made: list[Played] = []
 

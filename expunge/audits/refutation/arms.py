@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.certificates.record import MANY
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 
 Reading = Literal["margins", "weights", "buffers", "unnoised"]
@@ -94,6 +95,15 @@ def in_parts(arms: Arms, held_out: float = 0.5) -> Parts:
     return Parts(*parts)
 
 
+def counting(models: int, held_out: float = 0.5) -> int:
+    """How many of so many models of an arm :func:`in_parts` lets count.
+
+    >>> counting(200), counting(25)
+    (100, 12)
+    """
+    return len(range(models)[_cuts(models, held_out)[-1]])
+
+
 def _cuts(models: int, held_out: float) -> Sequence[slice]:
     require_models(models)
     counted = min(max(round(held_out * models), 1), models - 4)
@@ -105,3 +115,5 @@ def require_models(models: int) -> None:
     """Refuse so few models in an arm that they cannot both choose and count."""
     if models < LEAST_MODELS:
         raise TooFewModels(f"expected at least {LEAST_MODELS} models in an arm, got {models}; give more models")
+    if models > MANY:
+        raise BadSetting(f"expected at most {MANY:,} models in an arm, as a file of certificates holds, got {models:,}")

@@ -51,6 +51,19 @@ def judge(claimed: Sequence[float], evidence: Sequence[Evidence], level: float =
     ]
 
 
+def tests_in_words(words: Sequence[Word]) -> str:
+    """How many tests of claims could have refuted theirs, and how many could not, which leaves these open.
+
+    >>> tests_in_words(["NOT REFUTED", "NOT TESTABLE", "NOT REFUTED"])
+    'tests of claims: 2 of 3 could have refuted theirs, 0 did; 1 could not (NOT TESTABLE), which is inconclusive'
+    """
+    idle = words.count("NOT TESTABLE")
+    told = (
+        f"tests of claims: {len(words) - idle} of {len(words)} could have refuted theirs, {words.count('REFUTED')} did"
+    )
+    return f"{told}; {idle} could not (NOT TESTABLE), which is inconclusive" if idle else told
+
+
 def _tried(epsilon: float, evidence: Evidence, p: float, claims: int, levels: tuple[float, float]) -> Tried:
     level, among = levels
     cap, power = evidence.cap(among), evidence.power(epsilon, among)
@@ -73,7 +86,8 @@ def _reason(word: Word, epsilon: float, evidence: Evidence, cap: float, power: f
     if word == "REFUTED":
         return f"{seen}, and {epsilon:.3g} was claimed"
     if power is None:
-        return f"so many can refute no epsilon above {cap:.3g}, and {epsilon:.3g} was claimed; give more models"
+        few = f"so many refute no epsilon above {cap:.3g}, and {epsilon:.3g} was claimed; give more models"
+        return f"{evidence.seen()}; {few}"
     return f"{seen}; refuted would be, in {POWER:.0%} of cases, a true epsilon from {power:.3g} on"
 
 

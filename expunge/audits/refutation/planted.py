@@ -4,6 +4,7 @@ Each fault has its control: the same check lets the release without it pass. A f
 so few models cannot show, is said to be so; it is never counted as caught.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.audits.refutation.arms import Arms
-from expunge.audits.refutation.checks import kept_in_buffers, lacking_noise, outside_ball
+from expunge.audits.refutation.checks import CHECK_LEVEL, kept_in_buffers, lacking_noise, outside_ball
 from expunge.audits.refutation.judging import judge
 from expunge.audits.refutation.measured import measured_epsilon
 from expunge.audits.refutation.noise_draws import DRAWS, Sampler, draw_noise, least_factor
@@ -140,7 +141,7 @@ def _repeated(scene: Scene) -> tuple[str, Outcome, str]:
     try:
         ledger = budget.serve("request-1", scene.certificates)
     except BadCertificate as error:
-        return check, "cannot be had", f"no budget pays for these models: {error}"
+        return check, "refused already", f"no budget pays for these models: {error}"
     try:
         ledger.serve("request-1", scene.certificates)
     except RepeatedRequest as error:
@@ -154,15 +155,19 @@ def _kept(scene: Scene) -> tuple[str, Outcome, str]:
     means = scene.inputs.mean(axis=0), retained, retained
     models = len(scene.sound.released), len(scene.sound.reference), len(scene.sound.released)
     before, reference, after = ({"mean": np.tile(each, (n, 1))} for each, n in zip(means, models, strict=True))
-    faults = [kept_in_buffers(each, reference) for each in (before, after)]
-    return "buffers of both arms", *_told(bool(faults[0]), not faults[1], *faults)
+    check, faults = "buffers of both arms", [kept_in_buffers(each, reference) for each in (before, after)]
+    numbers = scene.inputs.shape[1]
+    if not faults[0] and numbers * 2 / math.comb(sum(models[:2]), models[0]) > 1 - CHECK_LEVEL:  # the least p there is
+        few = f"{models[0]} models and {models[1]} of reference, all apart, are too few for {numbers} numbers at once"
+        return check, "cannot be shown", few
+    return check, *_told(bool(faults[0]), not faults[1], *faults)
 
 
 def _told(found: bool, passed: bool, planted: str, sound: str) -> tuple[Outcome, str]:
     """Caught, and why; or not, and why not."""
     if not passed:
         return "refused already", f"without any fault: {sound}"
-    return ("caught", planted) if found else ("missed", f"it was let pass: {planted}")
+    return ("caught", planted) if found else ("missed", ": ".join(["it was let pass", *([planted] if planted else [])]))
 
 
 PLANTED: Mapping[str, Planted] = {

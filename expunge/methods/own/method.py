@@ -1,13 +1,13 @@
 """A method of the user's own: a plain function on one model, run model by model on copies."""
 
-import functools
 import json
 import os
 import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +21,60 @@ from expunge.ensembles.seeds import Generators
 from expunge.errors import BadSetting, CostsTooMuch, MethodFailed, StoreError, UnknownName
 from expunge.fingerprint import files_digest
 from expunge.guests import Guest, GuestGone, guest
-from expunge.methods.method import Method, NoSettings
+from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.own import forward, process
 from expunge.methods.own.alarms import Given, alarms_of, before
 from expunge.methods.own.cpu_time import retraining_cpu_seconds
+from expunge.methods.own.declaration import NEEDS, TOLD, Told, told_by
 from expunge.methods.own.process import Function, Made, Order
+from expunge.methods.own.row import MOST_SAID, epochs_of
+from expunge.methods.own.settings import settings_class
+from expunge.methods.spaces import Published
 from expunge.suites.suite import Split
 from expunge.user_files import as_it_was
 
 LOADING_SECONDS = 600.0  # for the import of a user's file, which may compile what it needs
-MOST_SAID = 1 << 20  # bytes of an answer that is no model
 
 
 def user_method(name: str) -> Method:
-    """The method that ``file.py:function`` names: ``(model, retain, forget, seed) -> model``.
+    """The method that ``file.py:function`` names: ``(model, retain, forget, seed, *, setting=default) -> model``.
 
     ``model`` is an ordinary module in evaluation mode, a copy that the function may change; ``retain`` and ``forget``
     are TensorDatasets of (x, y); ``seed`` is an int of the model's own, and torch, numpy and random are seeded with it.
-    The function is called once per model, in a process that is its own: whatever it does there touches nothing else.
-    It returns the model, in whatever wrapper, its state dict, or nothing where it changed the model in place.
+    What else it takes by name, with a default, are its settings. The function is called once per model, in a process
+    that is its own: whatever it does there touches nothing else. It returns the model, in whatever wrapper, its state
+    dict, or nothing where it changed the model in place.
     """
     told = told_of("method", name)
-    if not told["fits"]:
-        raise BadSetting(
-            f"method {name!r}: expected a function (model, retain, forget, seed), got {told['name']}"
-            f"{told['signature']}; write one around it that calls it"
-        )
-    return known_method(name)
+    if told.fault:
+        raise BadSetting(f"method {name!r}: {told.fault}")
+    return _declared(known_method(name), told, partial(_vet, name) if told.row else None)
+
+
+def _vet(name: str, config: Any) -> None:
+    """Raise ValueError where the config of a row does not take these settings: its own file knows."""
+    path = Path(name.rpartition(":")[0]).expanduser()
+    asked = json.dumps(asdict(config), sort_keys=True)
+    told = _told_of("method", name, os.getcwd(), files_digest(path) if path.is_file() else "", asked)
+    if told.refuses:
+        raise ValueError(told.refuses)
 
 
 def known_method(name: str) -> Method:
-    """The same of a name that was checked before, without a look at its file, which may be gone by now."""
-    return _row(functools.partial(_as_guest, name), name)
+    """The same of a name that was checked before, without a look at its file, which may be gone by now.
+
+    It runs what it is given settings for, and does not know which it has.
+    """
+    return _row(partial(_as_guest, name), name)
 
 
 def from_function(function: Function, name: str) -> Method:
     """The method that runs ``function`` on each model, in this process: for debuggers and notebooks."""
-    return _row(functools.partial(_in_process, function), name)
+    told = told_by(function, name, None)
+    if told.fault:
+        raise BadSetting(f"method {name!r}: {told.fault}")
+    return _declared(_row(partial(_in_process, function), name), told)
 
 
 def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
@@ -66,55 +82,77 @@ def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
     return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, handles_frozen=True)
 
 
-def told_of(kind: str, name: str) -> dict[str, Any]:
-    """What there is to know of the function ``file.py:function``: name, doc, signature; whether it ``fits`` a method
-    and ``takes`` anything. Its file is imported in a process of its own. UnknownName says what is wrong with it."""
+def _declared(row: Method, told: Told, vet: Callable[[Any], None] | None = None) -> Method:
+    """The row with what its file says of it."""
+    found = replace(row, config=settings_class(told.settings, vet), search=told.search, whole_runs=told.whole_runs)
+    if not told.row:
+        return found
+    return replace(
+        found,
+        summary=told.summary,
+        needs=tuple(NEEDS[name] for name in told.needs),
+        published=tuple(Published(source, settings) for source, settings in told.published),
+        from_scratch=told.from_scratch,
+    )
+
+
+def told_of(kind: str, name: str) -> Told:
+    """What there is to know of the function ``file.py:function``: name, doc, signature, settings; why it is no method.
+
+    Its file is imported in a process of its own. UnknownName says what is wrong with it.
+    """
     path = Path(name.rpartition(":")[0]).expanduser()
     return _told_of(kind, name, os.getcwd(), files_digest(path) if path.is_file() else "")
 
 
-@functools.lru_cache(maxsize=100)
-def _told_of(kind: str, name: str, folder: str, content: str) -> dict[str, Any]:
+@lru_cache(maxsize=100)
+def _told_of(kind: str, name: str, folder: str, content: str, settings: str = "{}") -> Told:
     with guest(process.__name__) as visitor:
-        return _introduced(visitor, Order(name, kind, folder))
+        return _introduced(visitor, Order(name, kind, folder, settings=json.loads(settings)))
 
 
-def _introduced(visitor: Guest, order: Order) -> dict[str, Any]:
-    """What a guest tells of the function that it is asked for."""
+def _introduced(visitor: Guest, order: Order) -> Told:
+    """What a guest tells of the method that it is asked for."""
     place = order.name.rpartition(":")[0]
     visitor.tell(pickle.dumps(order))
     try:
-        told: dict[str, Any] = json.loads(visitor.answer(MOST_SAID, LOADING_SECONDS))
+        said = visitor.answer(MOST_SAID, LOADING_SECONDS)
+        unknown: str = json.loads(said).get("unknown", "")
+        if not unknown:
+            return TOLD.validate_json(said, strict=True)
     except GuestGone as gone:
         raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} failed: {gone}") from None
-    except ValueError:
+    except (ValueError, AttributeError):  # pydantic's are ValueErrors
         raise UnknownName(f"{order.kind} {order.name!r}: importing {place!r} took over its process") from None
-    if "unknown" in told:
-        raise UnknownName(told["unknown"])
-    return told
+    raise UnknownName(unknown)
 
 
-def _as_guest(name: str, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators) -> Iterator[Ensemble]:
+def _as_guest(name: str, ensemble: Ensemble, split: Split, config: Any, rng: Generators) -> Iterator[Ensemble]:
     """Run the function on each model in a process that ends with these models."""
     began = time.perf_counter()
     given, answers = before(ensemble, split), []
     with tempfile.TemporaryDirectory(prefix="expunge-") as folder, guest(process.__name__) as visitor:
-        order = Order(
-            name, "method", os.getcwd(), _examples(Path(folder), split), str(ensemble.device), _left(ensemble)
-        )
+        place, settings = _examples(Path(folder), split), asdict(config)
+        order = Order(name, "method", os.getcwd(), place, str(ensemble.device), _left(ensemble), settings)
         try:
-            _introduced(visitor, order)
+            told = _introduced(visitor, order)
         except UnknownName as error:  # it could be imported a moment ago
             raise MethodFailed(str(error)) from None
+        if told.fault or told.refuses:
+            raise MethodFailed(told.fault or told.refuses)
         ensemble.meter.away += time.perf_counter() - began
+        if told.row:
+            yield from epochs_of(visitor, given, _of_state, rng, began)
+            return
         for row, seed in enumerate(_seeds(rng)):
             answers.append(_asked(visitor, ensemble, row, seed))
     yield _judged(given, answers)
 
 
 def _in_process(
-    function: Function, ensemble: Ensemble, split: Split, _: NoSettings, rng: Generators
+    function: Function, ensemble: Ensemble, split: Split, config: Any, rng: Generators
 ) -> Iterator[Ensemble]:
+    asked = partial(function, **asdict(config))
     began = time.perf_counter()
     process.prepare()
     given, answers = before(ensemble, split), []
@@ -122,7 +160,7 @@ def _in_process(
     for row, seed in enumerate(_seeds(rng)):
         with as_it_was():
             try:
-                made = process.call(function, ensemble[row], _tensors(split), seed, ensemble.meter)
+                made = process.call(asked, ensemble[row], _tensors(split), seed, ensemble.meter)
             except Exception as error:
                 process.note_place(error, function)
                 raise
@@ -205,6 +243,12 @@ def _judged(given: Given, answers: Sequence[Made]) -> Ensemble:
 
 
 def _stacked(ensemble: Ensemble, states: Sequence[dict[str, Tensor]]) -> Ensemble:
-    state = {key: torch.stack([each[key] for each in states]).to(ensemble.device) for key in states[0]}
-    origin = replace(ensemble.origin, kind="unlearned")
-    return Ensemble.from_state(ensemble.network, state, origin, ensemble.sample_shape).eval()
+    return _of_state(ensemble, {key: torch.stack([each[key] for each in states]) for key in states[0]})
+
+
+def _of_state(ensemble: Ensemble, state: dict[str, Tensor]) -> Ensemble:
+    origin, there = (
+        replace(ensemble.origin, kind="unlearned"),
+        {key: each.to(ensemble.device) for key, each in state.items()},
+    )
+    return Ensemble.from_state(ensemble.network, there, origin, ensemble.sample_shape).eval()

@@ -9,8 +9,9 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,24 @@ from expunge.engine import one_thread
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Meter, keep_sparse
 from expunge.errors import CostsTooMuch, ExpungeError, MethodFailed, in_a_line
+from expunge.methods.method import Method
 from expunge.methods.own.cpu_time import cpu_seconds
+from expunge.methods.own.declaration import TOLD, told_by
 from expunge.methods.own.forward import outputs_of, probe_of
 from expunge.methods.own.oracle_guard import guard_oracles
 from expunge.methods.own.returned import meant, shapes_of, state_of
-from expunge.user_files import load_function
+from expunge.methods.own.row_process import serve_row
+from expunge.records import Setting
+from expunge.user_files import load_member
 
 Function = Callable[[nn.Module, TensorDataset, TensorDataset, int], Any]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a guest is asked first: the function ``name``, ``file.py:function``, and where its examples lie.
+    """What a guest is asked first: the method ``name``, ``file.py:NAME``, its settings, and where its examples lie.
 
-    ``folder`` is the current one. Without ``examples`` it only tells of the function. ``most`` is the work that it may
+    ``folder`` is the current one. Without ``examples`` it only tells of the method. ``most`` is the work that it may
     do, in units of a Meter.
     """
 
@@ -48,6 +53,7 @@ class Order:
     examples: str = ""
     device: str = "cpu"
     most: float = float("inf")
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 def prepare() -> None:
@@ -59,23 +65,33 @@ def prepare() -> None:
 
 
 def serve(connection: Connection) -> None:
-    """Load the function that is asked for, tell of it, and run it on each model that is sent, until none is."""
+    """Load the method that is asked for, tell of it, and run it on the models that are sent."""
     order: Order = pickle.loads(connection.recv_bytes())
     guard_oracles()
     os.chdir(order.folder)
     sys.argv = [order.name.rpartition(":")[0]]  # as if its file were run
     try:
-        function = load_function(order.kind, order.name)
-        told = {"name": getattr(function, "__name__", order.name), "doc": inspect.getdoc(function) or ""}
-        connection.send_bytes(json.dumps({**told, **_signature(function)}).encode())
+        found, module = load_member(order.kind, order.name, Method)
     except ExpungeError as error:
         connection.send_bytes(json.dumps({"unknown": str(error)}).encode())
         return
+    declared = told_by(found, order.name.rpartition(":")[2], module, order.settings)
+    connection.send_bytes(TOLD.dump_json(declared))
     sys.path.insert(0, str(Path(sys.argv[0]).expanduser().resolve().parent))  # for what it imports when it is called
-    if not order.examples:
+    if not order.examples or declared.fault:
         return
-    device, left, own = torch.device(order.device), order.most, os.getpid()
+    device = torch.device(order.device)
     examples = {key: each.to(device) for key, each in load_file(order.examples).items()}
+    if isinstance(found, Method):
+        serve_row(connection, found, dict(order.settings), examples, order.most)
+        connection.poll(None)  # until who asked is gone: what was answered may not be read yet
+    else:
+        _serve_function(connection, order, partial(found, **order.settings), examples)
+
+
+def _serve_function(connection: Connection, order: Order, function: Function, examples: dict[str, Tensor]) -> None:
+    """Run a function on each model that is sent, until none is."""
+    device, left, own = torch.device(order.device), order.most, os.getpid()
     with contextlib.suppress(EOFError):
         while True:
             model, masks, seed = pickle.loads(connection.recv_bytes())
@@ -172,33 +188,8 @@ class Count:
 
 def note_place(error: BaseException, function: Function) -> None:
     """Note on an error the line of the function's file that it came from."""
-    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+    own = function.func if isinstance(function, partial) else function
+    file = getattr(getattr(inspect.unwrap(own), "__code__", None), "co_filename", "")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     if lines:
         error.add_note(f"{Path(file).name}, line {lines[-1]}")
-
-
-def _signature(function: Callable[..., Any]) -> dict[str, Any]:
-    """How the function is called, in words, whether four things can be given to it, and whether one must be."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of C, which does not tell
-        return {"signature": "(...)", "fits": True, "takes": True}
-    must = [each for each in signature.parameters.values() if each.default is each.empty and each.kind in _GIVEN]
-    return {"signature": str(signature), "fits": _binds(signature), "takes": bool(must)}
-
-
-_GIVEN = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.VAR_POSITIONAL,
-    inspect.Parameter.KEYWORD_ONLY,
-)
-
-
-def _binds(signature: inspect.Signature) -> bool:
-    try:
-        signature.bind(None, None, None, 0)
-    except TypeError:
-        return False
-    return True

@@ -7,7 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, minibatches
+from expunge.ensembles.train import Batch, minibatch_count, minibatches
+from expunge.methods.parts.schedules import Counted
 from expunge.suites.suite import Examples
 
 
@@ -21,10 +22,14 @@ def joined(parts: Sequence[Examples]) -> Examples:
     return Examples(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
 
-def relabelled(x: Tensor, labels: Int[Tensor, "models examples"], batch_size: int, rng: Generators) -> Iterator[Batch]:
+def relabelled(x: Tensor, labels: Int[Tensor, "models examples"], batch_size: int, rng: Generators) -> Counted[Batch]:
     """One pass over the examples ``x`` with labels of each model's own, in an order of each model's own."""
-    for rows in minibatches(rng.permutation(len(x)), batch_size):
-        yield x[rows], labels.gather(1, rows)
+
+    def drawn() -> Iterator[Batch]:
+        for rows in minibatches(rng.permutation(len(x)), batch_size):
+            yield x[rows], labels.gather(1, rows)
+
+    return Counted(drawn(), minibatch_count(len(x), batch_size))
 
 
 def own_rows(own: Batch, rows: Int[Tensor, "models batch"]) -> Batch:

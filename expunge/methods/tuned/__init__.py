@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from expunge.errors import BadSetting, lookup
@@ -49,7 +49,7 @@ class Used:
 
     settings: Mapping[str, object]
     label: str
-    budget: float | None = None  # for which they were found, where they were
+    budget: float | None = None  # share of a retraining that they may cost; None of an anchor
 
 
 CHOICES = {
@@ -65,16 +65,21 @@ def settings_for(
     overrides: Mapping[str, object],
     wanted: str = "tuned",
     budget: float = BUDGET,
+    search: Search | None = None,
 ) -> Used:
-    """What the method ``name`` is run with: what was found, if anything, and the overrides on top."""
+    """What the method ``name`` is run with: what was found, if anything, and the overrides on top.
+
+    A ``search`` that is given takes the place of the shipped one, whatever the suite and kind that it was for.
+    """
     lookup("tuning", wanted, CHOICES)
     budget = require_budget(budget)
     method = find_method(name)
-    found = _found(suite, forget.kind, name) if wanted == "tuned" else None
+    found = search or (_found(suite, forget.kind, name) if wanted == "tuned" else None)
     stop = found.served(budget) if found else None
-    label = "" if method.anchor or ":" in name else _label(suite, found, stop, budget)
+    without = method.anchor or (":" in name and not fields(method.config))
+    label = "" if without else _label(suite, found, stop, budget)
     label += f"; set: {', '.join(sorted(overrides))}" if overrides else ""
-    return Used({**(stop.settings if stop else {}), **overrides}, label, budget if stop else None)
+    return Used({**(stop.settings if stop else {}), **overrides}, label, None if method.anchor else budget)
 
 
 def require_budget(given: object) -> float:

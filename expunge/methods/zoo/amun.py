@@ -8,12 +8,13 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble, Meter
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, minibatches, take_steps
+from expunge.ensembles.train import Batch, Descent, minibatch_count, minibatches, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.adversarial import for_each_model, input_slope, of_length, within
 from expunge.methods.parts.examples import beside, joined
-from expunge.methods.parts.walks import ForgetWalk, on_forget, recipe_loss, require, training_loss
+from expunge.methods.parts.schedules import Counted
+from expunge.methods.parts.walks import ForgetWalk, on_forget, paced, recipe_loss, require, training_loss
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Examples, Split
 
@@ -59,9 +60,11 @@ def amun(ensemble: Ensemble, split: Split, cfg: Amun, rng: Generators) -> Iterat
 
     student = ensemble.copy().train()
     optimizer = Descent(student, lr=cfg.lr, momentum=cfg.momentum)
-    for _ in range(cfg.epochs):
-        batches = mixed(adversarial, shared, rng.permutation(count), cfg.batch_size)
-        take_steps(student, optimizer, ce if cfg.retain else on_forget(ce, cfg), batches)
+    steps = minibatch_count(count, cfg.batch_size)
+    for epoch in range(cfg.epochs):
+        batches = Counted(mixed(adversarial, shared, rng.permutation(count), cfg.batch_size), steps)
+        loss = ce if cfg.retain else on_forget(ce, cfg)
+        take_steps(student, optimizer, loss, paced(batches, cfg, epoch, optimizer))
         optimizer.lr *= cfg.decay
         yield student.copy().eval()
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import minibatches
+from expunge.ensembles.train import minibatch_count, minibatches
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.reset import fresh
+from expunge.methods.parts.schedules import Counted
 from expunge.methods.parts.walks import Walk, descend, require
 from expunge.methods.spaces import RATES, Between, OneOf, Published
 from expunge.suites.suite import Split
@@ -57,10 +58,14 @@ def bad_teacher(ensemble: Ensemble, split: Split, cfg: BadTeacher, rng: Generato
     )
 
 
-def marked(split: Split, retain_share: float, batch_size: int, rng: Generators) -> Iterator[Marked]:
+def marked(split: Split, retain_share: float, batch_size: int, rng: Generators) -> Counted[Marked]:
     """One pass over the forget set and a share of the rest, in an order of its own for each model."""
     kept, size = max(1, round(retain_share * len(split.retain))), len(split.forget)
-    some = rng.permutation(len(split.retain))[:, :kept]
+    return Counted(_marked(split, kept, batch_size, rng), minibatch_count(size + kept, batch_size))
+
+
+def _marked(split: Split, kept: int, batch_size: int, rng: Generators) -> Iterator[Marked]:
+    size, some = len(split.forget), rng.permutation(len(split.retain))[:, :kept]
     for rows in minibatches(rng.permutation(size + kept), batch_size):
         forgotten = rows < size
         others = split.retain.x[some.gather(1, (rows - size).clamp(min=0))]

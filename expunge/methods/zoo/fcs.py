@@ -13,7 +13,8 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch, Descent, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
-from expunge.methods.parts.walks import Walk, cycled, require, shuffled, training_loss
+from expunge.methods.parts.schedules import Counted
+from expunge.methods.parts.walks import Walk, cycled, paced, require, shuffled, training_loss
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
@@ -63,11 +64,13 @@ def fcs(ensemble: Ensemble, split: Split, cfg: ContrastiveRounds, rng: Generator
         return loss
 
     take_steps(student, flatten, to_uniform, shuffled(split.forget, cfg.forget_batch_size, rng))
-    for _ in range(cfg.epochs):
+    for epoch in range(cfg.epochs):
         beside = cycled(split.retain, cfg.batch_size, rng)
-        pairs = zip(shuffled(split.forget, cfg.forget_batch_size, rng), beside, strict=False)
-        take_steps(student, forget, contrast, pairs)
-        take_steps(student, retain, training_loss(split), shuffled(split.retain, cfg.batch_size, rng))
+        gone = shuffled(split.forget, cfg.forget_batch_size, rng)
+        pairs = Counted(zip(gone, beside, strict=False), len(gone))
+        take_steps(student, forget, contrast, paced(pairs, cfg, epoch, forget))
+        kept = shuffled(split.retain, cfg.batch_size, rng)
+        take_steps(student, retain, training_loss(split), paced(kept, cfg, epoch, retain))
         yield student.copy().eval()
 
 

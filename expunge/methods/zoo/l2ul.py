@@ -9,13 +9,14 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, minibatches
+from expunge.ensembles.train import Batch, minibatch_count, minibatches
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
 from expunge.methods.parts.adversarial import for_each_model, input_slope, of_length, within
 from expunge.methods.parts.examples import own_rows
 from expunge.methods.parts.per_sample import in_parts, mean_absolute
 from expunge.methods.parts.rows import in_a_row
+from expunge.methods.parts.schedules import Counted
 from expunge.methods.parts.walks import ForgetWalk, Phase, cycled, descend, on_forget, recipe_loss, require
 from expunge.methods.spaces import FORGET_RATES, Between, OneOf, Published
 from expunge.methods.zoo.random_labels import wrong_labels
@@ -71,7 +72,8 @@ def l2ul(ensemble: Ensemble, split: Split, cfg: L2ul, rng: Generators) -> Iterat
         return both / (wrong.shape[1] + y.shape[1]) + cfg.lam / 2 * pull
 
     def epoch() -> Iterator[Phase[Pair]]:
-        yield on_forget(loss, cfg), pairs(adversarial, split, cfg, rng)
+        count = minibatch_count(adversarial[1].shape[1], cfg.batch_size)
+        yield on_forget(loss, cfg), Counted(pairs(adversarial, split, cfg, rng), count)
 
     yield from descend(ensemble, cfg, (epoch() for _ in range(cfg.epochs)))
 

@@ -12,7 +12,7 @@ from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Descent, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
-from expunge.methods.parts.walks import Walk, require
+from expunge.methods.parts.walks import Walk, paced, require
 from expunge.methods.spaces import Between, Published
 from expunge.methods.zoo.bad_teacher import Marked, marked
 from expunge.suites.suite import Examples, Split
@@ -49,7 +49,7 @@ def lotus(ensemble: Ensemble, split: Split, cfg: Lotus, rng: Generators) -> Iter
     """Yield the student after each epoch; where all models have forgotten, as it is."""
     teacher, student = ensemble.copy().eval(), ensemble.copy()
     optimizer = Descent(student, lr=cfg.lr, momentum=cfg.momentum)
-    for _ in range(cfg.epochs):
+    for epoch in range(cfg.epochs):
         excess = accuracy(student.eval(), split.forget) - cfg.unseen_accuracy
         forgotten, temperature = excess < 0, (cfg.alpha * excess).exp()
 
@@ -61,7 +61,7 @@ def lotus(ensemble: Ensemble, split: Split, cfg: Lotus, rng: Generators) -> Iter
         before = student.copy()
         if not forgotten.all():
             batches = marked(split, cfg.retain_share, cfg.batch_size, rng)
-            take_steps(student.train(), optimizer, loss, batches)
+            take_steps(student.train(), optimizer, loss, paced(batches, cfg, epoch, optimizer))
         put_back(student, before, forgotten)
         yield student.copy().eval()
 

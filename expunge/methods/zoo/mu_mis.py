@@ -9,10 +9,11 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import minibatches
+from expunge.ensembles.train import minibatch_count, minibatches
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, SLOPES
 from expunge.methods.parts.double_backward import twice
+from expunge.methods.parts.schedules import Counted
 from expunge.methods.parts.walks import Phase, Walk, descend_from
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.random_labels import wrong_labels
@@ -40,7 +41,8 @@ def mu_mis(ensemble: Ensemble, split: Split, cfg: MuMis, rng: Generators) -> Ite
 
     def epoch() -> Iterator[Phase[Pairs]]:
         student.eval()  # here, for a walk sets all layers to training when it starts
-        yield sensitivity_gap, pairs(split, cfg.batch_size, rng)
+        count = minibatch_count(len(split.forget), cfg.batch_size)
+        yield sensitivity_gap, Counted(pairs(split, cfg.batch_size, rng), count)
 
     yield from descend_from(student, cfg, (epoch() for _ in range(cfg.epochs)))
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
+from expunge.ensembles.train import Batch, minibatch_count
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import joined, relabelled
+from expunge.methods.parts.schedules import Counted
 from expunge.methods.parts.walks import Walk, descend, training_loss
 from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
@@ -33,12 +34,13 @@ class RandomLabels(Walk):
 def random_labels(ensemble: Ensemble, split: Split, cfg: RandomLabels, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble after each pass over all examples."""
     examples, own = joined([split.retain, split.forget]), split.retain.y.expand(len(rng), -1)
+    count = minibatch_count(len(examples), cfg.batch_size)
 
     def epoch() -> Iterator[Batch]:
         labels = torch.cat([own, wrong_labels(split.forget.y, split.classes, rng)], dim=1)
         yield from relabelled(examples.x, labels, cfg.batch_size, rng)
 
-    yield from descend(ensemble, cfg, ([(training_loss(split), epoch())] for _ in range(cfg.epochs)))
+    yield from descend(ensemble, cfg, ([(training_loss(split), Counted(epoch(), count))] for _ in range(cfg.epochs)))
 
 
 def wrong_labels(labels: Int[Tensor, "... examples"], classes: int, rng: Generators) -> Int[Tensor, "models examples"]:

@@ -12,6 +12,7 @@ from expunge.ensembles.train import Batch, minibatch_count
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.masks import cut_weights
+from expunge.methods.parts.schedules import Counted
 from expunge.methods.parts.walks import Phase, Walk, descend_from, require
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.methods.zoo.successive_random_labels import relabelled_then_retained
@@ -53,7 +54,7 @@ def random_labels_proximal(
 
     def epoch() -> Iterator[Phase[Batch]]:
         for loss, batches in relabelled_then_retained(split, cfg, rng):
-            yield loss, shrunk(iter(batches))
+            yield loss, Counted(shrunk(iter(batches)), len(batches))
 
     yield from descend_from(student, cfg, (epoch() for _ in range(cfg.epochs)))
 

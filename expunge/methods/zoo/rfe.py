@@ -10,12 +10,22 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Adam, Batch, draw, take_steps
+from expunge.ensembles.train import Adam, Batch, draw, minibatch_count, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.per_sample import in_parts
 from expunge.methods.parts.rows import in_one_row
-from expunge.methods.parts.walks import Walk, cycled, example_losses, recipe_loss, require, shuffled, training_loss
+from expunge.methods.parts.schedules import Counted
+from expunge.methods.parts.walks import (
+    Walk,
+    cycled,
+    example_losses,
+    paced,
+    recipe_loss,
+    require,
+    shuffled,
+    training_loss,
+)
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
@@ -113,10 +123,19 @@ def forgetting(
         multiplier = multiplier + cfg.mu * excess.detach()  # for the next step
         return value
 
-    for _ in range(epochs):
+    for epoch in range(epochs):
         order = remote.gather(1, rng.permutation(remote.shape[1]))
-        take_steps(student, optimizer, lagrangian, zip(draw(split.retain, order, cfg.batch_size), beside, strict=False))
+        pairs = zip(draw(split.retain, order, cfg.batch_size), beside, strict=False)
+        counted = Counted(pairs, minibatch_count(remote.shape[1], cfg.batch_size))
+        take_steps(student, optimizer, lagrangian, paced(counted, cfg, epoch, optimizer))
         yield student.copy()
+
+
+@dataclass
+class _Rate:
+    """The rate of steps that no optimizer makes."""
+
+    lr: float
 
 
 def mending(
@@ -141,15 +160,17 @@ def mending(
         distance = (now.sort(1).values - then).square().mean(1)
         return (cfg.alpha - 1) * now.mean(1) + cfg.alpha * distance
 
-    for _ in range(epochs):
+    rate = _Rate(cfg.lr)
+    for epoch in range(cfg.epochs - epochs, cfg.epochs):
         order = adjacent.gather(1, rng.permutation(adjacent.shape[1]))
-        for batch in draw(split.retain, order, cfg.batch_size):
+        near = Counted(draw(split.retain, order, cfg.batch_size), minibatch_count(adjacent.shape[1], cfg.batch_size))
+        for batch in paced(near, cfg, epoch, rate):
             far = draw(split.retain, remote.gather(1, rng.permutation(remote.shape[1])), cfg.batch_size)
             gone = shuffled(split.forget, cfg.batch_size, rng)
             spared = [slope(student, relapse, islice(gone, cfg.basis_batches))]
             spared += [slope(student, ce, islice(far, cfg.basis_batches))]
             velocity = across(cfg.momentum * velocity + slope(student, ce, [batch]), torch.stack(spared, dim=1))
-            step(student, velocity, cfg.lr)
+            step(student, velocity, rate.lr)
         yield student.copy()
 
 

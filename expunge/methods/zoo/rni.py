@@ -15,7 +15,7 @@ from expunge.methods.needs import CLASSIFIER, RETAIN_DATA
 from expunge.methods.parts.layers import last_linear
 from expunge.methods.parts.masks import scale_gradients
 from expunge.methods.parts.reset import reset_layers
-from expunge.methods.parts.walks import Walk, require, shuffled, training_loss
+from expunge.methods.parts.walks import Walk, paced, require, shuffled, training_loss
 from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
 
@@ -55,7 +55,8 @@ def rni(ensemble: Ensemble, split: Split, cfg: RandomNoise, rng: Generators) -> 
         fine = number > cfg.epochs - cfg.fine_epochs
         hooks = [] if fine else _noise(student, cfg, rng)
         optimizer = Descent(student, lr=cfg.fine_lr if fine else cfg.lr, momentum=cfg.momentum)
-        take_steps(student.train(), optimizer, training_loss(split), shuffled(split.retain, cfg.batch_size, rng))
+        kept = shuffled(split.retain, cfg.batch_size, rng)
+        take_steps(student.train(), optimizer, training_loss(split), paced(kept, cfg, number - 1, optimizer))
         for hook in hooks:
             hook.remove()
         yield student.copy().eval()

@@ -15,6 +15,7 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.norms import l2_norm
 from expunge.methods.parts.per_sample import in_parts, mean_square
+from expunge.methods.parts.schedules import factor
 from expunge.methods.parts.walks import Loss, Walk, cycled, recipe_loss, require, shuffled, training_loss
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
@@ -68,7 +69,7 @@ def sfr_on(ensemble: Ensemble, split: Split, cfg: SfrOn, rng: Generators) -> Ite
     for epoch in range(cfg.epochs):
         for number, batch in enumerate(shuffled(split.retain, cfg.batch_size, rng), epoch * in_epoch):
             slow, fall = _weights(student), (1 + math.cos(math.pi * number / (cfg.epochs * in_epoch))) / 2
-            descent.lr = cfg.lr * fall
+            descent.lr = cfg.lr * fall * factor(cfg.schedule, epoch, cfg.epochs, number - epoch * in_epoch, in_epoch)
             if number % cfg.forget_every == 0:
                 take_steps(student, ascent, adaptive_ascent(split, cfg.alpha * fall, cfg.lam), [next(forget)])
             take_steps(student, descent, training_loss(split), [batch])

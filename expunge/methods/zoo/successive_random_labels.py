@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch
+from expunge.ensembles.train import Batch, minibatch_count
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.examples import relabelled
-from expunge.methods.parts.walks import Phase, Walk, descend, shuffled, training_loss
+from expunge.methods.parts.schedules import Counted
+from expunge.methods.parts.walks import Loss, Walk, descend, shuffled, training_loss
 from expunge.methods.spaces import Between, OneOf
 from expunge.methods.zoo.random_labels import wrong_labels
 from expunge.suites.suite import Split
@@ -35,15 +36,19 @@ def successive_random_labels(
     yield from descend(ensemble, cfg, (relabelled_then_retained(split, cfg, rng) for _ in range(cfg.epochs)))
 
 
-def relabelled_then_retained(split: Split, cfg: Walk, rng: Generators) -> Iterator[Phase[Batch]]:
+def relabelled_then_retained(split: Split, cfg: Walk, rng: Generators) -> Iterator[tuple[Loss[Batch], Counted[Batch]]]:
     """A pass over the forget set with new wrong labels, then one over the rest."""
     yield training_loss(split), wrongly_labelled(split, cfg.batch_size, rng)
     yield training_loss(split), shuffled(split.retain, cfg.batch_size, rng)
 
 
-def wrongly_labelled(split: Split, batch_size: int, rng: Generators) -> Iterator[Batch]:
+def wrongly_labelled(split: Split, batch_size: int, rng: Generators) -> Counted[Batch]:
     """One pass over the forget set, every label replaced by one of the others at random."""
-    yield from relabelled(split.forget.x, wrong_labels(split.forget.y, split.classes, rng), batch_size, rng)
+
+    def drawn() -> Iterator[Batch]:
+        yield from relabelled(split.forget.x, wrong_labels(split.forget.y, split.classes, rng), batch_size, rng)
+
+    return Counted(drawn(), minibatch_count(len(split.forget), batch_size))
 
 
 METHOD = Method(

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, draw, minibatches, take_steps
+from expunge.ensembles.train import Batch, Descent, draw, minibatch_count, minibatches, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.examples import beside
-from expunge.methods.parts.walks import Walk, recipe_loss, require, training_loss
+from expunge.methods.parts.schedules import Counted
+from expunge.methods.parts.walks import Walk, paced, recipe_loss, require, training_loss
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
 
@@ -57,12 +58,13 @@ def unsir(ensemble: Ensemble, split: Split, cfg: Unsir, rng: Generators) -> Iter
     part = rng.permutation(len(split.retain))[:, : max(1, round(cfg.retain_share * len(split.retain)))]
 
     student, ce = ensemble.copy(), training_loss(split)
-    for _ in range(cfg.epochs):
+    for epoch in range(cfg.epochs):
         student.train()
         impair, repair = (Descent(student, lr=rate, momentum=cfg.momentum) for rate in (cfg.lr, cfg.repair * cfg.lr))
-        take_steps(student, impair, ce, mixed(split, noise, part, cfg, rng))
+        take_steps(student, impair, ce, paced(mixed(split, noise, part, cfg, rng), cfg, epoch, impair))
         order = part.gather(1, rng.permutation(part.shape[1]))
-        take_steps(student, repair, ce, draw(split.retain, order, cfg.batch_size))
+        kept = Counted(draw(split.retain, order, cfg.batch_size), minibatch_count(part.shape[1], cfg.batch_size))
+        take_steps(student, repair, ce, paced(kept, cfg, epoch, repair))
         yield student.copy().eval()
 
 
@@ -80,13 +82,18 @@ def error_maximising(original: Ensemble, split: Split, cfg: Unsir, rng: Generato
     return noise, labels
 
 
-def mixed(split: Split, noise: Noise, part: Int[Tensor, "models part"], cfg: Unsir, rng: Generators) -> Iterator[Batch]:
+def mixed(split: Split, noise: Noise, part: Int[Tensor, "models part"], cfg: Unsir, rng: Generators) -> Counted[Batch]:
     """One pass over the copies of the noise and a part of the retained examples, each model in an order of its own."""
     different = noise[1].shape[1]
     count = cfg.copies * different
-    for rows in minibatches(rng.permutation(count + part.shape[1]), cfg.batch_size):
-        kept = part.gather(1, (rows - count).clamp(min=0))
-        yield beside(noise, split.retain, torch.where(rows < count, rows % different, different + kept))
+    size = count + part.shape[1]
+
+    def drawn() -> Iterator[Batch]:
+        for rows in minibatches(rng.permutation(size), cfg.batch_size):
+            kept = part.gather(1, (rows - count).clamp(min=0))
+            yield beside(noise, split.retain, torch.where(rows < count, rows % different, different + kept))
+
+    return Counted(drawn(), minibatch_count(size, cfg.batch_size))
 
 
 METHOD = Method(

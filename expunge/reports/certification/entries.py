@@ -79,6 +79,8 @@ def _entry(found: Certification, tried: Mapping[str, Tried]) -> dict[str, Any]:
             for each in found.utility
             if each.stage in STAGES
         },
+        "guessing": found.guessing
+        and {"models": as_list(found.guessing.models), "guess": as_list(found.guessing.guess)},
         "cost": found.cost,
         "seconds": found.seconds,
         "notes": list(found.notes),

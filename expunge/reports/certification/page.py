@@ -1,15 +1,20 @@
 """The page of certified methods, in Markdown: claimed epsilon against measured, and what a certificate buys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.audits.certification import Certification, measure
+from expunge.audits.certification import DRAWN, MODELS, Certification, measure
+from expunge.audits.refutation.arms import counting
+from expunge.audits.refutation.guessing import Guessing
+from expunge.audits.refutation.judging import tests_in_words
+from expunge.audits.refutation.power import POWER
 from expunge.engine import Watch, Workers
 from expunge.errors import MethodFailed, NotApplicable, UserError
 from expunge.methods.certified import CERTIFIED
-from expunge.reports.certification.entries import AFTER, BEFORE, RETRAINED, UNNOISED, Missing, entries_of
+from expunge.metrics.calibration import Estimate
+from expunge.reports.certification.entries import AFTER, BEFORE, STAGES, UNNOISED, Missing, entries_of
 from expunge.reports.studies.entries import write_entries
 from expunge.reports.studies.markdown import code, escaped, grid, in_brackets
 from expunge.store import write_file
@@ -21,14 +26,20 @@ INTRODUCTION = """\
 Made by `expunge certify page`. Each method trains its models as its theorem asks, once on all data and once on what is
 kept, and does to both what it does to unlearn: the second arm, with nothing to forget, is what the claim compares with.
 Half of the models choose an event, the other half count it, and a lower bound on epsilon follows, with 95 %
-confidence for the whole page: a false REFUTED is on 5 % of pages at most. NOT TESTABLE is a claim above what so many
-models could ever refute. *Draws* are draws of the last noise alone, along a shift as long as the theorem allows:
-they find noise that is too small, which models cannot see. What is measured is epsilon at least.
+confidence for the whole page: a false REFUTED is on 5 % of pages at most. What is measured is epsilon at least. NOT
+TESTABLE is a claim above what so many models could ever refute, so nothing is known of it. *Draws* are draws of the
+last noise alone, along a shift as long as the theorem allows: they find noise that is too small, which models cannot
+see.
 
 NOT CERTIFIED: something that the theorem stands on is known to be false, or it buys no epsilon; the epsilon that was
 asked for is tried all the same. VACUOUS: the certificate holds and says nothing, for its bound is no better than the
 diameter of the ball, or the noise drowns the weights. *Does not apply*: the theorem does not speak of such networks,
-and the method leaves most of their weights as they are."""
+and the method leaves most of their weights as they are.
+
+*At chance*: a certificate says nothing of whether a model is still of any use. Models are at chance where their mean
+test accuracy, after the noise, lies within or below the interval of always guessing the most frequent class; near
+chance where their own interval reaches it. The interval of models is for the mean of other models, that of guessing for
+other test examples, both 95 %."""
 
 CLAIMS = ("method", "certificate", "epsilon asked", "by models", "by draws of noise", "checks")
 FEW = 1000  # from here on, where retrained models hardly vary, two digits of a distance say all
@@ -39,7 +50,8 @@ BUYS = """\
 Accuracies are means over models, in per cent, with 95 % intervals. The distance is that of a bench: Wasserstein-1
 between margins on the examples to be forgotten, in standard deviations of the retrained models; beside it the 95th
 percentile of KLoM. The cost is the share of one retraining. *Noise* is its length as a multiple of the length of the
-weights: what is many times their length leaves nothing of them."""
+weights: what is many times their length leaves nothing of them. Who always guesses names the class that is most
+frequent in what is kept."""
 ACCURACIES = ("method", "noise", "test accuracy before", "without noise", "released", "retrained")
 DISTANCES = ("method", "distance before", "without noise", "released", "KLoM released", "cost")
 
@@ -48,8 +60,14 @@ PLANTED = """\
 ## Planted faults
 
 Each fault was put into the sound release, and looked for by the check that must find it and must let the sound release
-pass. *Cannot be had*: the method has no such part. *Cannot be shown*: so few models or draws cannot. *Refused already*:
-the check finds a fault in the release as it is."""
+pass."""
+OUTCOMES = {  # what is said of those that are in a table
+    "cannot be had": "*Cannot be had*: the method has no such part.",
+    "cannot be shown": "*Cannot be shown*: so few models or draws cannot.",
+    "refused already": "*Refused already*: the check finds a fault in the release as it is, as the ledger does in what "
+    "is NOT CERTIFIED, which no budget pays for.",
+    "missed": "*Missed*: the check let the fault pass.",
+}
 
 
 @dataclass(frozen=True)
@@ -99,19 +117,20 @@ def write_page(page: Sequence[Certification | Missing], folder: Path) -> Path:
 def certificates_page(entries: Sequence[dict[str, Any]]) -> str:
     """The whole page, of the entries and of nothing else."""
     rows = [each for each in entries if "missing" not in each]
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, *([f"T{_tests(rows)[1:]}."] if rows else [])]
     for suite, forget, some in _by_place(entries):
         parts += [
             f"## {escaped(suite)}, {escaped(forget)}{_counted(some)}",
             grid(CLAIMS, [_claim(each) for each in some]),
+            *_power(some),
         ]
-        parts.append("\n".join(f"- {code(each['method'])}: {escaped('; '.join(each['reasons']))}." for each in some))
+        parts.append("\n".join(f"- {code(each['method'])}: {escaped('; '.join(_reasons(each)))}." for each in some))
     if rows:
         parts.append(BUYS)
         for suite, _, some in _by_place(rows):
-            parts += [f"### {escaped(suite)}", grid(ACCURACIES, [_accuracies(each) for each in some])]
+            parts += [f"### {escaped(suite)}", *_guessed(some), grid(ACCURACIES, [_accuracies(each) for each in some])]
             parts.append(grid(DISTANCES, [_distances(each) for each in some]))
-        parts += [STANDS + "\n".join(_stands(each) for each in rows), PLANTED]
+        parts += [STANDS + "\n".join(_stands(each) for each in rows), " ".join([PLANTED, *_legend(rows)])]
         for suite, _, some in _by_place(rows):
             parts += [f"### {escaped(suite)}", _planted(some)]
     if left := sorted(set(CERTIFIED) - {each["method"] for each in entries}):
@@ -134,19 +153,83 @@ def _counted(entries: Sequence[dict[str, Any]]) -> str:
     return f": {counts} models an arm, delta {deltas}"
 
 
+def tests_of(page: Sequence[Certification | Missing]) -> str:
+    """How many tests of claims could have refuted theirs, in words."""
+    return _tests([each for each in entries_of(page) if "missing" not in each])
+
+
+def _tests(entries: Sequence[dict[str, Any]]) -> str:
+    return tests_in_words([each["word"] for entry in entries for each in entry["tried"].values()])
+
+
+def _power(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """From which true epsilon on the tests of a place would have refuted its claims, in 80 of 100 cases."""
+    parts = [part for kind in (MODELS, DRAWN) for part in _falls(kind, entries)]
+    told = f"A false claim is REFUTED in {100 * POWER:.0f} of 100 cases, at best: {'; '.join(parts)}."
+    return [f"{told} One that is less false most likely stands."] if parts else []
+
+
+def _falls(kind: str, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What tests of one kind can see, and of which claims they can see nothing."""
+    some = [each for each in entries if kind in each.get("tried", {})]
+    counts = " or ".join(map(str, sorted({counting(each["models"]) for each in some})))
+    by = f"by {counts} models a side that count" if kind == MODELS else f"by {kind}"
+    if powers := [power for each in some if (power := each["tried"][kind]["power"]) is not None]:
+        yield f"{by}, from a true epsilon of {_ends(powers)} on"
+    if blind := [each for each in some if each["tried"][kind]["power"] is None]:
+        cap, asked = max(each["tried"][kind]["cap"] for each in blind), _ends([each["asked"] for each in blind])
+        yield f"{by}, at no true epsilon where {asked} is claimed: so many refute nothing above {cap:.3g}"
+
+
+def _ends(values: Sequence[float]) -> str:
+    """The least and the largest; one number where they look the same."""
+    return " to ".join(dict.fromkeys(f"{each:.3g}" for each in (min(values), max(values))))
+
+
+def _reasons(entry: dict[str, Any]) -> list[str]:
+    """Why the word is what it is; first, where something is certified, that the models are of no use."""
+    return [*([_useful(entry).told()] if _bought(entry) else []), *entry["reasons"]]
+
+
+def _bought(entry: dict[str, Any]) -> str:
+    """Where models are that a certificate is bought with, "" where they are above chance or nothing is certified."""
+    if not entry.get("guessing") or entry["verdict"] == "NOT CERTIFIED":
+        return ""
+    place = _useful(entry).place
+    return "" if place == "above chance" else place
+
+
+def _useful(entry: dict[str, Any]) -> Guessing:
+    return Guessing(*(Estimate(*entry["guessing"][name]) for name in ("models", "guess")))
+
+
+def _guessed(entries: Sequence[dict[str, Any]]) -> list[str]:
+    found = dict.fromkeys(in_brackets(each["guessing"]["guess"], 100, 1) for each in entries if each.get("guessing"))
+    return [f"Always guessing the most frequent class: {' or '.join(found)}."] if found else []
+
+
+def _legend(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What is said of outcomes, of those that are there."""
+    seen = {each["outcome"] for entry in rows for each in entry["planted"]}
+    return [told for outcome, told in OUTCOMES.items() if outcome in seen]
+
+
 def _claim(entry: dict[str, Any]) -> list[str]:
     if "missing" in entry:
         return [code(entry["method"]), entry["missing"], "-", "-", "-", "-"]
     faults = [name for name, fault in entry["checks"].items() if fault]
-    by = [entry["tried"].get(name) for name in ("models", "draws of noise")]
+    by = [entry["tried"].get(name) for name in (MODELS, DRAWN)]
     measured = ["-" if each is None else f"{each['epsilon at least']:.3g}, {each['word']}" for each in by]
-    return [code(entry["method"]), entry["verdict"], f"{entry['asked']:.3g}", *measured, ", ".join(faults) or "pass"]
+    verdict = ", models ".join([entry["verdict"], *([place] if (place := _bought(entry)) else [])])
+    return [code(entry["method"]), verdict, f"{entry['asked']:.3g}", *measured, ", ".join(faults) or "pass"]
 
 
 def _accuracies(entry: dict[str, Any]) -> list[str]:
     noise = "-" if entry["noise"] is None else f"{entry['noise']:.3g} x"
-    utility = [entry["utility"][f"{stage}/test"] for stage in (BEFORE, UNNOISED, AFTER, RETRAINED)]
-    return [code(entry["method"]), noise, *(in_brackets(each["accuracy"], 100, 1) for each in utility)]
+    found = {stage: in_brackets(entry["utility"][f"{stage}/test"]["accuracy"], 100, 1) for stage in STAGES}
+    if entry.get("guessing") and (place := _useful(entry).place) != "above chance":
+        found[AFTER] += f", {place}"
+    return [code(entry["method"]), noise, *found.values()]
 
 
 def _distances(entry: dict[str, Any]) -> list[str]:

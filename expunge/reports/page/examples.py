@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy import ndarray
 
-from expunge.errors import StoreError
+from expunge.errors import BadSetting, StoreError
 from expunge.metrics.wasserstein import wasserstein
 from expunge.names import as_file_name
 from expunge.number_files import read_arrays, require_array
@@ -51,10 +51,13 @@ class Evidence:
     missing: str = ""
 
 
-def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evidence:
+def read_evidence(
+    folder: Path, methods: Sequence[str], count: int = 3, chosen: Sequence[int] | None = None
+) -> Evidence:
     """The ``count`` worst examples of ``folder`` = ``arrays/<forget set>``, with the margins of each of ``methods``.
 
-    A folder or file that is not there is said in ``missing``; one that is there and damaged is a StoreError.
+    Or those that are ``chosen`` by their numbers, train then test, of any split; BadSetting where there is none such. A
+    folder or file that is not there is said in ``missing``; one that is there and damaged is a StoreError.
     """
     reference = folder / "reference.npz"
     if not reference.is_file():
@@ -65,16 +68,31 @@ def read_evidence(folder: Path, methods: Sequence[str], count: int = 3) -> Evide
     only_class = _only_class(arrays)
     files = {name: file for name in methods if (file := _file_of(folder, name)) is not None}
     forget = arrays["forget"]
-    far = wasserstein(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
-    order = np.argsort(-far, kind="stable")[:count]
-    worst = forget[order]
+    if chosen is None:
+        far = wasserstein(arrays["pretrained"][:, forget], arrays["oracle"][:, forget])
+        order = np.argsort(-far, kind="stable")[:count]
+        worst, far = forget[order], far[order]
+    else:
+        worst, far = _chosen(arrays, chosen)
     shown = [name for name in methods if name in files and name not in (FLOOR, NOTHING)]
     margins = {name: _columns(files[name], worst, arrays["oracle"].shape[1]) for name in shown}
     examples = [
         _example(int(index), float(value), arrays, {name: columns[:, place] for name, columns in margins.items()})
-        for place, (index, value) in enumerate(zip(worst, far[order], strict=True))
+        for place, (index, value) in enumerate(zip(worst, far, strict=True))
     ]
     return Evidence(tuple(examples), only_class)
+
+
+def _chosen(arrays: Mapping[str, ndarray], numbers: Sequence[int]) -> tuple[ndarray, ndarray]:
+    """The column of each of these examples, the worst where it has several, and the distance there."""
+    width = arrays["oracle"].shape[1]
+    owners = arrays.get("owners", np.arange(width))
+    for number in numbers:
+        if number not in owners:
+            raise BadSetting(f"expected an example of 0 to {owners.max()}, train then test, got {number}")
+    far = wasserstein(arrays["pretrained"], arrays["oracle"])
+    columns = np.array([max(np.flatnonzero(owners == number), key=lambda each: far[each]) for number in numbers], int)
+    return columns, far[columns]
 
 
 def _file_of(folder: Path, method: str) -> Path | None:
@@ -130,6 +148,32 @@ def histograms(example: Example, method: str | None) -> dict[str, Any]:
         "counts": [counts.get(name, []) for name in ("pretrained", "unlearned", "oracle")],
         "band": [round(float(edge), 4) for edge in np.percentile(example.oracle, (2.5, 97.5))],
     }
+
+
+def strip_data(example: Example, method: str, colors: tuple[str, str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The data that the strips of :func:`.plots.margins` are filled with, as report.js does it on the page.
+
+    ``colors`` are those of the pretrained models, the unlearned ones and the oracles.
+    """
+    found, who = histograms(example, method), ("pretrained", method, "oracle")
+    wide = (found["high"] - found["low"]) / BINS
+    strips = [
+        {"who": name, "color": color, "base": 2 - place, "top": 3 - place}
+        for place, (name, color) in enumerate(zip(who, colors, strict=True))
+    ]
+    bins = [
+        {
+            **{key: strip[key] for key in ("who", "color", "base")},
+            "count": count,
+            "from": found["low"] + at * wide,
+            "to": found["low"] + (at + 1) * wide,
+            "top": strip["base"] + 0.72 * count / max(counts),
+        }
+        for strip, counts in zip(strips, found["counts"], strict=True)
+        for at, count in enumerate(counts)
+        if count
+    ]
+    return {"band": [{"from": found["band"][0], "to": found["band"][1]}], "bins": bins, "strips": strips}
 
 
 def _only_class(arrays: Mapping[str, ndarray]) -> int | None:

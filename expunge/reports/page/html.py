@@ -100,8 +100,8 @@ def _places(rows: Mapping[RowName, Sequence[Score]]) -> dict[str, Place]:
     return places
 
 
-def write_page(target: Path, text: str) -> None:
-    """Write a page, and the folder that it is to stand in."""
+def write_page(target: Path, text: str | bytes) -> None:
+    """Write a page, or a picture, and the folder that it is to stand in."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

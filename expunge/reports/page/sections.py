@@ -37,7 +37,7 @@ class Drawn:
 
 def page(folder: Folder, found: Sequence[Board]) -> View:
     """Everything the template shows, and under ``data`` everything the script draws."""
-    names = sorted({line.row.method for board in found for line in board.lines} - {FLOOR, NOTHING})
+    names = methods_of(found)
     drawn = Drawn(looks(names), distance_axis(found), {}, {})
     sections = [_section(f"set-{place}", board, folder, drawn) for place, board in enumerate(found)]
     counts = sorted({(line.row.models, line.row.oracle_models) for board in found for line in board.lines})
@@ -68,12 +68,22 @@ def page(folder: Folder, found: Sequence[Board]) -> View:
 
 def _summary(names: Sequence[str], found: Sequence[Board], seen: Mapping[str, Look]) -> list[View]:
     lines = [{line.row.method: line for line in board.lines} for board in found]
-    order = sorted(names, key=lambda name: sum(_rank(board.get(name)) for board in lines))
-    last = [name for name in (NOTHING, FLOOR) if any(name in board for board in lines)]
     return [
         {"name": name, "look": seen.get(name), "cells": [_short_cell(board.get(name)) for board in lines]}
-        for name in [*order, *last]
+        for name in by_reading(names, found)
     ]
+
+
+def by_reading(names: Sequence[str], found: Sequence[Board]) -> list[str]:
+    """Methods in the order of what is read of them over all forget sets, the best first; the anchors last."""
+    lines = [{line.row.method: line for line in board.lines} for board in found]
+    order = sorted(names, key=lambda name: sum(_rank(board.get(name)) for board in lines))
+    return [*order, *(name for name in (NOTHING, FLOOR) if any(name in board for board in lines))]
+
+
+def methods_of(found: Sequence[Board]) -> list[str]:
+    """All methods but the anchors."""
+    return sorted({line.row.method for board in found for line in board.lines} - {FLOOR, NOTHING})
 
 
 def _rank(line: Line | None) -> float:
@@ -158,7 +168,7 @@ def _line(line: Line, board: Board, drawn: Drawn) -> View:
         "klom": {"value": formats.klom(formats.value(klom)), "between": formats.between(klom)},
         "differ": {"value": formats.percent(formats.value(differ)), "between": formats.percent_between(differ)},
         "accuracy": [_accuracy(row.accuracy(split), split) for split in SPLITS],
-        "cost": f"{formats.compute(row.cost)}{f' {formats.DEAR}' if row.dear else ''}",
+        "cost": formats.priced(row.cost, row.budget if row.dear else None),
         "seconds": formats.seconds(row.seconds),
     }
 
@@ -183,7 +193,7 @@ def _places(row: Summary) -> str:
     if rank is None:
         return ""
     places = f"rank {rank.value:.0f}" + (f" to {rank.high:.0f}" if rank.high and rank.high > rank.value else "")
-    return f"group {row.group}, {places}" if row.group else places
+    return f"#{row.group}, {places}" if row.group else places
 
 
 def _accuracy(cell: Interval | None, split: SplitName) -> View:

@@ -59,6 +59,15 @@ def half_percent(interval: Interval | None) -> str:
     return _half(interval, (lambda value: f"{percent(value)} %") if small else whole_percent)
 
 
+def half_share(interval: Interval | None) -> str:
+    """Half the width of a share's interval, in per cent as :func:`percent` writes it.
+
+    >>> half_share(Interval(0.972, 0.962, 0.982))
+    '±1.0'
+    """
+    return _half(interval, percent)
+
+
 def _half(interval: Interval | None, written: Callable[[float | None], str]) -> str:
     return "" if interval is None or interval.high is None else f"±{written(interval.high - interval.value)}"
 
@@ -98,6 +107,15 @@ def compute(cost: float | None) -> str:
     if cost is None:
         return ABSENT
     return f"{100 * cost:.0f} %" if cost >= 0.1 else f"{100 * cost:.2g} %"
+
+
+def priced(cost: float | None, over: float | None) -> str:
+    """A cost, and the budget that it is over, where it is.
+
+    >>> priced(0.21, 0.15), priced(0.1, None)
+    ('21 % >15 %', '10 %')
+    """
+    return compute(cost) + (f" >{compute(over)}" if over is not None else "")
 
 
 def seconds(value: float | None) -> str:

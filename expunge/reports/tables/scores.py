@@ -7,24 +7,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from expunge.metrics.klom import SATURATED
 from expunge.records import SPLITS, Score, SplitName
 from expunge.reports.boards import Board, Line, boards
-from expunge.reports.readings import LEGEND, MARKS, RULES
+from expunge.reports.readings import MARKS
+from expunge.reports.summaries import Summary
 from expunge.reports.tables import formats
 
 Sizes = Mapping[str, Mapping[SplitName, int]]  # examples of the splits of forget sets
 
-COLUMNS = {
-    "#": "group by distance, mean over the splits: its methods cannot be told from the nearest of them (paired, Holm)",
-    "gap closed": "share of the way on forget from identity, 0 %, to the floor, 100 %; ± of all: 95 % interval",
-    "distance": "Wasserstein-1 to the oracles' margins, in their sd, mean over examples; lower is better",
-    "drift": "distance on retain or test less that of the floor",
-    "KLoM": f"the nats that 95 % of the forget examples stay under; * from {SATURATED:.1f} on it is saturated: it "
-    "says how wide models spread, not how far they are",
-    "differ": "share of the forget examples whose margins differ from the oracles' (FDR 5 %)",
-    "acc %": "mean accuracy on forget/retain/test",
-    "cost": f"share of one retraining; below it the seconds for one model; {formats.DEAR} above the budget",
+LEGEND = {
+    "gap closed": "0 %: does nothing, as identity; 100 %: the floor, oracle; ±: 95 %",
+    "distance": "to the oracles' margins, in their sd; drift: beyond the floor's",
+    "KLoM": "95th percentile on forget, * saturated; differ: forget told apart",
+    "cost": "share of one retraining; >15%: above that budget; seconds a model",
+    "#": "not told apart from the nearest of that #; all: expunge info readings",
 }
 
 HEADS = (
@@ -38,14 +34,14 @@ FEW = 20  # examples below which 95 % of them are all but the largest, or all
 
 
 def render_tables(scores: Sequence[Score], sizes: Sizes = MappingProxyType({})) -> list[Table]:
-    """One table per forget set and, last, the legend of the readings that occur; made for 80 columns and more.
+    """One table per forget set and, last, a legend of five lines; made for 80 columns and more.
 
     A row takes two lines: the numbers above, their 95 % intervals, the rank and the reading below. ``sizes`` says of
     forget sets how many examples their splits have, where that is known.
     """
     found = boards(scores)
     known = {board.forget_set: sizes[board.forget_set] for board in found if board.forget_set in sizes}
-    return [*(_table(board) for board in found), _legend(found, few_in_words(known))]
+    return [*(_table(board) for board in found), _legend(few_in_words(known))]
 
 
 def few_in_words(sizes: Sizes) -> str:
@@ -90,9 +86,15 @@ def _cells(line: Line) -> list[Text]:
         ),
         (formats.klom(formats.value(klom)), f"{100 * differ.value:.0f} %" if differ else formats.ABSENT),
         ("/".join(f"{100 * cell.value:.0f}" if cell else formats.ABSENT for cell in accuracies), ""),
-        (formats.compute(row.cost).replace(" %", "%") + formats.DEAR * row.dear, formats.seconds(row.seconds)),
+        (*_cost(row),),
     ]
     return [Text.assemble(upper, "\n", lower) for upper, lower in cells]
+
+
+def _cost(row: Summary) -> tuple[str, str]:
+    """The cost, as narrow as it can be; the budget stands before the seconds where it is above it."""
+    over = f">{formats.compute(row.budget)} ".replace(" %", "%") if row.dear else ""
+    return formats.compute(row.cost).replace(" %", "%"), over + formats.seconds(row.seconds)
 
 
 def _caption(board: Board) -> Text | None:
@@ -104,15 +106,11 @@ def _caption(board: Board) -> Text | None:
     return Text("\n".join(failed), style="default") if failed else None
 
 
-def _legend(found: Sequence[Board], few: str) -> Table:
-    seen = {line.reading for board in found for line in board.lines}
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False, caption_justify="left")
+def _legend(few: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=False, caption_justify="left")
     table.add_column(no_wrap=True)
     table.add_column()
-    for name, meaning in COLUMNS.items():
+    for name, meaning in LEGEND.items():
         table.add_row(Text(name), Text(meaning))
-    for name, rule in RULES.items():
-        if name in seen:
-            table.add_row(Text(f"{MARKS[name]} {name}"), Text(rule))
-    table.caption = Text(f"{LEGEND} {few}".strip(), style="default")
+    table.caption = Text(few, style="default") if few else None
     return table

@@ -94,7 +94,7 @@ BAD_LINES: dict[str, tuple[Callable[[dict[str, object]], str], str]] = {
     "no promise": (entry(promise=None), "promise: Input should be a valid dictionary"),
     "something more": (entry(run="rm -rf /"), "run: Extra inputs"),
     "the removal of before": (entry(nonce="1" * 64), "the removal of line 1 again; one removal has one nonce"),
-    "bytes that are no text": (lambda told: "\udcff", "codec can't decode"),
+    "bytes that are no text": (lambda told: "\udcff", "0xff, is no UTF-8"),
 }
 
 

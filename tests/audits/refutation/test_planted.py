@@ -86,7 +86,7 @@ def test_without_any_last_noise_it_cannot_be_too_small() -> None:
 def test_what_is_not_certified_is_in_no_ledger() -> None:
     void = [certificate("newton", false={"smooth": "it has a kink"})]
     (found,) = (each for each in plant(replace(scene(), certificates=void, draws=10)) if each.fault == "repeated-id")
-    assert found.outcome == "cannot be had"
+    assert found.outcome == "refused already"
     assert "NOT CERTIFIED" in found.reason
 
 
@@ -94,6 +94,13 @@ def test_draws_that_are_too_few_cannot_show_it() -> None:
     (found,) = (each for each in plant(replace(scene(), draws=1000)) if each.fault == "noise-too-small")
     assert found.outcome == "cannot be shown"
     assert "so few draws" in found.reason
+
+
+@pytest.mark.parametrize(("models", "outcome"), [(8, "cannot be shown"), (20, "caught")])
+def test_models_that_are_too_few_cannot_show_what_buffers_keep(models: int, outcome: str) -> None:
+    """2 / C(16, 8) = 1.6e-4 is the least p-value of 8 against 8, above the level of the check."""
+    (found,) = (each for each in plant(replace(scene(models), draws=10)) if each.fault == "buffers-kept")
+    assert found.outcome == outcome
 
 
 def test_a_check_that_refuses_what_is_sound_has_caught_nothing() -> None:

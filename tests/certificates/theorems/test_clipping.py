@@ -124,3 +124,10 @@ def test_one_clipped_step_is_output_perturbation() -> None:
     one = constants("model-clipping", C2=3.0, T=1, sigma0=0.0)
     expected = THEOREMS["output-perturbation"].sigma(constants("output-perturbation", C0=3.0), 1.0, DELTA)
     assert THEOREMS["model-clipping"].sigma(one, 1.0, DELTA) == pytest.approx(expected)
+
+
+def test_output_perturbation_hides_the_diameter_with_no_more_than_the_published_noise() -> None:
+    row, given = THEOREMS["output-perturbation"], constants("output-perturbation", C0=30.0)
+    published = 2 * 30 / 0.5 * math.sqrt(2 * math.log(1.25 / DELTA))
+    assert row.shift(given) == 60
+    assert 0.5 * published < row.sigma(given, 0.5, DELTA) < published

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from expunge.certificates.theorems.gaussian import sigma_classic
 from expunge.certificates.theorems.rewind import growth, shift
 from expunge.certificates.theorems.theorem import THEOREMS
 from expunge.errors import BadConstant
@@ -18,6 +19,17 @@ def test_it_falls_with_every_step_that_is_done_anew() -> None:
     found = [growth(1.0, 0.1, T=50, K=steps) for steps in range(51)]
     assert found == sorted(found, reverse=True)
     assert found[0] == pytest.approx(1.1**50 - 1)
+
+
+def test_the_published_noise() -> None:
+    """``(2 m G h(K) / (L n)) sqrt(2 ln(1.25 / delta)) / epsilon``; the analytic noise for the same shift is less."""
+    given = constants("rewind-to-delete", L=0.8, G=3.0, eta=0.05, n=500, removed=7, T=40, K=25)
+    stretched = ((1 + 0.05 * 0.8) ** 15 - 1) * (1 + 0.05 * 0.8) ** 25
+    published = 2 * 7 * 3.0 * stretched / (0.8 * 500) * np.sqrt(2 * np.log(1.25 / 1e-5)) / 0.5
+    found = THEOREMS["rewind-to-delete"].shift(given)
+    assert found is not None
+    assert sigma_classic(found, 0.5, 1e-5) == pytest.approx(published)
+    assert 0.5 * published < THEOREMS["rewind-to-delete"].sigma(given, 0.5, 1e-5) < published
 
 
 @pytest.mark.parametrize("rewound", [0, 5, 20, 30])

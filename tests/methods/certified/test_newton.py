@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import Tensor
 
 from expunge.certificates.theorems.theorem import THEOREMS
@@ -11,6 +12,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators
 from expunge.errors import BadConstant, MethodFailed, NotConverged, NotPositiveDefinite, OutsideBall
+from expunge.methods.certified import released
 from expunge.methods.parts.ball import weight_norms
 from expunge.methods.parts.loss_constants import lipschitz_constants
 from expunge.methods.parts.objective import decay_of, objective_hessian, whole_matrix
@@ -188,3 +190,16 @@ def test_a_second_request_starts_from_the_carried_weights_without_noise() -> Non
     again = GUARANTEE.update(carried, fewer, EXACT, Generators(range(MODELS)))
     torch.testing.assert_close(flat_weights(again), optimum(fewer.retain).expand(MODELS, -1), rtol=0, atol=1e-8)
     assert (weight_norms(with_weights(start, flat_weights(again))) <= EXACT.radius).all()
+
+
+def test_a_second_release_differs_from_the_state_that_is_carried_on_by_normal_noise_of_its_sigma() -> None:
+    split = regression()
+    carried = GUARANTEE.update(regressors(optimum(whole(split))), split, EXACT, Generators(range(MODELS)))
+    fewer = replace(split, retain=type(split.retain)(split.retain.x[:20], split.retain.y[:20]))
+    again = GUARANTEE.update(carried, fewer, EXACT, Generators(range(MODELS)))
+    sigmas = [each.sigma for each in GUARANTEE.claims(carried, fewer, EXACT)]
+    assert min(sigmas) > 0
+    chances = [Generators(range(first, first + MODELS)) for first in range(0, 100 * MODELS, MODELS)]
+    noise = torch.stack([flat_weights(released(again, sigmas, chance)) for chance in chances]) - flat_weights(again)
+    unit = noise / torch.tensor(sigmas)[:, None]
+    assert kstest(unit.flatten().numpy(), "norm").pvalue > 1e-3

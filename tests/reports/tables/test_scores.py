@@ -1,6 +1,8 @@
 """The tables of the terminal."""
 
 import io
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,7 +12,7 @@ from expunge.records import Score
 from expunge.reports import render_tables
 from expunge.reports.boards import boards
 from expunge.reports.tables.scores import Sizes
-from tests.reports.synthetic import score, scores
+from tests.reports.synthetic import score, scores, scores_of
 
 
 def shown(records: list[Score], width: int) -> str:
@@ -43,6 +45,22 @@ def test_nothing_is_cut_off(width: int) -> None:
 
 def test_one_table_per_forget_set_and_the_legend() -> None:
     assert len(render_tables(scores("random-12") + scores("class-3"))) == 3
+
+
+def test_the_legend_takes_five_lines_and_says_where_the_rest_is() -> None:
+    lines = shown(scores("random-12"), 80).rstrip().splitlines()[-5:]
+    assert lines[0].startswith("gap closed")
+    assert "expunge info readings" in lines[-1]
+
+
+def test_ranked_rows_stand_in_the_order_of_their_places() -> None:
+    def ranked(method: str, distance: float, group: int) -> list[Score]:
+        made = scores_of("random-12", method, {"forget": distance, "retain": 0.65, "test": 0.66})
+        place = {"method": method, "metric": "rank", "value": float(group), "low": float(group), "high": float(group)}
+        return [*made, *(score(aggregate=each, **place) for each in ("group", "distance"))]
+
+    (board,) = boards([*ranked("scrub", 2.0, 2), *ranked("salun", 3.0, 1), *ranked("delete", 1.0, 3)])
+    assert [line.row.method for line in board.lines] == ["salun", "scrub", "delete"]
 
 
 def test_what_was_not_measured_is_a_dash() -> None:
@@ -83,3 +101,10 @@ def test_a_p95_of_few_examples_is_said_to_be_the_maximum_once() -> None:
     assert "class-3" not in told
     *_, legend = render_tables(found)
     assert "maximum" not in str(legend.caption)
+
+
+@pytest.mark.parametrize(("budget", "marked"), [(0.15, True), (0.19, False), (None, False)])
+def test_a_cost_above_the_budget_is_marked_with_it(budget: float | None, marked: bool) -> None:
+    """By more than a tenth of it: the budget holds on a forget set of tuning, which may be a little larger."""
+    found = [replace(each, subject=replace(each.subject, budget=budget), cost=0.2) for each in scores("random-50")]
+    assert bool(re.search(r">15% \d", shown(found, 80))) == marked

@@ -1,0 +1,156 @@
+"""Tables of a paper as Markdown and as LaTeX with booktabs; what a name holds is never obeyed by either."""
+
+from collections.abc import Sequence
+
+from expunge.reports.papers.paper_tables import BEST, COLUMNS, LIKE_BEST, PaperLine, PaperTable
+
+SMALL, APART, NONE = "small", "columns", "none"  # where intervals stand
+PREAMBLE = "% needs \\usepackage{booktabs,graphicx}"
+DAGGER = "†"
+
+
+def to_markdown(tables: Sequence[PaperTable], intervals: str = SMALL) -> str:
+    """A pipe table for each, with its caption below."""
+    return "\n".join(_markdown(table, intervals) for table in tables)
+
+
+def _markdown(table: PaperTable, intervals: str) -> str:
+    head = ["method", *_headings(intervals), "reading"]
+    ruler = ["---", *("---:" for _ in head[2:]), "---"]
+    rows = [_markdown_cells(line, intervals) for line in table.lines]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ruler, *rows)]
+    notes = [plain_markdown(each) for each in (table.caption, *table.notes)]
+    return "\n".join([f"**{plain_markdown(table.forget_set)}**", "", *lines, "", "  \n".join(notes), ""])
+
+
+def _markdown_cells(line: PaperLine, intervals: str) -> list[str]:
+    name = plain_markdown(line.method)
+    shown = {BEST: f"**{name}**", LIKE_BEST: f"{name} {DAGGER}"}.get(line.standing, name)
+    cells = [
+        text
+        for number, (value, half) in enumerate(line.cells)
+        for text in _placed(value, half, intervals, f"{value} <sub>{half}</sub>", number)
+    ]
+    return [shown, *cells, f"{line.mark} {line.reading}"]
+
+
+def plain_markdown(text: str) -> str:
+    """Text that Markdown and HTML show as it is.
+
+    >>> plain_markdown("a|b <i> *c*")
+    'a\\\\|b &lt;i&gt; \\\\*c\\\\*'
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{each}" if each in "\\`*_{}[]|~#$" else each for each in escaped)
+
+
+def to_latex(tables: Sequence[PaperTable], intervals: str = SMALL) -> str:
+    """A floating table for each, no wider than the text."""
+    return "\n".join([PREAMBLE, *(_latex(table, intervals) for table in tables)])
+
+
+def _latex(table: PaperTable, intervals: str) -> str:
+    upper, lower = zip(*(_in_two_lines(each) for each in ["method", *_headings(intervals), "reading"]), strict=True)
+    rows = [_latex_cells(line, intervals) for line in table.lines]
+    notes = " ".join([plain_latex(table.caption), *map(plain_latex, table.notes)])
+    return "\n".join(
+        [
+            "\\begin{table}[t]",
+            "\\centering",
+            f"\\caption{{{notes}}}",
+            "\\smallskip",
+            f"\\label{{tab:{_label(table.forget_set)}}}",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+            "\\setlength{\\tabcolsep}{3.5pt}%",
+            f"\\begin{{tabular}}{{l{'r' * (len(lower) - 2)}l}}",
+            "\\toprule",
+            f"{' & '.join(upper)} \\\\",
+            *(f"{' & '.join(cells)} \\\\{after}" for cells, after in _ruled(list(lower), rows, table)),
+            "\\bottomrule",
+            "\\end{tabular}}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def _ruled(head: list[str], rows: list[list[str]], table: PaperTable) -> list[tuple[list[str], str]]:
+    """The lines of a table, and the rule that follows the head and the floor."""
+    floors = [line.reading == "floor" for line in table.lines]
+    return [
+        (head, " \\midrule"),
+        *((row, " \\midrule" if floor else "") for row, floor in zip(rows, floors, strict=True)),
+    ]
+
+
+def _latex_cells(line: PaperLine, intervals: str) -> list[str]:
+    name = plain_latex(line.method)
+    shown = {BEST: f"\\textbf{{{name}}}", LIKE_BEST: f"{name}$^\\dagger$"}.get(line.standing, name)
+    cells = [
+        text
+        for number, (value, half) in enumerate(line.cells)
+        for text in _placed(
+            plain_latex(value),
+            plain_latex(half),
+            intervals,
+            f"{plain_latex(value)} {{\\scriptsize {plain_latex(half)}}}",
+            number,
+        )
+    ]
+    return [shown, *cells, plain_latex(line.reading)]
+
+
+def _headings(intervals: str) -> list[str]:
+    pairs = [[each.heading, "±"] if intervals == APART and each.half else [each.heading] for each in COLUMNS]
+    return [text for pair in pairs for text in pair]
+
+
+def _in_two_lines(heading: str) -> tuple[str, str]:
+    """What stands above, where a heading has two words, and what below."""
+    upper, _, lower = heading.rpartition(" ")
+    return plain_latex(upper), plain_latex(lower)
+
+
+def _placed(value: str, half: str, intervals: str, small: str, number: int) -> list[str]:
+    """The cells of a number: it alone, with half its interval in small print, or in a column of its own."""
+    if intervals == APART and COLUMNS[number].half:
+        return [value, half.removeprefix("±").removeprefix("$\\pm$")]
+    return [small if half and intervals == SMALL else value]
+
+
+LATEX = {
+    "\\": "\\textbackslash{}",
+    "{": "\\{",
+    "}": "\\}",
+    **{each: f"\\{each}" for each in "%&_#$"},
+    **{each: f"{{{each}}}" for each in "[]*"},  # which the end of a line before them would take for its own
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    '"': "{''}",
+    "±": "$\\pm$",
+    "−": "$-$",
+    "–": "--",
+    "↑": "$\\uparrow$",
+    "†": "$^\\dagger$",
+    "’": "'",
+    "…": "\\ldots{}",
+}
+EVERYWHERE = frozenset("¡¿ÄÖÜäöüßÀÁÂÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕØÙÚÛÝàáâãåæçèéêëìíîïñòóôõøùúûýÿ")  # of any LaTeX since 2018
+
+
+def plain_latex(text: str) -> str:
+    """Text that LaTeX sets as it is; a character that its usual fonts lack is named by its number.
+
+    >>> plain_latex("50 % of a_b & c"), plain_latex("é 中")
+    ('50 \\\\% of a\\\\_b \\\\& c', 'é [U+4E2D]')
+    """
+    return "".join(
+        LATEX.get(each) or (each if each.isascii() or each in EVERYWHERE else f"[U+{ord(each):04X}]") for each in text
+    )
+
+
+def _label(name: str) -> str:
+    return "".join(each if each.isascii() and each.isalnum() else "-" for each in name)

@@ -1,0 +1,98 @@
+"""What goes into a paper, by the command: results on standard output, and one line for what cannot be had."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from expunge import Suite
+from expunge.records import SPLITS, write_scores
+from tests.cli.commands import refused, run
+from tests.reports.synthetic import scores, scores_of, write_bench
+from tests.reports.usability.synthetic import attack_of
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bench(tmp_path_factory.mktemp("papers") / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "nowhere", "scrub", "fine-tune"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["compare", "OUT", "scrub", "fine-tun"], "'fine-tun'; did you mean 'fine-tune'?"),
+        (["compare", "OUT", "scrub"], "expected two methods, or --all, got scrub"),
+        (["compare", "OUT", "--all", "scrub"], "expected no method beside --all, got scrub"),
+        (["compare", "OUT", "scrub", "scrub"], "expected two methods, got 'scrub' twice"),
+        (["compare", "OUT", "scrub", "fine-tune", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
+        (["compare", "OUT", "scrub", "fine-tune", "--out", "x"], "expected --out beside --all"),
+        (["compare", "OUT", "--all", "--out", "x", "--format", "gif"], "unknown format 'gif'; choose from html, pdf"),
+        (["compare", "OUT", "--all", "--out", "x", "--width", "10"], "expected a --width of 300 to 4000, got 10"),
+        (["compare", "OUT", "scrub", "fine-tune", "--examples", "-1"], "a number of examples of 0 or more, got -1"),
+        (["table", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["table", "OUT", "--format", "latec"], "unknown format 'latec'; did you mean 'latex'?"),
+        (["table", "OUT", "--intervals", "smal"], "'smal'; did you mean 'small'?"),
+        (["table", "OUT", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
+        (["figures", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (["figures", "OUT", "--format", "pfd"], "unknown format 'pfd'; did you mean 'pdf'?"),
+        (["figures", "OUT", "--forget-set", "class-3", "--example", "90"], "expected an example of 0 to 89"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, out: Path, tmp_path: Path) -> None:
+    typed = [str(out) if each == "OUT" else each for each in arguments]
+    assert message in refused(run(*typed, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_methods_are_compared_on_every_set_that_has_both(out: Path) -> None:
+    done = run("compare", out, "scrub", "gradient-ascent", "--examples", "1")
+    assert done.returncode == 0, done.stderr
+    for name in ("random-12", "class-3"):
+        assert f"{name}: distance of scrub less that of gradient-ascent" in done.stdout
+    assert done.stdout.count("scrub is nearer to the oracles over the three splits (p < 0.001)") == 2
+    found = json.loads(run("compare", out, "scrub", "gradient-ascent", "--examples", "1", "--json").stdout)
+    assert [each["nearer"] for each in found] == ["scrub", "scrub"]
+    assert [len(each["examples"]) for each in found] == [3, 3]
+
+
+def test_all_pairs_are_a_table_and_a_picture_that_needs_no_network(out: Path, tmp_path: Path) -> None:
+    done = run("compare", out, "--all", "--forget-set", "class-3", "--out", tmp_path, "--format", "html")
+    assert done.returncode == 0, done.stderr
+    assert "Holm-corrected for 15 pairs" in done.stdout
+    assert "newton, diverged at epoch 2" in done.stdout
+    page = (tmp_path / "pairs-class-3.html").read_text()
+    assert "default-src 'none'" in page
+    assert "the row is nearer to the oracles" in page
+
+
+def test_a_table_goes_to_standard_output_or_to_a_file(out: Path, tmp_path: Path) -> None:
+    done = run("table", out, "--format", "latex", "--forget-set", "class-3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\\begin{table}") == 1
+    to_file = run("table", out, "--format", "latex", "--forget-set", "class-3", "--out", tmp_path / "a/class-3.tex")
+    assert to_file.stdout == ""
+    assert (tmp_path / "a/class-3.tex").read_text(encoding="utf-8") == done.stdout
+
+
+def test_records_of_an_attack_are_no_run(tiny_suite: Suite, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", attack_of(tiny_suite))
+    (tmp_path / "run.json").write_text('{"kind": "attack"}')
+    assert "holds the records of an attack, expected those of a bench" in refused(run("compare", tmp_path, "--all"))
+
+
+def test_one_row_is_no_pair(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scores_of("random-12", "scrub", dict.fromkeys(SPLITS, 1.0)))
+    assert "expected two rows or more on 'random-12' to compare, got scrub" in refused(
+        run("compare", tmp_path, "--all")
+    )
+
+
+def test_records_without_arrays_have_tables_and_no_comparison(out: Path, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scores("random-12"))
+    assert run("table", tmp_path).returncode == 0
+    assert "arrays/random-12/scrub.npz is not there, and margins" in refused(
+        run("compare", tmp_path, "scrub", "fine-tune")
+    )
+    message = refused(run("figures", tmp_path, "--format", "html", "--forget-set", "random-12", "--example", "1"))
+    assert "The margins of this forget set were not kept" in message
