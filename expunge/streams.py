@@ -25,6 +25,9 @@ _PLAIN = {
     **dict.fromkeys("≈∼", "~"),
     **dict(zip("▬●◕◐○↗⊘", "=#%/o^~", strict=True)),  # the marks of the readings, whose words carry the meaning
     "→": "->",
+    "†": "+",
+    "¡": "!",
+    "¿": "?",
     "↑": "+",
     "←": "<-",
     "≥": ">=",

@@ -144,7 +144,7 @@ EVERYWHERE = frozenset("¡¿ÄÖÜäöüßÀÁÂÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔ
 def plain_latex(text: str) -> str:
     """Text that LaTeX sets as it is; a character that its usual fonts lack is named by its number.
 
-    >>> plain_latex("50 % of a_b & c"), plain_latex("é 中")
+    >>> plain_latex("50 % of a_b & c"), plain_latex("é \\u4e2d")
     ('50 \\\\% of a\\\\_b \\\\& c', 'é [U+4E2D]')
     """
     return "".join(
