@@ -7,13 +7,16 @@ import pytest
 import safetensors.torch
 import torch
 from numpy import ndarray
+from rich.table import Table
 
 from expunge.audits.one_model import LEVEL, look
 from expunge.audits.one_model_file import model_margins
 from expunge.ensembles import pretrain
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
-from expunge.errors import BadData, BadMargins, BadSetting, TooFewModels
+from expunge.errors import BadData, BadMargins, BadSetting, MissingData, TooFewModels
+from expunge.records import SPLITS
+from expunge.reports.tables.one_model import render_look
 from expunge.suites import load_suite
 from tests.cli.commands import refused, run
 
@@ -103,6 +106,29 @@ def test_what_is_no_model_of_the_suite_is_refused_in_a_line(tmp_path: Path) -> N
     for name, message in told.items():
         with pytest.raises((BadData, BadSetting, BadMargins), match=message):
             model_margins(suite, tmp_path / name)
+
+
+def test_labels_are_left_out_where_the_data_are_not_at_hand(
+    memorised: tuple[ndarray, ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load_suite("digits")
+    oracles, pretrained = memorised
+    found = look(pretrained[0], oracles, pretrained[1:], permutations=19)
+
+    def lacking(*_: object) -> None:
+        raise MissingData("no data here")
+
+    seen = dict.fromkeys(SPLITS, found)
+    assert "label" in heads(render_look(suite, suite.forget_set("memorised-50"), seen, 3))
+    monkeypatch.setattr(type(suite.target), "shown", lacking)
+    assert "label" not in heads(render_look(suite, suite.forget_set("memorised-50"), seen, 3))
+
+
+def heads(parts: list[Table | str]) -> list[str]:
+    """Those of the table of examples."""
+    table = parts[1]
+    assert isinstance(table, Table)
+    return [str(column.header) for column in table.columns]
 
 
 def test_the_command_says_where_a_model_lies_and_what_that_cannot_show(tmp_path: Path) -> None:
