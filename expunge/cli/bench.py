@@ -43,6 +43,8 @@ from expunge.terminal import ProgressLine, duration, print_json, print_line, say
 
 if TYPE_CHECKING:
     from expunge.bench.plan import BenchPlan
+    from expunge.bench.until_decided import Decided
+    from expunge.records import Score
 
 
 @app.command(
@@ -82,8 +84,6 @@ def bench(
 ) -> int:
     """Score unlearning methods against oracles; write a report."""
     from expunge.bench.plan import plan_bench
-    from expunge.bench.run import require_place, run_bench
-    from expunge.bench.until_decided import require_a_place, run_until_decided
     from expunge.methods.settings_files import read_settings
     from expunge.metrics import default_metrics
     from expunge.reports import report as write_report
@@ -105,16 +105,7 @@ def bench(
         keep_weights=keep_weights,
         timeout=timeout,
     )
-    command = " ".join(["expunge", *sys.argv[1:]])
-    (require_a_place if until_decided else require_place)(plan, out_)
-    _foretell(plan, where)
-    decided = None
-    with ProgressLine("bench", whole=not until_decided) as watch:
-        if until_decided:
-            decided = run_until_decided(plan, out_, workers=where, watch=watch, command=command)
-            scores = decided.all_scores if as_json else decided.scores
-        else:
-            scores = run_bench(plan, out_, workers=where, watch=watch, command=command)
+    scores, decided = (_decide if until_decided else _score)(plan, out_, where, as_json)
     pages = [write_report(folder) for folder in (decided.tables if decided else [out_])]
     sizes = sizes_of(loaded, [forget.name for forget in plan.forget_sets])
     print_scores(scores, as_json, classic=classic, metrics=metric or (), sizes=sizes)
@@ -122,6 +113,31 @@ def bench(
         print_decided(decided, as_json)
     say(f"records: {out_ / 'scores.jsonl'}, report: {pages[0]}")
     return exit_code(scores)
+
+
+def _score(plan: "BenchPlan", out: Path, where: int | str, _: bool) -> "tuple[list[Score], None]":
+    from expunge.bench.run import require_place, run_bench
+
+    require_place(plan, out)
+    _foretell(plan, where)
+    with ProgressLine("bench", whole=True) as watch:
+        return run_bench(plan, out, workers=where, watch=watch, command=_typed()), None
+
+
+def _decide(plan: "BenchPlan", out: Path, where: int | str, of_all: bool) -> "tuple[list[Score], Decided]":
+    """In rounds; the scores are those of rows that ran on among themselves too, or not."""
+    from expunge.bench.until_decided import require_a_place, run_until_decided
+
+    require_a_place(plan, out)
+    _foretell(plan, where)
+    with ProgressLine("bench") as watch:
+        decided = run_until_decided(plan, out, workers=where, watch=watch, command=_typed())
+    return decided.all_scores if of_all else decided.scores, decided
+
+
+def _typed() -> str:
+    """The command, as it was typed."""
+    return " ".join(["expunge", *sys.argv[1:]])
 
 
 @app.command(cls=Command, epilog="Example: expunge tune scrub digits --kind class --out scrub.json")

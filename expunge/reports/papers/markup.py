@@ -1,6 +1,6 @@
 """Tables of a paper as Markdown and as LaTeX with booktabs; what a name holds is never obeyed by either."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from expunge.reports.papers.paper_tables import BEST, COLUMNS, LIKE_BEST, PaperLine, PaperTable
 
@@ -26,12 +26,8 @@ def _markdown(table: PaperTable, intervals: str) -> str:
 def _markdown_cells(line: PaperLine, intervals: str) -> list[str]:
     name = plain_markdown(line.method)
     shown = {BEST: f"**{name}**", LIKE_BEST: f"{name} {DAGGER}"}.get(line.standing, name)
-    cells = [
-        text
-        for number, (value, half) in enumerate(line.cells)
-        for text in _placed(value, half, intervals, f"{value} <sub>{half}</sub>", number)
-    ]
-    return [shown, *cells, f"{line.mark} {line.reading}"]
+    numbers = _numbers(line, intervals, str, "{} <sub>{}</sub>")
+    return [shown, *numbers, f"{line.mark} {line.reading}"]
 
 
 def plain_markdown(text: str) -> str:
@@ -86,18 +82,8 @@ def _ruled(head: list[str], rows: list[list[str]], table: PaperTable) -> list[tu
 def _latex_cells(line: PaperLine, intervals: str) -> list[str]:
     name = plain_latex(line.method)
     shown = {BEST: f"\\textbf{{{name}}}", LIKE_BEST: f"{name}$^\\dagger$"}.get(line.standing, name)
-    cells = [
-        text
-        for number, (value, half) in enumerate(line.cells)
-        for text in _placed(
-            plain_latex(value),
-            plain_latex(half),
-            intervals,
-            f"{plain_latex(value)} {{\\scriptsize {plain_latex(half)}}}",
-            number,
-        )
-    ]
-    return [shown, *cells, plain_latex(line.reading)]
+    numbers = _numbers(line, intervals, plain_latex, "{} {{\\scriptsize {}}}")
+    return [shown, *numbers, plain_latex(line.reading)]
 
 
 def _headings(intervals: str) -> list[str]:
@@ -111,11 +97,16 @@ def _in_two_lines(heading: str) -> tuple[str, str]:
     return plain_latex(upper), plain_latex(lower)
 
 
-def _placed(value: str, half: str, intervals: str, small: str, number: int) -> list[str]:
-    """The cells of a number: it alone, with half its interval in small print, or in a column of its own."""
-    if intervals == APART and COLUMNS[number].half:
-        return [value, half.removeprefix("±").removeprefix("$\\pm$")]
-    return [small if half and intervals == SMALL else value]
+def _numbers(line: PaperLine, intervals: str, written: Callable[[str], str], small: str) -> list[str]:
+    """The cells of a row: each number alone, with half its interval in ``small`` print, or in a column of its own."""
+    cells = []
+    for (value, half), column in zip(line.cells, COLUMNS, strict=True):
+        if intervals == APART and column.half:
+            cells += [written(value), written(half.removeprefix("±"))]
+        else:
+            both = half and intervals == SMALL
+            cells.append(small.format(written(value), written(half)) if both else written(value))
+    return cells
 
 
 LATEX = {
