@@ -47,6 +47,13 @@ class Partly(Protocol):
 
 
 @runtime_checkable
+class Note(Protocol):
+    """What must be read beside the success of an attack: in short, then ``:`` and why; "" where that is nothing."""
+
+    def __call__(self, played: Played, config: Any) -> str: ...
+
+
+@runtime_checkable
 class Planted(Protocol):
     """The victims of an attack that plants records, each with what was planted in its training data."""
 
@@ -79,7 +86,7 @@ class Attack:
 
     What a defence can change is what an attack ``reads`` of the models before and after, and how its requests are
     ``served``: one at once, in rounds of which each answers the last, or by a removal of the attack's own. One that
-    plants records says by ``planted`` on what its victims train.
+    plants records says by ``planted`` on what its victims train. A ``note`` is what must be read beside its success.
     """
 
     check: Callable[[Suite, Any], None]
@@ -98,6 +105,7 @@ class Attack:
     reads: Reads = "nothing"
     served: ServedAs = "at once"
     planted: Planted | None = None
+    note: Note | None = None
     arms: Mapping[str, str] = field(default_factory=dict)
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 

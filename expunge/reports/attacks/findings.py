@@ -6,6 +6,7 @@ from functools import cached_property
 
 from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.attack import Success
+from expunge.attacks.attack_folder import NAME
 from expunge.attacks.evidence import AUROC
 from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED
 from expunge.attacks.lab.records import (
@@ -21,7 +22,6 @@ from expunge.attacks.lab.records import (
     LEFT_EXCESS,
     LEFT_UTILITY,
     LOST,
-    NAME,
     SUCCESS,
     USUAL_BRIER,
     UTILITY,

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.attacks.attack_folder import NAME
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
-from expunge.attacks.lab.records import NAME
 from expunge.errors import UserError
 from expunge.records import Score
 from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
