@@ -126,9 +126,9 @@ class Attack:
         return {key: REFERENCES[key] for key in self.cite}
 
     @property
-    def source(self) -> str:
-        """The first reference in a few words."""
-        return REFERENCES[self.cite[0]].short
+    def sources(self) -> list[str]:
+        """What it is from, the first reference first, in a few words each."""
+        return [each.short for each in self.references.values()]
 
 
 @runtime_checkable

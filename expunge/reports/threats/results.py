@@ -51,6 +51,7 @@ class Result:
     lost: Interval | None = None  # utility
     settings: dict[str, Setting] = field(default_factory=dict)  # those that are no defaults
     reason: str = ""
+    note: str = ""  # what must be read beside it where it shows
 
 
 _RESULTS = TypeAdapter(list[Result])
@@ -103,10 +104,11 @@ def _of_lab(run: str, found: Findings) -> Iterator[Result]:
             against=each.against,
             arms={name: arm.success for name, arm in each.arms.items() if arm.success is not None},
             excess=dict(each.excess),
-            shows=each.works,
+            shows=each.shows,
             lost=each.lost.get(ATTACK),
             settings=settings,
             reason=reason,
+            note=each.note,
         )
 
 

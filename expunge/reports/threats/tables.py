@@ -55,8 +55,8 @@ def _table(title: str, threats: Mapping[str, Threat]) -> Table:
         table.add_column(name, no_wrap=True)
     table.add_column("here", overflow="fold")  # a command is not cut short
     for name, row in threats.items():
-        work = REFERENCES[row.work].short.partition(",")[0]
-        table.add_row(f"{name}\n{work}", row.axes, "\n".join(_here(row)), end_section=True)
+        works = [REFERENCES[key].short.partition(",")[0] for key in row.works]
+        table.add_row("\n".join([name, *works]), row.axes, "\n".join(_here(row)), end_section=True)
     return table
 
 
