@@ -21,6 +21,7 @@ LEGEND = (
     "but for the oracle, whose models are others: with Newcombe's."
 )
 COST = "cost: the provider's, in shares of a retraining."
+VERDICT = 8  # columns
 SHARE, PLAIN = Success("a share"), Success("a number", share=False)
 GUARDED = (
     "A defence that looks is shown what each victim was asked for among honest requests of others, as large, in the "
@@ -68,18 +69,21 @@ def guarded(found: Findings) -> str:
 
 
 def _guards(found: Findings, victims: Victims) -> Table:
+    """The defences that have numbers, each cell in two lines; below, why others have none."""
     table = _empty(f"defences, {victims.method}")
+    table.padding = (0, 0, 0, 0)
     table.add_column("defence", no_wrap=True)
     left_in = "success\nleft, %" if found.success.share else "success\nleft"
-    for name in ("AUROC, %", "caught, %", "false\nalarms, %", left_in, "acc., %", "cost"):
+    for name in ("AUROC,\n%", "caught,\n%", "false\nalarms, %", left_in, "acc.,\n%", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=9)
+    table.add_column("verdict", no_wrap=True)
     for each in victims.guards:
+        if each.success is None:
+            continue
         told = [on_two_lines(cell, SHARE, found.models) for cell in (each.auroc, each.caught)]
-        left = on_two_lines(each.success, found.success, found.models) if each.applies else "does not\napply"
-        told += [_on_lines(alarms_of(each.alarms)), left, _on_lines(accuracy(each.utility))]
-        cost = formats.compute(formats.value(each.cost))
-        table.add_row(formats.on_lines(each.name), *told, cost, judged(each, victims))
+        told += [_on_lines(alarms_of(each.alarms)), on_two_lines(each.success, found.success, found.models)]
+        told += [_on_lines(accuracy(each.utility)), formats.compute(formats.value(each.cost))]
+        table.add_row(formats.on_lines(each.name), *told, formats.on_lines(judged(each, victims), VERDICT))
     beneath = list(_reasons(victims.guards))
     beneath += [f"{each.name}: {less_told(each)}" for each in victims.guards if less_told(each)]
     table.caption = Text("\n".join(beneath), style="default") if beneath else None

@@ -15,6 +15,7 @@ from expunge.outside import read_text
 from expunge.reports.attacks.tables import SHARE, over
 from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, SHOWS
 from expunge.reports.studies.markdown import Markdown, code, escaped, grid
+from expunge.reports.threats.defended import FOLDER, write_defences
 from expunge.reports.threats.results import SHIPPED, Result, collect, read_results, summarised, write_results
 from expunge.reports.threats.rows import axes, commands, main_runs, success_of, successes, verdict
 from expunge.store import write_file
@@ -24,14 +25,18 @@ DOCS = "docs/threats.md"
 KEPT = "results/attacks"
 
 
-def publish(root: Path, out: Path | None = None) -> None:
-    """Collect the runs in the folder ``out``, and write what the package ships of all that are kept, and the page.
+def publish(root: Path, out: Path | None = None, defended: Path | None = None) -> None:
+    """Collect the runs in the folder ``out``, and those with defences in ``defended``; write what the package ships of
+    all that are kept, and the pages.
 
     ``read_results`` reads what was shipped when it was first asked: the page is of the results just written.
     """
     kept, page = root / KEPT, root / DOCS
     if out is not None:
         collect(out, kept)
+    if defended is not None:
+        collect(defended, kept / FOLDER)
+    write_defences(kept)
     found = summarised(kept)
     write_results(SHIPPED, found)
     write_file(page, with_tables(read_text(page, StoreError), found))

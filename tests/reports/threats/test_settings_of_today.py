@@ -48,7 +48,8 @@ def of_usability(monkeypatch: pytest.MonkeyPatch) -> Facts:
     monkeypatch.setattr("expunge.attacks.usability.run", run)
     with pytest.raises(StopIteration):
         attack.usability(suite="digits")
-    return seen[0].facts
+    found: Facts = seen[0].facts
+    return found
 
 
 def strange(found: Facts, wanted: Facts, begin: str) -> list[str]:
