@@ -19,12 +19,13 @@ OF_ATTACKS = (
     "no number."
 )
 OF_DEFENCES = (
-    f"A defence {STOPS} an attack where what it leaves does not show, and less is left than without it; {IN_PART} "
-    f"where less is left that still shows; it {STOPS_NOT} where what is left shows and may be as much; each beyond the "
-    f"95 % interval. It {UNTOLD} where what is left does not show, but may be as much. {IDLE.capitalize()}: the attack "
-    f"does not show without it. {NO_FILTER.capitalize()}: it catches no larger a share of what attackers ask for than "
-    f"of what is honest. {TOO_MANY}: more false alarms than the {100 * ALLOWED:g} % that its threshold is set for, "
-    "beyond the interval."
+    f"A defence {STOPS} an attack where less is left than without it, what is left does not show, and by its interval "
+    f"is less than half of what the attack has over its control; it {IN_PART} where less is left, but shows or may be "
+    f"more than half. It {STOPS_NOT} where what is left shows and may be as much as without it, and it {UNTOLD} where "
+    f"what is left does not show but may be as much: all beyond 95 % intervals. {IDLE.capitalize()}: the attack does "
+    f"not show without it. {NO_FILTER.capitalize()}: it catches no larger a share of what attackers ask for than of what "
+    f"is honest. {TOO_MANY}: more false alarms than the {100 * ALLOWED:g} % that its threshold is set for, beyond the "
+    "interval."
 )
 COUNTS = (
     "k/n: of n victims, each of which is at 0 or at 100 %, k are at 100 %; the interval is then that of Clopper and "
@@ -59,10 +60,15 @@ def judged(guard: Guard, victims: Victims) -> str:
         return UNTOLD
     if not victims.shows:
         return IDLE
-    less = guard.taken is not None and guard.taken.low is not None and guard.taken.low > 0
-    if guard.shows:
-        return IN_PART if less else STOPS_NOT
-    return STOPS if less else UNTOLD
+    if guard.taken is None or guard.taken.low is None or guard.taken.low <= 0:
+        return STOPS_NOT if guard.shows else UNTOLD
+    return IN_PART if guard.shows or _may_be_half(guard, victims) else STOPS
+
+
+def _may_be_half(guard: Guard, victims: Victims) -> bool:
+    """Whether what a defence leaves may be half of what the attack has over its control, or more."""
+    left, whole = guard.excess, victims.excess[victims.against]
+    return left is None or left.high is None or left.high >= whole.value / 2
 
 
 def too_many(alarms: Interval | None) -> str:

@@ -50,7 +50,7 @@ def _section(found: Findings, victims: Victims) -> str:
     success = number(victims.arms[ATTACK].success, found.success, found.models)
     control = number(victims.arms[victims.against].success, found.success, found.models)
     said = verdict(victims.shows, victims.note)
-    without = f"Without a defence: {success}, {victims.against} {control}: {said}."
+    without = f"Without a defence it {said}: {success} beside {control} ({victims.against})."
     lines = [
         f"## {found.name} on {victims.method}, {found.models} victims of {found.suite}",
         "",

@@ -95,7 +95,7 @@ def test_the_kept_page_says_what_shows_and_what_each_defence_leaves() -> None:
     other = replace(victims(guard(excess=MUCH)), method="salun")
     page = matrix_text(matrix(victims(guard()), other))
     assert "| `over-unlearning` | scrub, salun | - | - |" in page
-    assert "| `filter` | 1 | 0 | 1 | 0 | 0 | 0 | 1.0 |" in page
+    assert "| `filter` | 0 | 1 | 1 | 0 | 0 | 0 | 1.0 |" in page
     assert "| `scrub` | ● 90 [0, 100] | +80 [+50, +100] | oracle 40 [0, 100] |" in page
 
 
