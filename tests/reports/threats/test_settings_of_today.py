@@ -17,13 +17,22 @@ from expunge.attacks.removal import Attacked
 from expunge.cli import attack, attack_lab
 from expunge.records import Setting
 from expunge.reports.leaderboard.records import read_kept
+from expunge.reports.threats.defended import FOLDER
 from expunge.reports.threats.results import KEPT
 from expunge.suites import load_suite
 
 ROOT = Path(__file__).parents[3]
 KEPT_HERE = ROOT / "results/attacks"
-SCRIPT = (ROOT / "runs/attacks.sh").read_text().splitlines()
-RUNS = {words[1]: words[2:] for line in SCRIPT if line.startswith("run ") for words in [split(line)]}
+DEFENDED = KEPT_HERE / FOLDER
+
+
+def runs_in(script: str) -> dict[str, list[str]]:
+    """The arguments of the runs of a script, by their names."""
+    lines = [split(line) for line in (ROOT / "runs" / script).read_text().splitlines() if line.startswith("run ")]
+    return {words[1]: words[2:] for words in lines}
+
+
+RUNS, UNDER_DEFENCES = runs_in("attacks.sh"), runs_in("attack_defences.sh")
 Facts = Mapping[str, Setting]
 
 
@@ -61,12 +70,12 @@ def strange(found: Facts, wanted: Facts, begin: str) -> list[str]:
     ]
 
 
-def stale(run: str) -> Iterator[str]:
+def stale(arguments: list[str], file: Path) -> Iterator[str]:
     """Where a record of a run has other settings than its command; of who serves where it says them."""
-    config, suite = of_lab(RUNS[run])
-    wanted = {NAME: RUNS[run][0], **config.facts}
+    config, suite = of_lab(arguments)
+    wanted = {NAME: arguments[0], **config.facts}
     serving = {each.label: serving_facts(load_suite(suite), each, config) for each in config.methods}
-    for record in read_kept(KEPT_HERE / f"{run}{KEPT}"):
+    for record in read_kept(file):
         found = record.subject.config
         yield from strange(found, wanted, "attack.")
         if any(key.startswith(METHOD) for key in found):
@@ -75,7 +84,13 @@ def stale(run: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("run", [name for name, words in RUNS.items() if words[0] != "usability"])
 def test_a_kept_run_has_the_settings_of_its_command(run: str) -> None:
-    assert sorted(set(stale(run))) == [], f"run {run} of runs/attacks.sh again"
+    assert sorted(set(stale(RUNS[run], KEPT_HERE / f"{run}{KEPT}"))) == [], f"run {run} of runs/attacks.sh again"
+
+
+@pytest.mark.parametrize("file", sorted(DEFENDED.glob(f"*{KEPT}")), ids=lambda file: file.name)
+def test_a_kept_run_under_defences_has_the_settings_of_its_command(file: Path) -> None:
+    run = file.name.removesuffix(KEPT)
+    assert sorted(set(stale(UNDER_DEFENCES[run], file))) == [], f"run runs/attack_defences.sh {run} again"
 
 
 def test_the_kept_run_of_the_usability_attack_has_the_settings_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
