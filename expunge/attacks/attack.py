@@ -64,7 +64,7 @@ class Planted(Protocol):
 class Success:
     """What an attack of the lab counts as its success: in words, with the least and the most that it can be.
 
-    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker. An attack works where it
+    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker. An attack shows where it
     has more than the control ``against``: an honest request, or the oracle where the question is what removal left.
     """
 
