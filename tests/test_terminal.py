@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expunge.errors import StoreError
+from expunge.printed_tables import print_table
 from expunge.terminal import (
     LateLine,
     ProgressLine,
@@ -17,7 +18,6 @@ from expunge.terminal import (
     print_json,
     print_json_text,
     print_line,
-    print_table,
     print_text,
     results_alone,
     say,

@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson
 from expunge.errors import BadSetting
-from expunge.terminal import print_json, print_line, print_table, print_text, say
+from expunge.printed_tables import print_table
+from expunge.terminal import print_json, print_line, print_text, say
 
 Run = Annotated[Path, typer.Argument(help="The --out folder of a bench.")]
 OfSet = Annotated[str | None, typer.Option("--forget-set", help="On this forget set only; default: on all.")]
 Format = Annotated[str, typer.Option("--format", help="Of pictures: svg, pdf, png or html.")]
-Width = Annotated[int, typer.Option(help="Of pictures, labels included; a PNG has twice as many pixels.")]
+Width = Annotated[int, typer.Option(help="Of pictures, labels included; a PNG has twice as many pixels; maps of few columns are narrower.")]
 
 
-@app.command(cls=Command, epilog="Example: expunge compare out scrub salun --forget-set class-3")
+@app.command(cls=Reader, epilog="Example: expunge compare out scrub salun --forget-set class-3")
 def compare(
     run: Run,
     first: Annotated[str | None, typer.Argument(help="A method that has a row.")] = None,
@@ -69,7 +70,7 @@ def _require_methods(named: list[str], all_: bool, out: Path | None) -> None:
         raise BadSetting("expected --out beside --all, whose pairs it draws, got it beside two methods")
 
 
-@app.command(cls=Command, epilog="Example: expunge table out --format latex --forget-set class-3 --out class-3.tex")
+@app.command(cls=Reader, epilog="Example: expunge table out --format latex --forget-set class-3 --out class-3.tex")
 def table(
     run: Run,
     format_: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
@@ -95,7 +96,7 @@ def table(
     return OK
 
 
-@app.command(cls=Command, epilog="Example: expunge figures out --forget-set class-3 --example 1339 --format pdf")
+@app.command(cls=Reader, epilog="Example: expunge figures out --forget-set class-3 --example 1339 --format pdf")
 def figures(
     run: Run,
     format_: Format = "svg",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from expunge.printed_tables import print_table
 from expunge.records import Score, SplitName, to_json
-from expunge.terminal import out, print_json, print_json_text, print_line, print_table, say
+from expunge.terminal import out, print_json, print_json_text, print_line, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.bench.enough import Enough
@@ -43,12 +44,15 @@ def print_scores(
     ``sizes`` says how many examples the splits of each forget set have, where that is known.
     """
     from expunge.reports import render_classic, render_metrics, render_tables
+    from expunge.reports.tables.scores import SPARE
 
     if as_json:
         print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
-    for table in [*render_tables(scores, sizes or {}), *more]:
+    for table in render_tables(scores, sizes or {}):
+        print_table(table, SPARE)
+    for table in more:
         print_table(table)
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, USER_ERROR, Command, app
+from expunge.cli.application import OK, USER_ERROR, Reader, app
 from expunge.cli.options import AsJson
 from expunge.cli.printing import print_lab, print_matrix, print_scores, print_usability, say_what_lacks
 from expunge.terminal import print_json, print_line
 
 
-@app.command(cls=Command, epilog="Example: expunge report out")
+@app.command(cls=Reader, epilog="Example: expunge report out")
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
     classic: Annotated[bool, typer.Option("--classic", help="Also print classic scores.")] = False,
@@ -50,7 +50,7 @@ def report(
     return code
 
 
-@app.command(cls=Command, epilog="Example: expunge leaderboard results --add out --readme README.md")
+@app.command(cls=Reader, epilog="Example: expunge leaderboard results --add out --readme README.md")
 def leaderboard(
     results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
     add: Annotated[

@@ -1,13 +1,16 @@
 """What goes into a paper, by the command: results on standard output, and one line for what cannot be had."""
 
 import json
+import re
+import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 
 from expunge import Suite
 from expunge.records import SPLITS, write_scores
-from tests.cli.commands import refused, run
+from tests.cli.commands import Done, refused, run
 from tests.reports.synthetic import scores, scores_of, write_bench
 from tests.reports.usability.synthetic import attack_of
 
@@ -86,6 +89,74 @@ def test_one_row_is_no_pair(tmp_path: Path) -> None:
     assert "expected two rows or more on 'random-12' to compare, got scrub" in refused(
         run("compare", tmp_path, "--all")
     )
+
+
+def lines_of(done: Done) -> list[str]:
+    """What a command says on standard error, line by line."""
+    return done.stderr.strip().splitlines()
+
+
+@pytest.fixture
+def without_arrays(out: Path, tmp_path: Path) -> Path:
+    """The folder of a bench as it goes from hand to hand: all but the arrays."""
+    shutil.copytree(out, tmp_path / "out", ignore=shutil.ignore_patterns("arrays"))
+    return tmp_path / "out"
+
+
+def test_a_comparison_without_arrays_is_refused_in_one_line(without_arrays: Path) -> None:
+    done = run("compare", without_arrays, "scrub", "fine-tune")
+    assert refused(done).endswith(
+        "margins are needed; bench again with the same --out, which takes what is in the store"
+    )
+    assert len(lines_of(done)) == 1
+
+
+def test_a_table_without_arrays_lacks_nothing_and_says_nothing(without_arrays: Path) -> None:
+    assert run("table", without_arrays).stderr == ""
+
+
+def test_figures_say_in_one_line_which_are_not_drawn(without_arrays: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # the command prints them
+        done = run("figures", without_arrays, "--format", "html", "--out", without_arrays / "figures")
+    assert done.returncode == 0
+    assert lines_of(done) == [
+        f"expunge: no margins are drawn on random-12, on class-3: {without_arrays}/arrays does not have them; bench "
+        "again with the same --out, which takes what is in the store"
+    ]
+
+
+def test_figures_of_rows_whose_arrays_alone_are_lost_are_not_those_of_another(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    for file in (tmp_path / "out/arrays/class-3").glob("*.npz"):
+        if file.stem != "reference":
+            file.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # the command prints them
+        done = run("figures", tmp_path / "out", "--format", "html", "--out", tmp_path / "figures")
+    assert re.search(r"no margins are drawn of [\w-]+ on class-3: ", done.stderr)
+    assert "margins-random-12" in done.stdout
+    assert "margins-class-3" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["compare OUT scrub fine-tune", "table OUT", "figures OUT --format html"])
+def test_an_interrupt_of_what_keeps_nothing_is_one_word(
+    command: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.bench.opened.read_folder", interrupted)
+    done = run(*(str(out) if each == "OUT" else each for each in command.split()))
+    assert (done.returncode, done.stderr) == (130, "expunge: interrupted\n")
+
+
+def test_an_interrupt_of_what_is_kept_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.bench.rebuild.rebuild", interrupted)
+    assert run("build", "digits").stderr == (
+        "expunge: interrupted; what was finished is kept, run the same command again to go on\n"
+    )
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_records_without_arrays_have_tables_and_no_comparison(out: Path, tmp_path: Path) -> None:

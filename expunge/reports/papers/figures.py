@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expunge.bench.folder import ARRAYS
-from expunge.bench.opened import Run
+from expunge.bench.opened import AGAIN, Run
+from expunge.engine import warn
 from expunge.errors import BadSetting, lookup
 from expunge.names import as_file_name
 from expunge.records import SPLITS
@@ -42,14 +43,14 @@ class Wanted:
 
 
 def draw_figures(run: Run, folder: Path, form: str, width: int, wanted: Wanted) -> list[Path]:
-    """Write all figures to ``folder``, in the format ``form``; the files."""
+    """Write all figures to ``folder``, in the format ``form``; the files. What is not drawn is said in a warning."""
     require_drawable(form, width)
     found = dict(figures(run, wanted))
     return [write_picture(folder / f"{name}.{form}", spec, width=width) for name, spec in found.items()]
 
 
 def figures(run: Run, wanted: Wanted) -> Iterator[tuple[str, Spec]]:
-    """Names of figures, and their specifications."""
+    """Names of figures, and their specifications; a warning where margins are not there to be drawn."""
     every = boards(run.scores)
     names = [run.forget_set(wanted.forget_set).name] if wanted.forget_set is not None else list(run.forget_sets)
     if wanted.examples and len(names) > 1:
@@ -57,12 +58,15 @@ def figures(run: Run, wanted: Wanted) -> Iterator[tuple[str, Spec]]:
     found = [board for board in every if board.forget_set in names]
     seen, axis = looks(methods_of(every)), distance_axis(found)
     yield "methods-by-sets", methods_by_sets(found)
+    undrawn: list[str] = []
     for board in found:
         name = as_file_name(board.forget_set)
         for split, spec in _quality(run, board, seen, axis):
             yield f"quality-{name}-{split}", spec
-        for label, spec in _margins(run, board, seen, wanted):
+        for label, spec in _margins(run, board, seen, wanted, undrawn):
             yield f"margins-{name}-{label}", spec
+    if undrawn:
+        warn(f"no margins are drawn {', '.join(undrawn)}: {run.path / ARRAYS} does not have them; {AGAIN}")
 
 
 def _quality(run: Run, board: Board, seen: Mapping[str, Look], axis: Axis) -> Iterator[tuple[str, Spec]]:
@@ -75,18 +79,30 @@ def _quality(run: Run, board: Board, seen: Mapping[str, Look], axis: Axis) -> It
             yield split, plots.quality(board, each, split, seen, (across, axis), HEIGHT)
 
 
-def _margins(run: Run, board: Board, seen: Mapping[str, Look], wanted: Wanted) -> Iterator[tuple[str, Spec]]:
-    """The margins of the chosen examples, or of the three that tell most, under each method that is asked for."""
+def _margins(
+    run: Run, board: Board, seen: Mapping[str, Look], wanted: Wanted, undrawn: list[str]
+) -> Iterator[tuple[str, Spec]]:
+    """The margins of the chosen examples, or of the three that tell most, under each method that is asked for.
+
+    Where the arrays are not there, what was asked for by name is refused; the rest is added to ``undrawn``, in words.
+    """
     usable = [line.row.method for line in board.lines if not line.row.failed]
     rows = {name: name for name in usable if name not in (FLOOR, NOTHING)}
     methods = [lookup(f"row with margins on {board.forget_set!r}", name, rows) for name in wanted.methods]
     place = run.path / ARRAYS / as_file_name(board.forget_set)
     evidence = read_evidence(place, usable, chosen=wanted.examples or None)
-    if evidence.missing and (wanted.examples or wanted.methods):
-        raise BadSetting(f"{place}: {evidence.missing} Bench again with the same --out")
+    kept = set(evidence.examples[0].unlearned) if evidence.examples else set[str]()
+    methods = methods or list(rows)[:1]  # the nearest
+    lacking = [name for name in methods if name not in kept]
+    if lacking and (wanted.examples or wanted.methods):
+        why = evidence.missing or f"The margins of {', '.join(lacking)} are not there."
+        raise BadSetting(f"{place}: {why} Bench again with the same --out")
+    if lacking:
+        undrawn.append(f"on {board.forget_set}" if evidence.missing else f"of {lacking[0]} on {board.forget_set}")
     for example in evidence.examples:
-        for method in methods or list(example.unlearned)[:1]:
-            yield f"example-{example.index}-{as_file_name(method)}", margins(example, method, seen[method])
+        for method in methods:
+            if method in kept:
+                yield f"example-{example.index}-{as_file_name(method)}", margins(example, method, seen[method])
 
 
 def margins(example: Example, method: str, look: Look) -> Spec:
