@@ -31,7 +31,7 @@ def print_table(table: Table, spare: Sequence[str] = ()) -> None:
     table.columns = [each for each in table.columns if each not in dropped]
     if dropped:
         told = ", ".join(_in_one_line(each.header) for each in dropped)
-        out.print(f"(without {told}: with them it takes {needed} columns)")
+        out.print(f"(without {told}: as a table of all it takes {needed} columns)")
     if _width_of(table) > out.width:
         out.print(f"(row by row: as a table it takes {needed} columns)")
         _print_rows(table)
@@ -85,12 +85,17 @@ def _spelt(cell: RenderableType) -> RenderableType:
 
 def _width_of(table: Table) -> int:
     """The columns of the terminal that a table needs, so that no name and no number is cut."""
-    return len(table.columns) * _gap(table) - 1 + sum(_width_of_column(column) for column in table.columns)
+    return (
+        len(table.columns) * _gap(table)
+        - (table.box is not None)
+        + sum(_width_of_column(column) for column in table.columns)
+    )
 
 
 def _gap(table: Table) -> int:
+    """The spaces of a column: its padding, and what a box sets between two."""
     _, right, _, left = table.padding
-    return left + right + 1
+    return left + right + (table.box is not None)
 
 
 def _width_of_column(column: Column) -> int:

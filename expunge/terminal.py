@@ -135,6 +135,7 @@ def duration(seconds: float) -> str:
 
 
 _FIRST, _PAUSE = 2.0, 5.0  # seconds until a plain line of progress is printed, and between two of them
+_SILENCE = 30.0  # seconds of one job after which a plain line says that it is still at work
 
 
 class ProgressLine:
@@ -145,7 +146,7 @@ class ProgressLine:
 
     def __init__(self, what: str, *, whole: bool = False) -> None:
         self._what, self._of = what, "" if whole else " of this part"
-        self._started = self._printed = self._seen = time.monotonic()
+        self._begun = self._started = self._printed = self._seen = time.monotonic()
         self._done = self._total = 0
         self._pause = _FIRST
         self._expected: Callable[[], float | None] | None = None
@@ -156,15 +157,31 @@ class ProgressLine:
         columns = (spinner, description, BarColumn(20), MofNCompleteColumn(), _TimeLeft(self._left))
         self._bar = Progress(*columns, console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)
+        self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell, daemon=True)
 
     def __enter__(self) -> "Watch":
         if err.is_terminal:
             self._bar.start()
+        else:
+            self._teller.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if err.is_terminal:
             self._bar.stop()
+            return
+        self._over.set()
+        self._teller.join()
+
+    def _tell(self) -> None:
+        """A plain line now and then while one job takes long."""
+        while not self._over.wait(_SILENCE):
+            now = time.monotonic()
+            if now - self._printed >= _SILENCE:
+                self._printed = now
+                done = f"{self._done}/{self._total} done" if self._total else "at work"
+                say(f"{self._what}: {done}, {duration(now - self._begun)} so far")
 
     def expect(self, left: Callable[[], float | None] | None) -> None:
         """Ask ``left`` how long it takes on, or nobody: then it is as fast as it was."""

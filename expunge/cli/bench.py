@@ -154,7 +154,13 @@ def _foretell(plan: "BenchPlan", where: int | str) -> None:
     say(_estimate(plan, plan.seconds(where)))
 
 
-def _estimate(plan: "BenchPlan", seconds: float | None) -> str:
+def _estimate(plan: "BenchPlan", seconds: float) -> str:
     sets = len(plan.forget_sets)
-    size = f"{len(plan.tasks) // sets} methods on {sets} forget set{'s' if sets > 1 else ''}"
-    return f"{size}, " + ("of unknown duration" if seconds is None else f"about {duration(seconds)}")
+    size = f"{len(plan.tasks) // sets} methods on {sets} forget set{'s' if sets > 1 else ''}, about {duration(seconds)}"
+    if not plan.untimed:
+        return size
+    first = plan.tasks[0].chunks(range(plan.models))[0]
+    return (
+        f"{size} and what {', '.join(plan.untimed)} takes: not known before {len(first)} models of it are done, which "
+        "the time left then goes by"
+    )

@@ -33,7 +33,7 @@ def look(
     An oracle has no forget example told apart in 95 of 100 cases. The last lines say what one model cannot show.
     """
     from expunge.audits.one_model_file import look_at_file
-    from expunge.reports.tables.one_model import render_look
+    from expunge.reports.tables.one_model import SPARE, render_look
 
     loaded = load(suite, prune)
     forget = loaded.forget_set(forget_set)
@@ -42,7 +42,7 @@ def look(
         print_json(_in_json(loaded, forget, found))
         return OK
     for part in render_look(loaded, forget, found, examples):
-        print_text(part) if isinstance(part, str) else print_table(part)
+        print_text(part) if isinstance(part, str) else print_table(part, SPARE)
     return OK
 
 

@@ -43,7 +43,7 @@ def tune(
     from expunge.tuning.search import tune as run
 
     find_method(method)
-    loaded = load_suite(suite)
+    loaded, where = load_suite(suite), place_of_work(workers, cluster)
     if out_:
         require_writable(out_)
     with ProgressLine("tune") as watch:
@@ -59,8 +59,9 @@ def tune(
             oracles=oracles,
             limit=share_of(limit, "--limit"),
             timeout=timeout,
-            workers=place_of_work(workers, cluster),
+            workers=where,
             watch=watch,
+            say=say,
         )
     if out_:
         write_search(out_, found)

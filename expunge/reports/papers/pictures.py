@@ -45,6 +45,12 @@ def require_drawable(form: str, width: int) -> None:
         _converter()
 
 
+def require_folder(place: Path) -> None:
+    """Refuse, before any work, a file where a folder for pictures is expected."""
+    if place.exists() and not place.is_dir():
+        raise BadSetting(f"expected a folder for pictures, got the file {place}; give another --out")
+
+
 def write_picture(file: Path, spec: Spec, *, width: int) -> Path:
     """Write one picture, ``width`` wide with its labels, in the format that the name of the file ends in.
 

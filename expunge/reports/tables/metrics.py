@@ -10,7 +10,6 @@ from expunge.records import Score
 from expunge.reports.boards import Board, boards
 from expunge.reports.tables import formats
 
-
 NARROW = 11  # columns that names are folded to, so that 60 hold a row
 
 
