@@ -111,10 +111,11 @@ def _speak_ascii(wanted: bool) -> None:
 @app.callback()
 def _everywhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     ascii_only: Annotated[
-        bool, typer.Option(_ASCII, callback=_speak_ascii, help="Write symbols as letters; with any command.")
+        bool,
+        typer.Option(_ASCII, callback=_speak_ascii, help="Write symbols as plain letters; goes before any command."),
     ] = False,
 ) -> None:
     """Know whether a machine-learning model has really forgotten."""

@@ -61,9 +61,7 @@ def audit(
     ] = None,
     audit_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--audit", help="An audit by its name; repeat; all, or, the default: those that no model is trained for."
-        ),
+        typer.Option("--audit", help="Name of an audit, or all; repeat; default: those that train no models."),
     ] = None,
     set_: Settings = None,
     models: Models = None,
@@ -77,9 +75,10 @@ def audit(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Ask what a method leaves of a forget set: attacks, each beside what oracles get.
+    """Attack unlearned models to see what they still hold of a forget set.
 
-    An attack that does as well on oracles finds nothing. Exit code 3 where a method failed.
+    Each attack stands beside what oracles get: one that does as well on oracles finds nothing. The exit code is 3 if a
+    method failed.
     """
     from expunge.audits.run import run_audits
     from expunge.bench.folder import prepare

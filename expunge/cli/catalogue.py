@@ -17,7 +17,7 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """List what there is."""
+    """List suites, methods, metrics, audits, attacks, defences or forget sets."""
     from expunge.reports.catalogue import KINDS, catalogue
 
     kinds = [kind] if kind else list(KINDS)
@@ -40,7 +40,7 @@ def info(
     ],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of a method, suite, metric, audit, attack, defence or forget set.
+    """Describe a method, suite, metric, audit, attack, defence or forget set.
 
     ``readings`` is the legend of a bench's tables, in full.
     """

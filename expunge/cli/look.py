@@ -24,13 +24,13 @@ def look(
     model: Annotated[
         Path, typer.Argument(help="A state dict, .pt or .safetensors, or a .npy of its margins, train then test.")
     ],
-    examples: Annotated[int, typer.Option(min=0, help="So many forget examples are shown, the strangest first.")] = 10,
+    examples: Annotated[int, typer.Option(min=0, help="Number of forget examples to show, the strangest first.")] = 10,
     prune: Prune = None,
     as_json: AsJson = False,
 ) -> int:
     """Look at one model: where its margins lie among oracles and pretrained models.
 
-    An oracle has no forget example told apart in 95 of 100 cases. The last lines say what one model cannot show.
+    Of 100 oracles, 95 have no forget example that is told apart. The last lines say what one model cannot show.
     """
     from expunge.audits.one_model_file import look_at_file
     from expunge.reports.tables.one_model import SPARE, render_look

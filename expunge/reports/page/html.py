@@ -28,9 +28,9 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
 
     Args:
         source: a folder that ``expunge bench`` wrote, or scores as :func:`expunge.evaluate` returns them.
-        folder: where the page goes. For a folder of results that folder itself, unless given; for scores it must be
-            given, and ``scores.jsonl`` is written beside the page: rows are added to those that are there, the same
-            row is replaced, one of a bench never; a curve or arrays already there are shown.
+        folder: where the page goes; default: the folder of results itself. Scores need it, and ``scores.jsonl`` is
+            then written beside the page: new rows are added to those in the folder, the same row is replaced unless a
+            bench wrote it, and a curve or arrays that the folder has are shown.
     """
     if not isinstance(source, Path | str):
         source = _keep(source, folder)
