@@ -163,19 +163,21 @@ def front_block(results: Path) -> str:
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
     none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
     whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
-    parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _placeless(names), _unpriced(order[:TOP])]
+    parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unranked(names), _unpriced(order[:TOP])]
     return "\n\n".join(filter(None, parts))
 
 
-def _placeless(names: Iterable[str]) -> str:
-    """Why fewer methods have a place than there are: bounds have none, and some were not benched."""
+def _unranked(names: Iterable[str]) -> str:
+    """Why fewer methods are ranked than there are: some are for comparison, some were not benched."""
     every = [name for name, row in METHODS.items() if not row.anchor]
     bounds = [code(name) for name in every if name in names and _is_bound(name)]
     absent = [name for name in every if name not in names]
-    why = [f"{' and '.join(bounds)}, for comparison"] if bounds else []
+    why = [f"{' and '.join(bounds)} {'are' if bounds[1:] else 'is'} for comparison only"] if bounds else []
     if absent:
-        why.append(f"{len(absent)} {'certified ones' if set(absent) <= set(CERTIFIED) else 'others'}, not benched here")
-    return f"Without a place, of all {len(every)} methods: {'; '.join(why)}." if why else ""
+        kind = "certified methods" if set(absent) <= set(CERTIFIED) else "methods"
+        why.append(f"{len(absent)} {kind} were not benched")
+    others = len(bounds) + len(absent)
+    return f"The other {others} of {len(every)} methods are not ranked: {', and '.join(why)}." if why else ""
 
 
 def _unpriced(methods: Sequence[str]) -> str:
