@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import StoreError, UserError
-from expunge.methods import tuned
-from expunge.methods import METHODS
+from expunge.methods import METHODS, tuned
 from expunge.methods.searches import Stop, write_search
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
