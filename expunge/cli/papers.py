@@ -5,18 +5,27 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson
 from expunge.errors import BadSetting
-from expunge.terminal import print_json, print_line, print_table, print_text, say
+from expunge.printed_tables import print_table
+from expunge.terminal import print_json, print_line, print_text, say
 
 Run = Annotated[Path, typer.Argument(help="The --out folder of a bench.")]
 OfSet = Annotated[str | None, typer.Option("--forget-set", help="On this forget set only; default: on all.")]
 Format = Annotated[str, typer.Option("--format", help="Of pictures: svg, pdf, png or html.")]
-Width = Annotated[int, typer.Option(help="Of pictures, labels included; a PNG has twice as many pixels.")]
+Width = Annotated[
+    int,
+    typer.Option(
+        help="Of pictures, labels included; a PNG has twice as many pixels; maps of few columns are narrower."
+    ),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="What to call a row, as METHOD=NAME; repeat. Records keep theirs.")
+]
 
 
-@app.command(cls=Command, epilog="Example: expunge compare out scrub salun --forget-set class-3")
+@app.command(cls=Reader, epilog="Example: expunge compare out scrub salun --forget-set class-3")
 def compare(
     run: Run,
     first: Annotated[str | None, typer.Argument(help="A method that has a row.")] = None,
@@ -36,14 +45,17 @@ def compare(
     from expunge.bench.comparisons import compare_all, compare_on
     from expunge.bench.opened import open_run
     from expunge.reports.papers.comparison_tables import as_values, render_comparison, render_matrix
+    from expunge.reports.papers.labels import row_named
     from expunge.reports.papers.pair_maps import draw_pairs
-    from expunge.reports.papers.pictures import require_drawable
+    from expunge.reports.papers.pictures import require_drawable, require_folder
 
     named = [name for name in (first, second) if name is not None]
     _require_methods(named, all_, out_)
     if out_:
         require_drawable(format_, width)
+        require_folder(out_)
     opened = open_run(run)
+    named = [row_named(opened, name) for name in named]
     chosen = [opened.forget_set(forget_set)] if forget_set else list(opened.forget_sets.values())
     if all_:
         matrices = [compare_all(each) for each in chosen]
@@ -69,12 +81,13 @@ def _require_methods(named: list[str], all_: bool, out: Path | None) -> None:
         raise BadSetting("expected --out beside --all, whose pairs it draws, got it beside two methods")
 
 
-@app.command(cls=Command, epilog="Example: expunge table out --format latex --forget-set class-3 --out class-3.tex")
+@app.command(cls=Reader, epilog="Example: expunge table out --format latex --forget-set class-3 --out class-3.tex")
 def table(
     run: Run,
     format_: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
     intervals: Annotated[str, typer.Option(help="Half of each interval: small print, columns or none.")] = "small",
     forget_set: OfSet = None,
+    label: Labels = None,
     out_: Annotated[Path | None, typer.Option("--out", help="A file; default: standard output.")] = None,
 ) -> int:
     """Write the tables of a bench for a paper: Markdown, LaTeX with booktabs, or every record as CSV.
@@ -86,7 +99,7 @@ def table(
     from expunge.reports.page.html import write_page
     from expunge.reports.papers.tables import table_of
 
-    text = table_of(open_run(run), format_, intervals, forget_set)
+    text = table_of(open_run(run), format_, intervals, forget_set, label or ())
     if out_:
         write_page(out_, text)
         say(f"table: {out_}")
@@ -95,7 +108,7 @@ def table(
     return OK
 
 
-@app.command(cls=Command, epilog="Example: expunge figures out --forget-set class-3 --example 1339 --format pdf")
+@app.command(cls=Reader, epilog="Example: expunge figures out --forget-set class-3 --example 1339 --format pdf")
 def figures(
     run: Run,
     format_: Format = "svg",
@@ -108,14 +121,16 @@ def figures(
     method: Annotated[
         list[str] | None, typer.Option(help="Margins under this method; repeat; default: the nearest.")
     ] = None,
+    label: Labels = None,
 ) -> int:
     """Draw the plots of a report as files: quality against compute, margins of examples, methods by forget sets."""
     from expunge.bench.opened import open_run
     from expunge.reports.papers.figures import Wanted, draw_figures
-    from expunge.reports.papers.pictures import require_drawable
+    from expunge.reports.papers.pictures import require_drawable, require_folder
 
     require_drawable(format_, width)
-    wanted = Wanted(forget_set, example or (), method or ())
+    require_folder(out_)
+    wanted = Wanted(forget_set, example or (), method or (), label or ())
     for file in draw_figures(open_run(run), out_, format_, width, wanted):
         print_line(str(file))
     return OK
