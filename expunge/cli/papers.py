@@ -12,16 +12,16 @@ from expunge.printed_tables import print_table
 from expunge.terminal import print_json, print_line, print_text, say
 
 Run = Annotated[Path, typer.Argument(help="The --out folder of a bench.")]
-OfSet = Annotated[str | None, typer.Option("--forget-set", help="On this forget set only; default: on all.")]
-Format = Annotated[str, typer.Option("--format", help="Of pictures: svg, pdf, png or html.")]
+OfSet = Annotated[str | None, typer.Option("--forget-set", help="Only this forget set; default: all.")]
+Format = Annotated[str, typer.Option("--format", help="Format of the pictures: svg, pdf, png or html.")]
 Width = Annotated[
     int,
     typer.Option(
-        help="Of pictures, labels included; a PNG has twice as many pixels; maps of few columns are narrower."
+        help="Width of the pictures with their labels; a PNG has twice as many pixels; maps of few columns are narrower."
     ),
 ]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", help="What to call a row, as METHOD=NAME; repeat. Records keep theirs.")
+    list[str] | None, typer.Option("--label", help="Name of a row, as METHOD=NAME; repeat. The records keep theirs.")
 ]
 
 
@@ -29,18 +29,20 @@ Labels = Annotated[
 def compare(
     run: Run,
     first: Annotated[str | None, typer.Argument(help="A method that has a row.")] = None,
-    second: Annotated[str | None, typer.Argument(help="Another one.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Compare every two methods, Holm-corrected.")] = False,
+    second: Annotated[str | None, typer.Argument(help="Another method.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Compare every pair of methods, with Holm's correction.")] = False,
     forget_set: OfSet = None,
-    examples: Annotated[int, typer.Option(help="Of each split so many examples on which they differ most.")] = 3,
-    out_: Annotated[Path | None, typer.Option("--out", help="With --all: a folder for pictures of the pairs.")] = None,
+    examples: Annotated[
+        int, typer.Option(help="Number of examples to show per split, those on which the methods differ most.")
+    ] = 3,
+    out_: Annotated[Path | None, typer.Option("--out", help="With --all: folder for pictures of the pairs.")] = None,
     format_: Format = "svg",
     width: Width = 700,
     as_json: AsJson = False,
 ) -> int:
     """Say which of two methods is nearer to the oracles, by how much, and on which examples.
 
-    Differences are paired over the same models, with 95 % intervals, on forget, retain and test, and of their mean.
+    It gives paired differences over the same models, with 95 % intervals, on forget, retain and test, and their mean.
     """
     from expunge.bench.comparisons import compare_all, compare_on
     from expunge.bench.opened import open_run
@@ -85,15 +87,15 @@ def _require_methods(named: list[str], all_: bool, out: Path | None) -> None:
 def table(
     run: Run,
     format_: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
-    intervals: Annotated[str, typer.Option(help="Half of each interval: small print, columns or none.")] = "small",
+    intervals: Annotated[str, typer.Option(help="How to give intervals: small (print), columns or none.")] = "small",
     forget_set: OfSet = None,
     label: Labels = None,
-    out_: Annotated[Path | None, typer.Option("--out", help="A file; default: standard output.")] = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="File to write to; default: standard output.")] = None,
 ) -> int:
     """Write the tables of a bench for a paper: Markdown, LaTeX with booktabs, or every record as CSV.
 
-    The best row, and rows that are not told apart from it, are marked; the caption has the numbers of models, the
-    budget, the suite's digest and the version.
+    The best row, and the rows that cannot be told apart from it, are marked. The caption has the number of models,
+    the budget, the suite's digest and the version.
     """
     from expunge.bench.opened import open_run
     from expunge.reports.page.html import write_page
@@ -116,10 +118,10 @@ def figures(
     width: Width = 700,
     forget_set: OfSet = None,
     example: Annotated[
-        list[int] | None, typer.Option(help="Margins of this example, numbered train then test; repeat.")
+        list[int] | None, typer.Option(help="Draw the margins of this example, numbered train then test; repeat.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Margins under this method; repeat; default: the nearest.")
+        list[str] | None, typer.Option(help="Draw the margins under this method; repeat; default: the nearest method.")
     ] = None,
     label: Labels = None,
 ) -> int:

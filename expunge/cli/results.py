@@ -15,10 +15,12 @@ from expunge.terminal import print_json, print_line
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a bench or of an attack.")],
     classic: Annotated[bool, typer.Option("--classic", help="Also print classic scores.")] = False,
-    metric: Annotated[list[str] | None, typer.Option(help="Also print this metric of the records; repeat.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Also print this metric, if the records have it; repeat.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write report.html again from the records of a bench or an attack, and print their tables."""
+    """Write report.html again from the records of a bench or an attack, and print the tables."""
     from expunge.bench.folder import missing_arrays
     from expunge.bench.run_info import RUN, read_run
     from expunge.errors import lookup
@@ -55,15 +57,15 @@ def leaderboard(
     results: Annotated[Path, typer.Argument(help="Folder of records, SUITE/FORGET_SET/METHOD.json.")],
     add: Annotated[
         list[Path] | None,
-        typer.Option(help="The --out folder of a bench to add first, with all rows that its forget sets have; repeat."),
+        typer.Option(help="First add all rows of this --out folder of a bench; repeat."),
     ] = None,
     readme: Annotated[
-        Path | None, typer.Option(help="Also write the top of it between the markers in this file.")
+        Path | None, typer.Option(help="Also write the top of the table between the markers in this file.")
     ] = None,
 ) -> int:
     """Rank methods over all forget sets of a folder of results.
 
-    Writes README.md of the folder anew: who stands where, over all forget sets and on each.
+    It rewrites the folder's README.md, which ranks the methods over all forget sets and on each one.
     """
     from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
     from expunge.reports.leaderboard.records import collect

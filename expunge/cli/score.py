@@ -16,9 +16,12 @@ def score(
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     margins: Annotated[
-        Path, typer.Argument(help="A .npy of (models, examples), 2 models or more, or a folder with one .npy a model.")
+        Path,
+        typer.Argument(
+            help="A .npy of shape (models, examples), 2 models or more, or a folder with one .npy per model."
+        ),
     ],
-    name: Annotated[str, typer.Option(help="What to call the row.")] = "yours",
+    name: Annotated[str, typer.Option(help="Name of the row.")] = "yours",
     metric: Metrics = None,
     prune: Prune = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Also write records and report to this folder.")] = None,

@@ -15,25 +15,28 @@ from expunge.terminal import ProgressLine, print_json, say
 def tune(
     method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
     suite: Suite = "digits",
-    kind: Annotated[str, typer.Option(help="Kind of the forget sets that the settings are for.")] = "random",
-    trials: Annotated[int, typer.Option(help="How many settings are tried that do not fail.")] = 20,
+    kind: Annotated[str, typer.Option(help="Kind of forget set to find settings for.")] = "random",
+    trials: Annotated[int, typer.Option(help="Number of trials that must not fail.")] = 20,
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
-    seed: Annotated[int, typer.Option(help="Seed of the search: the same seed, the same trials.")] = 0,
-    start: Annotated[str, typer.Option(help="A suite whose tuned settings are tried too, among the first.")] = "",
-    models: Annotated[int | None, typer.Option(help="Pretrained models that are unlearned; default: 20.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search; the same seed gives the same trials.")] = 0,
+    start: Annotated[str, typer.Option(help="Also try, early on, the settings tuned for this suite.")] = "",
+    models: Annotated[int | None, typer.Option(help="Number of pretrained models to unlearn; default: 20.")] = None,
     oracles: Annotated[
-        int | None, typer.Option(help="Oracles of the tuning set; default: half of what the suite has.")
+        int | None, typer.Option(help="Number of oracles of the tuning set; default: half of the suite's.")
     ] = None,
-    limit: Annotated[str, typer.Option(help="Share of one retraining that a method may cost.")] = "100%",
+    limit: Annotated[str, typer.Option(help="Largest share of one retraining that a trial may cost.")] = "100%",
     timeout: Timeout = None,
-    out_: Annotated[Path | None, typer.Option("--out", help="File for the record of the search, JSON.")] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="File to write the record of the search to, as JSON.")
+    ] = None,
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Search the settings of METHOD that come nearest to oracles, at every cost up to that of a retraining.
+    """Search for the settings of METHOD that come nearest to the oracles, for every cost up to a retraining.
 
-    It looks at no forget set, model or oracle that a bench of SUITE scores, and trains oracles of its own first, once.
+    The search looks at no forget set, model or oracle that a bench of SUITE scores. It first trains oracles of its own,
+    once.
     """
     from dataclasses import asdict
 
