@@ -17,7 +17,7 @@ Format = Annotated[str, typer.Option("--format", help="Format of the pictures: s
 Width = Annotated[
     int,
     typer.Option(
-        help="Width of the pictures with their labels; a PNG has twice as many pixels; maps of few columns are narrower."
+        help="Width of the pictures, labels included; a PNG has twice as many pixels. Small maps are narrower."
     ),
 ]
 Labels = Annotated[
