@@ -54,8 +54,14 @@ class BenchPlan:
         for task in self.tasks:
             task.require(range(self.models))
 
-    def seconds(self, workers: Workers = 1) -> float | None:
-        """How long it will take, by a short burst of training; None where a method of the user's own is in it."""
+    @property
+    def untimed(self) -> list[str]:
+        """Methods of the user's own that are still to run, of which nobody knows how long they take."""
+        own = [task for task in self.tasks if not self._is_done(task) and unlearning(task, ()).seconds is None]
+        return list(dict.fromkeys(task.name for task in own))
+
+    def seconds(self, workers: Workers = 1) -> float:
+        """How long it will take, by a short burst of training, all that is :attr:`untimed` left out."""
         self.require()  # or models would be trained for the sake of an estimate
         side = default_workers() if isinstance(workers, str) else min(workers, default_workers())
         works = [
@@ -64,8 +70,6 @@ class BenchPlan:
             *(comparing(self.of(forget), self.models) for forget in self.forget_sets),
         ]
         expected = [work.seconds for work in works if work.seconds is not None]
-        if len(expected) < len(works):
-            return None
         return (START if side == 1 else START_OF_WORKERS) * crowd() + makespan(expected, side)
 
     def _chunks(self, task: Task) -> list[range]:

@@ -24,7 +24,8 @@ from expunge.cli.options import (
     share_of,
 )
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json_text, print_table, print_text, say, say_text
+from expunge.printed_tables import print_table
+from expunge.terminal import ProgressLine, print_json_text, print_text, say, say_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from rich.table import Table
@@ -84,7 +85,7 @@ def audit(
 
     if not method:
         raise BadSetting("name what is audited: --method METHOD, or --method identity to see what there is to find")
-    loaded = load(suite, prune)
+    loaded, where = load(suite, prune), place_of_work(workers, cluster)
     if out_:
         prepare(out_)
     with ProgressLine("audit") as watch:
@@ -99,7 +100,7 @@ def audit(
             tuning=tuning,
             budget=share_of(budget),
             seed=seed,
-            workers=place_of_work(workers, cluster),
+            workers=where,
             watch=watch,
         )
     if out_:

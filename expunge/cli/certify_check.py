@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.application import FAILED_ROWS, OK, Command
+from expunge.cli.application import FAILED_ROWS, OK, Reader
 from expunge.cli.certificate_lines import print_certificate
 from expunge.cli.certify import certify
 from expunge.cli.options import AsJson
@@ -25,7 +25,7 @@ SHOWS_NOT = (
 )
 
 
-@certify.command(cls=Command, epilog="Example: expunge certify check out/certify/certificates.jsonl")
+@certify.command(cls=Reader, epilog="Example: expunge certify check out/certify/certificates.jsonl")
 def check(
     file: Annotated[
         Path,

@@ -54,13 +54,15 @@ def load(suite: str, prune: str | None) -> Any:
 
 
 def place_of_work(workers: int | None, cluster: str | None) -> int | str:
-    """How many local workers, or the address of a scheduler."""
+    """How many local workers, or the address of a scheduler, which answers there."""
+    from expunge.clusters import connected
     from expunge.engine import default_workers
 
     if cluster is not None:
         if workers is not None:
             raise BadSetting("give --workers for this machine or --cluster for another, not both")
-        return cluster
+        with connected(cluster):  # before anything is printed, read or made for its sake
+            return cluster
     if workers is not None and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     return workers or default_workers()

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson, ForgetSets, Prune, Suite, load
 from expunge.cli.printing import print_enough
 from expunge.terminal import print_json
 
 
-@app.command(cls=Command, epilog="Example: expunge plan digits --gap 5% --forget-set subclass-50")
+@app.command(cls=Reader, epilog="Example: expunge plan digits --gap 5% --forget-set subclass-50")
 def plan(
     suite: Suite,
     gap: Annotated[

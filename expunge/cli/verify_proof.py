@@ -9,7 +9,8 @@ from expunge.cli.application import FAILED_ROWS, OK, Command
 from expunge.cli.options import AsJson, Suite, Workers, load, place_of_work
 from expunge.cli.verify import verify
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json, print_line, print_table, print_text
+from expunge.printed_tables import print_table
+from expunge.terminal import ProgressLine, print_json, print_line, print_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from rich.table import Table

@@ -10,7 +10,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from expunge.bench.contents import Kept, Place, by_row, contents_of, require_room, write_contents
-from expunge.bench.folder import SCORES, Folder, RowName, read_folder
+from expunge.bench.folder import SCORES, Folder, RowName, missing_arrays, read_folder, say_what_is_missing
 from expunge.bench.run_info import RUN
 from expunge.bench.score import why_impossible
 from expunge.errors import UserError
@@ -36,7 +36,9 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
         source = _keep(source, folder)
     target = Path(source if folder is None else folder) / "report.html"
     with unchanging(Path(source)):
-        text = render(read_folder(Path(source)))
+        found = read_folder(Path(source))
+        say_what_is_missing(missing_arrays(found.path, found.scores, found.run))
+        text = render(found)
     write_page(target, text)
     return target
 
