@@ -1,7 +1,9 @@
 """What many tests share: shapes checked, the embedded suite, small ensembles, margins of real oracles."""
 
+import gc
 import os
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,17 @@ from expunge.suites import ForgetSet, Suite, load_suite  # noqa: E402
 from tests.tiny_suite import tiny  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """All that is collected and imported stays to the end: garbage is looked for among what comes later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
