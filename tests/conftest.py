@@ -88,6 +88,18 @@ def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
+def common_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("common")
+
+
+@pytest.fixture
+def common_store(own_store: Path, common_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store for all tests of a process that ask for it: what one has trained or unlearned, the next need not."""
+    monkeypatch.setenv("EXPUNGE_STORE", str(common_place))
+    return common_place
+
+
+@pytest.fixture(scope="session")
 def suite() -> Suite:
     return load_suite("digits")
 

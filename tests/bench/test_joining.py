@@ -21,6 +21,8 @@ from expunge.records import Score, read_scores, write_scores
 from expunge.suites import Suite
 from tests.records import a_score, changed
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 SETS = ["random-10", "class-3"]
 METRICS = ["klom", "outliers"]
 RANKED = ["distance", "gap-closed", "outliers", "rank"]
