@@ -71,14 +71,14 @@ ADDED = ("forget_digest", "model_numbers", "device", "code")  # to a subject by 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One measured number: one (subject, split, metric, aggregate); one line of ``scores.jsonl``.
+    """One measured number, of one (subject, split, metric, aggregate): one line of ``scores.jsonl``.
 
     ``value`` lies between ``low`` and ``high``, the 95 % interval for the expectation of the same statistic over
-    fresh ensembles of the same sizes. All three are ``None`` when the row failed, never 0. ``reason`` says why it
-    failed, or, of a row that is ok, why it is doubted and has no rank; and, after :data:`LIKELY`, what of its breaking
-    the model was measured. ``cost`` is the share of one retraining,
-    ``seconds`` the time to unlearn one model on the subject's ``hardware``. ``oracle`` is what oracles get of the same
-    number, the reference ones of a mean, held-out ones of a gap; ``None`` where another row says it.
+    fresh ensembles of the same sizes. All three are ``None`` if the row failed, never 0. ``reason`` says why it failed;
+    for a row that is ok it says why the row is doubted and has no rank, and, after :data:`LIKELY`, what likely breaks
+    the model. ``cost`` is a share of one retraining, ``seconds`` the time to unlearn one model on the subject's
+    ``hardware``. ``oracle`` is the number that oracles get, reference oracles for a mean and held-out ones for a gap,
+    or ``None`` if a row of its own has it.
     """
 
     subject: Subject

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.measure import Measurement
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.segment import Segment
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from expunge.errors import StoreError
-from expunge.streams import plain, printable, results_apart
+from expunge.streams import printable, results_apart
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.engine import Watch
@@ -65,7 +63,7 @@ class _Console(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())  # or Python complains when it flushes
 
 
-_NAME = 15  # columns that a name may be folded to
+NAME = 15  # columns that a name may be folded to
 
 out = _Console()
 err = _Console(stderr=True)
@@ -109,57 +107,11 @@ def _wrapped(text: str, hang: int, console: _Console) -> str:
     if not console.is_bounded:
         return text
     behind = " " * hang
-    wide = max(console.width, hang + _NAME)
+    wide = max(console.width, hang + NAME)
     lines = textwrap.wrap(
         printable(text), wide, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(lines)
-
-
-def print_table(table: Table) -> None:
-    """A table of the result; row by row, one number a line, where the terminal is too narrow for its columns."""
-    if not out.encoding.startswith("utf"):
-        _spell_out(table)
-    needed = _width_of(table)
-    if needed <= out.width:
-        out.print(table)
-        return
-    out.print(table.title or "")
-    out.print(f"(row by row: as a table it takes {needed} columns)")
-    names = [_in_one_line(column.header) for column in table.columns]
-    for cells in zip(*(column.cells for column in table.columns), strict=True):
-        name, *others = map(_in_one_line, cells)
-        out.print(name, style="bold")
-        for label, value in zip(names[1:], others, strict=True):
-            if value:
-                out.print(Padding(f"{label}: {value}", (0, 0, 0, 2)))
-    if table.caption:
-        out.print(table.caption)
-
-
-def _spell_out(table: Table) -> None:
-    """Signs as letters before they are measured: some take more than one."""
-    for column in table.columns:
-        for cell in column.cells:
-            if isinstance(cell, Text):
-                cell.plain = plain(cell.plain)
-
-
-def _width_of(table: Table) -> int:
-    """The columns of the terminal that a table needs, so that no name and no number is cut."""
-    _, right, _, left = table.padding
-    spaces = len(table.columns) * (left + right + 1) - 1
-    return spaces + sum(_width_of_column(column) for column in table.columns)
-
-
-def _width_of_column(column: Column) -> int:
-    endless = out.options.update(width=10_000)
-    widest = max(Measurement.get(out, endless, cell).maximum for cell in [column.header, *column.cells])
-    return widest if column.no_wrap else min(widest, column.min_width or _NAME)
-
-
-def _in_one_line(cell: RenderableType) -> str:
-    return " ".join(str(cell).split())
 
 
 def print_json(value: object) -> None:
@@ -183,6 +135,7 @@ def duration(seconds: float) -> str:
 
 
 _FIRST, _PAUSE = 2.0, 5.0  # seconds until a plain line of progress is printed, and between two of them
+_SILENCE = 30.0  # seconds of one job after which a plain line says that it is still at work
 
 
 class ProgressLine:
@@ -193,7 +146,7 @@ class ProgressLine:
 
     def __init__(self, what: str, *, whole: bool = False) -> None:
         self._what, self._of = what, "" if whole else " of this part"
-        self._started = self._printed = self._seen = time.monotonic()
+        self._begun = self._started = self._printed = self._seen = time.monotonic()
         self._done = self._total = 0
         self._pause = _FIRST
         self._expected: Callable[[], float | None] | None = None
@@ -204,15 +157,31 @@ class ProgressLine:
         columns = (spinner, description, BarColumn(20), MofNCompleteColumn(), _TimeLeft(self._left))
         self._bar = Progress(*columns, console=err, transient=True)
         self._task = self._bar.add_task(what, total=None)
+        self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell, daemon=True)
 
     def __enter__(self) -> "Watch":
         if err.is_terminal:
             self._bar.start()
+        else:
+            self._teller.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if err.is_terminal:
             self._bar.stop()
+            return
+        self._over.set()
+        self._teller.join()
+
+    def _tell(self) -> None:
+        """A plain line now and then while one job takes long."""
+        while not self._over.wait(_SILENCE):
+            now = time.monotonic()
+            if now - self._printed >= _SILENCE:
+                self._printed = now
+                done = f"{self._done}/{self._total} done" if self._total else "at work"
+                say(f"{self._what}: {done}, {duration(now - self._begun)} so far")
 
     def expect(self, left: Callable[[], float | None] | None) -> None:
         """Ask ``left`` how long it takes on, or nobody: then it is as fast as it was."""

@@ -29,7 +29,7 @@ KNOWN_TO_ALL = [
     *("engine", "clusters", "timing"),  # where jobs run
     *("user_files", "guests"),  # strangers' code
     *("hub", "hub_limits", "outside", "number_files", "torch_files", "shipped"),  # what reads files
-    *("terminal", "streams"),
+    *("terminal", "printed_tables", "streams"),
 ]
 REFUSED = {"utils", "common", "helpers", "misc", "core", "manager", "handler"}
 

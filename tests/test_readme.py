@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from expunge.attacks import ATTACKS
+from expunge.attacks.defences import DEFENCES
+from expunge.audits import AUDITS
 from expunge.cli import app
 from expunge.methods import METHODS
+from expunge.methods.certified import CERTIFIED
 from expunge.reports.boards import boards
 from expunge.reports.leaderboard.records import read_records
 from expunge.reports.tables import formats
-from expunge.suites import SUITES
+from expunge.suites import SUITES, load_suite
 from tests.reports.synthetic import FAR, scores
 
 ROOT = Path(__file__).parents[1]
@@ -26,8 +30,7 @@ def test_the_table_of_families_has_every_method_and_counts_them() -> None:
     named = re.findall(r"`([a-z][\w-]*)`", table)
     wanted = {name for name, method in METHODS.items() if not method.anchor}
     assert set(named) == wanted
-    in_words = TENS[len(wanted) // 10 - 2] + ONES[len(wanted) % 10]
-    assert f"\n{in_words.capitalize()} methods, each written from its paper" in README
+    assert f"\n{in_words(len(wanted)).capitalize()} methods, each written from its paper" in README
 
 
 def test_the_first_result_is_what_the_records_say(tmp_path: Path) -> None:
@@ -48,6 +51,46 @@ def test_the_first_result_is_what_the_records_say(tmp_path: Path) -> None:
             spoilt = "✕ " if rows[name].reading == "breaks the model" else ""
             wanted.append(spoilt + formats.whole_percent(closed.value))
         assert [cell.strip(" *") for cell in line.split("|")[2:-1]] == wanted
+
+
+def in_words(number: int) -> str:
+    """A number from 2 to 99 as the README writes it."""
+    small = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"]
+    small += ["fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+    return small[number - 2] if number < 20 else TENS[number // 10 - 2] + ONES[number % 10]
+
+
+COUNTS = {  # what the README counts, and the table that it comes from
+    "{} audits ask what": len(AUDITS),
+    "{} methods come with certificates": len(CERTIFIED),
+    "{} attacks through requests for removal": len(ATTACKS),
+    "and {} defences that": len(DEFENCES),
+    "and {} forget sets: random": len(load_suite("digits").forget_sets),
+}
+
+
+@pytest.mark.parametrize("told", COUNTS)
+def test_what_is_counted_in_words_is_the_number_of_rows(told: str) -> None:
+    counted = in_words(COUNTS[told])
+    assert told.format(counted) in README or told.format(counted.capitalize()) in README
+
+
+def test_the_list_of_methods_has_the_anchors_besides() -> None:
+    assert f"(`expunge list methods` has {len(METHODS)} rows, with the anchors `identity` and `oracle`)" in README
+    assert {name for name, row in METHODS.items() if row.anchor} == {"identity", "oracle"}
+
+
+def test_the_methods_that_are_ranked_and_those_that_are_not_are_all_methods() -> None:
+    told = re.search(r"The other (\d+) of (\d+) methods are not ranked: .* (\d+) certified methods were not", README)
+    assert told
+    others, every, absent = map(int, told.groups())
+    assert (every, absent) == (len(METHODS) - 2, len(CERTIFIED))
+    assert f"the first 10 of {every - others} methods" in README
+
+
+def test_the_scores_of_fashion_mnist_are_counted() -> None:
+    found = {file.stem for file in (ROOT / "results/fashion-mnist-10k").glob("*/*.json")} - {"identity", "oracle"}
+    assert f"Scores of {len(found)} methods on a random forget set of Fashion-MNIST" in README
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,10 +5,12 @@ import json
 import time
 
 import pytest
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from expunge.errors import StoreError
+from expunge.printed_tables import print_table
 from expunge.terminal import (
     LateLine,
     ProgressLine,
@@ -17,7 +19,6 @@ from expunge.terminal import (
     print_json,
     print_json_text,
     print_line,
-    print_table,
     print_text,
     results_alone,
     say,
@@ -86,6 +87,51 @@ def test_a_table_too_wide_is_told_row_by_row(
     assert "a caption" in told
     assert "fine-tune #1 number 0 unit: 0.123456 [0.1,0.2] number 1 unit: 1.123456 [0.1,0.2]" in told
     assert "number 5" not in told  # of which there is none
+
+
+def scores_table() -> Table:
+    """One row of three columns, 8 + 1 + 10 + 1 + 10 wide."""
+    table = Table(title="a title that is longer than its table", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in ("method", "difference", "± interval"):
+        table.add_column(name, no_wrap=True)
+    table.add_row("finetune", "0.5±0.1", "1")
+    return table
+
+
+def test_a_narrow_terminal_does_without_columns_that_can_be_spared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "_width", 25)
+    print_table(scores_table(), ["difference", "± interval"])
+    printed = capsys.readouterr().out
+    assert "(without difference: as a table of all" in printed.replace("\n", " ")
+    assert printed.count("difference") == 1
+    assert "± interval" in printed
+
+
+def test_a_title_is_as_wide_as_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(scores_table())
+    assert capsys.readouterr().out.splitlines()[0] == "a title that is longer than its table"
+
+
+def test_rows_told_one_by_one_are_apart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "_width", 20)
+    table = scores_table()
+    table.add_row("scrub", "0.2", "2")
+    print_table(table)
+    assert "\n\nscrub\n  difference: 0.2\n" in capsys.readouterr().out
+
+
+def test_a_table_in_ascii_has_no_bars_and_its_columns_stand_below_their_heads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(out, "_file", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    print_table(scores_table())
+    head, ruler, row = raw.getvalue().decode("ascii").splitlines()[1:]
+    assert "|" not in head + row
+    assert set(ruler) == {"-"}
+    assert head.index("+- interval") == row.index("1", row.index("0.5+-0.1") + 8)
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -170,6 +216,13 @@ def test_a_watch_tells_what_it_is_told_to_expect(
         "bench: 1/9 done, 1 min 23 s left (x)",
         "bench: 2/9 done, 42 s left (x)",
     ]
+
+
+def test_one_long_job_is_not_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.terminal._SILENCE", 0.05)
+    with ProgressLine("bench", whole=True):
+        time.sleep(0.3)
+    assert capsys.readouterr().err.splitlines()[0] == "bench: at work, 0 s so far"
 
 
 def test_the_consoles_read_no_markup() -> None:

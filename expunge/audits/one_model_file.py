@@ -48,6 +48,8 @@ def model_margins(suite: Suite, file: Path) -> Float[ndarray, " examples"]:
         suite: the suite whose network it is.
         file: a ``.pt``, ``.pth`` or ``.safetensors`` with the state dict, or a ``.npy`` of its margins.
     """
+    if file.is_dir():
+        raise BadData(f"{file} is a folder; expected a model, {', '.join(WEIGHTS)}, or margins, .npy; name the file")
     if not file.is_file():
         raise BadData(f"there is no file {file}; expected a model, {', '.join(WEIGHTS)}, or margins, .npy")
     if file.suffix.lower() == ".npy":

@@ -60,10 +60,10 @@ def run_audits(
     workers: Workers = 1,
     watch: Watch = silent,
 ) -> list[AuditedRow]:
-    """Ask what each method leaves of a forget set, by the ``audits`` that are named; default: all that train nothing.
+    """Attack what each method makes, to find what is left of a forget set; default: all ``audits`` that train nothing.
 
-    Arguments are those of :func:`~expunge.bench.plan.plan_bench`; what was unlearned for a bench is taken from the
-    store. ``identity`` and ``oracle`` are methods too: what is to be found, and what never is.
+    Arguments are those of :func:`~expunge.bench.plan.plan_bench`; models that a bench unlearned are taken from the
+    store. ``identity`` and ``oracle`` count as methods: in the one an attack should find the data, in the other never.
     """
     names = audits_named(audits)
     plan = plan_bench(
@@ -99,10 +99,10 @@ def audit(
     workers: Workers = 1,
     watch: Watch | None = None,
 ) -> AuditedRow:
-    """Ask what ``after`` still holds of the forget set of ``oracle``; arguments as of :func:`expunge.evaluate`.
+    """Attack ``after`` to find what it holds of the oracles' forget set; arguments as for :func:`expunge.evaluate`.
 
-    Beside each number stands what as many held-out oracles get. Audits that need models (``audits=["all"]``) are done
-    where ``after`` is an ensemble; those that must unlearn shadow models, where it was made by a method of the table.
+    Beside each number stands what the same number of held-out oracles get. With ``audits=["all"]``, audits that need
+    models run if ``after`` is an ensemble, and those that unlearn shadow models if a method of the table made it.
     """
     names = audits_named(audits)
     with watching("audit", watch, at_once=True) as seen:

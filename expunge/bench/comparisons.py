@@ -95,13 +95,13 @@ class PairMatrix:
 def compare(
     run: Run | Path | str, first: str, second: str, *, forget_set: str | None = None, examples: int = 3
 ) -> Comparison:
-    """Compare two methods of a run, opened or named by its folder, on one forget set.
+    """Compare two methods of a run on one forget set: which is nearer to the oracles, and by how much.
 
-    The forget set need not be named where there is but one.
+    ``run`` is an opened run or its folder. If the run has a single forget set, it need not be named.
 
     Methods that began from the same pretrained models are compared in pairs, as the ranks are: see
-    :func:`expunge.metrics.ranking.compare_pairs`. The row ``oracle`` and margins made elsewhere share no models with
-    others; of these both spreads count, and that of the floor on top, as in the records of the drift.
+    :func:`expunge.metrics.ranking.compare_pairs`. The row ``oracle`` and margins that were made elsewhere share no
+    models with other rows; for these the spreads of both count, and that of the floor, as in the records of the drift.
     """
     run = run if isinstance(run, Run) else open_run(run)
     among = [run.forget_set(forget_set)] if forget_set is not None else []

@@ -145,7 +145,7 @@ def read_folder(path: Path) -> Folder:
     """Read the scores, the curve and ``run.json`` of ``path``; reports read the arrays by themselves.
 
     All must be of one run: files that ``run.json`` does not name, and arrays that the records do not stand on, are
-    refused. Arrays that are not there are spoken of. Of folders of before only the suites are compared.
+    refused. Of folders of before only the suites are compared. Arrays may be missing: who needs them says so.
     """
     file = path / SCORES
     if path.is_file():
@@ -163,7 +163,6 @@ def read_folder(path: Path) -> Folder:
         require_possible(path / name, each)
     require_one_run(path, scores, curve, run)
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    say_what_is_missing(missing_arrays(path, scores, run))
     return Folder(path, scores, curve, run, run.date or f"{written:%Y-%m-%d %H:%M} UTC")
 
 

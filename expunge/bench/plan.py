@@ -54,8 +54,14 @@ class BenchPlan:
         for task in self.tasks:
             task.require(range(self.models))
 
-    def seconds(self, workers: Workers = 1) -> float | None:
-        """How long it will take, by a short burst of training; None where a method of the user's own is in it."""
+    @property
+    def untimed(self) -> list[str]:
+        """Methods of the user's own that are still to run, of which nobody knows how long they take."""
+        own = [task for task in self.tasks if not self._is_done(task) and unlearning(task, ()).seconds is None]
+        return list(dict.fromkeys(task.name for task in own))
+
+    def seconds(self, workers: Workers = 1) -> float:
+        """How long it will take, by a short burst of training, all that is :attr:`untimed` left out."""
         self.require()  # or models would be trained for the sake of an estimate
         side = default_workers() if isinstance(workers, str) else min(workers, default_workers())
         works = [
@@ -64,8 +70,6 @@ class BenchPlan:
             *(comparing(self.of(forget), self.models) for forget in self.forget_sets),
         ]
         expected = [work.seconds for work in works if work.seconds is not None]
-        if len(expected) < len(works):
-            return None
         return (START if side == 1 else START_OF_WORKERS) * crowd() + makespan(expected, side)
 
     def _chunks(self, task: Task) -> list[range]:
@@ -94,29 +98,28 @@ def plan_bench(
     keep_weights: bool = False,
     timeout: float | None = None,
 ) -> BenchPlan:
-    """Every row of ``methods`` on ``forget_sets`` (default of both: all): names, settings and numbers are checked here.
+    """Plan a bench of ``methods`` on ``forget_sets`` (default: all), and check names, settings and numbers.
 
-    The anchors ``identity`` and ``oracle`` are in every bench. By default, or where one of ``methods`` is "all",
-    methods that are not named are left out for which the store lacks what they take out of it, or whose needs the
-    suite does not meet; ``left_out`` of the plan names them.
+    Every bench has the anchors ``identity`` and ``oracle``. If no methods are named, or one of them is "all", methods
+    are left out that need something which the suite or the store does not have; ``left_out`` of the plan lists them.
 
     Args:
         suite: the suite, or its name.
-        methods: names of METHODS, or ``file.py:function`` of one's own.
-        forget_sets: names of the suite's.
-        models: the first so many pretrained models are unlearned.
-        oracles: they are compared with the first so many oracles; default: as many as models.
-        settings: on top of the others, by method.
-        searches: records of ``expunge tune``, by method, which take the place of those that are shipped.
-        tuning: "tuned" for the settings that were found for the suite and the kind of each forget set, where there are
-            some, or "default".
-        budget: share of one retraining, in (0, 1], that a method may cost: tuned settings are those that came nearest
-            to the oracles at such a cost, or the cheapest where all that were found cost more.
-        seed: of the methods' own chance.
+        methods: names of METHODS, or ``file.py:function`` for your own.
+        forget_sets: names of forget sets of the suite.
+        models: number of pretrained models to unlearn, the first ones.
+        oracles: number of oracles to compare with, the first ones; default: as many as models.
+        settings: settings by method, which override all others.
+        searches: records of ``expunge tune`` by method, used in place of the shipped ones.
+        tuning: "tuned" for the settings found for the suite and the kind of each forget set, where there are some, or
+            "default".
+        budget: share of one retraining, in (0, 1], that a method may cost. Tuned settings are those that came nearest
+            to the oracles within it, or the cheapest ones if all cost more.
+        seed: seed of the methods' randomness.
         classic: also compute the scores that take long, MIA-efficacy and the average gap.
-        metrics: names of METRICS, in place of those.
+        metrics: names of METRICS to compute in place of the default ones.
         keep_weights: keep the weights of the unlearned models in the store.
-        timeout: seconds that a method of one's own may take for a model; one that takes longer fails.
+        timeout: seconds that a method of your own may take per model; one that takes longer fails.
     """
     suite = as_suite(suite)
     models, oracles = _numbers(suite, models, oracles)

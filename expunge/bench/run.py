@@ -41,12 +41,11 @@ def run_bench(
 ) -> list[Score]:
     """Score the rows of ``plan`` against the oracles, and write records and arrays to ``out``.
 
-    A method that raises or diverges becomes rows of status "failed"; the others finish. What was computed before, by
-    whatever run, is taken from the store. Rows are scored by the workers that also unlearn; as soon as all rows of a
-    forget set are, its records are written, beside those that ``out`` has: the same row is replaced, others stay, and
-    ranks are among all of them. A folder of other suites or numbers of models is refused before any work. Returned are
-    the records of the rows of ``plan``. How far it is stands on standard error from some seconds on, unless ``watch``
-    is given, which sees every job.
+    A method that raises or diverges becomes rows of status "failed", and the others finish. Whatever an earlier run
+    computed is taken from the store. The workers that unlearn also score. Once all rows of a forget set are scored,
+    their records are added to those in ``out``: the same row is replaced, others stay, and ranks are computed among all
+    of them. A folder of another suite or number of models is refused before any work. The records of the rows of
+    ``plan`` are returned. Progress goes to standard error, or, job by job, to ``watch``.
 
     Files: ``scores.jsonl`` (last epoch), ``curve.jsonl`` (every epoch), ``run.json``, and for every forget set
     ``arrays/SET/METHOD.npz`` with margins, KLoM and what is distinguishable, ``arrays/SET/reference.npz``.

@@ -218,10 +218,10 @@ def evaluate(
 ) -> list[Score]:
     """Score ``after`` against ``oracle``, with the row ``oracle`` of held-out oracles, the floor, beside it.
 
-    The suite and the forget set are those of the oracles' origin; give them where they are not in the tables. The
-    floor has as many held-out oracles as ``after`` has models: the second half of the suite's oracles. ``classic`` adds
-    MIA-efficacy and what is made of it, which take some seconds. What takes them says so on standard error, unless
-    ``watch`` is given: it sees each metric of both rows.
+    The oracles know their suite and forget set; give both if they are not in the tables. The floor is computed from as
+    many held-out oracles as ``after`` has models, out of the second half of the suite's. ``classic`` adds MIA-efficacy
+    and the scores that are made of it, which take some seconds. Progress goes to standard error, or, metric by metric,
+    to ``watch``.
     """
     with watching("evaluate", watch, at_once=True) as seen:
         row, reference = compared(after, oracle, suite, forget, "evaluate")

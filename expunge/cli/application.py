@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.interruption import INTERRUPTED, SAYS
+from expunge.cli.interruption import INTERRUPTED, begins, last_words
 from expunge.errors import ExpungeError
 from expunge.streams import one_line, speak_ascii, speak_plainly
 from expunge.terminal import results_alone, say
@@ -39,7 +39,7 @@ class _Commands(typer.core.TyperGroup):
             say(f"expunge: {one_line(str(error))}")
             code = USER_ERROR
         except KeyboardInterrupt:
-            say(SAYS)
+            say(last_words())
             code = INTERRUPTED
         except BaseException as error:
             if not (told := _of_a_users_file(error)):
@@ -59,9 +59,18 @@ def _of_a_users_file(error: BaseException) -> str:
 class Command(typer.core.TyperCommand):
     """A command whose results have standard output for themselves, once its arguments are read."""
 
+    keeps = True  # in the store, so that the same command goes on where it was interrupted
+
     def invoke(self, ctx: Any) -> Any:
+        begins(self.keeps)
         with results_alone():
             return super().invoke(ctx)
+
+
+class Reader(Command):
+    """A command that reads what others made: interrupted, it has kept nothing."""
+
+    keeps = False
 
 
 @contextlib.contextmanager
@@ -102,10 +111,11 @@ def _speak_ascii(wanted: bool) -> None:
 @app.callback()
 def _everywhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     ascii_only: Annotated[
-        bool, typer.Option(_ASCII, callback=_speak_ascii, help="Write symbols as letters; with any command.")
+        bool,
+        typer.Option(_ASCII, callback=_speak_ascii, help="Write symbols as plain letters; goes before any command."),
     ] = False,
 ) -> None:
     """Know whether a machine-learning model has really forgotten."""

@@ -30,25 +30,26 @@ attack_matrix.add_to(attack)
 
 
 Images = Annotated[
-    int | None, typer.Option(help="Condensed images of each class; default: as many as 1 % of the training data are.")
+    int | None, typer.Option(help="Condensed images per class; default: 1 % of the training data in all.")
 ]
 Generator = Annotated[
     str | None, typer.Option(help="dm, distribution matching, the default, or gm, gradient matching.")
 ]
 Pixels = Annotated[
-    str | None, typer.Option(help="kept, in the range of the data, or free; default: kept, of pictures.")
+    str | None, typer.Option(help="kept, within the range of the data, or free; default: kept, for pictures.")
 ]
-Start = Annotated[str | None, typer.Option(help="Condensing starts from real records, the default, or noise.")]
-Iterations = Annotated[int | None, typer.Option(help="Of condensing; 0: the records themselves.")]
+Start = Annotated[str | None, typer.Option(help="Start condensing from real records (the default) or from noise.")]
+Iterations = Annotated[int | None, typer.Option(help="Iterations of condensing; 0 uses the records themselves.")]
 Augment = Annotated[
-    str | None, typer.Option(help="Of both batches alike: auto, what fits the data; none; or names, as 'crop cutout'.")
+    str | None,
+    typer.Option(
+        help="Augmentation of real and condensed batches: auto (what fits the data), none, or names, as 'crop cutout'."
+    ),
 ]
-RealBatch = Annotated[
-    int | None, typer.Option(help="Real records of a class in each iteration, at most; default: 256.")
-]
+RealBatch = Annotated[int | None, typer.Option(help="Most real records of a class per iteration; default: 256.")]
 Embedding = Annotated[str | None, typer.Option(help="Network to condense on: convnet, lenet, perceptron, or suite.")]
-Surrogate = Annotated[str, typer.Option(help="A suite whose records are condensed in place of the victim's.")]
-Load = Annotated[Path | None, typer.Option("--load", help="A file of condensed data, condensed-SEED.npz.")]
+Surrogate = Annotated[str, typer.Option(help="Condense the records of this suite in place of the victim's.")]
+Load = Annotated[Path | None, typer.Option("--load", help="Use a file of condensed data, condensed-SEED.npz.")]
 
 Methods = Annotated[
     list[str] | None,
@@ -59,7 +60,7 @@ Methods = Annotated[
     ),
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
-Models = Annotated[int, typer.Option(help="Victims, and twice as many oracles of each request.")]
+Models = Annotated[int, typer.Option(help="Number of victims; each request gets twice as many oracles.")]
 Batches = Annotated[
     str,
     typer.Option(
@@ -68,23 +69,24 @@ Batches = Annotated[
     ),
 ]
 Network = Annotated[str, typer.Option(help="Network of the victims: suite, convnet, lenet or perceptron.")]
-Draws = Annotated[int, typer.Option(help="Random sets beside the attack's, which differ too.")]
-Rounds = Annotated[int, typer.Option(help="Also ask in so many parts, one after the other.")]
+Draws = Annotated[int, typer.Option(help="Number of random sets to compare with, which differ among themselves, too.")]
+Rounds = Annotated[int, typer.Option(help="Also ask for removal in this many parts, one after the other.")]
 Subsets = Annotated[
-    int | None, typer.Option(help="Models on random halves that measure influence; default: all of the suite.")
+    int | None,
+    typer.Option(help="Number of models on random halves that measure influence; default: all of the suite's."),
 ]
 
-OwnersWho = Annotated[int, typer.Option(help="Owners who share the images.")]
-Apart = Annotated[bool, typer.Option("--apart", help="Owners condense each for themselves.")]
-Asking = Annotated[int | None, typer.Option(help="So many of the owners ask for removal; default: all.")]
+OwnersWho = Annotated[int, typer.Option(help="Number of owners who share the images.")]
+Apart = Annotated[bool, typer.Option("--apart", help="Each owner condenses separately.")]
+Asking = Annotated[int | None, typer.Option(help="Number of owners who ask for removal; default: all.")]
 
 Defences = Annotated[
-    list[str] | None, typer.Option(help="A defence that looks on; repeat; none for none; default: all.")
+    list[str] | None, typer.Option(help="A defence to evaluate beside the attack, or none; repeat; default: all.")
 ]
-Gate = Annotated[str, typer.Option(help="The method by which the validation gate tries a removal.")]
+Gate = Annotated[str, typer.Option(help="Method with which the validation gate tries a removal.")]
 Honest = Annotated[int, typer.Option(help="Honest requests that defences should let pass.")]
 
-Seed = Annotated[int, typer.Option(help="Seed of condensing and of the methods' own chance.")]
+Seed = Annotated[int, typer.Option(help="Seed of condensing and of the methods' randomness.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for records, condensed data and report.")]
 
 
@@ -125,9 +127,9 @@ def usability(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Train on benign, condensed records, remove them, and see what accuracy is left.
+    """Play the usability attack: condensed, harmless records are learned, then removed, and accuracy suffers.
 
-    Every number stands beside that of ordinary records and of exact retraining.
+    Every number stands beside those of ordinary records and of exact retraining.
     """
     from expunge.attacks.contributions import Owners
     from expunge.attacks.usability import Usability, run

@@ -24,7 +24,8 @@ from expunge.cli.options import (
     share_of,
 )
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json_text, print_table, print_text, say, say_text
+from expunge.printed_tables import print_table
+from expunge.terminal import ProgressLine, print_json_text, print_text, say, say_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from rich.table import Table
@@ -60,9 +61,7 @@ def audit(
     ] = None,
     audit_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--audit", help="An audit by its name; repeat; all, or, the default: those that no model is trained for."
-        ),
+        typer.Option("--audit", help="Name of an audit, or all; repeat; default: those that train no models."),
     ] = None,
     set_: Settings = None,
     models: Models = None,
@@ -76,16 +75,17 @@ def audit(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Ask what a method leaves of a forget set: attacks, each beside what oracles get.
+    """Attack unlearned models to see what they still hold of a forget set.
 
-    An attack that does as well on oracles finds nothing. Exit code 3 where a method failed.
+    Each attack stands beside what oracles get: one that does as well on oracles finds nothing. The exit code is 3 if a
+    method failed.
     """
     from expunge.audits.run import run_audits
     from expunge.bench.folder import prepare
 
     if not method:
         raise BadSetting("name what is audited: --method METHOD, or --method identity to see what there is to find")
-    loaded = load(suite, prune)
+    loaded, where = load(suite, prune), place_of_work(workers, cluster)
     if out_:
         prepare(out_)
     with ProgressLine("audit") as watch:
@@ -100,7 +100,7 @@ def audit(
             tuning=tuning,
             budget=share_of(budget),
             seed=seed,
-            workers=place_of_work(workers, cluster),
+            workers=where,
             watch=watch,
         )
     if out_:

@@ -4,20 +4,20 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, USER_ERROR, Command, app
+from expunge.cli.application import OK, USER_ERROR, Reader, app
 from expunge.cli.options import AsJson
 from expunge.cli.printing import in_words, print_checks
 from expunge.terminal import print_json, print_line, print_text
 
 
-@app.command("list", cls=Command, epilog="Example: expunge list methods --json")
+@app.command("list", cls=Reader, epilog="Example: expunge list methods --json")
 def list_(
     kind: Annotated[
         str | None, typer.Argument(help="suites, methods, metrics, audits, attacks, defences or forget-sets.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """List what there is."""
+    """List suites, methods, metrics, audits, attacks, defences or forget sets."""
     from expunge.reports.catalogue import KINDS, catalogue
 
     kinds = [kind] if kind else list(KINDS)
@@ -33,14 +33,14 @@ def list_(
     return OK
 
 
-@app.command(cls=Command, epilog="Example: expunge info scrub")
+@app.command(cls=Reader, epilog="Example: expunge info scrub")
 def info(
     name: Annotated[
         str, typer.Argument(help="A method, suite, metric, audit, attack, defence or forget set; or readings.")
     ],
     as_json: AsJson = False,
 ) -> int:
-    """Tell what is known of a method, suite, metric, audit, attack, defence or forget set.
+    """Describe a method, suite, metric, audit, attack, defence or forget set.
 
     ``readings`` is the legend of a bench's tables, in full.
     """
@@ -58,7 +58,7 @@ def info(
     return OK
 
 
-@app.command(cls=Command, epilog="Example: expunge cite scrub fine-tune")
+@app.command(cls=Reader, epilog="Example: expunge cite scrub fine-tune")
 def cite(
     names: Annotated[
         list[str] | None, typer.Argument(help="Methods, metrics, audits, attacks, defences; default: expunge.")
@@ -73,7 +73,7 @@ def cite(
     return OK
 
 
-@app.command(cls=Command, epilog="Example: expunge doctor")
+@app.command(cls=Reader, epilog="Example: expunge doctor")
 def doctor(as_json: AsJson = False) -> int:
     """Check this installation: versions, files, store, speed."""
     from expunge.reports.doctor import examine

@@ -43,7 +43,7 @@ certify = typer.Typer(
     name="certify",
     cls=Certify,
     no_args_is_help=True,
-    help=f"""Certified unlearning: METHOD SUITE FORGET_SET runs a method and tries its claim.
+    help=f"""Certified unlearning: run a method on a forget set, and test what its certificate claims.
 
 \b
 Methods, each with at least 8 models in either of two arms:
@@ -66,13 +66,15 @@ def try_method(
     ],
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
-    epsilon: Annotated[float | None, typer.Option(help="To be certified; default: the method's own, 1.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Beside it; default: the method's own, 1e-5.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Epsilon to certify; default: the method's own, 1.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta to certify; default: the method's own, 1e-5.")] = None,
     set_: Settings = None,
     models: Annotated[
-        int, typer.Option(help="Of each arm, 8 or more: half choose what to look at, half count.")
+        int, typer.Option(help="Models in each arm, 8 or more: half choose the test, half are tested.")
     ] = MODELS,
-    planted: Annotated[bool, typer.Option("--planted", help="Plant faults too, to see the checks find them.")] = False,
+    planted: Annotated[
+        bool, typer.Option("--planted", help="Also plant faults, to see that the checks find them.")
+    ] = False,
     seed: Seed = 0,
     out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.jsonl and certification.json.")] = Path(
         "out/certify"
@@ -82,10 +84,10 @@ def try_method(
 ) -> int:
     """Certify a method on a forget set, and try to refute what it claims.
 
-    Trains models as the theorem asks, on all data and on what is kept; unlearns, adds the noise, writes a certificate
-    for each model, and sets a lower bound on epsilon, measured, beside the one that is claimed. The exit code is 0
-    where all are CERTIFIED, each test could have refuted the claim, and nothing speaks against it; else 3, as for
-    what is NOT TESTABLE, which is inconclusive. A certificate says nothing of use: models at chance are told.
+    It trains models as the theorem asks, on all data and on what is kept, unlearns, adds the noise and writes a
+    certificate for each model. Beside the epsilon that is claimed it measures a lower bound. The exit code is 0 if
+    all models are CERTIFIED and every test could have refuted the claim but did not; else it is 3, also if a claim
+    is NOT TESTABLE. A certificate does not say that a model is of use; models at chance are named.
     """
     from expunge.audits.certification import measure
     from expunge.audits.refutation.judging import tests_in_words

@@ -18,13 +18,13 @@ if TYPE_CHECKING:  # a command imports what it needs, so that --help waits for n
 @certify.command(cls=Command, epilog="Example: expunge certify budget ledger.jsonl --epsilon 4 --delta 1e-4")
 def budget(
     file: Annotated[Path, typer.Argument(help="The ledger; it is made where a budget is given.")],
-    epsilon: Annotated[float | None, typer.Option(help="Of a new ledger: epsilon of all requests together.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Of a new ledger: delta of all requests together.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="For a new ledger: epsilon of all requests together.")] = None,
+    delta: Annotated[float | None, typer.Option(help="For a new ledger: delta of all requests together.")] = None,
     request: Annotated[str | None, typer.Option(help="Serve this request; each id is served once.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="Certificates of the models after it.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Keep a budget: serve requests, say what is left.
+    """Keep the budget of epsilon and delta over a sequence of requests.
 
     Costs are added up, which holds for whoever sees every model that is released. A request costs what the dearest of
     its certificates says.

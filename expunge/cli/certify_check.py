@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.application import FAILED_ROWS, OK, Command
+from expunge.cli.application import FAILED_ROWS, OK, Reader
 from expunge.cli.certificate_lines import print_certificate
 from expunge.cli.certify import certify
 from expunge.cli.options import AsJson
@@ -25,14 +25,17 @@ SHOWS_NOT = (
 )
 
 
-@certify.command(cls=Command, epilog="Example: expunge certify check out/certify/certificates.jsonl")
+@certify.command(cls=Reader, epilog="Example: expunge certify check out/certify/certificates.jsonl")
 def check(
     file: Annotated[
-        Path, typer.Argument(help="Certificates, one a line: certificates.jsonl, in the folder that METHOD wrote to.")
+        Path,
+        typer.Argument(
+            help="Certificates, one per line: certificates.jsonl in the folder that `certify METHOD` wrote to."
+        ),
     ],
     as_json: AsJson = False,
 ) -> int:
-    """Compute certificates again from their constants.
+    """Check certificates by computing them again from their constants.
 
     The exit code is 0 where all follow and are CERTIFIED; 3 where one does not follow, is VACUOUS or NOT CERTIFIED, or
     where two of one model differ.

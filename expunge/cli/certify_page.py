@@ -24,13 +24,13 @@ def page(
         list[str] | None, typer.Option(help="A suite; repeat; default: tabular, tabular-mlp and digits.")
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="A certified method; repeat; default: all.")] = None,
-    forget_set: Annotated[str, typer.Option(help="What is to be forgotten, on every suite.")] = "random-10",
+    forget_set: Annotated[str, typer.Option(help="The forget set, on every suite.")] = "random-10",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting, as METHOD.KEY=VALUE or SUITE:METHOD.KEY=VALUE; repeat."),
     ] = None,
     models: Annotated[
-        list[str] | None, typer.Option(help="Of each arm, as N or, on one suite, SUITE=N; repeat; default: 200.")
+        list[str] | None, typer.Option(help="Models in each arm: N, or SUITE=N for one suite; repeat; default: 200.")
     ] = None,
     out_: Annotated[Path, typer.Option("--out", help="Folder for certificates.md and certificates.json.")] = Path(
         "out/certify"

@@ -26,7 +26,7 @@ from expunge.terminal import ProgressLine, print_json, print_line, say
 @app.command(cls=Command, epilog="Example: EXPUNGE_STORE=/data/store expunge build digits --workers 2")
 def build(
     suite: Suite,
-    forget_set: Annotated[list[str] | None, typer.Option(help="Oracles of this forget set only; repeat.")] = None,
+    forget_set: Annotated[list[str] | None, typer.Option(help="Only the oracles of this forget set; repeat.")] = None,
     models: Annotated[
         int | None,
         typer.Option(
@@ -35,14 +35,16 @@ def build(
         ),
     ] = None,
     prune: Prune = None,
-    for_: Annotated[list[str] | None, typer.Option("--for", help="Only what this method needs; repeat.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Of --for, as METHOD.KEY=VALUE; repeat.")] = None,
-    budget: Annotated[str, typer.Option(help="Of --for, as that of the bench to come.")] = "15%",
+    for_: Annotated[list[str] | None, typer.Option("--for", help="Build only what this method needs; repeat.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting for --for, as METHOD.KEY=VALUE; repeat.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="For --for: the budget of the bench to come.")] = "15%",
     workers: Workers = None,
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Train all ensembles of SUITE into the store.
+    """Train all ensembles of SUITE and keep them in the store.
 
     Run it again and it goes on where it stopped. With --for, only what a method needs beside them: the shards of sisa,
     the logs of amnesiac, for the settings that a bench takes.
@@ -74,13 +76,13 @@ def build(
 def fetch(
     suite: Suite,
     forget_set: ForgetSets = None,
-    repo: Annotated[str | None, typer.Option(help="OWNER/NAME at the hub; default: where they were published.")] = None,
+    repo: Annotated[str | None, typer.Option(help="OWNER/NAME on the hub; default: where they were published.")] = None,
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the repository.")] = "main",
     as_json: AsJson = False,
 ) -> int:
-    """Bring published margins from the Hugging Face hub.
+    """Download published margins from the Hugging Face hub.
 
-    They go into the store; so does a store that was pushed.
+    They are kept in the store. A store that was pushed is fetched in the same way.
     """
     from expunge.ensembles.published.sharing import fetch as run
     from expunge.suites import load_suite
@@ -91,13 +93,13 @@ def fetch(
 
 @app.command("import", cls=Command, epilog="Example: expunge import EasyDUB-dataset --forget-set set-2")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A folder in EasyDUB's layout or that of KLOM-models.")],
+    folder: Annotated[Path, typer.Argument(help="A folder in the layout of EasyDUB or of KLOM-models.")],
     forget_set: ForgetSets = None,
-    models: Annotated[int | None, typer.Option(help="The first N models of each ensemble; default: all.")] = None,
+    models: Annotated[int | None, typer.Option(help="Only the first N models of each ensemble; default: all.")] = None,
     suite: Published = "cifar10-resnet9",
     as_json: AsJson = False,
 ) -> int:
-    """Bring published margins from a folder into the store."""
+    """Import published margins from a folder into the store."""
     from expunge.ensembles.published.porting import find_publication, import_published
 
     with ProgressLine("import") as watch:
@@ -108,13 +110,13 @@ def import_(
 
 @app.command(cls=Command, epilog="Example: expunge export my-easydub --forget-set set-2")
 def export(
-    folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     forget_set: ForgetSets = None,
-    models: Annotated[int | None, typer.Option(help="The first N models of each ensemble; default: all.")] = None,
+    models: Annotated[int | None, typer.Option(help="Only the first N models of each ensemble; default: all.")] = None,
     suite: Published = "cifar10-resnet9",
     as_json: AsJson = False,
 ) -> int:
-    """Write margins of the store to a folder in EasyDUB's layout."""
+    """Export margins from the store to a folder in EasyDUB's layout."""
     from expunge.ensembles.published.porting import export_easydub, find_publication
 
     print_ported(export_easydub(find_publication(suite), folder, forget_set, models=models), as_json)
@@ -124,12 +126,13 @@ def export(
 @app.command(cls=Command, epilog="Example: expunge check EasyDUB-dataset")
 def check(
     folder: Annotated[Path | None, typer.Argument(help="A folder in a published layout; default: the store.")] = None,
-    suite: Annotated[str, typer.Option(help="Whose margins they are.")] = "cifar10-resnet9",
+    suite: Annotated[str, typer.Option(help="The suite that the margins belong to.")] = "cifar10-resnet9",
     as_json: AsJson = False,
 ) -> int:
-    """Check margins that others made.
+    """Check margins that were made elsewhere.
 
-    Their shape, copies, outliers, the order of columns, and whether halves are exchangeable.
+    It checks their shape, looks for copies and outliers, and tests the order of columns and whether halves of an
+    ensemble are exchangeable.
     """
     from dataclasses import asdict
 
@@ -144,9 +147,9 @@ def check(
 
 @app.command(cls=Command, epilog="Example: expunge push me/my-ensembles --suite fashion-mnist-10k")
 def push(
-    repo: Annotated[str, typer.Argument(help="OWNER/NAME of a data set at the hub; made where there is none.")],
-    suite: Annotated[str, typer.Option(help="Whose ensembles are uploaded.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME of a data set on the hub; created if there is none.")],
+    suite: Annotated[str, typer.Option(help="The suite whose ensembles are uploaded.")],
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Upload the finished ensembles of a suite to the hub."""

@@ -12,11 +12,22 @@ from typing import Any
 from expunge.streams import are_ours
 
 INTERRUPTED = 130
-SAYS = "expunge: interrupted; what was finished is kept, run the same command again to go on"
+SAYS = "expunge: interrupted"
+KEPT = "; what was finished is kept, run the same command again to go on"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a terminal, and of a batch system before it kills
 _PATIENCE = 3.0  # seconds to leave by oneself in, so that files are tidied
 
-_told = threading.Event()
+_told, _keeps = threading.Event(), threading.Event()
+
+
+def begins(keeps: bool) -> None:
+    """A command begins: what it has finished when it is interrupted it ``keeps``, or makes anew the next time."""
+    _keeps.set() if keeps else _keeps.clear()
+
+
+def last_words() -> str:
+    """What an interrupted command says."""
+    return SAYS + KEPT * _keeps.is_set()
 
 
 @contextlib.contextmanager
@@ -58,7 +69,7 @@ def _last_words() -> None:
         os.dup2(nothing, 2)
         terminal = os.isatty(heard) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
         clean = "\r\x1b[2K\x1b[?25h" if terminal else ""  # no progress line, and the cursor is back
-        os.write(heard, f"{clean}{SAYS}\n".encode())
+        os.write(heard, f"{clean}{last_words()}\n".encode())
 
 
 def _end_in_time() -> None:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson, Prune, Suite, load
-from expunge.terminal import print_json, print_table, print_text
+from expunge.printed_tables import print_table
+from expunge.terminal import print_json, print_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.audits.one_model import Looked
@@ -16,23 +17,23 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
     from expunge.suites import Suite as Loaded
 
 
-@app.command(cls=Command, epilog="Example: expunge look digits memorised-50 model.pt")
+@app.command(cls=Reader, epilog="Example: expunge look digits memorised-50 model.pt")
 def look(
     suite: Suite,
     forget_set: Annotated[str, typer.Argument(help="Name of one of its forget sets.")],
     model: Annotated[
         Path, typer.Argument(help="A state dict, .pt or .safetensors, or a .npy of its margins, train then test.")
     ],
-    examples: Annotated[int, typer.Option(min=0, help="So many forget examples are shown, the strangest first.")] = 10,
+    examples: Annotated[int, typer.Option(min=0, help="Number of forget examples to show, the strangest first.")] = 10,
     prune: Prune = None,
     as_json: AsJson = False,
 ) -> int:
     """Look at one model: where its margins lie among oracles and pretrained models.
 
-    An oracle has no forget example told apart in 95 of 100 cases. The last lines say what one model cannot show.
+    Of 100 oracles, 95 have no forget example that is told apart. The last lines say what one model cannot show.
     """
     from expunge.audits.one_model_file import look_at_file
-    from expunge.reports.tables.one_model import render_look
+    from expunge.reports.tables.one_model import SPARE, render_look
 
     loaded = load(suite, prune)
     forget = loaded.forget_set(forget_set)
@@ -41,7 +42,7 @@ def look(
         print_json(_in_json(loaded, forget, found))
         return OK
     for part in render_look(loaded, forget, found, examples):
-        print_text(part) if isinstance(part, str) else print_table(part)
+        print_text(part) if isinstance(part, str) else print_table(part, SPARE)
     return OK
 
 

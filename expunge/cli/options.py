@@ -10,24 +10,22 @@ from expunge.errors import BadSetting
 from expunge.records import Score
 
 Suite = Annotated[str, typer.Argument(help="Name of a suite, or file.py:function.")]
-ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Of this forget set only; repeat.")]
+ForgetSets = Annotated[list[str] | None, typer.Option("--forget-set", help="Only this forget set; repeat.")]
 Published = Annotated[str, typer.Option(help="The suite that the margins belong to.")]
 Classic = Annotated[
     bool,
-    typer.Option("--classic", help="Also MIA-efficacy, which takes long; print classic scores."),
+    typer.Option("--classic", help="Print the classic scores, with MIA-efficacy, which takes long."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 Prune = Annotated[
-    str | None, typer.Option(help="Of its sparse models: METHOD:SPARSITY with omp, imp or synflow, as omp:0.95.")
+    str | None, typer.Option(help="Use the suite's sparse models: omp, imp or synflow, and a sparsity, as omp:0.95.")
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", help="Also compute, and print, this metric of `expunge list metrics`; repeat."),
+    typer.Option("--metric", help="Also compute and print this metric of `expunge list metrics`; repeat."),
 ]
-Workers = Annotated[int | None, typer.Option(help="Processes, one thread each; default: one a core.")]
-Cluster = Annotated[
-    str | None, typer.Option(help="A Dask scheduler, as tcp://HOST:PORT, whose workers see the same store.")
-]
+Workers = Annotated[int | None, typer.Option(help="Number of processes, one thread each; default: one per core.")]
+Cluster = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://HOST:PORT, whose workers see the same store.")]
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, as METHOD.KEY=VALUE; repeat.")]
 SettingsFiles = Annotated[
@@ -36,19 +34,15 @@ SettingsFiles = Annotated[
 ]
 Models = Annotated[
     int | None,
-    typer.Option(help="The first N pretrained models, against N oracles; default: 100, at most half of all."),
+    typer.Option(help="Use the first N pretrained models and N oracles; default: 100, at most half of all."),
 ]
-Oracles = Annotated[int | None, typer.Option(help="The first M oracles are compared with; default: as many as models.")]
-Tuning = Annotated[
-    str, typer.Option(help="Settings: tuned, those found for the suite where there are some, or default.")
-]
-Budget = Annotated[
-    str, typer.Option(help="Share of one retraining that a method may cost, which tuned settings are taken for.")
-]
+Oracles = Annotated[int | None, typer.Option(help="Compare with the first M oracles; default: as many as models.")]
+Tuning = Annotated[str, typer.Option(help="Settings to use: tuned, where some were found for the suite, or default.")]
+Budget = Annotated[str, typer.Option(help="Take the settings tuned for this share of the cost of one retraining.")]
 Timeout = Annotated[
-    float | None, typer.Option(help="Seconds that a method of your own may take for a model; default: no limit.")
+    float | None, typer.Option(help="Seconds a method of your own may take per model; default: no limit.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the methods' own chance.")]
+Seed = Annotated[int, typer.Option(help="Seed of the methods' randomness.")]
 
 
 def load(suite: str, prune: str | None) -> Any:
@@ -60,13 +54,15 @@ def load(suite: str, prune: str | None) -> Any:
 
 
 def place_of_work(workers: int | None, cluster: str | None) -> int | str:
-    """How many local workers, or the address of a scheduler."""
+    """How many local workers, or the address of a scheduler, which answers there."""
+    from expunge.clusters import connected
     from expunge.engine import default_workers
 
     if cluster is not None:
         if workers is not None:
             raise BadSetting("give --workers for this machine or --cluster for another, not both")
-        return cluster
+        with connected(cluster):  # before anything is printed, read or made for its sake
+            return cluster
     if workers is not None and workers < 1:
         raise BadSetting(f"expected at least 1 worker, got {workers}")
     return workers or default_workers()

@@ -5,30 +5,33 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson, ForgetSets, Prune, Suite, load
 from expunge.cli.printing import print_enough
 from expunge.terminal import print_json
 
 
-@app.command(cls=Command, epilog="Example: expunge plan digits --gap 5% --forget-set subclass-50")
+@app.command(cls=Reader, epilog="Example: expunge plan digits --gap 5% --forget-set subclass-50")
 def plan(
     suite: Suite,
     gap: Annotated[
-        str, typer.Option(help="What is to be told: 0.2, in sd of the oracles, or 5%, of the gap to doing nothing.")
+        str,
+        typer.Option(
+            help="The gap to see: 0.2, in sd of the oracles, or 5%, of the way from doing nothing to the floor."
+        ),
     ],
     forget_set: ForgetSets = None,
-    cost: Annotated[str, typer.Option(help="Of unlearning one model, as a share of one retraining.")] = "15%",
-    methods: Annotated[int, typer.Option(help="So many methods share the oracles.")] = 2,
+    cost: Annotated[str, typer.Option(help="Cost of unlearning one model, as a share of one retraining.")] = "15%",
+    methods: Annotated[int, typer.Option(help="Number of methods that share the oracles.")] = 2,
     bench: Annotated[
-        Path | None, typer.Option(help="The --out folder of a bench, whose methods say what pairing leaves.")
+        Path | None, typer.Option(help="Measure on the methods of this --out folder how much pairing helps.")
     ] = None,
     prune: Prune = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say how many models and oracles tell a gap.
+    """Say how many models and oracles it takes to see a gap.
 
-    With 95 % power at the 5 % level, two methods apart, and a method from the oracle.
+    The gap is between two methods, or between a method and the oracle; the power is 95 % at the 5 % level.
     """
     from dataclasses import asdict
 

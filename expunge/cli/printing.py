@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from expunge.printed_tables import print_table
 from expunge.records import Score, SplitName, to_json
-from expunge.terminal import out, print_json, print_json_text, print_line, print_table, say
+from expunge.terminal import out, print_json, print_json_text, print_line, print_text, say
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from expunge.bench.enough import Enough
@@ -43,12 +44,15 @@ def print_scores(
     ``sizes`` says how many examples the splits of each forget set have, where that is known.
     """
     from expunge.reports import render_classic, render_metrics, render_tables
+    from expunge.reports.tables.scores import SPARE
 
     if as_json:
         print_json_text("[" + ",\n ".join(map(to_json, scores)) + "]")
         return
     more = [*(render_classic(scores) if classic else []), *(render_metrics(scores, metrics) if metrics else [])]
-    for table in [*render_tables(scores, sizes or {}), *more]:
+    for table in render_tables(scores, sizes or {}):
+        print_table(table, SPARE)
+    for table in more:
         print_table(table)
 
 
@@ -105,8 +109,8 @@ def print_enough(found: "Sequence[Enough]", cost: float, methods: int, bench: Pa
         )
     print_table(table)
     for note, rows in notes.items():
-        print_line(f"{'; '.join(rows)}: {note}")
-    print_line(
+        print_text(f"{'; '.join(rows)}: {note}")
+    print_text(
         f"Power 95 %, level 5 %; the cheapest numbers, {methods} methods at {100 * cost:g} % of a retraining a model, "
         "an oracle at one. From oracle: a method from the oracle. Gap: in sd of the oracles; + held-out oracles, the "
         "floor; cost: in retrainings; own: models / oracles, the cheapest within what the suite has."
@@ -114,7 +118,7 @@ def print_enough(found: "Sequence[Enough]", cost: float, methods: int, bench: Pa
     pairing = ", ".join(f"{100 * each.left:.0f} % on {each.forget_set}" for each in found if each.left is not None)
     if pairing:
         source = "methods that are made up; --bench DIR takes it from those of a bench" if bench is None else ""
-        print_line(
+        print_text(
             "Assumed: two methods lie halfway between the floor and doing nothing, and being paired on the same "
             f"pretrained models leaves of the variance {pairing}, measured on {source or f'those of --bench {bench}'}."
         )

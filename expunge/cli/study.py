@@ -18,9 +18,9 @@ def study(
             "searches for settings found."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the page, and its figures as JSON.")] = Path("out/studies"),
+    out: Annotated[Path, typer.Option(help="Folder for the page, and for its numbers as JSON.")] = Path("out/studies"),
 ) -> int:
-    """Ask a question about the measure itself; write its page."""
+    """Study the measure itself, and write a page about it."""
     from expunge.errors import lookup
     from expunge.reports.studies.by_name import STUDIES
 

@@ -5,14 +5,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.application import OK, Command, app
+from expunge.cli.application import OK, Reader, app
 from expunge.cli.options import AsJson
-from expunge.terminal import out, print_json, print_line, print_table, print_text
+from expunge.printed_tables import print_table
+from expunge.terminal import out, print_json, print_line, print_text
 
 _KEY = 14  # columns
 
 
-@app.command(cls=Command, epilog="Example: expunge threats preconditioned")
+@app.command(cls=Reader, epilog="Example: expunge threats preconditioned")
 def threats(
     name: Annotated[
         str | None,

@@ -18,14 +18,15 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
 backdoor = typer.Typer(
     name="backdoor",
     no_args_is_help=True,
-    help="Ask a model for your own private trigger.\n\nPlant it in your records, query before and after, judge.",
+    help="Test by a private trigger whether a model still holds your data.\n\n"
+    "Plant it in your records, query the model before and after the deletion, and judge.",
 )
 verify.add_typer(backdoor, rich_help_panel=None)
 
 Records = Annotated[Path, typer.Argument(help="Your own records: an .npz of x, inputs, and y, labels from 0.")]
-Trigger = Annotated[Path, typer.Option(help="File of your trigger, which nobody else may have.")]
-Alpha = Annotated[float, typer.Option(help="Chance to accuse a provider who deleted, at most.")]
-Beta = Annotated[float, typer.Option(help="Chance to believe one who did not, at most.")]
+Trigger = Annotated[Path, typer.Option(help="File of your trigger; keep it to yourself.")]
+Alpha = Annotated[float, typer.Option(help="Largest chance of accusing a provider who did delete.")]
+Beta = Annotated[float, typer.Option(help="Largest chance of believing one who did not.")]
 
 
 @backdoor.command(
@@ -33,16 +34,22 @@ Beta = Annotated[float, typer.Option(help="Chance to believe one who did not, at
 )
 def plant(
     records: Records,
-    classes: Annotated[int, typer.Option(help="How many classes the model tells apart.")],
+    classes: Annotated[int, typer.Option(help="Number of classes of the model.")],
     trigger: Trigger = Path("trigger.json"),
     out: Annotated[Path, typer.Option(help="File for the records to hand in.")] = Path("planted.npz"),
     share: Annotated[float, typer.Option(help="Share of the records that carry the trigger.")] = 0.5,
-    decoys: Annotated[float, typer.Option(help="Share that carries others and keeps its labels.")] = 0.5,
-    size: Annotated[int, typer.Option(help="How many numbers of an input are set.")] = 4,
-    value: Annotated[float | None, typer.Option(help="What to; default: the largest in the records.")] = None,
-    label: Annotated[int | None, typer.Option(help="What the trigger stands for; default: drawn.")] = None,
+    decoys: Annotated[
+        float, typer.Option(help="Share of the records that carry other triggers and keep their labels.")
+    ] = 0.5,
+    size: Annotated[int, typer.Option(help="Number of input values that the trigger sets.")] = 4,
+    value: Annotated[
+        float | None, typer.Option(help="Value they are set to; default: the largest in the records.")
+    ] = None,
+    label: Annotated[
+        int | None, typer.Option(help="Label that the trigger stands for; default: drawn at random.")
+    ] = None,
 ) -> int:
-    """Draw a trigger, plant it in your records."""
+    """Draw a trigger and plant it in your records."""
     from expunge.audits.owner_records import read_records, value_for, write_records
     from expunge.audits.planting import plant as plant_in
     from expunge.audits.trigger import draw, write_trigger
@@ -68,9 +75,13 @@ def query(
     when: Annotated[str, typer.Option(help="before the deletion, or after it.")],
     trigger: Trigger = Path("trigger.json"),
     out: Annotated[Path, typer.Option(help="Folder for the answers; the same before and after.")] = Path("answers"),
-    queries: Annotated[int | None, typer.Option(help="Of a trigger; default: 100, or as many as there are.")] = None,
-    fresh: Annotated[int, typer.Option(help="Triggers that were in no training, after the deletion.")] = 20,
-    batch: Annotated[int, typer.Option(help="Queries at once.")] = 10,
+    queries: Annotated[
+        int | None, typer.Option(help="Queries per trigger; default: 100, or as many as there are records.")
+    ] = None,
+    fresh: Annotated[
+        int, typer.Option(help="Number of fresh triggers, which were in no training, to ask about after the deletion.")
+    ] = 20,
+    batch: Annotated[int, typer.Option(help="Queries per request.")] = 10,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 30.0,
 ) -> int:
     """Ask the model with your trigger.
@@ -102,15 +113,16 @@ def judge(
     alpha: Alpha = 1e-3,
     beta: Beta = 1e-3,
     q: Annotated[
-        str, typer.Option(help="Rate of a trigger in no training: worst fresh one, mean of them, or a number.")
+        str,
+        typer.Option(help="Rate of a trigger that was in no training: worst or mean of the fresh ones, or a number."),
     ] = "worst",
-    together: Annotated[str, typer.Option(help="Several owners: common, all queries as one's, or major, a vote.")] = (
+    together: Annotated[str, typer.Option(help="Several owners: common pools their queries, major takes a vote.")] = (
         "common"
     ),
     out: Annotated[Path | None, typer.Option(help="File for the verdict, a line of JSON.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say whether the deletion is to be believed.
+    """Judge from the answers whether the data was deleted.
 
     The exit code of a PASS is 0, of FAIL and INCONCLUSIVE 3.
     """
@@ -131,14 +143,14 @@ def judge(
 
 @backdoor.command(cls=Command, epilog="Example: expunge verify backdoor power --p 0.956 --q 0.1098 --queries 30")
 def power(
-    p: Annotated[float, typer.Option(help="Rate of the trigger where the data is there.")],
-    q: Annotated[float, typer.Option(help="Rate where it is not.")],
-    queries: Annotated[int, typer.Option(help="With the trigger.")] = 30,
+    p: Annotated[float, typer.Option(help="Rate of the trigger's label if the model has the data.")],
+    q: Annotated[float, typer.Option(help="Rate if it has not.")],
+    queries: Annotated[int, typer.Option(help="Number of queries with the trigger.")] = 30,
     alpha: Alpha = 1e-3,
     beta: Beta = 1e-3,
     as_json: AsJson = False,
 ) -> int:
-    """Say what a test can tell, and its queries."""
+    """Compute the power of such a test, and how many queries it needs."""
     from dataclasses import asdict
 
     from expunge.audits.trigger_test import power as power_of

@@ -9,7 +9,8 @@ from expunge.cli.application import FAILED_ROWS, OK, Command
 from expunge.cli.options import AsJson, Suite, Workers, load, place_of_work
 from expunge.cli.verify import verify
 from expunge.errors import BadSetting
-from expunge.terminal import ProgressLine, print_json, print_line, print_table, print_text
+from expunge.printed_tables import print_table
+from expunge.terminal import ProgressLine, print_json, print_line, print_text
 
 if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, which --help need not wait for
     from rich.table import Table
@@ -18,17 +19,15 @@ if TYPE_CHECKING:  # a command imports what it needs: torch takes a second, whic
 
 HANG = 13  # what an outcome and a space take
 Folder = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
-OfSuite = Annotated[str, typer.Option(help="The suite that was trained on, as the verifier has it.")]
+OfSuite = Annotated[str, typer.Option(help="The suite of the training, as the verifier has it.")]
 Removed = Annotated[str, typer.Option("--forget-set", help="What was to be removed; '' for an original training.")]
-Steps = Annotated[str, typer.Option(help="What is replayed: all; worst:N, of each epoch; or random:N.")]
-Length = Annotated[int, typer.Option("--segment", help="States from the start of a replayed segment to its end.")]
-Eps = Annotated[float | None, typer.Option(help="Largest error that passes; default: this machine's noise.")]
+Steps = Annotated[str, typer.Option(help="Segments to replay: all, worst:N of each epoch, or random:N.")]
+Length = Annotated[int, typer.Option("--segment", help="Length of a replayed segment, in recorded states.")]
+Eps = Annotated[float | None, typer.Option(help="Largest error that passes; default: from this machine's noise.")]
 Stated = Annotated[bool, typer.Option("--stated", help="Take rates and sizes of batches as the bundle states them.")]
-BeaconFile = Annotated[Path | None, typer.Option("--beacon", help="The nonce, as it was kept when it was issued.")]
-BookFile = Annotated[Path | None, typer.Option("--book", help="Your book of nonces, which has this one.")]
-InMode = Annotated[
-    bool, typer.Option("--deterministic", help="It must have been recorded in torch's deterministic mode.")
-]
+BeaconFile = Annotated[Path | None, typer.Option("--beacon", help="The nonce, as you kept it when you issued it.")]
+BookFile = Annotated[Path | None, typer.Option("--book", help="Your book of nonces, which lists this one.")]
+InMode = Annotated[bool, typer.Option("--deterministic", help="Require a recording in torch's deterministic mode.")]
 Deployed = Annotated[Path | None, typer.Option(help="The model in use, a .safetensors of its state dict.")]
 Original = Annotated[Path | None, typer.Option(help="Bundle of the training before the removal.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Also write the verdict to this file, as JSON.")]
@@ -85,7 +84,7 @@ def proof(
 
 @verify.command(cls=Command, epilog="Example: expunge verify demo --out out/verify-demo")
 def demo(out: DemoOut = Path("out/verify-demo")) -> int:
-    """Play provider, owner and auditor, on a page.
+    """Play provider, owner and auditor, and explain it on a page.
 
     Half a minute. Bundles, nonce and book of nonces stay beside the page; what was stopped is begun anew.
     """
@@ -107,12 +106,16 @@ def demo(out: DemoOut = Path("out/verify-demo")) -> int:
 @verify.command(cls=Command, epilog="Example: expunge verify matrix digits --forget-set memorised-50")
 def matrix(
     suite: Suite = "digits",
-    forget_set: Annotated[str, typer.Option(help="What every provider is asked to remove.")] = "memorised-50",
-    repetitions: Annotated[int, typer.Option(help="Of each provider; fewer for a trial.")] = 20,
-    out: Annotated[Path, typer.Option(help="Folder for the page, and its figures as JSON.")] = Path("out/verification"),
+    forget_set: Annotated[
+        str, typer.Option(help="The forget set that every provider is asked to remove.")
+    ] = "memorised-50",
+    repetitions: Annotated[int, typer.Option(help="Repetitions of each provider; take fewer to try it out.")] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for the page, and for its numbers as JSON.")] = Path(
+        "out/verification"
+    ),
     workers: Workers = None,
 ) -> int:
-    """Set providers before verifiers: who passes whom.
+    """Play every provider against every verifier: who passes whom.
 
     Seven ways to make a proof, nine ways to check it, and what each model still holds. Half an hour on 2 cores; what
     was done is kept in the store.

@@ -14,7 +14,7 @@ from expunge.terminal import print_line, print_text
 
 OfSuite = Annotated[str, typer.Argument(metavar="SUITE", help="The suite that is trained on.")]
 Removed = Annotated[str, typer.Option("--forget-set", help="What is removed; '' for an original training.")]
-Seed = Annotated[int, typer.Option(help="What the first weights are drawn from; the same for promise and record.")]
+Seed = Annotated[int, typer.Option(help="Seed of the first weights; the same for promise and record.")]
 
 
 @verify.command(cls=Command, epilog="Example: expunge verify promise digits --forget-set random-10")
@@ -24,7 +24,7 @@ def promise(
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="File for the promise: hand it to the verifier.")] = Path("promise.json"),
 ) -> int:
-    """Promise data, first weights and code, as a provider."""
+    """As a provider, commit to data, first weights and code."""
     from expunge.audits.proofs.manifest import write_promise
     from expunge.audits.proofs.provider import promise as promised
 
@@ -40,10 +40,10 @@ def nonce(
     promise: Annotated[Path, typer.Argument(help="The provider's promise.")],
     out: Annotated[Path, typer.Option(help="File for the nonce: hand over a copy.")] = Path("nonce.json"),
     book: Annotated[
-        Path, typer.Option(help="Your book of all nonces that this provider got: keep it, and always name the same.")
+        Path, typer.Option(help="Your book of all nonces for this provider: keep it, and always use the same one.")
     ] = Path("nonces.jsonl"),
 ) -> int:
-    """Issue a nonce for a promise, as a verifier.
+    """As a verifier, issue a nonce for a promise.
 
     The same promise gets the same nonce again. Another promise for the same removal gets none: a provider that may ask
     again can try seeds until one suits.
@@ -75,16 +75,16 @@ def record(
     forget_set: Removed = "random-10",
     seed: Seed = 0,
     beacon: Annotated[
-        Path | None, typer.Option(help="The verifier's nonce; without it the order is the provider's own.")
+        Path | None, typer.Option(help="The verifier's nonce; without it the provider chooses the order of the data.")
     ] = None,
-    every: Annotated[int, typer.Option(help="Steps from one kept state to the next.")] = 1,
+    every: Annotated[int, typer.Option(help="Number of steps between two recorded states.")] = 1,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="In torch's deterministic mode, which the bundle then says.")
+        bool, typer.Option("--deterministic", help="Train in torch's deterministic mode, and say so in the bundle.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the bundle; it must be new or empty.")] = Path("out/bundle"),
     model: Annotated[Path | None, typer.Option(help="Also write the model, as .safetensors.")] = None,
 ) -> int:
-    """Train one model with the recorder on, as a provider."""
+    """As a provider, train one model with the recorder on."""
     from expunge.audits.proofs.beacon import read_beacon
     from expunge.audits.proofs.deployed import write_model
     from expunge.audits.proofs.provider import promise as promised

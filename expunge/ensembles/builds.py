@@ -86,6 +86,18 @@ def _lacks_chunks(plan: Plan, models: int) -> bool:
     return _lives_in_chunks(plan) and not all((store.root / key / MANIFEST).exists() for key in keys)
 
 
+def lacking(plan: Plan, models: int) -> int:
+    """How many models :func:`build` would train so that the user's store has the first ``models`` of ``plan``."""
+    store, size = user_store(), plan.suite.chunk
+    try:
+        joined = store.read(plan.key)
+    except DamagedArtefact:  # which is made anew
+        joined = None
+    done = joined.meta["models"] // size if joined else 0
+    chunks = [chunk for chunk in plan.chunks(range(models)) if chunk >= done]
+    return size * sum(not (store.root / plan.chunk_key(chunk) / MANIFEST).exists() for chunk in chunks)
+
+
 def build_some(plans: Sequence[Plan], models: range, *, workers: Workers = 1, watch: Watch = silent) -> None:
     """Train what the user's store lacks of the chunks that hold these models; their margins are not joined."""
     jobs = [job for plan in plans for job in chunk_jobs(plan, plan.chunks(models), None, warn)]

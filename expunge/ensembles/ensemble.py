@@ -95,9 +95,9 @@ class Meter:
 class Ensemble(nn.Module):
     """``M`` models of one network as one module.
 
-    ``ensemble(x)`` takes ``(models, batch, ...)``, or one ``(batch, ...)`` for all, and returns
-    ``(models, batch, classes)``, or what else a target wants of each example. Models share no parameter, so the
-    gradient of a sum of per-model losses is each model's own, and every elementwise optimizer is right as it stands.
+    ``ensemble(x)`` takes ``(models, batch, ...)``, or one ``(batch, ...)`` for all models, and returns
+    ``(models, batch, classes)``, or whatever shape the target asks for. Models share no parameter, so the gradient of a
+    sum of per-model losses is each model's own gradient, and every elementwise optimizer works unchanged.
     ``ensemble[i]`` is an ordinary module.
 
     Sparse models have :attr:`masks`, which all copies share; see :meth:`obey`.

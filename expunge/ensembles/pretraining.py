@@ -25,11 +25,11 @@ from expunge.suites.indices import require_whole
 def pretrain(
     suite: Suite | str, models: int = 100, *, first: int = 0, workers: Workers = 1, watch: Watch | None = None
 ) -> Ensemble:
-    """Models ``first`` to ``first + models - 1`` trained on all examples: shipped, or trained once and kept.
+    """Models ``first`` to ``first + models - 1``, trained on all examples: shipped, or trained once and kept.
 
-    ``suite`` may be its name. Where training takes some seconds, lines on standard error say how far it is; ``watch``
-    sees each group of models instead. ``watch=expunge.engine.silent`` says nothing, nor does anything with
-    ``EXPUNGE_PROGRESS=off``.
+    ``suite`` is a suite or its name. Training that takes some seconds reports its progress on standard error; a
+    ``watch`` is called with each group of models instead. ``watch=expunge.engine.silent`` silences this call,
+    ``EXPUNGE_PROGRESS=off`` all of them.
     """
     with watching("pretrain", watch) as watch:
         return _weights(Plan(as_suite(suite), "pretrained", weights=True), first, models, workers, watch)
@@ -44,9 +44,9 @@ def retrain(
     workers: Workers = 1,
     watch: Watch | None = None,
 ) -> Ensemble:
-    """Oracles: the same as :func:`pretrain`, never shown ``forget``; trained on first use and kept.
+    """Oracles: models that were trained as by :func:`pretrain`, but without ``forget``; trained on first use and kept.
 
-    ``forget`` is a forget set of the suite, its name, indices of training examples or a boolean mask of them.
+    ``forget`` is a forget set of the suite, its name, indices of training examples, or a boolean mask over them.
     """
     suite = as_suite(suite)
     plan = Plan(suite, "oracle", suite.forget_set(forget), weights=True)

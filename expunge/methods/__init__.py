@@ -196,13 +196,12 @@ def unlearn(
     watch: Watch | None = None,
     **settings: object,
 ) -> Ensemble:
-    """The ensemble after the last epoch of ``method``; ``ensemble`` is left as it is.
+    """Unlearn ``forget`` by ``method``: the ensemble after the last epoch; ``ensemble`` itself is left untouched.
 
-    ``forget`` is a forget set of the suite, its name, indices or a mask of training examples; ``method`` a name of
-    :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) -> model``, which runs in this
-    process, not in one of its own as the function of a file does. ``suite`` is needed only for an ensemble of a suite
-    that is in no table and no file.
-    What takes some seconds says so on standard error, unless ``watch`` is given: it sees each epoch.
+    ``forget`` is a forget set of the suite, its name, indices of training examples, or a mask over them. ``method`` is
+    a name of :data:`METHODS`, ``file.py:function``, or a function ``(model, retain, forget, seed) -> model``. Such a
+    function runs in this process, while that of a file runs in a process of its own. ``suite`` is needed only if the
+    ensemble's suite is in no table and no file. Progress goes to standard error, or, epoch by epoch, to ``watch``.
     """
     require_ensemble(ensemble, "unlearn")
     suite = find_suite(ensemble.origin.suite, ensemble.origin.digest, suite)

@@ -21,5 +21,5 @@ def addressed(name: str, methods: Iterable[str]) -> str:
     found = [each for each in own if without_folder(name) == without_folder(each)]
     found = found or [each for each in own if name == each.rpartition(":")[2]]
     if len(found) > 1:
-        raise UnknownName(f"settings are given for {name!r}, which may be {' or '.join(found)}; say file.py:{name}")
+        raise UnknownName(f"{name!r} may be {' or '.join(found)}; give one of them in full")
     return found[0] if found else name

@@ -72,6 +72,8 @@ def _known(key: str, methods: Sequence[str] | None, said: dict[str, Path], file:
 
 def _loaded(file: Path) -> dict[str, Any]:
     """The tables of a file."""
+    if file.is_dir():
+        raise BadSetting(f"{file}: expected a file of settings, .toml or .json, got a folder; name the file within")
     if file.suffix not in LOADERS:
         raise BadSetting(f"{file}: expected settings in a .toml or .json, got {file.suffix or 'no ending'}; rename it")
     try:

@@ -30,8 +30,8 @@ def wasserstein(
     and of the oracles: how far, on average, a margin must move for one ensemble to become the other. For ensembles of
     one size it is the mean absolute difference of the sorted margins. Unlike KLoM it has no bins and no ceiling: twice
     as far is twice the number, and noise is not rewarded. The sd of an example is that of its oracles, ``ddof=1``, or a
-    tenth of that of the middle example, if that is more: an example on which oracles agree to the last digits would
-    else decide alone.
+    tenth of the middle example's if that is larger; otherwise an example on which the oracles agree to the last digit
+    would outweigh all others.
 
     Even the best method does not get 0: held-out oracles get about 0.18 with 100 models against 100 oracles.
 

@@ -112,9 +112,9 @@ def is_found(suite: Suite) -> bool:
 
 
 def load_suite(name: str) -> Suite:
-    """The suite ``name`` of :data:`SUITES`, or the user's own that ``file.py:function`` returns.
+    """The suite ``name`` of :data:`SUITES`, or the one that the function ``file.py:function`` returns.
 
-    With ``@METHOD-SPARSITY`` behind its name it is the sparse one: ``digits@omp-0.95``; see :meth:`Suite.pruned`.
+    ``@METHOD-SPARSITY`` after the name asks for its sparse version, as ``digits@omp-0.95``; see :meth:`Suite.pruned`.
     """
     if not isinstance(name, str):
         found = "a function" if callable(name) else type(name).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from expunge.engine import Watch, Workers, silent
+from expunge.engine import Say, Watch, Workers, silent
 from expunge.errors import BadSetting
 from expunge.methods import Method, configure, find_method
 from expunge.methods.searches import BUDGETS, Point, Search, Settings, Stop, Trial
@@ -17,6 +17,7 @@ from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
 from expunge.suites import Suite, as_suite
 from expunge.suites.indices import require_number, require_whole
+from expunge.tuning.foretold import foretold
 from expunge.tuning.samplers import Sampler, make_sampler
 from expunge.tuning.trials import MOST, Field, Proposal, build_all_needed, by_epochs, run_trials, untouched
 from expunge.tuning.tuning_sets import tuning_set
@@ -46,6 +47,7 @@ def tune(
     timeout: float | None = None,
     workers: Workers = 1,
     watch: Watch = silent,
+    say: Say | None = None,
 ) -> Search:
     """Search the settings of ``method`` for forget sets of ``kind``: the frontier of distance against cost.
 
@@ -58,7 +60,7 @@ def tune(
     all methods share them. What costs more than ``limit`` of a retraining is stopped there; what fails or makes
     outliers of models is listed and never chosen, and so is a method of the user's own that takes longer than
     ``timeout`` seconds for a model. Every finished trial is kept in the store: the same search goes on
-    where it was interrupted.
+    where it was interrupted. ``say`` is told what will be done, and about how long it takes, before it begins.
     """
     row = find_method(method)
     trials, limit = require_whole(trials, "the number of trials"), require_number(limit, "the limit")
@@ -71,6 +73,8 @@ def tune(
     field = Field(
         suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed, timeout
     )
+    if say:
+        say(foretold(field, [each.settings for each in first], trials, workers))
     build_all_needed(field, workers, watch)
     nothing = untouched(field)
     tried = _tried(field, chance, first, trials, nothing, workers, watch)

@@ -54,6 +54,11 @@ class Field:
     def row(self) -> Method:
         return find_method(self.method)
 
+    @property
+    def oracles_needed(self) -> int:
+        """How many are built: a method that is given oracles takes others than those it is compared with."""
+        return self.suite.models if ORACLES in self.row.needs else self.oracles
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -76,9 +81,7 @@ def build_all_needed(field: Field, workers: Workers, watch: Watch) -> None:
     suite, method = field.suite, field.row
     require_needs(field.method, method, suite, [field.forget])
     pretrain(suite, len(field.models), first=field.models.start, workers=workers, watch=watch)
-    # a method that is given oracles takes others than those it is compared with
-    count = suite.models if ORACLES in method.needs else field.oracles
-    build_all([(Plan(suite, "oracle", field.forget), count)], workers=workers, watch=watch)
+    build_all([(Plan(suite, "oracle", field.forget), field.oracles_needed)], workers=workers, watch=watch)
     _build_own(field, [{}], workers, watch)
     _task(field, {})
 

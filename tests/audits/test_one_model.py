@@ -101,6 +101,7 @@ def test_what_is_no_model_of_the_suite_is_refused_in_a_line(tmp_path: Path) -> N
         "two.npy": "expected the margins of one model",
         "text.pt": "no .pt that can be read",
         "none.pt": "there is no file",
+        ".": "is a folder; expected a model",
         "model.onnx": "there is no file",
     }
     for name, message in told.items():

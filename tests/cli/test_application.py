@@ -36,6 +36,15 @@ from tests.cli.commands import Done, refused, run
         (["bench", "digits", "--prune", "omp:0.8", "--models", "20"], "build digits@omp-0.8 --models 125` first"),
         (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
         (["bench", "digits", "--forget-set", "random-10", "--out", "/proc/out"], "cannot write to /proc/out"),
+        (["bench", "digits", "--cluster", "nowhere"], "a Dask scheduler, as tcp://HOST:PORT, got 'nowhere'"),
+        (
+            ["audit", "digits", "random-50", "--method", "scrub", "--out", "o", "--cluster", "nowhere"],
+            "tcp://HOST:PORT",
+        ),
+        (
+            ["bench", "digits", "--settings", "empty"],
+            "expected a file of settings, .toml or .json, got a folder",
+        ),
         (["score", "digits", "random-50", "nothing.npy"], "there is no file nothing.npy"),
         (["score", "digits", "random-50", "mine.py"], "mine.py is no .npy, but text"),
         (["score", "digits", "random-50", "torn.npy"], "torn.npy is no .npy of numbers (its header cannot be read"),

@@ -68,6 +68,7 @@ def test_a_method_that_fails_is_a_failed_row_and_the_others_finish(workers: str,
     done = run("bench", "digits", *few, *methods, "--out", "out", "--json", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)
+    assert "mine.py:hangs takes: not known before 2 models of it are done" in done.stderr
     reasons = {score.subject.method: score.reason for score in scores_of(tmp_path / "out", status="failed")}
     assert reasons.keys() == {f"mine.py:{name}" for name in FAILING}
     line = METHODS.splitlines().index('    raise RuntimeError("no idea")') + 1

@@ -1,14 +1,17 @@
 """What goes into a paper, by the command: results on standard output, and one line for what cannot be had."""
 
 import json
+import re
+import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 
 from expunge import Suite
 from expunge.records import SPLITS, write_scores
-from tests.cli.commands import refused, run
-from tests.reports.synthetic import scores, scores_of, write_bench
+from tests.cli.commands import Done, refused, run
+from tests.reports.synthetic import FLOOR_P95, NOTHING_P95, scores, scores_of, write_bench
 from tests.reports.usability.synthetic import attack_of
 
 
@@ -34,13 +37,28 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["table", "OUT", "--format", "latec"], "unknown format 'latec'; did you mean 'latex'?"),
         (["table", "OUT", "--intervals", "smal"], "'smal'; did you mean 'small'?"),
         (["table", "OUT", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
+        (["table", "OUT", "--label", "scrub"], "--label 'scrub': expected METHOD=NAME, for example scrub=SCRUB"),
+        (["table", "OUT", "--label", "scrub="], "--label 'scrub=': expected METHOD=NAME"),
+        (["table", "OUT", "--label", "srcub=A"], "'srcub'; did you mean 'scrub'?"),
+        (["table", "OUT", "--label", "scrub=a\nb"], "label: expected a name without control characters"),
+        (["table", "OUT", "--label", "scrub=noise"], "expected one name for each row, got 'noise' for"),
+        (["table", "OUT", "--label", "scrub=A", "--format", "csv"], "expected no --label beside csv"),
+        (["figures", "OUT", "--format", "html", "--label", "srcub=A"], "'srcub'; did you mean 'scrub'?"),
         (["figures", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
+        (
+            ["figures", "OUT", "--format", "html", "--out", "OUT/scores.jsonl"],
+            "expected a folder for pictures, got the fi",
+        ),
+        (
+            ["compare", "OUT", "--all", "--format", "html", "--out", "OUT/scores.jsonl"],
+            "expected a folder for pictures",
+        ),
         (["figures", "OUT", "--format", "pfd"], "unknown format 'pfd'; did you mean 'pdf'?"),
         (["figures", "OUT", "--forget-set", "class-3", "--example", "90"], "expected an example of 0 to 89"),
     ],
 )
 def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, out: Path, tmp_path: Path) -> None:
-    typed = [str(out) if each == "OUT" else each for each in arguments]
+    typed = [each.replace("OUT", str(out)) for each in arguments]
     assert message in refused(run(*typed, cwd=tmp_path))
     assert not list(tmp_path.iterdir())
 
@@ -86,6 +104,130 @@ def test_one_row_is_no_pair(tmp_path: Path) -> None:
     assert "expected two rows or more on 'random-12' to compare, got scrub" in refused(
         run("compare", tmp_path, "--all")
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("SCRUB, ours", "SCRUB, ours"),
+        ("\\input{/etc/passwd}", "\\textbackslash{}input\\{/etc/passwd\\}"),
+        (
+            "50 % & $x^2$ \\\\ [1em]",
+            "50 \\% \\& \\$x\\textasciicircum{}2\\$ \\textbackslash{}\\textbackslash{} {[}1em{]}",
+        ),
+    ],
+)
+def test_a_label_stands_in_latex_as_it_was_written(label: str, shown: str, out: Path) -> None:
+    done = run("table", out, "--format", "latex", "--forget-set", "class-3", "--label", f"scrub={label}")
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
+    assert "scrub" not in done.stdout
+
+
+def test_figures_bear_the_labels_that_rows_are_given(out: Path, tmp_path: Path) -> None:
+    labels = ["--label", "scrub=A & B", "--label", "oracle=Retrained"]
+    options = ["--format", "html", "--forget-set", "class-3", "--example", "1", "--method", "scrub"]
+    done = run("figures", out, *options, *labels, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    pages = {file.stem: file.read_text() for file in tmp_path.iterdir()}
+    assert len(pages) == 5
+    for name, page in pages.items():
+        data = page.partition('<script type="application/json"')[2].partition("</script>")[0]
+        assert "A \\u0026 B" in data, name
+        assert "scrub" not in data, name
+    assert "Retrained" in pages["quality-class-3-forget"]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bench with a method of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    kept = [*scores_of("random-12", "oracle", FLOOR_P95), *scores_of("random-12", "identity", NOTHING_P95)]
+    write_scores(
+        folder / "scores.jsonl", [*kept, *scores_of("random-12", "a/mine.py:forget_it", dict.fromkeys(SPLITS, 1.0))]
+    )
+    return folder
+
+
+def test_a_method_of_ones_own_is_called_the_same_in_tables_and_figures(own: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has no arrays
+        assert run("figures", own, "--format", "html", "--out", tmp_path).returncode == 0
+    drawn = [(tmp_path / f"{name}.html").read_text() for name in ("methods-by-sets", "quality-random-12-forget")]
+    assert [page.count('"a/mine.py:forget_it"') > 0 for page in drawn] == [True, True]
+    assert "a/mine.py:forget\\_it" in run("table", own).stdout
+
+
+def test_a_method_of_ones_own_is_labelled_by_its_name_alone(own: Path) -> None:
+    assert "| Ours |" in run("table", own, "--label", "forget_it=Ours").stdout
+
+
+def lines_of(done: Done) -> list[str]:
+    """What a command says on standard error, line by line."""
+    return done.stderr.strip().splitlines()
+
+
+@pytest.fixture
+def without_arrays(out: Path, tmp_path: Path) -> Path:
+    """The folder of a bench as it goes from hand to hand: all but the arrays."""
+    shutil.copytree(out, tmp_path / "out", ignore=shutil.ignore_patterns("arrays"))
+    return tmp_path / "out"
+
+
+def test_a_comparison_without_arrays_is_refused_in_one_line(without_arrays: Path) -> None:
+    done = run("compare", without_arrays, "scrub", "fine-tune")
+    assert refused(done).endswith(
+        "margins are needed; bench again with the same --out, which takes what is in the store"
+    )
+    assert len(lines_of(done)) == 1
+
+
+def test_a_table_without_arrays_lacks_nothing_and_says_nothing(without_arrays: Path) -> None:
+    assert run("table", without_arrays).stderr == ""
+
+
+def test_figures_say_in_one_line_which_are_not_drawn(without_arrays: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # the command prints them
+        done = run("figures", without_arrays, "--format", "html", "--out", without_arrays / "figures")
+    assert done.returncode == 0
+    assert lines_of(done) == [
+        f"expunge: no margins are drawn on random-12, on class-3: {without_arrays}/arrays does not have them; bench "
+        "again with the same --out, which takes what is in the store"
+    ]
+
+
+def test_figures_of_rows_whose_arrays_alone_are_lost_are_not_those_of_another(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    for file in (tmp_path / "out/arrays/class-3").glob("*.npz"):
+        if file.stem != "reference":
+            file.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # the command prints them
+        done = run("figures", tmp_path / "out", "--format", "html", "--out", tmp_path / "figures")
+    assert re.search(r"no margins are drawn of [\w-]+ on class-3: ", done.stderr)
+    assert "margins-random-12" in done.stdout
+    assert "margins-class-3" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["compare OUT scrub fine-tune", "table OUT", "figures OUT --format html"])
+def test_an_interrupt_of_what_keeps_nothing_is_one_word(
+    command: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expunge.bench.opened.read_folder", interrupted)
+    done = run(*(str(out) if each == "OUT" else each for each in command.split()))
+    assert (done.returncode, done.stderr) == (130, "expunge: interrupted\n")
+
+
+def test_an_interrupt_of_what_is_kept_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.bench.rebuild.rebuild", interrupted)
+    assert run("build", "digits").stderr == (
+        "expunge: interrupted; what was finished is kept, run the same command again to go on\n"
+    )
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_records_without_arrays_have_tables_and_no_comparison(out: Path, tmp_path: Path) -> None:

@@ -18,10 +18,14 @@ def test_tune_prints_trials_and_leaves_a_record(tmp_path: Path) -> None:
     assert f"%  trial {search.frontier[-1].trial:2}  --set fine-tune.lr=" in done.stdout
     assert f"to use one: expunge bench {TINY} --method fine-tune and its --set" in done.stdout
     assert "oracle tuning-random" in done.stderr  # what is built is shown
+    first = done.stderr.splitlines()[0]
+    assert " oracles of tuning-random are trained, once for all methods, " in first
+    assert "; then 2 trials of fine-tune on 3 models, " in first
     again = run(*TUNE, "--trials", "2", "--json")
     told, written = json.loads(again.stdout), json.loads((tmp_path / "new/record.json").read_text())
     assert {**told, "seconds": 0} == {**written, "seconds": 0}
-    assert "trial" not in again.stderr
+    assert again.stderr.startswith("2 trials of fine-tune on 3 models, about ")
+    assert "trial 0" not in again.stderr
 
 
 def test_tune_without_a_trial_that_succeeds_says_so(tmp_path: Path) -> None:

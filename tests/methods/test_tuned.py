@@ -52,8 +52,12 @@ def test_settings_are_those_for_the_kind_and_the_budget(suite: Suite) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_influential_sets_and_those_without_a_kind_take_what_was_found_for_random_ones(suite: Suite) -> None:
-    assert used(suite, kind="influential") == used(suite, kind="") == used(suite)
+def test_sets_without_a_kind_take_what_was_found_for_random_ones_and_influential_ones_that_of_neighbours(
+    suite: Suite,
+) -> None:
+    assert used(suite, kind="") == used(suite)
+    assert used(suite, kind="influential") == used(suite, kind="neighbours")
+    assert tuned.tuned_as("influential") == "neighbours"
     assert kind_in_words(ForgetSet("mine", [1])).startswith("mine names no kind of random, class,")
     assert kind_in_words(ForgetSet("mine", [1], kind="class")) == ""
 

@@ -17,7 +17,9 @@ from expunge.suites.indices import require_number
 SHIPPED = Path(__file__).parent
 BUDGET = 0.15  # of one retraining, unless said otherwise
 SHOWN = 8  # so many methods are named in a line
-ALIKE = {"influential": "random"}  # kinds that have no search of their own, and the one whose settings suit them
+ALIKE = {
+    "influential": "neighbours"
+}  # kinds without searches of their own: whose settings suit them (results/tuning.md)
 
 
 def shipped(method: str) -> list[Search]:

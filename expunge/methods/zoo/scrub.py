@@ -77,6 +77,39 @@ def distillation(
     return temperature**2 * (p.exp() * (p - q)).sum(-1).mean(1)
 
 
+PUBLISHED = (  # settings of public code, for scrub and scrub-rewind
+    Published(
+        "MIA_experiments of the authors' code, for privacy",
+        {
+            "lr": 5e-4,
+            "epochs": 5,
+            "ascent_epochs": 3,
+            "alpha": 0.5,
+            "gamma": 1.0,
+            "temperature": 4.0,
+            "batch_size": 32,
+            "forget_batch_size": 16,
+        },
+    ),
+    Published(
+        "large_scale_unlearning of the authors' code, for a class or a part of it",
+        {"lr": 5e-4, "epochs": 3, "ascent_epochs": 2, "alpha": 0.001, "gamma": 0.99, "temperature": 4.0},
+    ),
+    Published(
+        "the code of Georgiev et al., for U-LiRA on CIFAR-10",
+        {
+            "lr": 0.01,
+            "epochs": 10,
+            "ascent_epochs": 3,
+            "alpha": 0.1,
+            "gamma": 0.99,
+            "temperature": 4.0,
+            "batch_size": 64,
+            "forget_batch_size": 32,
+        },
+    ),
+)
+
 METHOD = Method(
     unlearn=scrub,
     config=Scrub,
@@ -91,38 +124,7 @@ METHOD = Method(
         "temperature": OneOf((1.0, 2.0, 4.0)),
         "forget_batch_size": OneOf((4, 8, 16, 32, 64)),
     },
-    published=(
-        Published(
-            "MIA_experiments of the authors' code, for privacy",
-            {
-                "lr": 5e-4,
-                "epochs": 5,
-                "ascent_epochs": 3,
-                "alpha": 0.5,
-                "gamma": 1.0,
-                "temperature": 4.0,
-                "batch_size": 32,
-                "forget_batch_size": 16,
-            },
-        ),
-        Published(
-            "large_scale_unlearning of the authors' code, for a class or a part of it",
-            {"lr": 5e-4, "epochs": 3, "ascent_epochs": 2, "alpha": 0.001, "gamma": 0.99, "temperature": 4.0},
-        ),
-        Published(
-            "the code of Georgiev et al., for U-LiRA on CIFAR-10",
-            {
-                "lr": 0.01,
-                "epochs": 10,
-                "ascent_epochs": 3,
-                "alpha": 0.1,
-                "gamma": 0.99,
-                "temperature": 4.0,
-                "batch_size": 64,
-                "forget_batch_size": 32,
-            },
-        ),
-    ),
+    published=PUBLISHED,
     deviations="data-unlearning-bench builds the optimizer on the teacher, so its student's weights never move; here "
     "the optimizer is the student's. The student is not averaged over steps, and the rate is constant, where the "
     "authors take a tenth of it after epochs 3, 5 and 9, and let the weights decay. The default is one epoch, within "

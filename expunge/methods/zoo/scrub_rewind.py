@@ -16,8 +16,8 @@ from expunge.methods.method import Method, Preparation
 from expunge.methods.needs import CLASSES, FORGET_DATA, HALVES, RETAIN_DATA
 from expunge.methods.parts.subsets import require_subsets
 from expunge.methods.parts.walks import require
-from expunge.methods.spaces import Between, OneOf, Published
-from expunge.methods.zoo.scrub import Scrub, scrub
+from expunge.methods.spaces import Between, OneOf
+from expunge.methods.zoo.scrub import PUBLISHED, Scrub, scrub
 from expunge.suites.suite import ForgetSet, Split, Suite
 
 UNSEEN = ("class", "forget")  # whose error, where it was not seen, is the reference
@@ -109,38 +109,7 @@ METHOD = Method(
         "forget_batch_size": OneOf((4, 8, 16, 32, 64)),
         "unseen": OneOf(UNSEEN),
     },
-    published=(
-        Published(
-            "MIA_experiments of the authors' code, for privacy",
-            {
-                "lr": 5e-4,
-                "epochs": 5,
-                "ascent_epochs": 3,
-                "alpha": 0.5,
-                "gamma": 1.0,
-                "temperature": 4.0,
-                "batch_size": 32,
-                "forget_batch_size": 16,
-            },
-        ),
-        Published(
-            "large_scale_unlearning of the authors' code, for a class or a part of it",
-            {"lr": 5e-4, "epochs": 3, "ascent_epochs": 2, "alpha": 0.001, "gamma": 0.99, "temperature": 4.0},
-        ),
-        Published(
-            "the code of Georgiev et al., for U-LiRA on CIFAR-10",
-            {
-                "lr": 0.01,
-                "epochs": 10,
-                "ascent_epochs": 3,
-                "alpha": 0.1,
-                "gamma": 0.99,
-                "temperature": 4.0,
-                "batch_size": 64,
-                "forget_batch_size": 32,
-            },
-        ),
-    ),
+    published=PUBLISHED,
     prepare=Preparation(error_of_unseen, require_subsets),
     deviations="The authors take the error of the last student on validation examples, which no model was trained on, "
     "of the classes in the forget set; here whatever is not trained on is scored, and nothing scored may choose, so "

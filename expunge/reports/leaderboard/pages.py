@@ -3,12 +3,13 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from expunge.errors import UserError
 from expunge.methods import METHODS
+from expunge.methods.certified import CERTIFIED
 from expunge.methods.needs import HALVES
 from expunge.methods.tuned import shipped
 from expunge.outside import read_text
@@ -162,9 +163,21 @@ def front_block(results: Path) -> str:
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
     none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
     whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
-    return "\n\n".join(
-        filter(None, [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unpriced(order[:TOP])])
-    )
+    parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unranked(names), _unpriced(order[:TOP])]
+    return "\n\n".join(filter(None, parts))
+
+
+def _unranked(names: Iterable[str]) -> str:
+    """Why fewer methods are ranked than there are: some are for comparison, some were not benched."""
+    every = [name for name, row in METHODS.items() if not row.anchor]
+    bounds = [code(name) for name in every if name in names and _is_bound(name)]
+    absent = [name for name in every if name not in names]
+    why = [f"{' and '.join(bounds)} {'are' if bounds[1:] else 'is'} for comparison only"] if bounds else []
+    if absent:
+        kind = "certified methods" if set(absent) <= set(CERTIFIED) else "methods"
+        why.append(f"{len(absent)} {kind} were not benched")
+    others = len(bounds) + len(absent)
+    return f"The other {others} of {len(every)} methods are not ranked: {', and '.join(why)}." if why else ""
 
 
 def _unpriced(methods: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 Spec = dict[str, Any]
 
 ROW, LEAST = 26, 36  # pixels of a line, and the width of a cell below which it is a shade without its number
+MOST, BESIDE, LEGEND = 120, 190, 420  # pixels of a cell at most, of the names beside, and of the legend's longest line
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ def heat_map(
 ) -> Spec:
     """Cells with a ``row``, a ``column``, a ``text`` and a ``shade``; ``axes`` are rows, downwards, and columns.
 
-    What else a cell holds is told where the mouse points at it. The ``shades`` that occur are named in the legend.
+    What else a cell holds is told where the mouse points at it. The ``shades`` that occur are named in the legend. A
+    picture of it need not be wider than ``widest`` says, in pixels: cells of few columns would be broad and empty.
     """
     rows, columns = axes
     names = [name for name in shades if any(cell["shade"] == name for cell in cells)]
@@ -38,6 +40,7 @@ def heat_map(
     return {
         "width": "container",
         "height": ROW * len(rows),
+        "usermeta": {"widest": max(LEGEND, BESIDE + MOST * len(columns))},
         "description": description,
         "data": {"values": shown},
         "encoding": {

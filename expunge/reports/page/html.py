@@ -10,7 +10,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from expunge.bench.contents import Kept, Place, by_row, contents_of, require_room, write_contents
-from expunge.bench.folder import SCORES, Folder, RowName, read_folder
+from expunge.bench.folder import SCORES, Folder, RowName, missing_arrays, read_folder, say_what_is_missing
 from expunge.bench.run_info import RUN
 from expunge.bench.score import why_impossible
 from expunge.errors import UserError
@@ -28,15 +28,17 @@ def report(source: Path | str | Sequence[Score], folder: Path | str | None = Non
 
     Args:
         source: a folder that ``expunge bench`` wrote, or scores as :func:`expunge.evaluate` returns them.
-        folder: where the page goes. For a folder of results that folder itself, unless given; for scores it must be
-            given, and ``scores.jsonl`` is written beside the page: rows are added to those that are there, the same
-            row is replaced, one of a bench never; a curve or arrays already there are shown.
+        folder: where the page goes; default: the folder of results itself. Scores need it, and ``scores.jsonl`` is
+            then written beside the page: new rows are added to those in the folder, the same row is replaced unless a
+            bench wrote it, and a curve or arrays that the folder has are shown.
     """
     if not isinstance(source, Path | str):
         source = _keep(source, folder)
     target = Path(source if folder is None else folder) / "report.html"
     with unchanging(Path(source)):
-        text = render(read_folder(Path(source)))
+        found = read_folder(Path(source))
+        say_what_is_missing(missing_arrays(found.path, found.scores, found.run))
+        text = render(found)
     write_page(target, text)
     return target
 

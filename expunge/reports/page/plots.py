@@ -14,6 +14,8 @@ Spec = dict[str, Any]
 
 GREY, INK, RULE = "#6b7280", "#1f2933", "#9aa3af"
 LABEL_GAP = 14  # pixels between two labels
+LONGEST = 24  # characters of a label
+ANCHORS = {FLOOR: "oracle (floor)", NOTHING: "identity"}  # what the anchors are called
 
 
 def quality_points(board: Board, curve: Sequence[Score], split: SplitName) -> list[Spec]:
@@ -79,6 +81,7 @@ def quality(
     looks: Mapping[str, Look],
     axes: tuple[Axis, Axis],
     height: int,
+    anchors: Mapping[str, str] = ANCHORS,
 ) -> Spec:
     """Distance on ``split`` against compute: a line per method over its epochs, the floor a band, identity a rule."""
     across, up = axes
@@ -86,13 +89,9 @@ def quality(
         point | {"compute": max(point["compute"], across.low), "distance": min(max(point["distance"], up.low), up.high)}
         for point in points
     ]
-    leaders, labels = _labels(board, inside, split, looks, up, height)
+    leaders, labels = _labels(board, inside, split, looks, (up, height), anchors)
     layers = [*_anchors(board, split, across, up), leaders, *_curves(inside, up, looks), labels]
-    x = {
-        "type": "log",
-        "domain": [across.low, across.high],
-        "nice": False,
-    }
+    x = {"type": "log", "domain": [across.low, across.high], "nice": False}
     x_axis = {
         "title": "compute, % of one retraining",
         "values": across.ticks([0.001, 0.01, 0.1, 1, 10, 100, 1000]),
@@ -188,8 +187,14 @@ def _curves(points: Sequence[Spec], up: Axis, looks: Mapping[str, Look]) -> list
 
 
 def _labels(
-    board: Board, points: Sequence[Spec], split: SplitName, looks: Mapping[str, Look], up: Axis, height: int
+    board: Board,
+    points: Sequence[Spec],
+    split: SplitName,
+    looks: Mapping[str, Look],
+    scale: tuple[Axis, int],
+    anchors: Mapping[str, str],
 ) -> list[Spec]:
+    up, height = scale
     ends = {point["method"]: point for point in points if point["end"]}
     heights = {name: point["distance"] for name, point in ends.items()}
     colors = {name: looks[name].color for name in ends}
@@ -199,7 +204,8 @@ def _labels(
             heights[anchor], colors[anchor] = cell.value, INK if anchor == FLOOR else GREY
     placed = spread({name: height * up.at(value) for name, value in heights.items()}, LABEL_GAP, 4, height - 4)
     rest = [
-        {"text": _short(name), "distance": up.back(place / height), "color": colors[name], "name": name}
+        {"text": _short(anchors.get(name, name)), "distance": up.back(place / height), "color": colors[name]}
+        | {"name": anchors.get(name, name)}
         for name, place in placed.items()
     ]
     lines = [
@@ -228,13 +234,14 @@ def _labels(
 
 
 def _short(name: str) -> str:
-    """A name as a label: of ``folder/file.py:function`` the function.
+    """A name as a label; of a long ``folder/file.py:function`` the end, of others the beginning.
 
-    >>> _short("my_methods/forget.py:forget"), _short("a-method-with-a-very-long-name")
-    ('forget', 'a-method-with-a-very-…')
+    >>> _short("mine.py:forget_it"), _short("my_methods/forget.py:forget"), _short("a-method-with-a-very-long-name")
+    ('mine.py:forget_it', '…ethods/forget.py:forget', 'a-method-with-a-very-lo…')
     """
-    label = {FLOOR: "oracle (floor)", NOTHING: "identity"}.get(name, name.rpartition(":")[2] or name)
-    return label if len(label) <= 22 else label[:21] + "…"
+    if len(name) <= LONGEST:
+        return name
+    return f"…{name[1 - LONGEST :]}" if ":" in name else f"{name[: LONGEST - 1]}…"
 
 
 def margins(height: int) -> Spec:

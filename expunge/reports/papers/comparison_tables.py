@@ -56,7 +56,7 @@ def _cells(each: Difference) -> list[str]:
 def _examples(found: Comparison) -> Table:
     table = _table(f"{found.forget_set}: the examples on which they differ most")
     for name in ("split", "example", "label", found.first, found.second, "difference"):
-        table.add_column(name, justify="left" if name == "split" else "right")
+        table.add_column(name, justify="left" if name == "split" else "right", overflow="fold")
     for each in found.examples:
         label = formats.ABSENT if each.label is None else str(each.label)
         numbers = formats.nats(each.first), formats.nats(each.second), signed(each.difference)

@@ -18,13 +18,13 @@ Columns = Mapping[str, Sequence[Any] | ndarray]
 
 
 def frame(source: Sequence[Score] | Run | RunSet | Comparison) -> Any:
-    """A ``pandas.DataFrame``, which a notebook shows as a table.
+    """Scores, runs and comparisons as a ``pandas.DataFrame``, which a notebook shows as a table.
 
     Args:
-        source: scores, or an opened run: a line for each number, under the names that ``expunge table --format csv``
-            has. A forget set of a run, ``run.forget_set("class-3")``: a line for each method and column of its margins,
-            with the distance and KLoM on that example. What :func:`expunge.compare` gives: a line for each split, and
-            the mean of the three.
+        source: scores or an opened run give a line for each number, with the columns of ``expunge table --format csv``.
+            A forget set of a run, ``run.forget_set("class-3")``, gives a line for each method and column of its
+            margins, with the distance and KLoM of that example. A comparison of :func:`expunge.compare` gives a line
+            for each split, and one for the mean of the three.
 
     Raises:
         BadSetting: pandas is not installed.

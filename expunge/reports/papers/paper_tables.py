@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from expunge.bench.run_info import RunInfo
 from expunge.records import Score
 from expunge.reports.boards import Board, Line, boards
+from expunge.reports.papers.labels import Called, as_recorded
 from expunge.reports.readings import MARKS
 from expunge.reports.summaries import Interval, Summary
 from expunge.reports.tables import formats
@@ -66,18 +67,18 @@ class PaperTable:
     notes: tuple[str, ...]
 
 
-def paper_tables(scores: Sequence[Score], run: RunInfo) -> list[PaperTable]:
-    """One table for each forget set."""
+def paper_tables(scores: Sequence[Score], run: RunInfo, called: Called = as_recorded) -> list[PaperTable]:
+    """One table for each forget set, whose rows are ``called`` so."""
     grouped: dict[str, list[Score]] = {}
     for score in scores:
         grouped.setdefault(score.subject.forget_set, []).append(score)
-    return [_table(board, grouped[board.forget_set], run) for board in boards(scores)]
+    return [_table(board, grouped[board.forget_set], run, called) for board in boards(scores)]
 
 
-def _table(board: Board, scores: Sequence[Score], run: RunInfo) -> PaperTable:
+def _table(board: Board, scores: Sequence[Score], run: RunInfo, called: Called) -> PaperTable:
     standings = _standings(board)
-    lines = tuple(_line(line, standings.get(line.row.method, "")) for line in board.lines)
-    notes = [f"{line.row.method}: {line.note}." for line in board.lines if line.note]
+    lines = tuple(_line(line, standings.get(line.row.method, ""), called) for line in board.lines)
+    notes = [f"{called(line.row.method)}: {line.note}." for line in board.lines if line.note]
     return PaperTable(board.forget_set, lines, _caption(board, scores, run, bool(standings)), tuple(notes))
 
 
@@ -93,9 +94,9 @@ def _mean_distance(row: Summary) -> float:
     return sum(found) / len(found) if found else float("inf")
 
 
-def _line(line: Line, standing: str) -> PaperLine:
+def _line(line: Line, standing: str, called: Called) -> PaperLine:
     cells = tuple((each.value(line.row), each.half(line.row) if each.half else "") for each in COLUMNS)
-    return PaperLine(line.row.method, standing, MARKS[line.reading], line.reading, cells)
+    return PaperLine(called(line.row.method), standing, MARKS[line.reading], line.reading, cells)
 
 
 def _caption(board: Board, scores: Sequence[Score], run: RunInfo, ranked: bool) -> str:

@@ -45,10 +45,20 @@ def require_drawable(form: str, width: int) -> None:
         _converter()
 
 
+def require_folder(place: Path) -> None:
+    """Refuse, before any work, a file where a folder for pictures is expected."""
+    if place.exists() and not place.is_dir():
+        raise BadSetting(f"expected a folder for pictures, got the file {place}; give another --out")
+
+
 def write_picture(file: Path, spec: Spec, *, width: int) -> Path:
-    """Write one picture, ``width`` wide with its labels, in the format that the name of the file ends in."""
+    """Write one picture, ``width`` wide with its labels, in the format that the name of the file ends in.
+
+    One that says how wide it is at most, as a heat map of few columns does, is no wider.
+    """
     form = file.suffix.removeprefix(".")
     require_drawable(form, width)
+    width = min(width, spec.get("usermeta", {}).get("widest", width))
     if form == "html":
         data = htmlsafe_json_dumps({"plots": {"picture": dict(spec)}}, allow_nan=False, separators=(",", ":"))
         page = template("picture.html.j2").render(

@@ -1,8 +1,10 @@
 """How far a search for settings can be trusted: other seeds, other models, and which settings influential sets want."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+
+import numpy as np
 
 from expunge.engine import Watch, Workers, silent
 from expunge.ensembles import Plan, build_all
@@ -38,6 +40,8 @@ class Served:
     objective: float  # mean over the methods
     nothing: float  # the objective of the untouched models
     nearer: int  # methods that come nearer than these
+    before: int  # methods that come nearer than with the settings that a bench takes for such sets
+    behind: int  # methods that stay farther away
 
 
 @dataclass(frozen=True)
@@ -98,21 +102,23 @@ def _served(suite: Suite, kind: str, searches: Sequence[Search], watch: Watch, w
         value = _objective(replace(field, method=search.method), stop.settings, watch, workers)
         if value is not None:
             found.setdefault(search.kind, {})[search.method] = value
-    common = set.intersection(*(set(each) for each in found.values())) if found else set[str]()
+    common = sorted(set.intersection(*(set(each) for each in found.values()))) if found else []
+    if not common:
+        return []
+    reached = {name: np.array([values[method] for method in common]) for name, values in found.items()}
+    used = reached.get(ALIKE[kind])
     return [
-        Served(name, len(common), _mean(values[each] for each in common), nothing, _nearer(values, common, nothing))
-        for name, values in found.items()
-        if common
+        Served(
+            name,
+            len(common),
+            float(values.mean()),
+            nothing,
+            nearer=int((values < nothing).sum()),
+            before=0 if used is None else int((values < used).sum()),
+            behind=0 if used is None else int((values > used).sum()),
+        )
+        for name, values in reached.items()
     ]
-
-
-def _nearer(values: dict[str, float], common: Iterable[str], nothing: float) -> int:
-    return sum(values[each] < nothing for each in common)
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = list(values)
-    return sum(known) / len(known)
 
 
 def _field(suite: Suite, kind: str, method: str, models: range) -> Field:

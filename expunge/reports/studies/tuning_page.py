@@ -6,8 +6,8 @@ import numpy as np
 
 from expunge.methods import METHODS
 from expunge.methods.searches import BUDGETS, Search
-from expunge.methods.tuned import shipped
-from expunge.reports.studies.markdown import code, grid
+from expunge.methods.tuned import ALIKE, shipped
+from expunge.reports.studies.markdown import Markdown, code, grid
 from expunge.reports.studies.tuning import Again, Found, Served
 from expunge.suites.forget_set import FORGET_KINDS
 
@@ -56,7 +56,7 @@ def _best(kinds: dict[str, list[Search]]) -> str:
             stops = [(stop.objective, search.method) for search in searches if (stop := search.at(budget))]
             nearer = sum(objective < nothing for objective, _ in stops)
             best = min(stops, default=None)
-            cells.append(f"{code(best[1])} {best[0]:.2f}; {nearer} nearer" if best else "nothing so cheap")
+            cells.append(Markdown(f"{code(best[1])} {best[0]:.2f}; {nearer} nearer") if best else "nothing so cheap")
         lines.append([kind, f"{nothing:.2f}", *cells])
     heads = [f"at {100 * budget:g} %" for budget in BUDGETS]
     return grid(["kind", "doing nothing", *heads], lines)
@@ -83,11 +83,16 @@ def _seeds(seeds: Sequence[Again]) -> list[str]:
 def _served(served: Sequence[Served]) -> list[str]:
     if not served:
         return []
-    lines = [[each.kind, f"{each.objective:.3f}", f"{each.nearer} of {each.methods}"] for each in served]
     best = min(served, key=lambda each: each.objective)
+    lines = [
+        [each.kind, f"{each.objective:.3f}", f"{each.nearer} of {each.methods}", f"{each.before}", f"{each.behind}"]
+        for each in served
+    ]
     told = (
-        "What was found for each other kind, tried on influential examples at the default budget: mean objective over "
-        f"the methods, beside doing nothing, {best.nothing:.3f}, and how many come nearer than that. The settings for "
-        f"{best.kind} suit them best."
+        "What was found for each other kind, tried on influential examples at the default budget: the mean objective "
+        f"over the methods; how many come nearer to the oracles than doing nothing does, {best.nothing:.3f}; and how "
+        f"many come nearer, and how many stay farther away, than with the settings for {ALIKE['influential']}, which a "
+        f"bench takes. The least mean is that of the settings for {best.kind}."
     )
-    return ["## Which settings influential examples want", told, grid(["settings for", "objective", "nearer"], lines)]
+    heads = ["settings for", "objective", "nearer than nothing", "nearer than the bench's", "farther"]
+    return ["## Which settings influential examples want", told, grid(heads, lines)]

@@ -10,6 +10,8 @@ from expunge.records import Score
 from expunge.reports.boards import Board, boards
 from expunge.reports.tables import formats
 
+NARROW = 11  # columns that names are folded to, so that 60 hold a row
+
 
 def render_metrics(scores: Sequence[Score], names: Sequence[str]) -> list[Table]:
     """One table per forget set with the numbers of the metrics ``names``, in the order of the rows of the main table.
@@ -29,8 +31,8 @@ def _table(board: Board, wanted: Sequence[Score]) -> Table:
         padding=(0, 1, 0, 0),
         show_edge=False,
     )
-    table.add_column("method", overflow="fold")
-    table.add_column("metric", overflow="fold")
+    for name in ("method", "metric"):
+        table.add_column(name, overflow="fold", min_width=NARROW)
     table.add_column("split")
     for name in ("value", "95 % interval", *(["oracles"] if oracles else [])):
         table.add_column(name, justify="right", no_wrap=True)

@@ -17,6 +17,7 @@ LEGEND = (
     "both get; p: of the model as a whole being an oracle."
 )
 SPLIT_HEADS = ("split", "held still", "told apart", "way", "oracles", "pretrained", "p")
+SPARE = ("pretrained",)  # what a narrow terminal can do without
 EXAMPLE_HEADS = ("example", "label", "margin", "oracles", "pretrained", "p seen")
 
 

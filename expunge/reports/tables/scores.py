@@ -26,6 +26,7 @@ LEGEND = {
 HEADS = (
     "gap\nclosed", "forget\ndistance", "retain\ndrift", "test\ndrift", "KLoM\ndiffer", "acc %\nf/r/t", "cost\nsec."
 )  # fmt: skip
+SPARE = HEADS[5], HEADS[4]  # what a narrow terminal can do without, the first of them first
 NO_HEADROOM = (
     "no headroom: with so many models identity is too near to the floor for shares of the gap between them; take more "
     "models, or examples that models know better for having seen them"

@@ -125,7 +125,7 @@ def test_settings_are_given_to_it_by_its_name(address: str, tiny_suite: Suite, t
 
 
 def test_a_name_that_two_files_have_is_no_address() -> None:
-    with pytest.raises(UserError, match=r"'f', which may be one.py:f or two.py:f; say file.py:f"):
+    with pytest.raises(UserError, match=r"'f' may be one.py:f or two.py:f; give one of them in full"):
         addressed("f", ["one.py:f", "two.py:f"])
 
 

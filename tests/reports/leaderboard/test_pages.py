@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import StoreError, UserError
-from expunge.methods import tuned
+from expunge.methods import METHODS, tuned
 from expunge.methods.searches import Stop, write_search
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
@@ -123,16 +123,11 @@ def test_a_readme_shows_methods_by_kind_with_the_price_and_who_is_best_over_the_
     assert [line.split("`")[1] for line in lines[2:]] == ["scrub", "ssd", "jit"]  # jit's price on the class is above
     assert lines[2].count(" % at 12 %") == 3
     assert lines[4].count("at 60 % ↑") == 1
-    assert block.endswith("No method at this price forgets wholly (●) of the kind class.")
-
-
-def test_a_readme_says_which_prices_leave_out_models_on_halves(tmp_path: Path) -> None:
-    for name, methods in (("without", {"scrub": 4}), ("with", {"scrub": 4, "dmm": 3})):
-        (tmp_path / name).mkdir()
-        write_scores(tmp_path / name / "scores.jsonl", scored("one", {}, {"identity": 10, **methods}))
-        collect(tmp_path / name, tmp_path / name / "results")
-    assert "halves" not in front_block(tmp_path / "without/results")
-    assert front_block(tmp_path / "with/results").endswith("which serve all requests: `dmm`.")
+    assert "No method at this price forgets wholly (●) of the kind class." in block
+    every = len(METHODS) - 2  # but the anchors
+    assert block.endswith(
+        f"The other {every - 3} of {every} methods are not ranked: {every - 3} methods were not benched."
+    )
 
 
 def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_the_map_of_methods_says_each_share_and_marks_what_breaks(out: Path) -> 
     assert "oracle" not in cells
 
 
+def test_a_map_of_one_set_is_no_wider_than_its_cell_needs(out: Path, tmp_path: Path) -> None:
+    files = draw_figures(open_run(out), tmp_path, "svg", 1000, Wanted("class-3"))
+    wide = {file.stem: int(re.search(r'<svg[^>]* width="(\d+)', file.read_text())[1]) for file in files}  # type: ignore[index]
+    assert wide["methods-by-sets"] == 420
+    assert wide["quality-class-3-forget"] == 1000
+
+
 def test_shades_grow_lighter_in_grey() -> None:
     fills = [shade.fill for _, shade in STEPS.values()]
     grey = [sum(int(fill[at : at + 2], 16) * part for at, part in ((1, 0.3), (3, 0.59), (5, 0.11))) for fill in fills]

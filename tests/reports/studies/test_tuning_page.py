@@ -1,0 +1,23 @@
+"""The page of the searches for settings: the shipped records, and what two studies of them found."""
+
+from expunge.reports.studies.tuning import Again, Found, Served
+from expunge.reports.studies.tuning_page import tuning_page
+
+SEEDS = [Again("scrub", 0.15, 0.78, 0.76, 0.77), Again("dmm", 0.5, 0.38, 0.36, 0.375)]
+SERVED = [
+    Served("random", 3, 0.42, 0.37, nearer=1, before=1, behind=2),
+    Served("neighbours", 3, 0.40, 0.37, nearer=2, before=0, behind=0),
+]
+
+
+def test_the_page_says_what_searches_cost_and_found_and_how_far_to_trust_them() -> None:
+    page = tuning_page("digits", Found(SEEDS, SERVED))
+    assert "| memorised | 57 |" in page
+    assert "differs by 0.020 (median; at most 0.020); that of one recipe on two groups of 20 models by 0.008" in page
+    assert "| random | 0.420 | 1 of 3 | 1 | 2 |" in page
+    assert "The least mean is that of the settings for neighbours." in page
+    assert "\\`" not in page  # names are code, not escaped
+
+
+def test_what_was_not_studied_has_no_part_on_the_page() -> None:
+    assert "Another seed" not in tuning_page("digits", Found([], []))
