@@ -105,4 +105,4 @@ def _width_of_column(column: Column) -> int:
 
 
 def _in_one_line(cell: RenderableType) -> str:
-    return " ".join(str(cell).split())
+    return " ".join(str(cell).replace("-\n", "-").split())  # a name that is broken at its hyphens is one again

@@ -47,6 +47,13 @@ class Partly(Protocol):
 
 
 @runtime_checkable
+class Note(Protocol):
+    """What must be read beside the success of an attack: in short, then ``:`` and why; "" where that is nothing."""
+
+    def __call__(self, played: Played, config: Any) -> str: ...
+
+
+@runtime_checkable
 class Planted(Protocol):
     """The victims of an attack that plants records, each with what was planted in its training data."""
 
@@ -57,7 +64,7 @@ class Planted(Protocol):
 class Success:
     """What an attack of the lab counts as its success: in words, with the least and the most that it can be.
 
-    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker. An attack works where it
+    A ``share`` is one, 0 to 1, and is written in per cent. More is better for the attacker. An attack shows where it
     has more than the control ``against``: an honest request, or the oracle where the question is what removal left.
     """
 
@@ -79,7 +86,7 @@ class Attack:
 
     What a defence can change is what an attack ``reads`` of the models before and after, and how its requests are
     ``served``: one at once, in rounds of which each answers the last, or by a removal of the attack's own. One that
-    plants records says by ``planted`` on what its victims train.
+    plants records says by ``planted`` on what its victims train. A ``note`` is what must be read beside its success.
     """
 
     check: Callable[[Suite, Any], None]
@@ -98,6 +105,7 @@ class Attack:
     reads: Reads = "nothing"
     served: ServedAs = "at once"
     planted: Planted | None = None
+    note: Note | None = None
     arms: Mapping[str, str] = field(default_factory=dict)
     example: str = ""  # arguments of a run that ends within a minute, behind `expunge attack NAME`
 
@@ -118,9 +126,9 @@ class Attack:
         return {key: REFERENCES[key] for key in self.cite}
 
     @property
-    def source(self) -> str:
-        """The first reference in a few words."""
-        return REFERENCES[self.cite[0]].short
+    def sources(self) -> list[str]:
+        """What it is from, the first reference first, in a few words each."""
+        return [each.short for each in self.references.values()]
 
 
 @runtime_checkable

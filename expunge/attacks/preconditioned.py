@@ -5,6 +5,7 @@ the removal of the camouflage it is as if trained on clean records and poison. W
 data byte by byte.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.attacks.lab.arms import ATTACK, HONEST, NO_REQUEST, ORACLE, UNPERTURBED, Played, completed
-from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie
+from expunge.attacks.lab.provider import ATTACKER, Provider, Served, as_they_lie, each_of
 from expunge.attacks.lab.request_play import Measure, arm
 from expunge.attacks.planted import Garden, Planting
 from expunge.ensembles.ensemble import Ensemble
@@ -113,7 +114,7 @@ def play_hidden(
         NO_REQUEST: arm(victims, lambda: _as_they_are(victims), measure),
         HONEST: arm(victims, lambda: garden.serve(victims, honest), measure),
         UNPERTURBED: arm(clean, lambda: bare.serve(clean, plain), measure),
-        ORACLE: arm(victims, lambda: Served(garden.trained(gone), np.ones(len(plans)), np.zeros(len(plans))), measure),
+        ORACLE: arm(victims, lambda: _trained_without(garden, gone), measure),
     }
     beside = {
         ATTACK: arm(hidden, lambda: hiding.serve(hidden, asked), measure),
@@ -124,6 +125,13 @@ def play_hidden(
         if other.success is not None and not arms[name].reason:
             arms[name] = replace(arms[name], more={**arms[name].more, CAMOUFLAGE_ONLY: other.success})
     return Played(arms, asked, effort)
+
+
+def _trained_without(garden: Garden, gone: Sequence[Int[ndarray, " gone"]]) -> Served:
+    """Exact removal, with what it took of each."""
+    started = time.perf_counter()
+    trained = garden.trained(gone)
+    return Served(trained, np.ones(len(gone)), each_of(time.perf_counter() - started, len(gone)))
 
 
 def _played_again(

@@ -27,6 +27,7 @@ from numpy import ndarray
 from scipy.special import expit
 
 from expunge.attacks.attack import Attack, Success
+from expunge.attacks.lab.arms import ATTACK as ATTACKED
 from expunge.attacks.lab.arms import HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED, Arm, Played
 from expunge.attacks.lab.provider import Provider, correct_on_test
 from expunge.attacks.lab.request_play import Measured, arm, play_requests
@@ -134,6 +135,16 @@ def _known(suite: Suite, rows: Int[ndarray, " n"], model: Ensemble) -> float:
     return float(expit(relearned(model, asked, asked, lr=1.0, after=(0,))).mean())
 
 
+def forgotten_nothing(played: Played, config: Relearning) -> str:
+    """Whether victims know what was removed before anything is taught: then nothing comes back that was gone."""
+    steps = played.arms[ATTACKED].arrays.get(f"more {RECOVERED}")
+    if steps is None or not (known := int((steps == 0).sum())):
+        return ""
+    some = f"{known} of {len(steps)} victims"
+    said = "nothing had been forgotten" if known == len(steps) else f"{some} had forgotten nothing"
+    return f"{said}: before anything is taught, {some} know what was removed, at {config.enough:g} of before or more"
+
+
 def first_at(curves: Float[ndarray, "victims steps"], wanted: Float[ndarray, " victims"]) -> Float[ndarray, " victims"]:
     """The first step at which each curve is at what is ``wanted``; one more than the last where it never is.
 
@@ -156,6 +167,7 @@ ATTACK = Attack(
     reads="weights",
     idle={"removed": OTHERS},
     partly=partly,
+    note=forgotten_nothing,
     arms={
         NO_REQUEST: "the victims as they are, taught the same",
         HONEST: "others are removed, and the records stay; taught the same",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from expunge.attacks import ATTACKS
 from expunge.attacks.attack import Goal, Knowledge, Phase, Role
 
 Axis = Literal["roles", "goal", "knowledge", "phases"]
@@ -37,6 +38,13 @@ class Threat:
     defences: tuple[str, ...] = ()
     here: str = ""
     differs: Mapping[Axis, str] = field(default_factory=dict)
+
+    @property
+    def works(self) -> tuple[str, ...]:
+        """What it is from, keys of references.toml: the survey's work; where that has none, what its attacks cite."""
+        if self.number is not None or not self.attacks:
+            return (self.work,)
+        return tuple(dict.fromkeys(key for name in self.attacks for key in ATTACKS[name].cite))
 
     @property
     def plays(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ by records that it owns; that theirs is to be read so is recollected from second
 
 Measured on digits, models 100 to 109, 14 records: 89 % of the test examples are got wrong, against 8 % after the same
 strangers as they are and 1 % after members; within 0.25 of each record 48 %. What is planned against gradient-ascent
-with its defaults works against first-order too, 90 %, less against neg-grad-plus, 37 %, and not against fine-tune, 1 %.
+with its defaults shows against first-order too, 90 %, less against neg-grad-plus, 37 %, and not against fine-tune, 1 %.
 """
 
 import time

@@ -9,12 +9,12 @@ retraining; batches are honest or dedicated.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import torch
 
 from expunge.attacks.attack import Attack, Place
+from expunge.attacks.attack_folder import USABILITY, prepare
 from expunge.attacks.condensing.condensed import Condensed, Condensing
 from expunge.attacks.condensing.embeddings import Make, network_for
 from expunge.attacks.contributions import Owners, check_owners, contributions_of
@@ -35,11 +35,11 @@ from expunge.attacks.lab.arms import ORACLE
 from expunge.attacks.removal import Attacked, serve
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
-from expunge.bench.run_info import RUN, RunInfo, read_run, write_run
+from expunge.bench.run_info import RunInfo, write_run
 from expunge.engine import Watch, Workers, silent
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.whole_models import first_weights
-from expunge.errors import BadSetting, StoreError, lookup
+from expunge.errors import BadSetting, lookup
 from expunge.methods import configure, find_method
 from expunge.methods.method import require_needs
 from expunge.names import require_name
@@ -188,7 +188,7 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
     ``pictures.npz``, and ``run.json`` with the SHA-256 of all.
     """
     check(suite, config)
-    prepare(out)
+    prepare(out, USABILITY)
     contributions, sets = contributions_of(suite, config.owners, config.condensing, config.seed, watch)
     if config.owners.load:
         config = replace(config, condensing=sets[0].config)
@@ -217,25 +217,6 @@ def run(suite: Suite, config: Usability, out: Path, *, workers: Workers = 1, wat
     return scores
 
 
-def prepare(out: Path) -> None:
-    """Make the folder; one that holds a bench, or cannot be written to, is refused."""
-    if (out / RUN).exists() and not _is_of_attack(out):
-        raise BadSetting(f"{out} holds the records of a bench, which these would replace; choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out) as probe:
-            probe.write(b"is there room for a byte?")
-    except OSError as error:
-        raise StoreError(f"cannot write to {out}: {error.strerror}; choose an --out that can be written") from None
-
-
-def _is_of_attack(out: Path) -> bool:
-    try:
-        return read_run(out / RUN).kind == ATTACK_FOLDER
-    except StoreError:  # damaged
-        return any(out.glob("condensed-*.npz"))
-
-
 def _write(out: Path, suite: Suite, sets: Sequence[Condensed], scores: Sequence[Score]) -> None:
     """Write all files of an attack, in the place of those of an earlier one; ``run.json``, which names them, last."""
     with alone_with(out):
@@ -247,7 +228,8 @@ def _write(out: Path, suite: Suite, sets: Sequence[Condensed], scores: Sequence[
             if file.name not in files:
                 file.unlink(missing_ok=True)
         subject = scores[0].subject
-        write_run(out, RunInfo(kind=ATTACK_FOLDER, suite=subject.suite, suite_digest=subject.suite_digest), files)
+        about = RunInfo(kind=ATTACK_FOLDER, attack=USABILITY, suite=subject.suite, suite_digest=subject.suite_digest)
+        write_run(out, about, files)
 
 
 def _write_pictures(file: Path, suite: Suite, made: Condensed) -> str:

@@ -45,6 +45,7 @@ class RunInfo(BaseModel):
     """
 
     kind: str = BENCH
+    attack: str = ""  # the attack that it is of, or matrix
     suite: str = ""
     suite_digest: str = ""
     command: str = ""

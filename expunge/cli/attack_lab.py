@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from expunge.cli.application import Command
-from expunge.cli.options import AsJson, Cluster, Seed, Suite, Workers, exit_code, load, place_of_work, settings_of
+from expunge.cli.options import (
+    AsJson,
+    Cluster,
+    Seed,
+    Suite,
+    Workers,
+    exit_code,
+    load,
+    place_of_work,
+    put_once,
+    settings_of,
+)
 from expunge.cli.printing import print_lab
 from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, say
@@ -128,7 +139,7 @@ def _divided(pairs: list[str]) -> tuple[dict[str, str], list[str]]:
         if "." in key:
             others.append(pair)
         else:
-            own[key] = value
+            put_once(own, key, value, key)
     return own, others
 
 

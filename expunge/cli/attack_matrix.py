@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from expunge.cli.application import FAILED_ROWS, OK, Command
-from expunge.cli.options import AsJson, Cluster, Seed, Suite, Workers, load, place_of_work, settings_of
+from expunge.cli.options import AsJson, Cluster, Seed, Suite, Workers, load, place_of_work, put_once, settings_of
 from expunge.cli.printing import print_matrix
 from expunge.errors import BadSetting
 from expunge.terminal import ProgressLine, say
@@ -126,7 +126,7 @@ def _divided(pairs: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]
         if not (equals and dot and name and key):
             raise BadSetting(f"--set {pair!r}: expected ATTACK.KEY=VALUE or METHOD.KEY=VALUE, as scrub.lr=0.02")
         if name in ATTACKS:
-            own.setdefault(name, {})[key] = value
+            put_once(own.setdefault(name, {}), key, value, target)
         else:
             others.append(pair)
     return own, others

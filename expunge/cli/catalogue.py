@@ -29,7 +29,7 @@ def list_(
         print_line(f"{name}:")
         width = max(len(entry["name"]) for entry in entries)
         for entry in entries:
-            print_line(f"  {entry['name']:<{width}}  {entry['summary']}")
+            print_text(f"  {entry['name']:<{width}}  {entry['summary']}", hang=width + 4)
     return OK
 
 

@@ -90,8 +90,15 @@ def settings_of(
             raise BadSetting(f"--set {pair!r}: expected METHOD.KEY=VALUE, for example {example}")
         name = addressed(name, methods or ())
         wanted = get_type_hints(find_method(name).config).get(key)
-        settings.setdefault(name, {})[key] = parse_setting(text, wanted)
+        put_once(settings.setdefault(name, {}), key, parse_setting(text, wanted), target)
     return settings
+
+
+def put_once(settings: dict[str, Any], key: str, value: Any, told: str) -> None:
+    """Keep the value of a setting; one that is given twice, as ``told``, is refused."""
+    if key in settings:
+        raise BadSetting(f"--set {told} is given twice, as {settings[key]} and as {value}; give it once")
+    settings[key] = value
 
 
 def by_suite(suites: list[str], given: list[str], mark: str) -> dict[str, list[str]]:

@@ -78,17 +78,34 @@ def _tango(difference: float, only: int, lost: int, count: int) -> float:
 def difference_of_shares(
     one: Bool[ndarray, " models"], other: Bool[ndarray, " others"], *, level: float = 0.95
 ) -> Estimate:
-    """``mean(one) - mean(other)`` of yes and no of any models, in [-1, 1], with an interval that covers.
+    """``mean(one) - mean(other)`` of yes and no of any models, in [-1, 1], with Newcombe's hybrid score interval.
 
-    Each share has its interval of Clopper and Pearson at ``1 - (1 - level) / 2``, so by Bonferroni both hold at once.
+    ``d - sqrt((p - l)^2 + (h' - p')^2)`` to ``d + sqrt((h - p)^2 + (p' - l')^2)``, where ``p`` and ``p'`` are the
+    shares and ``[l, h]``, ``[l', h']`` their intervals by Wilson. Over all pairs of shares it covers 96 % on average
+    with 10 and with 20 models on each side, and at worst 91 % and 92 %. It is for models that are not paired; the same
+    models have :func:`difference_of_yes_and_no`.
 
-    >>> found = difference_of_shares(np.ones(20, bool), np.zeros(20, bool))
-    >>> found.value, round(found.low, 1), found.high
-    (1.0, 0.6, 1.0)
+    Source: Newcombe 1998, method 10, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+
+    >>> found = difference_of_shares(np.arange(70) < 56, np.arange(80) < 48)
+    >>> round(found.value, 4), round(found.low, 4), round(found.high, 4)
+    (0.2, 0.0524, 0.3339)
     """
-    each = 1 - (1 - level) / 2
-    first, second = share_of_models(one, level=each), share_of_models(other, level=each)
-    return Estimate(first.value - second.value, first.low - second.high, first.high - second.low)
+    (p, low, high), (q, least, most) = (_wilson(each, level) for each in (one, other))
+    value = p - q
+    return Estimate(value, value - math.hypot(p - low, most - q), value + math.hypot(high - p, q - least))
+
+
+def _wilson(chosen: Bool[ndarray, " models"], level: float) -> tuple[float, float, float]:
+    """The share that is chosen, and the ends of its score interval.
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    count, bar = len(chosen), float(ndtri((1 + level) / 2))
+    share, weight = float(chosen.mean()), bar**2 / count
+    middle = share + weight / 2
+    half = bar * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    return share, max(0.0, (middle - half) / (1 + weight)), min(1.0, (middle + half) / (1 + weight))
 
 
 def gap(

@@ -152,7 +152,7 @@ def _attack(name: str, *, full: bool = False) -> Entry:
         "goal": row.goal,
         "knowledge": row.knowledge,
         "phases": list(row.phases),
-        "source": row.source,
+        "source": "; ".join(row.sources),
     }
     if full:
         entry["what"] = inspect.getdoc(sys.modules[row.module]) or ""

@@ -1,11 +1,13 @@
 """``expunge attack NAME``: a command for each attack of the lab, a table that fits, one line for a mistake."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from expunge.attacks import ATTACKS
+from expunge.bench.run_info import read_run, write_run
 from expunge.records import read_scores
 from tests.cli.commands import TINY, Done, refused, run
 
@@ -63,7 +65,8 @@ def test_each_attack_has_a_command_that_tells_its_settings(name: str) -> None:
     assert f"Example: expunge attack {name} " in done.stdout
     assert name in run("attack", "--help").stdout
     assert name in run("list", "attacks").stdout
-    assert ATTACKS[name].source in run("info", name).stdout
+    told = " ".join(run("info", name).stdout.split())
+    assert all(each in told for each in ATTACKS[name].sources)
 
 
 MISTAKES = [
@@ -73,6 +76,8 @@ MISTAKES = [
     ([NAME, "digits", "--set", "budget"], "expected KEY=VALUE of the attack, or METHOD.KEY=VALUE"),
     ([NAME, "digits", "--set", "bugdet=1"], "has no setting 'bugdet'; did you mean 'budget'?"),
     ([NAME, "digits", "--set", "budget=few"], "budget: expected a whole number, got 'few'"),
+    ([NAME, "digits", "--set", "budget=2", "--set", "budget=3"], "--set budget is given twice, as 2 and as 3; give it"),
+    ([NAME, "digits", "--set", "scrub.lr=1", "--set", "scrub.lr=2"], "--set scrub.lr is given twice"),
     ([NAME, "digits", "--set", "budget=0"], "expected a budget of 1 to 287 records"),
     ([NAME, "digits", "--set", "budget=5000"], "give --set budget=N, or --set owned=SHARE"),
     ([NAME, "digits", "--set", "owned=2"], "expected owned to be a share"),
@@ -103,6 +108,24 @@ def test_a_mistake_is_one_line_before_any_work(arguments: list[str], message: st
 def test_a_folder_of_a_bench_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     assert "holds the records of a bench" in refused(run("attack", NAME, TINY, "--set", "eps=0", "--out", tmp_path))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_of_another_attack_is_refused_before_any_work(
+    attacked: tuple[Done, Path], tmp_path: Path, named: bool
+) -> None:
+    """Whether its run.json names the attack, or only its records do, as before it did."""
+    _, out = attacked
+    folder = tmp_path / "out"
+    shutil.copytree(out, folder)
+    info = read_run(folder / "run.json")
+    assert info.attack == NAME
+    write_run(folder, info.model_copy(update={"attack": NAME if named else ""}), info.files or {})
+    before = (folder / "scores.jsonl").read_bytes()
+    line = refused(run("attack", "relearning", "digits", "--out", folder))
+    assert f"holds the records of `expunge attack {NAME}`, which these would replace; choose another --out" in line
+    assert "holds the records of `" in refused(run("attack", "matrix", "digits", "--out", folder))
+    assert (folder / "scores.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(

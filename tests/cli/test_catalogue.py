@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from expunge.terminal import out
 from tests.cli.commands import run
 
 
@@ -24,6 +25,12 @@ def test_list_shows_eight_forget_sets_of_digits() -> None:
 @pytest.mark.parametrize("name", ["scrub", "digits", "digits@omp-0.95", "klom", "memorised-50"])
 def test_info_tells_of_every_kind_of_thing(name: str) -> None:
     assert json.loads(run("info", name, "--json").stdout)["name"] == name
+
+
+def test_a_list_keeps_to_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(out, "_width", 60)  # which it reads when it is made
+    assert max(map(len, run("list", "attacks").stdout.splitlines())) <= 60
 
 
 def test_info_of_a_method_is_its_card() -> None:

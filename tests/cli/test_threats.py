@@ -7,6 +7,7 @@ import pytest
 from expunge.attacks import ATTACKS
 from expunge.attacks.survey import FAMILIES, THREATS
 from expunge.methods.references import REFERENCES
+from expunge.terminal import out
 from tests.cli.commands import refused, run
 
 
@@ -31,7 +32,10 @@ def test_all_threats_stand_in_tables_that_fit() -> None:
 
 def test_no_command_is_cut_short_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    assert "…" not in run("threats").stdout
+    monkeypatch.setattr(out, "_width", 60)  # which it reads when it is made
+    told = run("threats").stdout
+    assert "…" not in told
+    assert all(name in told for name in ATTACKS)  # nor broken inside a word
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

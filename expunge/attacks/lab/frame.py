@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from expunge.attacks.attack import Attack, Place
-from expunge.attacks.lab.arms import Played, joined
+from expunge.attacks.attack_folder import NAME, prepare
+from expunge.attacks.lab.arms import ATTACK, Played, joined
 from expunge.attacks.lab.cells import asked, defend_against, play_on
 from expunge.attacks.lab.defended import Defended
-from expunge.attacks.lab.records import NAME, Asked, defence_scores, scores_of
+from expunge.attacks.lab.provider import Provider
+from expunge.attacks.lab.records import Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab, require_lab
 from expunge.attacks.lab.worlds import chunks
 from expunge.attacks.removal import Attacked
-from expunge.attacks.usability import prepare
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
 from expunge.bench.run_info import RunInfo, write_run
@@ -22,12 +23,14 @@ from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting
+from expunge.methods.settings import settings_in
 from expunge.names import as_file_name
-from expunge.records import Score, write_scores
+from expunge.records import Score, Setting, write_scores
 from expunge.store import alone_with
 from expunge.suites.suite import Suite
 from expunge.timing import Work
 
+METHOD, HONEST_REQUESTS = "method.", "attack.honest"  # what records say of who serves, and of who looks
 REQUESTS = "requests"  # files begin so
 PLAY, LOOK = 10.0, 3.0  # seconds of a job, on digits, until some have told
 
@@ -64,23 +67,34 @@ def run_attack(
     ``run.json`` with the SHA-256 of all.
     """
     require_attack(row, suite, config)
-    prepare(out)
+    prepare(out, name)
     entry = Entry(name, row, config)
     (outcome,) = play_all(suite, [entry], workers=workers, watch=watch)
     scores = records_of(suite, entry, outcome)
-    write(out, suite, outcome.played, scores)
+    write(out, name, suite, outcome.played, scores)
     return scores
 
 
 def records_of(suite: Suite, entry: Entry, outcome: Outcome) -> list[Score]:
     """All records of an attack, method by method."""
     row, config, scores = entry.row, entry.config, []
+    served = {each.label: each for each in config.methods}
     for label, each in outcome.played.items():
-        place = Place(suite, Asked(each.requests), {NAME: entry.name, **config.facts}, config.models)
-        scores += scores_of(row, label, each, place)
+        facts = {NAME: entry.name, **config.facts, **serving_facts(suite, served[label], config)}
+        place = Place(suite, Asked(each.requests), facts, config.models)
+        note = row.note(each, config) if row.note else ""
+        scores += scores_of(row, label, each, place, note)
         for defence in config.defences:
-            scores += defence_scores(row, label, defence, outcome.defended[label, defence], place)
+            found = outcome.defended[label, defence]
+            told = replace(place, facts={**facts, HONEST_REQUESTS: config.honest})
+            scores += defence_scores(row, label, defence, found, told, each.arms[ATTACK])
     return scores
+
+
+def serving_facts(suite: Suite, attacked: Attacked, config: Lab) -> dict[str, Setting]:
+    """The settings of the method that serves, those that were found for the suite among them."""
+    provider = Provider(suite, attacked, range(config.models), config.seed)
+    return {f"{METHOD}{key}": value for key, value in settings_in(provider.config).items()}
 
 
 def play_all(suite: Suite, entries: Sequence[Entry], *, workers: Workers = 1, watch: Watch = silent) -> list[Outcome]:
@@ -168,8 +182,9 @@ def require_attack(row: Attack, suite: Suite, config: Lab) -> None:
     row.check(suite, config)
 
 
-def write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
-    """Write all files, in the place of those of an earlier attack; ``run.json``, which names them, last."""
+def write(out: Path, name: str, suite: Suite, played: dict[str, Played], scores: Sequence[Score]) -> None:
+    """Write all files of an attack, or ``matrix``, in the place of those of an earlier run of it; ``run.json``, which
+    names them, last."""
     with alone_with(out):
         files = {}
         for label, each in played.items():
@@ -179,4 +194,4 @@ def write(out: Path, suite: Suite, played: dict[str, Played], scores: Sequence[S
         for old in out.glob(f"{REQUESTS}-*.npz"):
             if old.name not in files:
                 old.unlink(missing_ok=True)
-        write_run(out, RunInfo(kind=ATTACK_FOLDER, suite=suite.name, suite_digest=suite.digest), files)
+        write_run(out, RunInfo(kind=ATTACK_FOLDER, attack=name, suite=suite.name, suite_digest=suite.digest), files)

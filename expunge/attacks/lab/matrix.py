@@ -11,12 +11,12 @@ from pathlib import Path
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.attack import Attack, Place
+from expunge.attacks.attack_folder import MATRIX, NAME, prepare
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import ARMS, Played
 from expunge.attacks.lab.frame import Entry, play_all, records_of, write
-from expunge.attacks.lab.records import DEFENCE, LEFT, NAME, SUCCESS
+from expunge.attacks.lab.records import DEFENCE, LEFT, SUCCESS
 from expunge.attacks.lab.settings import Lab, require_lab
-from expunge.attacks.usability import prepare
 from expunge.engine import Watch, Workers, silent
 from expunge.errors import BadSetting, UnknownName, lookup
 from expunge.records import Score, Setting
@@ -58,7 +58,7 @@ def run_matrix(
     end: ``scores.jsonl``, ``requests-ATTACK-METHOD.npz`` and ``run.json``, as an attack of its own leaves them.
     """
     rows = [row_of(name, suite, config) for name, config in attacks.items()]
-    prepare(out)
+    prepare(out, MATRIX)
     outcomes = play_all(suite, [row.entry for row in rows], workers=workers, watch=watch)
     scores: list[Score] = []
     played: dict[str, Played] = {}
@@ -67,7 +67,7 @@ def run_matrix(
         own = [*records_of(suite, row.entry, outcome), *_unplayed(suite, row)]
         scores += sorted(own, key=lambda score: order.index(score.subject.method))
         played |= {f"{row.entry.name}-{label}": each for label, each in outcome.played.items()}
-    write(out, suite, played, scores)
+    write(out, MATRIX, suite, played, scores)
     return scores
 
 

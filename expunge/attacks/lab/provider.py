@@ -1,5 +1,6 @@
 """Who serves requests: victims, one world each, and a method; each victim is asked for what its own attacker wants."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -179,8 +180,10 @@ class Provider:
     def retrained(self, requests: Sequence[Request]) -> Served:
         """Models trained anew without what each victim is asked for, and with what is to stand in its place.
 
-        Exact removal, by the seeds and the recipe of oracles.
+        Exact removal, by the seeds and the recipe of oracles; the seconds of each are those of all, which are trained
+        side by side, over their number.
         """
+        started = time.perf_counter()
         self._require_each(requests)
         if len(sizes := {len(request) for request in requests}) != 1:
             raise BadSetting(f"expected requests of one size, to train all at once, got {sorted(sizes)}")
@@ -196,7 +199,7 @@ class Provider:
         examples, rows = _kept(suite, requests)
         training = train_sparse if suite.recipe.prune else train
         trained = training(ensemble, examples, rows, suite.recipe, order, target=suite.target).eval()
-        return Served(trained, np.ones(len(requests)), np.zeros(len(requests)))
+        return Served(trained, np.ones(len(requests)), each_of(time.perf_counter() - started, len(requests)))
 
     def untouched(self) -> Served:
         """The victims, of which nothing was asked."""
@@ -221,6 +224,11 @@ def share_of(step: Step, requests: int, practice: Practice) -> Step:
     return replace(
         step, ensemble=practice.deployed(step.ensemble), cost=step.cost / requests, seconds=step.seconds / requests
     )
+
+
+def each_of(seconds: float, victims: int) -> Float[ndarray, " victims"]:
+    """The seconds of each victim where all were trained side by side."""
+    return np.full(victims, seconds / victims)
 
 
 def _nothing(one: Ensemble) -> Step:

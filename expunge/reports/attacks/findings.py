@@ -1,13 +1,13 @@
-"""What the records of an attack of the lab say, method by method; and in words, by rules that are stated."""
+"""What the records of an attack of the lab say, method by method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from expunge.attacks import ATTACKS, Attack
 from expunge.attacks.attack import Success
+from expunge.attacks.attack_folder import NAME
 from expunge.attacks.evidence import AUROC
-from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, ITSELF, NO_REQUEST, ORACLE, UNPERTURBED
+from expunge.attacks.lab.arms import ARMS, ATTACK, CONTROLS, HONEST, ORACLE
 from expunge.attacks.lab.records import (
     ALARMS,
     APPLIES,
@@ -21,15 +21,17 @@ from expunge.attacks.lab.records import (
     LEFT_EXCESS,
     LEFT_UTILITY,
     LOST,
-    NAME,
     SUCCESS,
+    TAKEN,
     USUAL_BRIER,
     UTILITY,
 )
 from expunge.errors import UserError, lookup
 from expunge.records import Score, Setting
+from expunge.reports.attacks.counts import over_others
 from expunge.reports.summaries import Interval
 
+OF_ATTACK, OF_METHOD = "attack.", "method."  # settings of the attack, and of who serves, begin so
 OWN = {SUCCESS, EXCESS, UTILITY, LOST, EFFORT}
 
 
@@ -62,10 +64,11 @@ class Guard:
     brier: Interval | None = None  # of what is told, where less is told, and of all there is
     usual_brier: Interval | None = None
     applies: bool = True
+    taken: Interval | None = None  # success that the attack has without it, less what is left
 
     @property
-    def works(self) -> bool | None:
-        """Whether the attack still works, by the rule of :attr:`Victims.works`."""
+    def shows(self) -> bool | None:
+        """Whether the attack still shows, by the rule of :attr:`Victims.shows`."""
         return _above_nothing(self.excess)
 
     @property
@@ -80,7 +83,7 @@ class Guard:
 
 
 def _above_nothing(excess: Interval | None) -> bool | None:
-    """The rule by which an attack works: the interval of its excess lies above 0; None where it cannot be told."""
+    """The rule by which an attack shows: the interval of its excess lies above 0; None where it cannot be told."""
     return None if excess is None or excess.low is None else excess.low > 0
 
 
@@ -95,9 +98,11 @@ class Victims:
     effort: float | None  # the attacker's seconds for one victim
     guards: Sequence[Guard]
     against: str = HONEST  # the control that it is compared with
+    note: str = ""  # what must be read beside its success
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # of the method
 
     @property
-    def works(self) -> bool | None:
+    def shows(self) -> bool | None:
         """Whether success lies above that of the control, beyond the interval; None where it cannot be told."""
         return _above_nothing(self.excess.get(self.against))
 
@@ -133,11 +138,6 @@ class Findings:
         assert self.row.success is not None  # of attacks of the lab
         return self.row.success
 
-    @cached_property
-    def answers(self) -> list[tuple[str, str]]:
-        """Of each method what the numbers say, in words."""
-        return [(each.method, _in_words(each, self.row.arms)) for each in self.victims]
-
 
 def is_of_lab(scores: Sequence[Score]) -> bool:
     """Whether these are the records of an attack of the lab."""
@@ -151,24 +151,30 @@ def read_findings(scores: Sequence[Score]) -> Findings:
         raise UserError("these are no records of an attack of the lab; make some with `expunge attack NAME SUITE`")
     name = str(first.subject.config[NAME])
     lookup("attack", name, ATTACKS)
-    facts = {key.removeprefix("attack."): value for key, value in first.subject.config.items() if key != NAME}
+    of_all = {key: value for key, value in first.subject.config.items() if key.startswith(OF_ATTACK) and key != NAME}
+    facts = {key.removeprefix(OF_ATTACK): value for key, value in of_all.items()}
     methods = dict.fromkeys(score.subject.method for score in scores if score.metric == SUCCESS)
     success = ATTACKS[name].success
     against = HONEST if success is None else success.against
     victims = [
-        replace(_victims(method, [each for each in scores if each.subject.method == method]), against=against)
-        for method in methods
+        _victims(method, [each for each in scores if each.subject.method == method], against) for method in methods
     ]
     return Findings(name, first.subject.suite, facts, first.models, victims, first.subject.hardware)
 
 
-def _victims(method: str, scores: Sequence[Score]) -> Victims:
+def _victims(method: str, scores: Sequence[Score], against: str) -> Victims:
     found = {(each.metric, each.aggregate): each for each in scores if DEFENCE not in each.subject.config}
     arms = {name: _arm(name, found) for name in ARMS}
     excess = {name: cell for name in CONTROLS if (cell := _cell(found.get((EXCESS, f"over {name}"))))}
+    if anew := over_others(arms[ATTACK].success, arms[ORACLE].success, scores[0].models):
+        excess[ORACLE] = anew  # records of before have a wider interval
+    judged = found.get((EXCESS, f"over {against}"))
+    note = judged.reason if judged and judged.value is not None else ""
     lost = {name: cell for name in ARMS if (cell := _cell(found.get((LOST, name))))}
     effort = found.get((EFFORT, "mean"))
-    return Victims(method, arms, excess, lost, effort.value if effort else None, _guards(scores))
+    spent, own = effort.value if effort else None, scores[0].subject.config
+    settings = {key.removeprefix(OF_METHOD): value for key, value in own.items() if key.startswith(OF_METHOD)}
+    return Victims(method, arms, excess, lost, spent, _guards(scores), against, note, settings)
 
 
 def _guards(scores: Sequence[Score]) -> list[Guard]:
@@ -198,6 +204,7 @@ def _guards(scores: Sequence[Score]) -> list[Guard]:
                 brier=_cell(own.get(BRIER)),
                 usual_brier=_cell(own.get(USUAL_BRIER)),
                 applies=APPLIES not in own,
+                taken=_cell(own.get(TAKEN)),
             )
         )
     return guards
@@ -213,46 +220,10 @@ def _arm(name: str, found: Mapping[tuple[str, str], Score]) -> ArmFound:
         if arm == name and metric not in OWN and (cell := _cell(score))
     }
     utility = _cell(found.get((UTILITY, name)))
-    return ArmFound(_cell(success), utility, success.cost, success.seconds, more, success.reason)
+    unknown = name == ORACLE and not success.seconds  # before they were measured 0 stood there
+    seconds = None if unknown else success.seconds
+    return ArmFound(_cell(success), utility, success.cost, seconds, more, success.reason)
 
 
 def _cell(score: Score | None) -> Interval | None:
     return None if score is None or score.value is None else Interval(score.value, score.low, score.high)
-
-
-def _in_words(found: Victims, arms: Mapping[str, str]) -> str:
-    """Whether the attack shows, and what it is due to.
-
-    It shows where the interval of its excess over an honest request lies above 0, or over the oracle where that is what
-    its row compares with. It is due to changed bytes where that over the same records unperturbed does too; to the
-    method, and not to the data, where that over the oracle does. ``arms`` says what controls are that are not usual.
-    """
-    failed = [f"{name}: {each.reason}" for name, each in found.arms.items() if each.reason]
-    if found.works is None:
-        return f"cannot tell: {failed[0]}" if failed else "cannot tell"
-    if found.against == ORACLE:
-        never = "models that never saw the records"
-        return f"works: more success than on {never}" if found.works else f"does not show here: no more than on {never}"
-    control = f"an honest request ({arms[HONEST]})" if HONEST in arms else "an honest request of the same size"
-    if not found.works:
-        return f"does not show here: its success cannot be told from that of {control}"
-    said = [f"works: more success than {control}"]
-    if arms.get(UNPERTURBED) != ITSELF:
-        said.append(
-            "by what was changed: the same records unperturbed do less"
-            if _above(found, UNPERTURBED)
-            else "the same records unperturbed cannot be told from it, so that no change is shown to be to blame"
-        )
-    said.append(
-        "the method is to blame: exact removal of the same records does less"
-        if _above(found, ORACLE)
-        else "exact removal of the same records cannot be told from it, so that the method is not shown to be to blame"
-    )
-    if not _above(found, NO_REQUEST):
-        said.append("victims that were asked for nothing do as well")
-    return "; ".join(said)
-
-
-def _above(found: Victims, control: str) -> bool:
-    cell = found.excess.get(control)
-    return cell is not None and cell.low is not None and cell.low > 0

@@ -17,12 +17,13 @@ from expunge.reports.attacks.matrix import (
     UNTOLD,
     Cell,
     Matrix,
-    alarms_of,
     by_chance,
     read_matrix,
+    span_of_alarms,
     unusual_controls,
 )
 from expunge.reports.attacks.tables import SHARE, accuracy, number, over
+from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, too_many
 from expunge.reports.page.attack_folder import read_attack
 from expunge.reports.page.html import libraries, template, write_page
 from expunge.reports.tables import formats
@@ -50,6 +51,7 @@ def render(found: Matrix, command: str) -> str:
     view = {
         "found": found,
         "marks": MARKS,
+        "words": f"{OF_ATTACKS} {OF_DEFENCES} {COUNTS}",
         "chance": by_chance(cells),
         "shown": sum(cell.mark == SHOWS for cell in cells),
         "cells": sum(cell.success is not None for cell in cells),
@@ -156,9 +158,9 @@ def _method(found: Findings, victims: Victims, cells: Sequence[Cell]) -> dict[st
         "name": victims.method,
         "reason": bare.reason,
         "mark": bare.mark,
-        "success": number(bare.success, found.success),
+        "success": number(bare.success, found.success, found.models),
         "over": over(bare.excess, found.success),
-        "controls": [number(victims.arms[name].success, found.success) for name in CONTROLS],
+        "controls": [number(victims.arms[name].success, found.success, found.models) for name in CONTROLS],
         "strongest": victims.strongest,
         "accuracy": accuracy(bare.utility),
         "cost": formats.compute(bare.cost),
@@ -171,10 +173,11 @@ def _left(found: Findings, cell: Cell, bare: Cell) -> dict[str, str]:
     """What a defence leaves: what is the attack's own failure is not said again."""
     return {
         "mark": cell.mark,
-        "success": number(cell.success, found.success),
+        "success": number(cell.success, found.success, found.models),
         "over": over(cell.excess, found.success),
-        "caught": "" if cell.caught is None else number(cell.caught, SHARE),
-        "alarms": "" if cell.alarms is None else f"{formats.percent(cell.alarms.value)} %",
+        "caught": "" if cell.caught is None else number(cell.caught, SHARE, found.models),
+        "alarms": "" if cell.alarms is None else f"{formats.percent(cell.alarms.value)} %{too_many(cell.alarms)}",
+        "verdict": cell.verdict,
         "accuracy": accuracy(cell.utility) if cell.utility else "",
         "cost": "" if cell.cost is None else formats.compute(cell.cost),
         "seconds": formats.seconds(cell.seconds) if cell.seconds is not None else "",
@@ -183,8 +186,5 @@ def _left(found: Findings, cell: Cell, bare: Cell) -> dict[str, str]:
 
 
 def _alarms(cells: Sequence[Cell]) -> str:
-    ends = alarms_of(cells)
-    if ends is None:
-        return formats.ABSENT
-    least, most = (formats.percent(end) for end in ends)
-    return f"{least} %" if least == most else f"{least} to {most} %"
+    told = span_of_alarms(cells)
+    return f"{told} %" if told else formats.ABSENT

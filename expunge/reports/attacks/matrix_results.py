@@ -6,20 +6,21 @@ from pathlib import Path
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.bench.folder import SCORES
 from expunge.records import read_scores
+from expunge.reports.attacks import words
 from expunge.reports.attacks.findings import Findings, Victims
 from expunge.reports.attacks.matrix import (
     MARKS,
-    NO_FILTER,
     SHOWS,
     SHOWS_NOT,
     UNTOLD,
+    VERDICTS,
     Cell,
     Matrix,
-    alarms_of,
     by_chance,
     entries_of,
     read_matrix,
     reasons_of,
+    span_of_alarms,
     unusual_controls,
 )
 from expunge.reports.attacks.tables import SHARE, number, over
@@ -37,8 +38,10 @@ with an attacker of its own. Behind a defence stands what it leaves of the attac
 {marks}
 """
 LEGEND = """\
-Controls: {controls}, on the same victims; the strongest is named. An attack works where it has more success than the
-control that its title names, beyond the interval of the difference. {chance}
+Controls: {controls}, on the same victims; the strongest is named. The control that an attack is compared with is named
+in its title. {attacks}
+{defences}
+{counts} {chance}
 Cost: the provider's for the attacker's request, in shares of a retraining.
 """
 
@@ -59,7 +62,17 @@ def matrix_text(found: Matrix) -> str:
     marks = "\n".join(f"- {mark} {words}" for mark, words in MARKS.items())
     parts = [INTRODUCTION.format(marks=marks), _says(found, cells)]
     parts += [_attack(found, each, [cell for cell in cells if cell.attack == each.name]) for each in found.attacks]
-    return "\n".join([*parts, LEGEND.format(controls=", ".join(CONTROLS), chance=by_chance(cells))])
+    return "\n".join([*parts, _legend(cells)])
+
+
+def _legend(cells: Sequence[Cell]) -> str:
+    return LEGEND.format(
+        controls=", ".join(CONTROLS),
+        attacks=words.OF_ATTACKS,
+        defences=words.OF_DEFENCES,
+        counts=words.COUNTS,
+        chance=by_chance(cells),
+    )
 
 
 def _says(found: Matrix, cells: Sequence[Cell]) -> str:
@@ -73,28 +86,21 @@ def _says(found: Matrix, cells: Sequence[Cell]) -> str:
         ]
         for each in found.attacks
     ]
-    works = {(cell.attack, cell.method) for cell in cells if not cell.defence and cell.mark == SHOWS}
-    defences = [[code(name), *_stopped(name, works, cells)] for name in found.defences]
-    text = "## What shows\n\n" + grid(["attack", "works against", "does not show against", "cannot tell"], attacks)
+    shown = {(cell.attack, cell.method) for cell in cells if not cell.defence and cell.mark == SHOWS}
+    defences = [[code(name), *_stopped(name, shown, cells)] for name in found.defences]
+    heads = [f"{words.SHOWS} against", f"{words.SHOWS_NOT} against", words.UNTOLD]
+    text = "## What shows\n\n" + grid(["attack", *heads], attacks)
     if not defences:
         return text + "\n"
-    head = ["defence", "of what works: no more", "still", "no filter", "no number", "false alarms, %"]
+    head = ["defence", f"of {len(shown)} that show: {VERDICTS[0]}", *VERDICTS[1:], "no number", "false alarms, %"]
     return f"{text}\n\n{grid(head, defences)}\n"
 
 
-def _stopped(name: str, works: set[tuple[str, str]], cells: Sequence[Cell]) -> list[str]:
-    """Of the attacks that work how many still do under a defence, and how many honest requests it suspects."""
+def _stopped(name: str, shown: set[tuple[str, str]], cells: Sequence[Cell]) -> list[str]:
+    """What a defence does to the attacks that show, and how many honest requests it suspects."""
     own = [cell for cell in cells if cell.defence == name]
-    marks = [cell.mark for cell in own if (cell.attack, cell.method) in works]
-    return [*(str(marks.count(mark)) for mark in (SHOWS_NOT, SHOWS, NO_FILTER, UNTOLD)), _span(own)]
-
-
-def _span(cells: Sequence[Cell]) -> str:
-    ends = alarms_of(cells)
-    if ends is None:
-        return "-"
-    least, most = map(formats.percent, ends)
-    return least if least == most else f"{least} to {most}"
+    said = [cell.verdict for cell in own if (cell.attack, cell.method) in shown]
+    return [*(str(said.count(each)) for each in (*VERDICTS, "")), span_of_alarms(own) or "-"]
 
 
 def _named(names: Sequence[str]) -> str:
@@ -121,15 +127,17 @@ def _attack(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> str:
 
 
 def _marked(found: Findings, cell: Cell) -> str:
-    return cell.mark if cell.success is None else f"{cell.mark} {number(cell.success, found.success)}"
+    return cell.mark if cell.success is None else f"{cell.mark} {number(cell.success, found.success, found.models)}"
 
 
 def _left(found: Findings, cell: Cell) -> str:
     caught = "" if cell.caught is None else f"; caught {number(cell.caught, SHARE).partition(' ')[0]}"
-    alarms = "" if cell.alarms is None else f", alarms {formats.percent(cell.alarms.value)}"
-    return f"{_marked(found, cell)}{caught}{alarms}"
+    mark = words.too_many(cell.alarms)
+    alarms = "" if cell.alarms is None else f", alarms {formats.percent(cell.alarms.value)}{mark}"
+    verdict = f"; {cell.verdict}" if cell.verdict and cell.verdict != words.IDLE else ""
+    return f"{_marked(found, cell)}{verdict}{caught}{alarms}"
 
 
 def _strongest(found: Findings, victims: Victims) -> str:
     name = victims.strongest
-    return f"{name} {number(victims.arms[name].success, found.success)}" if name else UNTOLD
+    return f"{name} {number(victims.arms[name].success, found.success, found.models)}" if name else UNTOLD

@@ -14,17 +14,17 @@ from expunge.reports.attacks.matrix import (
     UNTOLD,
     Cell,
     Matrix,
-    alarms_of,
     by_chance,
     read_matrix,
     reasons_of,
+    span_of_alarms,
     unusual_controls,
 )
+from expunge.reports.attacks.words import OF_DEFENCES
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
 SHORT = {NO_REQUEST: "n", HONEST: "h", UNPERTURBED: "u", ORACLE: "o"}  # controls, where there is no room
-METHOD = 12  # columns of a method's name
 LEGEND = (
     "attack: its success, in % where it is a share; control: that of the strongest of n, no request, h, an honest "
     "request of the same size, u, the attack's records unperturbed, o, retraining without them; lost: points of test "
@@ -44,14 +44,14 @@ def render_matrix(scores: Sequence[Score]) -> list[Table | Text]:
     parts += [
         _costs(matrix, cells),
         Text("\n".join(f"{mark} {words}" for mark, words in MARKS.items())),
-        Text(f"{LEGEND}\n{by_chance(cells)}"),
+        Text(f"{LEGEND}\n{OF_DEFENCES}\n{by_chance(cells)}"),
     ]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
 
 def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
     table = _empty(f"{found.name}, {found.models} victims of {found.suite}")
-    table.add_column("method", overflow="fold", min_width=METHOD)
+    table.add_column("method", no_wrap=True)
     for name in ("attack", "control", "lost"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in matrix.defences:
@@ -60,7 +60,7 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
         own = [cell for cell in cells if cell.method == victims.method]
         lost = formats.signed(formats.value(victims.lost.get("attack"))).removeprefix("+")
         left = [_marked(found, cell) for cell in own]
-        table.add_row(_short(victims.method), left[0], _strongest(found, victims), lost, *left[1:])
+        table.add_row(formats.on_lines(victims.method), left[0], _strongest(found, victims), lost, *left[1:])
     if matrix.defences:
         table.add_section()
         table.add_row("false alarms", "", "", "", *(_alarms(cells, name) for name in matrix.defences))
@@ -68,15 +68,6 @@ def _table(matrix: Matrix, found: Findings, cells: Sequence[Cell]) -> Table:
     beneath = f"success: {found.success.what}; compared with: {found.success.against}"
     table.caption = Text("\n".join([beneath, *unusual_controls(found), *reasons_of(cells)]), style="default")
     return table
-
-
-def _short(name: str) -> str:
-    """The name of a method, on two lines where it is longer than its column.
-
-    >>> _short("gradient-ascent"), _short("sisa")
-    ('gradient-\\nascent', 'sisa')
-    """
-    return name if len(name) <= METHOD else name.replace("-", "-\n", 1)
 
 
 def _folded(name: str) -> str:
@@ -100,11 +91,7 @@ def _strongest(found: Findings, victims: Victims) -> str:
 
 
 def _alarms(cells: Sequence[Cell], name: str) -> str:
-    ends = alarms_of([cell for cell in cells if cell.defence == name])
-    if ends is None:
-        return UNTOLD
-    least, most = (f"{100 * end:.1f}" for end in ends)
-    return least if least == most else f"{least}–{most}"
+    return span_of_alarms([cell for cell in cells if cell.defence == name], "–") or UNTOLD
 
 
 def _seconds(cells: Sequence[Cell], name: str) -> str:
@@ -115,12 +102,13 @@ def _seconds(cells: Sequence[Cell], name: str) -> str:
 def _costs(matrix: Matrix, cells: Sequence[Cell]) -> Table:
     """What it costs to serve each attack's request, as a share of one retraining."""
     table = _empty("cost of serving the attack's request, in shares of a retraining")
-    table.add_column("method", overflow="fold", min_width=12)
+    table.add_column("method", no_wrap=True)
     for found in matrix.attacks:
         table.add_column(_folded(found.name), justify="right", no_wrap=True)
     costs = {(cell.attack, cell.method): cell.cost for cell in cells if not cell.defence}
     for method in matrix.methods:
-        table.add_row(method, *(formats.compute(costs.get((found.name, method))) for found in matrix.attacks))
+        own = (formats.compute(costs.get((found.name, method))) for found in matrix.attacks)
+        table.add_row(formats.on_lines(method), *own)
     return table
 
 

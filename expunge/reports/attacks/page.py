@@ -12,15 +12,16 @@ from expunge.reports.attacks.tables import (
     PLAIN,
     SHARE,
     accuracy,
+    alarms_of,
     guarded,
+    has_counts,
     in_unit,
     left_of,
     less_told,
     number,
     over,
-    percent,
-    whole,
 )
+from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, answers, judged
 from expunge.reports.page.attack_folder import read_attack
 from expunge.reports.page.html import template, write_page
 from expunge.reports.tables import formats
@@ -46,7 +47,8 @@ def render(found: Findings, command: str) -> str:
         "victims": [(each.method, _lines(found, each), _guards(found, each)) for each in found.victims],
         "guarded": guarded(found),
         "against": found.success.against,
-        "legend": LEGEND,
+        "answers": answers(found),
+        "legend": " ".join([LEGEND, *([COUNTS] if has_counts(found) else []), OF_ATTACKS]),
         "cost": COST,
         "success": in_unit(found.success),
         "controls": found.row.controls,
@@ -63,10 +65,11 @@ def _guards(found: Findings, victims: Victims) -> list[dict[str, str]]:
             "name": each.name,
             "reason": each.reason,
             "summary": DEFENCES[each.name].summary if each.name in DEFENCES else "",
-            "auroc": whole(each.auroc),
-            "caught": number(each.caught, SHARE),
-            "alarms": f"{percent(each.alarms)} {formats.percent_between(each.alarms)}",
-            "success": left_of(each, found.success),
+            "auroc": number(each.auroc, SHARE),
+            "caught": number(each.caught, SHARE, found.models),
+            "alarms": alarms_of(each.alarms),
+            "success": left_of(each, found.success, found.models),
+            "verdict": judged(each, victims),
             "over": over(each.excess, found.success),
             "accuracy": accuracy(each.utility),
             "cost": formats.compute(formats.value(each.cost)),
@@ -83,7 +86,7 @@ def _lines(found: Findings, victims: Victims) -> list[dict[str, str | list[str]]
         {
             "arm": name,
             "reason": arm.reason,
-            "success": number(arm.success, found.success),
+            "success": number(arm.success, found.success, found.models),
             "over": over(victims.excess.get(name), found.success),
             "accuracy": accuracy(arm.utility),
             "cost": formats.compute(arm.cost),

@@ -10,15 +10,18 @@ from expunge.attacks.attack import Success
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.records import Score
+from expunge.reports.attacks.counts import count_of
 from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
+from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, answers, judged, too_many
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
 LEGEND = (
-    "[95 % interval over victims]; differences are paired over the same victims, but for the oracle, whose models are "
-    "others."
+    "[95 % interval over victims]; differences are paired over the same victims, of yes and no with Tango's interval, "
+    "but for the oracle, whose models are others: with Newcombe's."
 )
 COST = "cost: the provider's, in shares of a retraining."
+VERDICT = 8  # columns
 SHARE, PLAIN = Success("a share"), Success("a number", share=False)
 GUARDED = (
     "A defence that looks is shown what each victim was asked for among honest requests of others, as large, in the "
@@ -40,14 +43,20 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
     parts.append(Text(legend(found)))
     if any(each.guards for each in found.victims):
         parts.append(Text(guarded(found)))
-    parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in found.answers]
+    parts += [Text.assemble((method, "bold"), ": ", answer) for method, answer in answers(found)]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
 
 def legend(found: Findings) -> str:
     """What the table says, and what each control of this attack is, one a line."""
     controls = [f"{name}: {what}." for name, what in found.row.controls.items()]
-    return "\n".join([f"{LEGEND} {COST}", *controls])
+    return "\n".join([f"{LEGEND} {COST}", *([COUNTS] if has_counts(found) else []), OF_ATTACKS, *controls])
+
+
+def has_counts(found: Findings) -> bool:
+    """Whether any success is a count of victims."""
+    arms = [arm.success for each in found.victims for arm in each.arms.values()]
+    return any(count_of(each, found.models) is not None for each in arms)
 
 
 def guarded(found: Findings) -> str:
@@ -55,22 +64,57 @@ def guarded(found: Findings) -> str:
     names = {guard.name: None for each in found.victims for guard in each.guards if guard.name in DEFENCES}
     whole = [name for name in names if DEFENCES[name].filters and found.row.partly is None]
     verb = "hold" if len(whole) > 1 else "holds"
-    return f"{GUARDED} Here {' and '.join(whole)} {verb} back whole requests." if whole else GUARDED
+    here = f" Here {' and '.join(whole)} {verb} back whole requests." if whole else ""
+    return f"{GUARDED}{here} {OF_DEFENCES}"
 
 
 def _guards(found: Findings, victims: Victims) -> Table:
+    """The defences that have numbers, each cell in two lines; below, why others have none."""
     table = _empty(f"defences, {victims.method}")
-    table.add_column("defence", overflow="fold", min_width=12)
-    for name in ("AUROC", "caught, %", "alarms, %", "success left", "acc., %", "cost"):
+    table.padding = (0, 0, 0, 0)
+    table.add_column("defence", no_wrap=True)
+    left_in = "success\nleft, %" if found.success.share else "success\nleft"
+    for name in ("AUROC,\n%", "caught,\n%", "false\nalarms, %", left_in, "acc.,\n%", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for each in victims.guards:
-        told = [whole(each.auroc), number(each.caught, SHARE), percent(each.alarms)]
-        left = [left_of(each, found.success), accuracy(each.utility), formats.compute(formats.value(each.cost))]
-        table.add_row(each.name, *told, *left)
+        if each.success is None:
+            continue
+        told = [on_two_lines(cell, SHARE, found.models) for cell in (each.auroc, each.caught)]
+        told += [_on_lines(alarms_of(each.alarms)), on_two_lines(each.success, found.success, found.models)]
+        told += [_on_lines(accuracy(each.utility)), formats.compute(formats.value(each.cost))]
+        table.add_row(formats.on_lines(each.name), *told, formats.on_lines(judged(each, victims), VERDICT))
     beneath = list(_reasons(victims.guards))
     beneath += [f"{each.name}: {less_told(each)}" for each in victims.guards if less_told(each)]
     table.caption = Text("\n".join(beneath), style="default") if beneath else None
     return table
+
+
+def on_two_lines(cell: Interval | None, of: Success, victims: int) -> str:
+    """A number above its interval; a count of victims in place of a share of yes and no.
+
+    >>> on_two_lines(Interval(1.0, 0.025 ** (1 / 10), 1.0), SHARE, 10), on_two_lines(Interval(0.9, 0.8, 1), SHARE, 10)
+    ('10/10\\n[69, 100]', '90\\n[80, 100]')
+    """
+    count = count_of(cell, victims)
+    first, between, rest = number(cell, of).partition(" ")
+    return f"{first if count is None else f'{count}/{victims}'}{between and chr(10)}{rest}"
+
+
+def _on_lines(text: str) -> str:
+    """A number above what is behind it."""
+    return text.replace(" [", "\n[").replace(" ±", "\n±")
+
+
+def alarms_of(cell: Interval | None) -> str:
+    """False alarms with their interval, and a mark where they are too many.
+
+    >>> alarms_of(Interval(0.024, 0.021, 0.027)), alarms_of(None)
+    ('2.4 ! [2.1, 2.7]', '–')
+    """
+    if cell is None:
+        return formats.ABSENT
+    return f"{formats.percent(cell.value)}{too_many(cell)} {formats.percent_between(cell)}"
 
 
 def _reasons(guards: Sequence[Guard]) -> Iterator[str]:
@@ -79,9 +123,9 @@ def _reasons(guards: Sequence[Guard]) -> Iterator[str]:
         yield f"{', '.join(each.name for each in guards if each.reason == reason)}: {reason}"
 
 
-def left_of(guard: Guard, of: Success) -> str:
+def left_of(guard: Guard, of: Success, victims: int) -> str:
     """What a defence leaves of an attack, or that it does not apply."""
-    return number(guard.success, of) if guard.applies else "does not apply"
+    return number(guard.success, of, victims) if guard.applies else "does not apply"
 
 
 def less_told(guard: Guard) -> str:
@@ -113,7 +157,7 @@ def _table(found: Findings, victims: Victims) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name in (ATTACK, *CONTROLS):
         arm = victims.arms[name]
-        cells = [number(arm.success, found.success), over(victims.excess.get(name), found.success)]
+        cells = [number(arm.success, found.success, found.models), over(victims.excess.get(name), found.success)]
         cells += [accuracy(arm.utility), formats.compute(arm.cost)]
         table.add_row(name, *cells, end_section=name == ATTACK)
     failed = [f"{name} failed: {each.reason}" for name, each in victims.arms.items() if each.reason]
@@ -126,15 +170,19 @@ def in_unit(success: Success) -> str:
     return "success, %" if success.share else "success"
 
 
-def number(cell: Interval | None, of: Success) -> str:
-    """A success with its interval: of a share in whole per cent.
+def number(cell: Interval | None, of: Success, victims: int = 0) -> str:
+    """A success with its interval: of a share in whole per cent, behind the count where it is one of ``victims``.
 
     >>> number(Interval(1.0, 0.692, 1.0), Success("a share")), number(None, Success("a share"))
     ('100 [69, 100]', '–')
+    >>> number(Interval(1.0, 0.025 ** (1 / 10), 1.0), Success("a share"), 10)
+    '10/10, 100 [69, 100]'
     """
     if cell is None:
         return formats.ABSENT
-    return _with_ends(cell, 100 if of.share else 1, ".0f" if of.share else ".2f")
+    count = count_of(cell, victims) if victims else None
+    said = _with_ends(cell, 100 if of.share else 1, ".0f" if of.share else ".2f")
+    return said if count is None else f"{count}/{victims}, {said}"
 
 
 def over(cell: Interval | None, of: Success) -> str:
@@ -156,23 +204,6 @@ def accuracy(cell: Interval | None) -> str:
     if cell is None or cell.high is None:
         return formats.ABSENT
     return f"{formats.percent(cell.value)} ±{100 * (cell.high - cell.value):.1f}"
-
-
-def whole(cell: Interval | None) -> str:
-    """An area under a curve, in per cent.
-
-    >>> whole(Interval(0.987, 0.9, 1.0)), whole(None)
-    ('99', '–')
-    """
-    return formats.ABSENT if cell is None else f"{100 * cell.value:.0f}"
-
-
-def percent(cell: Interval | None) -> str:
-    """
-    >>> percent(Interval(0.0123, 0.0, 0.03))
-    '1.2'
-    """
-    return formats.percent(formats.value(cell))
 
 
 def _with_ends(cell: Interval, factor: float, how: str) -> str:

@@ -1,11 +1,26 @@
 """How numbers are written: the same in the terminal and on the page. What is absent is a dash, never 0."""
 
+import re
 from collections.abc import Callable
 
 from expunge.metrics.klom import SATURATED
 from expunge.reports.summaries import Interval
 
 ABSENT = "–"
+
+
+def on_lines(name: str, width: int = 12) -> str:
+    """A name on as few lines as its hyphens, or its spaces, let it have, each of at most ``width`` where that can be.
+
+    >>> on_lines("gradient-ascent"), on_lines("sisa"), on_lines("owner-update-budget")
+    ('gradient-\\nascent', 'sisa', 'owner-\\nupdate-\\nbudget')
+    """
+    lines = [""]
+    for part in re.findall(r"[^- ]*(?:-|\s+|$)", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def value(interval: Interval | None) -> float | None:

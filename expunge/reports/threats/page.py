@@ -1,4 +1,4 @@
-"""The tables of ``docs/threats.md``: the survey's taxonomy, and all that was measured, run by run."""
+"""The tables of ``docs/threats.md``: what words mean, the survey's taxonomy, all that was measured, run by run."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,24 +13,30 @@ from expunge.errors import StoreError
 from expunge.methods.references import REFERENCES
 from expunge.outside import read_text
 from expunge.reports.attacks.tables import SHARE, over
+from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, SHOWS
 from expunge.reports.studies.markdown import Markdown, code, escaped, grid
+from expunge.reports.threats.defended import FOLDER, write_defences
 from expunge.reports.threats.results import SHIPPED, Result, collect, read_results, summarised, write_results
 from expunge.reports.threats.rows import axes, commands, main_runs, success_of, successes, verdict
 from expunge.store import write_file
 
-TAXONOMY, MEASURED = "threats", "measured"
+WORDS, TAXONOMY, MEASURED = "words", "threats", "measured"
 DOCS = "docs/threats.md"
 KEPT = "results/attacks"
 
 
-def publish(root: Path, out: Path | None = None) -> None:
-    """Collect the runs in the folder ``out``, and write what the package ships of all that are kept, and the page.
+def publish(root: Path, out: Path | None = None, defended: Path | None = None) -> None:
+    """Collect the runs in the folder ``out``, and those with defences in ``defended``; write what the package ships of
+    all that are kept, and the pages.
 
     ``read_results`` reads what was shipped when it was first asked: the page is of the results just written.
     """
     kept, page = root / KEPT, root / DOCS
     if out is not None:
         collect(out, kept)
+    if defended is not None:
+        collect(defended, kept / FOLDER)
+    write_defences(kept)
     found = summarised(kept)
     write_results(SHIPPED, found)
     write_file(page, with_tables(read_text(page, StoreError), found))
@@ -39,7 +45,7 @@ def publish(root: Path, out: Path | None = None) -> None:
 def with_tables(text: str, results: Sequence[Result] | None = None) -> str:
     """The page with its tables made anew; :class:`StoreError` where the markers to write between are not there."""
     found = read_results() if results is None else tuple(results)
-    for name, table in ((TAXONOMY, taxonomy(found)), (MEASURED, measured(found))):
+    for name, table in ((WORDS, legend()), (TAXONOMY, taxonomy(found)), (MEASURED, measured(found))):
         begin, end = f"<!-- {name}: made by `make docs`, not by hand -->", f"<!-- end of {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
             raise StoreError(f"{DOCS}: expected the markers {begin!r} and {end!r} once, in this order")
@@ -47,6 +53,11 @@ def with_tables(text: str, results: Sequence[Result] | None = None) -> str:
         made = f"{begin}\n\n{table}\n\n{end}".replace("\\", r"\\")  # which sub would read
         text = block.sub(made, text)
     return text
+
+
+def legend() -> str:
+    """What the words mean that are said of attacks and of defences, here and wherever they are told."""
+    return "\n".join(f"- {each}" for each in (OF_ATTACKS, OF_DEFENCES, COUNTS))
 
 
 def taxonomy(results: Sequence[Result]) -> str:
@@ -61,12 +72,12 @@ def taxonomy(results: Sequence[Result]) -> str:
 
 
 def _line(name: str, row: Threat, results: Sequence[Result]) -> list[str]:
-    work = REFERENCES[row.work]
+    works = "; ".join(REFERENCES[key].short for key in row.works)
     place = f" [{row.number}]" if row.number else ""
     placed = "; ".join(", ".join(values) for values in axes(row).values()) or "–"
     countered = f"; against it: {row.countermeasure}" if row.countermeasure else ""
     return [
-        _lines([code(name), escaped(f"{work.short}{place}")]),
+        _lines([code(name), escaped(f"{works}{place}")]),
         placed,
         f"{row.technique}{countered}",
         _lines([*map(code, commands(row, results)), *map(escaped, [row.here, *row.differs.values()])]),
@@ -84,7 +95,7 @@ def _shown(row: Threat, results: Sequence[Result]) -> list[str]:
     if len(found) <= len(row.plays):
         return [f"{verdict(each)}: {successes(each)}" for each in found] or ["–"]
     shows = [each.method for each in found if each.shows]
-    return [f"shows with {len(shows)} of {len(found)}{': ' if shows else ''}{'; '.join(shows)}"]
+    return [f"{SHOWS} with {len(shows)} of {len(found)}{': ' if shows else ''}{'; '.join(shows)}"]
 
 
 def in_groups(names: Sequence[str]) -> str:

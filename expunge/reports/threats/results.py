@@ -51,6 +51,7 @@ class Result:
     lost: Interval | None = None  # utility
     settings: dict[str, Setting] = field(default_factory=dict)  # those that are no defaults
     reason: str = ""
+    note: str = ""  # what must be read beside it where it shows
 
 
 _RESULTS = TypeAdapter(list[Result])
@@ -86,9 +87,7 @@ def _of_lab(run: str, found: Findings) -> Iterator[Result]:
     default = found.row.config()
     if lacking := default.own.keys() - found.facts.keys():
         raise StoreError(f"the records of {run} do not say {min(lacking)}, which the attack has; run it again")
-    settings = {key: found.facts[key] for key, value in default.own.items() if found.facts[key] != value}
-    methods = [each.method for each in found.victims]
-    others = [] if methods == [each.label for each in default.methods] else methods
+    settings = _no_defaults(found)
     for each in found.victims:
         reason = next((f"{name}: {arm.reason}" for name, arm in each.arms.items() if arm.reason), "")
         yield Result(
@@ -96,26 +95,33 @@ def _of_lab(run: str, found: Findings) -> Iterator[Result]:
             attack=found.name,
             suite=found.suite,
             method=each.method,
-            command=_command(found, settings, others, default.models),
+            command=command_of(found),
             models=found.models,
             what=found.success.what,
             share=found.success.share,
             against=each.against,
             arms={name: arm.success for name, arm in each.arms.items() if arm.success is not None},
             excess=dict(each.excess),
-            shows=each.works,
+            shows=each.shows,
             lost=each.lost.get(ATTACK),
             settings=settings,
             reason=reason,
+            note=each.note,
         )
 
 
-def _command(found: Findings, settings: dict[str, Setting], methods: Sequence[str], models: int) -> str:
-    """The command that makes the run again."""
-    words = ["expunge", "attack", found.name, found.suite]
-    for key, value in settings.items():
+def _no_defaults(found: Findings) -> dict[str, Setting]:
+    """The attack's own settings that are no defaults."""
+    return {key: found.facts[key] for key, value in found.row.config().own.items() if found.facts[key] != value}
+
+
+def command_of(found: Findings) -> str:
+    """The command that makes the run again, but for its defences."""
+    default, methods = found.row.config(), [each.method for each in found.victims]
+    words, models = ["expunge", "attack", found.name, found.suite], default.models
+    for key, value in _no_defaults(found).items():
         words += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
-    for label in methods:
+    for label in [] if methods == [each.label for each in default.methods] else methods:
         method, *given = label.split(", ")
         words += ["--method", method, *(word for each in given for word in ("--set", f"{method}.{each}"))]
     return join([*words, *(["--models", str(found.models)] if found.models != models else [])])

@@ -11,6 +11,7 @@ from expunge.attacks.survey import FAMILIES, SURVEY, THREATS
 from expunge.attacks.threat import LETTERS, Threat
 from expunge.errors import UnknownName, suggestion
 from expunge.methods.references import REFERENCES
+from expunge.reports.attacks import words
 from expunge.reports.attacks.tables import number
 from expunge.reports.threats.results import Result, read_results
 
@@ -34,8 +35,8 @@ def chosen(name: str | None) -> dict[str, Threat]:
 
 
 def source(row: Threat) -> str:
-    """The work, and where the survey has it."""
-    work = REFERENCES[row.work].short
+    """The works, and where the survey has them."""
+    work = "; ".join(REFERENCES[key].short for key in row.works)
     place = f"[{row.number}] in table I of" if row.number else "not in table I of"
     return f"{work}; {place} {REFERENCES[SURVEY].short}"
 
@@ -62,10 +63,9 @@ def commands(row: Threat, results: Sequence[Result]) -> list[str]:
 
 
 def verdict(found: Result) -> str:
-    """Whether an attack shows, in two words."""
-    if found.shows is None:
-        return f"cannot tell ({found.reason})" if found.reason else "cannot tell"
-    return "shows" if found.shows else "does not show"
+    """Whether an attack shows, in short."""
+    said = words.verdict(found.shows, found.note)
+    return f"{said} ({found.reason})" if found.shows is None and found.reason else said
 
 
 def successes(found: Result) -> str:
@@ -76,7 +76,7 @@ def successes(found: Result) -> str:
 
 def success_of(found: Result, arm: str) -> str:
     """The success of one arm, with its interval."""
-    told = number(found.arms.get(arm), Success(found.what, share=found.share))
+    told = number(found.arms.get(arm), Success(found.what, share=found.share), found.models)
     return f"{told} %" if found.share and arm in found.arms else told
 
 

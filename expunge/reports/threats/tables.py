@@ -53,10 +53,12 @@ def _table(title: str, threats: Mapping[str, Threat]) -> Table:
     )
     for name in ("threat", "axes"):
         table.add_column(name, no_wrap=True)
-    table.add_column("here", overflow="fold")  # a command is not cut short
+    told = {name: _here(row) for name, row in threats.items()}
+    longest = max(len(word) for lines in told.values() for line in lines for word in line.split())
+    table.add_column("here", overflow="fold", min_width=longest)  # a command is not cut short, and no name broken
     for name, row in threats.items():
-        work = REFERENCES[row.work].short.partition(",")[0]
-        table.add_row(f"{name}\n{work}", row.axes, "\n".join(_here(row)), end_section=True)
+        works = [REFERENCES[key].short.partition(",")[0] for key in row.works]
+        table.add_row("\n".join([name, *works]), row.axes, "\n".join(told[name]), end_section=True)
     return table
 
 

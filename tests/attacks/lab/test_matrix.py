@@ -8,6 +8,7 @@ import pytest
 from numpy import ndarray
 
 from expunge.attacks import ATTACKS, Attack
+from expunge.attacks.attack_folder import NAME
 from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences import DEFENCES
 from expunge.attacks.lab import cells
@@ -15,7 +16,7 @@ from expunge.attacks.lab.arms import ARMS, Played
 from expunge.attacks.lab.frame import run_attack
 from expunge.attacks.lab.matrix import CAN_BE, LOOKING, SERVING, TELLING, row_of, run_matrix
 from expunge.attacks.lab.provider import Provider
-from expunge.attacks.lab.records import ALARMS, CAUGHT, DEFENCE, LEFT, NAME, SUCCESS
+from expunge.attacks.lab.records import ALARMS, CAUGHT, DEFENCE, LEFT, SUCCESS
 from expunge.attacks.lab.settings import Lab, configured
 from expunge.attacks.removal import Attacked
 from expunge.errors import BadSetting, UnknownName

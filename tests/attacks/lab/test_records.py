@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from scipy.stats import multinomial
+from scipy.stats import binom, multinomial
 
 from expunge.attacks.attack import Success
 from expunge.attacks.lab.arms import ARMS, Arm, Played, arm_of, joined
@@ -68,11 +68,27 @@ def test_paired_intervals_of_yes_and_no_cover() -> None:
 
 
 def test_intervals_of_differences_of_yes_and_no_of_other_models_cover() -> None:
-    rng, covered = np.random.default_rng(0), 0
-    for _ in range(400):
-        found = difference_of_shares(rng.random(10) < 0.9, rng.random(10) < 0.05)
-        covered += found.low <= 0.85 <= found.high
-    assert covered >= 380
+    """Summed over all outcomes of 10 models on each side, over all pairs of shares."""
+    yes = [np.arange(10) < count for count in range(11)]
+    found = [[difference_of_shares(one, other) for other in yes] for one in yes]
+    low, high = (np.array([[getattr(each, end) for each in row] for row in found]) for end in ("low", "high"))
+    shares = np.linspace(0, 1, 21)
+    chance = binom.pmf(np.arange(11), 10, shares[:, None])
+    true = shares[:, None] - shares
+    covers = (low[..., None, None] <= true + 1e-9) & (true - 1e-9 <= high[..., None, None])
+    covered = np.einsum("pa,qb,abpq->pq", chance, chance, covers)
+    assert covered.mean() > 0.955
+    assert covered.min() > 0.9
+
+
+def test_newcombes_interval_is_that_of_his_example() -> None:
+    """Table II of Newcombe 1998, method 10: 56 of 70 and 48 of 80."""
+    found = difference_of_shares(np.arange(70) < 56, np.arange(80) < 48)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+def test_six_of_six_beside_none_of_six_of_other_models_is_more() -> None:
+    assert difference_of(np.ones(6), np.zeros(6), SHARE, paired=False).low > 0.4
 
 
 def arm(value: float) -> Arm:

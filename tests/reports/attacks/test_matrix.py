@@ -13,11 +13,11 @@ from expunge.reports.attacks.matrix import (
     SHOWS_NOT,
     UNTOLD,
     Matrix,
-    alarms_of,
     by_chance,
     entries_of,
     read_matrix,
     reasons_of,
+    span_of_alarms,
 )
 from expunge.reports.attacks.matrix_page import heat_map, render
 from expunge.reports.attacks.matrix_results import matrix_text
@@ -36,7 +36,9 @@ def arms(**success: float) -> dict[str, ArmFound]:
 def guard(
     name: str = "filter", success: Interval | None = NONE, excess: Interval | None = NOTHING, **own: Interval
 ) -> Guard:
-    return Guard(name, None, own.get("caught", ALL), own.get("alarms", FEW), success, ALL, 0.1, excess=excess)
+    taken = NOTHING if excess is MUCH else MUCH
+    caught, alarms = own.get("caught", ALL), own.get("alarms", FEW)
+    return Guard(name, None, caught, alarms, success, ALL, 0.1, excess=excess, taken=taken)
 
 
 def victims(*guards: Guard, excess: Interval = MUCH, method: str = "scrub") -> Victims:
@@ -93,14 +95,14 @@ def test_the_kept_page_says_what_shows_and_what_each_defence_leaves() -> None:
     other = replace(victims(guard(excess=MUCH)), method="salun")
     page = matrix_text(matrix(victims(guard()), other))
     assert "| `over-unlearning` | scrub, salun | - | - |" in page
-    assert "| `filter` | 1 | 1 | 0 | 0 | 1.0 |" in page
+    assert "| `filter` | 0 | 1 | 1 | 0 | 0 | 0 | 1.0 |" in page
     assert "| `scrub` | ● 90 [0, 100] | +80 [+50, +100] | oracle 40 [0, 100] |" in page
 
 
 def test_false_alarms_are_told_from_the_least_to_the_largest() -> None:
     cells = [cell for cell in matrix(victims(guard(alarms=FEW)), victims(guard(alarms=ALL))).cells() if cell.defence]
-    assert alarms_of(cells) == (0.01, 1.0)
-    assert alarms_of([]) is None
+    assert span_of_alarms(cells) == "1.0 to 100.0 !"  # the mark: beyond what a threshold is set for
+    assert span_of_alarms([]) == ""
 
 
 def test_it_counts_what_chance_alone_would_show() -> None:

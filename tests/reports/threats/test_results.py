@@ -11,12 +11,16 @@ from expunge.attacks import ATTACKS
 from expunge.attacks.attack import Place
 from expunge.attacks.hidden_poison import HiddenPoison
 from expunge.attacks.lab.arms import ARMS, ATTACK, HONEST, ORACLE, Arm, Played
+from expunge.attacks.lab.defended import Defended
 from expunge.attacks.lab.provider import as_they_lie
-from expunge.attacks.lab.records import Asked, scores_of
+from expunge.attacks.lab.records import Asked, defence_scores, scores_of
 from expunge.attacks.lab.settings import Lab
 from expunge.attacks.relearning import Relearning
 from expunge.errors import StoreError
 from expunge.records import Score, write_scores
+from expunge.reports.attacks import read_findings
+from expunge.reports.leaderboard.records import read_kept
+from expunge.reports.threats.defended import FOLDER, defences_text, write_defences
 from expunge.reports.threats.results import KEPT, SHIPPED, collect, read_results, results_of, summarised, write_results
 from expunge.suites import load_suite
 
@@ -119,3 +123,29 @@ def test_a_result_of_a_method_that_cannot_be_named_is_not_lost() -> None:
     mine = [replace(each, subject=replace(each.subject, method="mine.py:forget")) for each in scores]
     (found,) = results_of("relearning", mine)
     assert split(found.command)[-2:] == ["--method", "mine.py:forget"]
+
+
+def test_what_defences_do_is_a_page_of_records(tmp_path: Path) -> None:
+    """A section for an attack, with the command, and a line for each defence with its verdict."""
+    run = tmp_path / "out" / "hidden-poison"
+    run.mkdir(parents=True)
+    config = HiddenPoison(defences=("membership",))
+    found, stopped = records("hidden-poison", config, attack=0.8), np.linspace(0.1, 0.11, 10)
+    arm = Arm(0.8 + np.linspace(0, 0.01, 10))
+    guard = Defended(success=stopped, utility=stopped, control=stopped, caught=np.ones(10), alarms=np.ones((10, 100)))
+    place = Place(load_suite("digits"), Asked([as_they_lie(load_suite("digits"), np.arange(2), "somebody")]), {}, 10)
+    told = replace(place, facts=found[0].subject.config)
+    defended = defence_scores(ATTACKS["hidden-poison"], "first-order", "membership", guard, told, arm)
+    write_scores(run / "scores.jsonl", [*found, *defended])
+    collect(tmp_path / "out", tmp_path / "kept" / FOLDER)
+    assert write_defences(tmp_path / "kept") == tmp_path / "kept" / "defences.md"
+    page = (tmp_path / "kept" / "defences.md").read_text()
+    assert "    expunge attack hidden-poison digits --defence all" in page
+    (line,) = [each for each in page.splitlines() if each.startswith("| `membership` |")]
+    assert line.endswith("| no filter |")  # it suspects all that is honest too
+    assert "100.0 ! [100.0, 100.0]" in line
+
+
+def test_the_kept_page_of_defences_is_that_of_its_records() -> None:
+    kept = [read_findings(read_kept(file)) for file in (KEPT_HERE / FOLDER).glob(f"*{KEPT}")]
+    assert (KEPT_HERE / "defences.md").read_text() == defences_text(kept)
