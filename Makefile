@@ -1,7 +1,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
-# One thread for each of the two processes, or the linear algebra of both fights over the cores.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+# One thread for each of the two processes, or the linear algebra of both fights over the cores. What is compiled is kept,
+# whatever the shell says: whole commands start hundreds of processes, each of which would compile all modules anew.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 2 --dist worksteal
 QUICK = tests/test_layers.py tests/test_records.py tests/test_target.py tests/test_fingerprint.py tests/methods/test_equations.py
 
 .PHONY: install demo quick test tests test-faults test-all lint bench docs site clean

@@ -1,7 +1,9 @@
 """What many tests share: shapes checked, the embedded suite, small ensembles, margins of real oracles."""
 
+import gc
 import os
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,17 @@ from tests.tiny_suite import tiny  # noqa: E402
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """All that is collected and imported stays to the end: garbage is looked for among what comes later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def annotations_of_its_own() -> None:
     start_anew()
@@ -72,6 +85,18 @@ def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("EXPUNGE_STORE", str(place))
     monkeypatch.setenv("EXPUNGE_DEVICE", "cpu")
     return place
+
+
+@pytest.fixture(scope="session")
+def common_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("common")
+
+
+@pytest.fixture
+def common_store(own_store: Path, common_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store for all tests of a process that ask for it: what one has trained or unlearned, the next need not."""
+    monkeypatch.setenv("EXPUNGE_STORE", str(common_place))
+    return common_place
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,16 @@ from tests import annotations
 from tests.annotations import FIRST, check_annotations, start_anew
 
 SOURCE = """
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from numpy import ndarray
 
 def outer(values: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
     return values
+
+def shorter(values: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
+    return values[1:]
 
 def without_shapes(number: int) -> int:
     return number
@@ -29,6 +34,11 @@ Known = int
 
 def by_name(number: "Known") -> "Known":
     return number
+
+@dataclass
+class Fields:
+    values: Float[ndarray, "n n"]
+    number: int = 3
 
 def making():
     def inner(values: Float[ndarray, "n n"]) -> Float[ndarray, "n"]:
@@ -62,14 +72,22 @@ def checked(function: Callable[..., object]) -> bool:
 
 
 def test_expunge_is_checked() -> None:
-    with pytest.raises(TypeCheckError):
+    with pytest.raises(BeartypeCallHintViolation):
         klom("margins", np.ones((2, 2)))  # type: ignore[arg-type]
 
 
 def test_a_function_is_checked_at_every_call(module: ModuleType) -> None:
-    for function in (module.outer, module.without_shapes, module.by_name):
+    for function in (module.outer, module.without_shapes, module.by_name, module.Fields):
         assert all(checked(function) for _ in range(5 * FIRST))
     assert module.without_shapes(3) == 3
+    assert module.Fields(np.ones((2, 2))).number == 3
+
+
+def test_sizes_of_one_name_are_alike_in_one_call_and_may_be_others_in_the_next(module: ModuleType) -> None:
+    for size in (2, 3):
+        assert len(module.outer(np.ones(size))) == size
+    with pytest.raises(BeartypeCallHintViolation, match="return"):
+        module.shorter(np.ones(3))
 
 
 def test_the_first_definitions_of_a_function_within_another_are_checked_in_every_test(module: ModuleType) -> None:

@@ -33,15 +33,17 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu", module)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "MEASURED", 4)
+    monkeypatch.setattr(module, "MEASURED", 2)
     return module
 
 
+@pytest.mark.faults
 def test_without_a_gpu_nothing_is_measured_and_nothing_fails() -> None:
     found = run(CUDA_VISIBLE_DEVICES="", EXPUNGE_DEVICE="auto")
     assert (found.returncode, found.stdout, found.stderr) == (0, "no GPU here: nothing measured\n", "")
 
 
+@pytest.mark.faults
 def test_a_gpu_that_is_not_there_is_refused_in_one_line() -> None:
     found = run(CUDA_VISIBLE_DEVICES="", EXPUNGE_DEVICE="cuda")
     assert found.returncode == 1

@@ -20,7 +20,10 @@ def fail(x: int) -> int:
     raise ValueError(f"no square of {x}")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+IN_TURN_AND_BESIDE = [1, pytest.param(2, marks=pytest.mark.faults)]
+
+
+@pytest.mark.parametrize("workers", IN_TURN_AND_BESIDE)
 def test_every_job_is_done_once_with_one_thread(workers: int) -> None:
     seen: list[tuple[int, int]] = []
     jobs = [Job(f"square {x}", square, (x,)) for x in range(5)]
@@ -33,7 +36,7 @@ def test_every_job_is_done_once_with_one_thread(workers: int) -> None:
     assert seen == [(done, 5) for done in range(1, 6)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", IN_TURN_AND_BESIDE)
 def test_an_error_in_a_job_is_the_callers_error(workers: int) -> None:
     with pytest.raises(ValueError, match="no square of"):
         list(run_jobs([Job("fail", fail, (x,)) for x in range(2)], workers))
@@ -55,6 +58,7 @@ def look_at(large: Large, x: int) -> tuple[int, str]:
     return os.getpid(), large.unpacked
 
 
+@pytest.mark.faults
 def test_what_jobs_share_is_unpacked_once_by_each_worker() -> None:
     large = Large()
     jobs = [Job(f"look {x}", look_at, (large, x), shared=(large,)) for x in range(8)]
@@ -84,6 +88,7 @@ data_from_arrays(x, y, x, y)  # this line
 """
 
 
+@pytest.mark.faults
 def test_a_warning_names_the_line_that_called_expunge(tmp_path: Path) -> None:
     """In a process of its own, for here every function is wrapped by what checks its types."""
     (tmp_path / "mine.py").write_text(SCRIPT)

@@ -226,6 +226,7 @@ print((peak() - before) * 1024)
 """
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to know the peak of a process")
 def test_small_files_do_not_become_gigabytes(tmp_path: Path) -> None:
     bombs(tmp_path)

@@ -127,7 +127,7 @@ def usability(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Play the usability attack: condensed, harmless records are learned, then removed, and accuracy suffers.
+    """Play the usability attack: train on condensed, harmless records, remove them, and measure the accuracy left.
 
     Every number stands beside those of ordinary records and of exact retraining.
     """

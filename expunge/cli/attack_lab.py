@@ -36,8 +36,8 @@ Settings = Annotated[
 Methods = Annotated[
     list[str] | None, typer.Option(help="A method that serves the requests, or file.py:function; repeat.")
 ]
-Models = Annotated[int | None, typer.Option(help="Victims, each attacked for itself; default: 10.")]
-Defences = Annotated[list[str] | None, typer.Option(help="A defence that looks at the requests; repeat; all for all.")]
+Models = Annotated[int | None, typer.Option(help="Number of victims, each attacked separately; default: 10.")]
+Defences = Annotated[list[str] | None, typer.Option(help="A defence to evaluate; repeat; or all.")]
 Honest = Annotated[int | None, typer.Option(help="Honest requests that defences should let pass; default: 200.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for records and page; default: out/ATTACK.")]
 _OPTIONS = "lab"  # the command whose options all attacks have

@@ -43,7 +43,7 @@ MatrixDefences = Annotated[
     ),
 ]
 MatrixModels = Annotated[
-    int | None, typer.Option("--models", help="Victims of each attack; default: the attack's own, mostly 10.")
+    int | None, typer.Option("--models", help="Number of victims of each attack; default: the attack's own, mostly 10.")
 ]
 MatrixSettings = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, as ATTACK.KEY=VALUE or METHOD.KEY=VALUE; repeat.")
@@ -66,9 +66,9 @@ def matrix(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> int:
-    """Set attacks before methods and defences: what each cell lets through, beside its controls.
+    """Play every attack against every method and defence: how far each gets, beside its controls.
 
-    A cell is what `expunge attack NAME` plays, and is not played twice. What cannot be says why.
+    Each cell is what `expunge attack NAME` plays, and is not played twice. A cell that cannot be played says why.
     """
     from expunge.attacks.lab.matrix import TELLING, run_matrix
     from expunge.reports.attacks import report_matrix
@@ -155,7 +155,7 @@ def _defences(names: list[str] | None) -> tuple[str, ...]:
 
 def add_to(group: typer.Typer) -> None:
     """Give a group of commands the matrix."""
-    told = "Set attacks before methods and defences: what each cell lets through, beside its controls"
+    told = "Play every attack against every method and defence: how far each gets, beside its controls"
     group.command("matrix", cls=Command, short_help=told, epilog="Example: expunge attack matrix digits --models 5")(
         matrix
     )

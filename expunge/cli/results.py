@@ -67,7 +67,8 @@ def leaderboard(
 
     It rewrites the folder's README.md, which ranks the methods over all forget sets and on each one.
     """
-    from expunge.reports.leaderboard.pages import front_block, read_page, results_page, with_block
+    from expunge.reports.leaderboard.front import front_block, read_page, with_block
+    from expunge.reports.leaderboard.pages import results_page
     from expunge.reports.leaderboard.records import collect
     from expunge.store import write_file
 

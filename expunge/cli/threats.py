@@ -25,7 +25,7 @@ def threats(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Tell the threats to unlearning of a survey: what plays each here, what was measured, who can look at it."""
+    """List the threats to unlearning of a survey: the attack that plays each, what was measured, and the defences."""
     from expunge.reports.threats.rows import chosen, facts
     from expunge.reports.threats.tables import in_full, overview
 

@@ -16,7 +16,7 @@ def tune(
     method: Annotated[str, typer.Argument(help="A method that has settings to search.")],
     suite: Suite = "digits",
     kind: Annotated[str, typer.Option(help="Kind of forget set to find settings for.")] = "random",
-    trials: Annotated[int, typer.Option(help="Number of trials that must not fail.")] = 20,
+    trials: Annotated[int, typer.Option(help="Number of trials that count; failed ones are replaced.")] = 20,
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search; the same seed gives the same trials.")] = 0,
     start: Annotated[str, typer.Option(help="Also try, early on, the settings tuned for this suite.")] = "",

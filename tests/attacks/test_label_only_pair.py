@@ -17,6 +17,8 @@ from expunge.errors import BadSetting
 from tests.attacks.overfitted import overfitted
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 NAME, MODELS = "label-only-pair", 4
 CONFIG = LabelOnlyPair(models=MODELS, budget=30, shadows=3)
 

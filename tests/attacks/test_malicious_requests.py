@@ -27,6 +27,8 @@ from expunge.suites.networks import AsFloat
 from expunge.suites.request import Request
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 NAME, VICTIMS = "malicious-requests", 3
 STRONG = Attacked("first-order", {"tau": 0.1})
 QUICK = MaliciousRequests(models=VICTIMS, budget=4, steps=4, eps=0.2)

@@ -18,6 +18,8 @@ from expunge.metrics.over_models import mean_over_models
 from tests.attacks.overfitted import overfitted
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 NAME, MODELS = "pair-membership", 6
 CONFIG = PairMembership(models=MODELS, budget=30, shadows=3, features="sorted-diff")
 

@@ -101,6 +101,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(
     assert run(small(), QUICK, tmp_path / "again") == scores
 
 
+@pytest.mark.usefixtures("common_store")
 def test_no_iterations_inject_the_records_themselves_so_the_attack_is_its_honest_control(tmp_path: Path) -> None:
     suite = small()
     config = replace(
@@ -150,6 +151,7 @@ def test_what_an_earlier_attack_left_is_gone(scores: list[Score], tmp_path: Path
     assert [file.name for file in tmp_path.glob("condensed-*")] == ["condensed-0.npz"]
 
 
+@pytest.mark.usefixtures("common_store")
 def test_condensing_that_diverges_is_said_and_nothing_is_kept(tmp_path: Path) -> None:
     wild = replace(QUICK, condensing=Condensing(images=1, iterations=30, lr=1e30, pixels="free", augment="none"))
     with pytest.raises(BadSetting, match="condensing 'small' diverged"):
@@ -157,6 +159,7 @@ def test_condensing_that_diverges_is_said_and_nothing_is_kept(tmp_path: Path) ->
     assert not list(tmp_path.glob("condensed-*"))
 
 
+@pytest.mark.usefixtures("common_store")
 def test_oracles_that_look_alike_are_not_called_copies(tmp_path: Path) -> None:
     """Where all models are alike, as on easy data, the held-out oracles may be the reference ones to the last digit."""
     suite = small()
@@ -176,6 +179,7 @@ def constant() -> nn.Module:
     return nn.Sequential(nn.Flatten(), linear)
 
 
+@pytest.mark.usefixtures("common_store")
 @pytest.mark.parametrize("collude", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_of_several_owners_some_ask(tmp_path: Path, collude: bool) -> None:
     config = replace(

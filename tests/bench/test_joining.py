@@ -22,6 +22,8 @@ from expunge.reports import report
 from expunge.suites import Suite
 from tests.records import a_score, changed
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 SETS = ["random-10", "class-3"]
 METRICS = ["klom", "outliers"]
 RANKED = ["distance", "gap-closed", "outliers", "rank"]

@@ -35,7 +35,7 @@ from tests.cli.commands import Done, refused, run
         (["bench", "digits", "--prune", "omp:0.95", "--method", "sisa"], "are not made sparse"),
         (["bench", "digits", "--prune", "omp:0.8", "--models", "20"], "build digits@omp-0.8 --models 125` first"),
         (["bench", "digits", "--method", "broken.py:forget"], "importing 'broken.py' raised SyntaxError"),
-        (["bench", "digits", "--out", "/proc/out"], "cannot write to /proc/out"),
+        (["bench", "digits", "--forget-set", "random-10", "--out", "/proc/out"], "cannot write to /proc/out"),
         (["bench", "digits", "--cluster", "nowhere"], "a Dask scheduler, as tcp://HOST:PORT, got 'nowhere'"),
         (
             ["audit", "digits", "random-50", "--method", "scrub", "--out", "o", "--cluster", "nowhere"],

@@ -21,6 +21,8 @@ from tests.reports.synthetic import scores, write_bench
 from tests.reports.usability.synthetic import attack_of
 from tests.searches import a_search
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 EVIL = ["../../x", "/abs/x", "<script>alert(1)</script>", "a|b`c`", "[x](http://y)", "**b** <img src=x>"]
 ONE = [*SMALL, "--method", "gradient-ascent", *DEFAULTS]
 

@@ -97,7 +97,14 @@ def doubled(margins: ndarray) -> ndarray:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda m: m.astype(np.float16), lambda m: m.astype(np.float64), lambda m: m * np.float32(1e36), doubled],
+    [
+        lambda m: m.astype(np.float16),
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in (lambda m: m.astype(np.float64), lambda m: m * np.float32(1e36))
+        ),
+        doubled,
+    ],
 )
 def test_no_words_of_numpy_reach_whoever_scores(
     margins: ndarray, change: Callable[[ndarray], ndarray], tmp_path: Path

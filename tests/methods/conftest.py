@@ -18,10 +18,19 @@ from tests.methods.cases import OWN_MODELS
 @pytest.fixture(scope="session")
 def small(suite: Suite) -> Suite:
     """The suite with 200 of its training and 40 of its test examples; the shipped models fit it as they are."""
-    rows = np.arange(200)
-    data = Data(suite.data.train.take(rows), suite.data.test.take(rows[:40]), suite.data.classes)
-    forget = ForgetSet("random-20", np.arange(0, 200, 10), "every tenth")
-    return dataclasses.replace(suite, data=data, forget_sets={"random-20": forget}, derive=None)
+    return part_of(suite, 200, ForgetSet("random-20", np.arange(0, 200, 10), "every tenth"))
+
+
+@pytest.fixture(scope="session")
+def medium(suite: Suite) -> Suite:
+    """The same with 600 of its training examples."""
+    return part_of(suite, 600, ForgetSet("random-50", np.arange(0, 600, 12), "every twelfth"))
+
+
+def part_of(suite: Suite, examples: int, forget: ForgetSet) -> Suite:
+    train, test = suite.data.train.take(np.arange(examples)), suite.data.test.take(np.arange(40))
+    data = Data(train, test, suite.data.classes)
+    return dataclasses.replace(suite, data=data, forget_sets={forget.name: forget}, derive=None)
 
 
 @pytest.fixture(scope="session")

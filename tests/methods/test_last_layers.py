@@ -1,5 +1,7 @@
 """The last layers of a network: which they are, what is frozen, and that drawing all anew is retraining."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -61,6 +63,7 @@ def test_what_is_frozen_within_a_layer_that_runs_whole_stays_too(network: type[n
 
 
 def test_all_layers_with_the_chance_of_a_retraining_are_that_oracle_byte_for_byte(small: Suite) -> None:
+    small = replace(small, recipe=replace(small.recipe, epochs=3))
     forget, models = small.forget_sets["random-20"], range(2)
     oracle, _, _ = train_whole(Plan(small, "oracle", forget), models, torch.device("cpu"))
     seeds, orders = (

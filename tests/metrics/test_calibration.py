@@ -16,7 +16,7 @@ from expunge.metrics.calibration import Estimate, estimate, estimate_by_dealing,
 from expunge.metrics.klom import klom
 from tests.metrics.simulated import FAMILIES, draw, halves
 
-RUNS = [25, pytest.param(100, marks=pytest.mark.slow)]  # few show a gross error, more are for `make test-all`
+RUNS = [16, pytest.param(100, marks=pytest.mark.slow)]  # few show a gross error, more are for `make test-all`
 SMALL, LARGE = slice(0, 50), slice(50, 410)  # of the size of a forget set and of the test set
 Interval = Callable[..., list[Estimate]]
 Pairs = Callable[[np.random.Generator], tuple[ndarray, ndarray]]
@@ -135,13 +135,13 @@ def test_covers_with_unequal_numbers_of_models(models: int, oracles: int, runs: 
 
 
 def test_the_check_of_coverage_fails_a_bootstrap() -> None:
-    covered, _ = coverage(simulated("normal", 0), runs=20, interval=bootstrap)
-    assert covered.max() < least_coverage(20) / 2  # it covers never
+    covered, _ = coverage(simulated("normal", 0), runs=10, interval=bootstrap)
+    assert covered.max() < least_coverage(10) / 2  # it covers never
 
 
 def test_the_check_of_coverage_fails_it_on_real_oracles(oracle_margins: ndarray) -> None:
-    covered, _ = coverage(halved(oracle_margins, 0), runs=20, interval=bootstrap)
-    assert covered.max() < least_coverage(20) / 2
+    covered, _ = coverage(halved(oracle_margins, 0), runs=10, interval=bootstrap)
+    assert covered.max() < least_coverage(10) / 2
 
 
 def mean_difference(unlearned: ndarray, oracle: ndarray) -> ndarray:

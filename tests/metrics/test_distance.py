@@ -178,11 +178,11 @@ def test_doing_nothing_lies_as_far_as_measured_before(suite: Suite, name: str, e
 
 def test_doing_nothing_closes_nothing_and_oracles_close_all(suite: Suite) -> None:
     for name in suite.forget_sets:
-        nothing, perfect = rows_of(suite, name, 50)
-        assert numbers_of(nothing, "gap-closed", 50)["forget"] == Estimate(0.0, 0.0, 0.0)
-        closed = numbers_of(perfect, "gap-closed", 50)["forget"]
+        nothing, perfect = rows_of(suite, name, 25)
+        assert numbers_of(nothing, "gap-closed", 25)["forget"] == Estimate(0.0, 0.0, 0.0)
+        closed = numbers_of(perfect, "gap-closed", 25)["forget"]
         assert closed.low <= 1 <= closed.high, name
-        for drift in numbers_of(perfect, "drift", 50).values():
+        for drift in numbers_of(perfect, "drift", 25).values():
             assert drift.low <= 0 <= drift.high or abs(drift.value) < 0.05, name
 
 

@@ -18,7 +18,7 @@ from tests.metrics.quick_distance import quick
 from tests.metrics.simulated import FAMILIES, draw
 
 FULL, LOOKS, EXAMPLES = 100, (25, 50, 75, 100), 30
-QUICK = 100
+QUICK = 50
 Runners = Callable[[np.random.Generator], tuple[dict[str, ndarray], ndarray]]
 
 
@@ -96,7 +96,7 @@ def test_a_thousand_races_of_halved_oracles_have_few_winners(oracle_margins: nda
 def test_without_the_division_over_looks_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check above sees it: each look at the whole level, each pair too."""
     monkeypatch.setattr(racing, "holm", np.asarray)
-    rng, found, races = np.random.default_rng(0), 0, QUICK // 2
+    rng, found, races = np.random.default_rng(0), 0, QUICK
     for _ in range(races):
         methods, oracle = simulated("normal")(rng)
         race = Race(tuple(methods), FULL, level=0.05 * len(LOOKS))

@@ -102,6 +102,7 @@ def test_a_changed_file_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatc
     assert before.recipe.lr == 0.1
 
 
+@pytest.mark.faults
 def test_another_process_can_unpickle_a_suite_that_it_cannot_import(file: Path, tmp_path: Path) -> None:
     suite = load_suite(f"{file}:mine")
     (tmp_path / "pickled").write_bytes(pickle.dumps(suite))
@@ -112,6 +113,7 @@ def test_another_process_can_unpickle_a_suite_that_it_cannot_import(file: Path, 
     assert done.stdout.strip() == suite.digest
 
 
+@pytest.mark.faults
 def test_workers_build_a_suite_that_they_cannot_import(file: Path) -> None:
     suite = load_suite(f"{file}:mine")
     assert build(Plan(suite, "pretrained"), 4, workers=2).array("margins").shape == (4, 24)

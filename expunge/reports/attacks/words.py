@@ -14,22 +14,22 @@ ALLOWED = 1 / HONEST_REQUESTS  # false alarms that a threshold is set for
 TOO_MANY = "!"
 
 OF_ATTACKS = (
-    f"An attack {SHOWS} where it has more success than the control that it is compared with, and the 95 % interval of "
-    f"the difference lies above 0. Else it {SHOWS_NOT}, which is no proof that it cannot. It {UNTOLD} where an arm has "
-    "no number."
+    f"An attack {SHOWS} if it has more success than the control it is compared with, and the 95 % interval of the "
+    f"difference lies above 0. Otherwise it {SHOWS_NOT}, which is no proof that it cannot work. It {UNTOLD} if an arm "
+    "has no number."
 )
 OF_DEFENCES = (
-    f"A defence {STOPS} an attack where less is left than without it, what is left does not show, and by its interval "
-    f"is less than half of what the attack has over its control; it {IN_PART} where less is left, but shows or may be "
-    f"more than half. It {STOPS_NOT} where what is left shows and may be as much as without it, and it {UNTOLD} where "
-    f"what is left does not show but may be as much: all beyond 95 % intervals. {IDLE.capitalize()}: the attack does "
-    f"not show without it. {NO_FILTER.capitalize()}: it catches no larger a share of what attackers ask for than of "
-    f"what is honest. {TOO_MANY}: more false alarms than the {100 * ALLOWED:g} % that its threshold is set for, beyond "
-    "the interval."
+    f"A defence {STOPS} an attack if less is left of it than without the defence, what is left does not show, and it "
+    f"is less than half of what the attack has over its control. It {IN_PART} if less is left, but that still shows or "
+    f"may be more than half. It {STOPS_NOT} the attack if what is left shows and may be as much as without "
+    f"the defence. It {UNTOLD} if what is left does not show but may be as much. All of this goes by 95 % intervals. "
+    f"{IDLE.capitalize()}: the attack does not show without the defence. {NO_FILTER.capitalize()}: the defence catches "
+    f"no larger a share of attackers' requests than of honest ones. {TOO_MANY}: more false alarms than the "
+    f"{100 * ALLOWED:g} % that its threshold is set for, beyond the interval."
 )
 COUNTS = (
-    "k/n: of n victims, each of which is at 0 or at 100 %, k are at 100 %; the interval is then that of Clopper and "
-    "Pearson for k of n, over victims and not over examples."
+    "k/n: of n victims, each at 0 or at 100 %, k are at 100 %. The interval is then Clopper and Pearson's for k of n, "
+    "over victims and not over examples."
 )
 
 

@@ -24,6 +24,8 @@ from expunge.reports.attacks import read_findings, render_attack
 from expunge.suites.request import Request
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 VICTIMS, HONEST = 3, 200
 STRONG = Attacked("first-order", {"tau": 0.1})
 CONFIG = MaliciousRequests(models=VICTIMS, budget=4, steps=4, eps=0.2, methods=(STRONG,))

@@ -22,6 +22,8 @@ from expunge.suites import Suite
 from tests.attacks.lab.settings import QUICK
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 LAB = sorted(name for name, row in ATTACKS.items() if row.play)
 MODELS = 3
 

@@ -30,6 +30,8 @@ from expunge.suites import Suite
 from tests.attacks.lab.settings import QUICK
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 MODELS = 3
 LAB = sorted(name for name, row in ATTACKS.items() if row.play)
 PRACTICES = [name for name, row in DEFENCES.items() if row.practice]

@@ -26,6 +26,8 @@ from expunge.suites import Examples, Request, Suite
 from tests.attacks.lab.settings import QUICK
 from tests.attacks.small import small
 
+pytestmark = pytest.mark.usefixtures("common_store")
+
 VICTIMS, COUNT = 3, 200
 PLANTING = ["hidden-poison", "backdoor-by-unlearning", "slow-down"]
 

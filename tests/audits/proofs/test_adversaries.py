@@ -31,7 +31,9 @@ def forged(
     return forge(suite, ten, original.bundle, tmp_path_factory.mktemp("forged") / "forged", nearest)
 
 
-@pytest.mark.parametrize("space", ["pixel", pytest.param("feature", marks=pytest.mark.slow), "gradient"])
+@pytest.mark.parametrize(
+    "space", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("pixel", "feature")), "gradient"]
+)
 def test_nearest_neighbours_pass_the_plain_verifier(
     suite: Suite, ten: ForgetSet, original: Proven, tmp_path: Path, space: Space
 ) -> None:
@@ -86,11 +88,11 @@ def test_random_search_passes_the_plain_verifier_and_is_nearer_than_one_try(
     suite: Suite, ten: ForgetSet, tmp_path: Path
 ) -> None:
     mismatches = {}
-    for candidates in (1, 50):
+    for candidates in (1, 8):
         search = RandomSearch(suite, ten, candidates)
         made = retrain_substituted(suite, ten, tmp_path / str(candidates), search, seed=6)
         mismatches[candidates] = float(np.median(search.mismatch))
-    assert mismatches[50] < mismatches[1]
+    assert mismatches[8] < mismatches[1]
     assert verify(made.bundle, suite, ten).verdict.outcome == "PASS"
 
 

@@ -219,6 +219,7 @@ def test_generators_are_given_back_as_they_were() -> None:
     assert np.array_equal(np.random.get_state()[1], places)  # type: ignore[index]  # noqa: NPY002
 
 
+@pytest.mark.faults
 def test_to_look_for_chance_imports_no_compiler() -> None:
     """It takes a second and 70 MB, of every process that records or verifies."""
     code = (

@@ -10,8 +10,10 @@ from expunge.methods import METHODS, tuned
 from expunge.methods.searches import Stop, write_search
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
-from expunge.reports.leaderboard.pages import BEGIN, END, front_block, read_page, results_page, standings, with_block
+from expunge.reports.leaderboard.front import BEGIN, END, front_block, read_page, with_block
+from expunge.reports.leaderboard.pages import results_page
 from expunge.reports.leaderboard.records import collect, read_records
+from expunge.reports.leaderboard.standings import standings
 from expunge.suites import Suite
 from tests.cli.commands import refused, run
 from tests.records import changed
