@@ -148,7 +148,7 @@ def _attacked(names: list[str], pairs: list[str], row: "Attack") -> "tuple[Attac
     from expunge.attacks.removal import Attacked
 
     settings = settings_of(pairs)
-    chosen = [Attacked(name) for name in names] or list(row.config().methods)
+    chosen = [Attacked(name) for name in dict.fromkeys(names)] or list(row.config().methods)
     unused = settings.keys() - {each.method for each in chosen}
     if unused:
         raise BadSetting(f"a setting is given for {min(unused)!r}, which is not attacked; name it with --method")

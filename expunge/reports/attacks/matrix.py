@@ -17,7 +17,8 @@ SHOWS, SHOWS_NOT, NO_FILTER, UNTOLD = "●", "○", "×", "–"
 MARKS = {
     SHOWS: f"{words.SHOWS}: more success than the control, and the interval of the difference lies above 0",
     SHOWS_NOT: f"{words.SHOWS_NOT}: it cannot be told from the control, or is below it",
-    NO_FILTER: f"{words.NO_FILTER}: the defence catches no larger a share of what attackers ask than of what is honest",
+    NO_FILTER: f"{words.NO_FILTER}: it catches something, but no larger a share of attackers' requests than of "
+    "honest ones",
     UNTOLD: f"{words.UNTOLD}: no number, for a reason that is said",
 }
 VERDICTS = (words.STOPS, words.IN_PART, words.STOPS_NOT, words.UNTOLD, words.NO_FILTER)  # on attacks that show

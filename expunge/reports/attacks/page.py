@@ -9,6 +9,7 @@ from expunge.reports.attacks.findings import Findings, Victims, read_findings
 from expunge.reports.attacks.tables import (
     COST,
     LEGEND,
+    OF_COUNTS,
     PLAIN,
     SHARE,
     accuracy,
@@ -21,7 +22,7 @@ from expunge.reports.attacks.tables import (
     number,
     over,
 )
-from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, answers, judged
+from expunge.reports.attacks.words import OF_ATTACKS, answers, judged
 from expunge.reports.page.attack_folder import read_attack
 from expunge.reports.page.html import template, write_page
 from expunge.reports.tables import formats
@@ -48,7 +49,7 @@ def render(found: Findings, command: str) -> str:
         "guarded": guarded(found),
         "against": found.success.against,
         "answers": answers(found),
-        "legend": " ".join([LEGEND, *([COUNTS] if has_counts(found) else []), OF_ATTACKS]),
+        "legend": " ".join([LEGEND, *([OF_COUNTS] if has_counts(found) else []), OF_ATTACKS]),
         "cost": COST,
         "success": in_unit(found.success),
         "controls": found.row.controls,

@@ -16,10 +16,8 @@ from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, answe
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
 
-LEGEND = (
-    "[95 % interval over victims]; differences are paired over the same victims, of yes and no with Tango's interval, "
-    "but for the oracle, whose models are others: with Newcombe's."
-)
+LEGEND = "[95 % interval over victims]; differences are paired over the same victims, but for the oracle's."
+OF_COUNTS = f"{COUNTS} Differences of counts have Tango's interval, those from the oracle's Newcombe's."
 COST = "cost: the provider's, in shares of a retraining."
 VERDICT = 8  # columns
 SHARE, PLAIN = Success("a share"), Success("a number", share=False)
@@ -50,7 +48,7 @@ def render_attack(scores: Sequence[Score]) -> list[Table | Text]:
 def legend(found: Findings) -> str:
     """What the table says, and what each control of this attack is, one a line."""
     controls = [f"{name}: {what}." for name, what in found.row.controls.items()]
-    return "\n".join([f"{LEGEND} {COST}", *([COUNTS] if has_counts(found) else []), OF_ATTACKS, *controls])
+    return "\n".join([f"{LEGEND} {COST}", *([OF_COUNTS] if has_counts(found) else []), OF_ATTACKS, *controls])
 
 
 def has_counts(found: Findings) -> bool:

@@ -24,8 +24,8 @@ OF_DEFENCES = (
     f"may be more than half. It {STOPS_NOT} the attack if what is left shows and may be as much as without "
     f"the defence. It {UNTOLD} if what is left does not show but may be as much. All of this goes by 95 % intervals. "
     f"{IDLE.capitalize()}: the attack does not show without the defence. {NO_FILTER.capitalize()}: the defence catches "
-    f"no larger a share of attackers' requests than of honest ones. {TOO_MANY}: more false alarms than the "
-    f"{100 * ALLOWED:g} % that its threshold is set for, beyond the interval."
+    "something, but no larger a share of attackers' requests than of honest ones. "
+    f"{TOO_MANY}: more false alarms than the {100 * ALLOWED:g} % that its threshold is set for, beyond the interval."
 )
 COUNTS = (
     "k/n: of n victims, each at 0 or at 100 %, k are at 100 %. The interval is then Clopper and Pearson's for k of n, "

@@ -66,7 +66,9 @@ def taxonomy(results: Sequence[Result]) -> str:
     for family, what in FAMILIES.items():
         own = {name: row for name, row in THREATS.items() if row.family == family}
         lines = [_line(name, row, results) for name, row in own.items()]
-        table = grid(["threat", "who; goal; knows; when", "technique", "here", "what shows", "defences"], lines)
+        table = grid(
+            ["threat", "who; goal; knows; when", "technique", "here", "what shows", "defences that apply"], lines
+        )
         parts.append(f"**{family}**: {what}.\n\n{table}")
     return "\n\n".join(parts)
 

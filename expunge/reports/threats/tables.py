@@ -10,6 +10,7 @@ from expunge.attacks.lab.arms import ATTACK
 from expunge.attacks.survey import FAMILIES
 from expunge.attacks.threat import LETTERS, Threat
 from expunge.methods.references import REFERENCES
+from expunge.reports.attacks.words import COUNTS, OF_ATTACKS
 from expunge.reports.threats.results import Result, read_results
 from expunge.reports.threats.rows import (
     axes,
@@ -27,9 +28,9 @@ LEGEND = (
     + "; ".join(
         ", ".join(f"{letter}{place} {name}" for place, name in enumerate(names, 1)) for letter, names in LETTERS.items()
     )
-    + ". Measured with the defaults, 95 % intervals over victims; of several methods that on which the attack gains "
-    "most. `expunge threats NAME` tells all of a threat, a family or an attack: other settings, and the defences "
-    "that apply."
+    + ". Measured by the command of the row, beside its control, with 95 % intervals over victims; of several methods "
+    f"the one on which the attack gains most. {OF_ATTACKS} {COUNTS} `expunge threats NAME` tells all of a threat, a "
+    "family or an attack: which control, how many victims, other settings, and the defences that apply."
 )
 
 
@@ -76,7 +77,7 @@ def _shortly(results: Sequence[Result]) -> str:
     best = max(results, key=_gain)
     told = f"{verdict(best)}: {success_of(best, ATTACK)}, control {success_of(best, best.against).partition(' [')[0]}"
     shows = sum(each.shows is True for each in results)
-    return told if len(results) == 1 else f"{told} ({best.method}); shows with {shows} of {len(results)}"
+    return told if len(results) == 1 else f"{told} ({best.method}); shows in {shows} of {len(results)} cases"
 
 
 def _gain(found: Result) -> float:
@@ -98,5 +99,5 @@ def in_full(name: str, row: Threat) -> list[tuple[str, str]]:
             lines.append(("measured", each.command))
         lines.append(("", in_words(each)))
         last = each.command
-    lines += [("defences", ", ".join(row.defences) or "none of DEFENCES can see it")] if row.attacks else []
+    lines += [("defences that apply", ", ".join(row.defences) or "none of DEFENCES can see it")] if row.attacks else []
     return [(key, told) for key, told in lines if told]
