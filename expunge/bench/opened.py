@@ -186,6 +186,9 @@ class Run:
         usable = {each.name: set(each.methods) - set(each.failed) for each in asked}
         found = [each for each in asked if set(methods) <= usable[each.name]]
         if not found:
+            for name, each in ((method, each) for method in methods for each in asked if method in each.failed):
+                if not any(name in known for known in usable.values()):
+                    raise BadSetting(f"{name!r} failed on {each.name!r} and has no numbers: {each.failed[name]}")
             places = {method: [name for name, known in usable.items() if method in known] for method in methods}
             told = ", ".join(f"{method} on {' and '.join(names) or 'none'}" for method, names in places.items())
             raise BadSetting(

@@ -101,6 +101,8 @@ def table(
     from expunge.reports.page.html import write_page
     from expunge.reports.papers.tables import table_of
 
+    if out_ and out_.suffix in (".pdf", ".png", ".svg", ".html"):
+        raise BadSetting(f"--out {out_}: a table is text; expected a file such as {out_.with_suffix('.tex')}")
     text = table_of(open_run(run), format_, intervals, forget_set, label or ())
     if out_:
         write_page(out_, text)

@@ -53,6 +53,8 @@ def describe(name: str) -> Entry:
         *DEFENCES,
         *dict.fromkeys(each["name"] for each in sets),
     ]
+    if name.endswith(".py"):
+        raise UnknownName(f"expected a name in a file, as {name}:forget_it, got {name!r} alone")
     raise UnknownName(f"unknown name {name!r}; {suggestion(name, choices)}")
 
 

@@ -160,7 +160,7 @@ def test_who_is_nearer_is_told_where_the_corrected_p_value_allows_it(benched: Pa
     ("methods", "error", "message"),
     [
         (("scrub", "scrubb"), UnknownName, "'scrubb'; did you mean 'scrub'?"),
-        (("scrub", "newton"), BadSetting, "scrub on random-12 and class-3, newton on none"),
+        (("scrub", "newton"), BadSetting, "'newton' failed on 'random-12' and has no numbers: diverged"),
         (("scrub", "fine-tune"), BadSetting, "expected forget_set, one of random-12, class-3, got none"),
     ],
 )

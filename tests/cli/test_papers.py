@@ -35,6 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["compare", "OUT", "scrub", "fine-tune", "--examples", "-1"], "a number of examples of 0 or more, got -1"),
         (["table", "nowhere"], "nowhere/scores.jsonl does not exist; run `expunge bench"),
         (["table", "OUT", "--format", "latec"], "unknown format 'latec'; did you mean 'latex'?"),
+        (["table", "OUT", "--out", "x.pdf"], "--out x.pdf: a table is text; expected a file such as x.tex"),
         (["table", "OUT", "--intervals", "smal"], "'smal'; did you mean 'small'?"),
         (["table", "OUT", "--forget-set", "class-4"], "'class-4'; did you mean 'class-3'?"),
         (["table", "OUT", "--label", "scrub"], "--label 'scrub': expected METHOD=NAME, for example scrub=SCRUB"),

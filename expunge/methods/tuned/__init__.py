@@ -16,6 +16,7 @@ from expunge.suites.indices import require_number
 
 SHIPPED = Path(__file__).parent
 BUDGET = 0.15  # of one retraining, unless said otherwise
+NOTHING_CHEAP = "nothing found so cheap"  # behind settings that cost more than a bench asks for
 SHOWN = 8  # so many methods are named in a line
 ALIKE = {
     "influential": "neighbours"
@@ -115,7 +116,7 @@ def _label(suite: Suite, found: Search | None, stop: Stop | None, budget: float)
     if found is None or stop is None:
         return "default"
     place = "" if found.suite == suite.name else f" on {found.suite}"
-    dear = "" if stop.cost <= budget else ", nothing found so cheap"
+    dear = "" if stop.cost <= budget else f", {NOTHING_CHEAP}"
     return f"tuned{place} for {found.kind}, {100 * budget:.3g} %{dear}"
 
 

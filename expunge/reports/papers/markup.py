@@ -100,7 +100,8 @@ def _in_two_lines(heading: str) -> tuple[str, str]:
 def _numbers(line: PaperLine, intervals: str, written: Callable[[str], str], small: str) -> list[str]:
     """The cells of a row: each number alone, with half its interval in ``small`` print, or in a column of its own."""
     cells = []
-    for (value, half), column in zip(line.cells, COLUMNS, strict=True):
+    for (number, half), column in zip(line.cells, COLUMNS, strict=True):
+        value = f"−{number[1:]}" if number.startswith("-") else number
         if intervals == APART and column.half:
             cells += [written(value), written(half.removeprefix("±"))]
         else:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from expunge.bench.run_info import RunInfo
+from expunge.methods.tuned import NOTHING_CHEAP
 from expunge.records import Score
 from expunge.reports.boards import Board, Line, boards
 from expunge.reports.papers.labels import Called, as_recorded
@@ -79,7 +80,7 @@ def _table(board: Board, scores: Sequence[Score], run: RunInfo, called: Called) 
     standings = _standings(board)
     lines = tuple(_line(line, standings.get(line.row.method, ""), called) for line in board.lines)
     notes = [f"{called(line.row.method)}: {line.note}." for line in board.lines if line.note]
-    return PaperTable(board.forget_set, lines, _caption(board, scores, run, bool(standings)), tuple(notes))
+    return PaperTable(board.forget_set, lines, _caption(board, scores, run, bool(standings), called), tuple(notes))
 
 
 def _standings(board: Board) -> dict[str, str]:
@@ -99,7 +100,7 @@ def _line(line: Line, standing: str, called: Called) -> PaperLine:
     return PaperLine(called(line.row.method), standing, MARKS[line.reading], line.reading, cells)
 
 
-def _caption(board: Board, scores: Sequence[Score], run: RunInfo, ranked: bool) -> str:
+def _caption(board: Board, scores: Sequence[Score], run: RunInfo, ranked: bool, called: Called) -> str:
     subject, info = scores[0].subject, run.forget_sets.get(board.forget_set)
     size = f" ({info.size} examples)" if info and info.size else ""
     models, oracles = (_span({getattr(each, name) for each in scores}) for name in ("models", "oracle_models"))
@@ -112,7 +113,8 @@ def _caption(board: Board, scores: Sequence[Score], run: RunInfo, ranked: bool) 
     version = subject.versions.get("expunge", "")
     return (
         f"{subject.suite}, forget set {board.forget_set}{size}: {models} models against {oracles} oracles, "
-        f"{_budget(board)}. {UNITS} {marked} Suite {subject.suite_digest[:16]}"
+        f"{_budget(board)}.{_otherwise(scores, called)} {UNITS}{_dear(board)} {marked} "
+        f"Suite {subject.suite_digest[:16]}"
         f"{f', expunge {version}' if version else ''}."
     )
 
@@ -122,6 +124,21 @@ def _budget(board: Board) -> str:
     if not found:
         return "settings tuned for no budget"
     return f"settings tuned for at most {_span({100 * each for each in found})} % of a retraining"
+
+
+def _otherwise(scores: Sequence[Score], called: Called) -> str:
+    """The rows whose settings are no tuned ones within the budget, or were set on top of them, and what they are."""
+    found: dict[str, list[str]] = {}
+    for name, how in {score.subject.method: score.subject.tuning for score in scores}.items():
+        if how and (not how.startswith("tuned") or "; set: " in how or NOTHING_CHEAP in how):
+            found.setdefault(how, []).append(called(name))
+    told = "; ".join(f"{' and '.join(names)}: {how}" for how, names in found.items())
+    return f" Other settings: {told}." if told else ""
+
+
+def _dear(board: Board) -> str:
+    """What the mark behind a cost says, where one stands."""
+    return f" {formats.DEAR}: costs more than the budget." if any(line.row.dear for line in board.lines) else ""
 
 
 def _span(numbers: set[float] | set[int]) -> str:

@@ -67,8 +67,10 @@ def _labels(suite: Suite) -> ndarray | None:
 
 def _in_words(found: Looked) -> str:
     size, apart, held = found.told_apart.size, int(found.told_apart.sum()), int((found.p_seen <= LEVEL).sum())
-    if apart or found.p <= LEVEL:
+    if apart:
         told = f"On forget this model is no oracle of this suite: {apart} of {size} are told apart (*)."
+    elif found.p <= LEVEL:
+        told = f"As a whole this model is no oracle of this suite (p {found.p:.2g}), though no example is told apart."
     else:
         told = "On forget this model cannot be told from an oracle."
     return (

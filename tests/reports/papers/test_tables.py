@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -61,6 +61,28 @@ def test_the_caption_proves_what_was_measured() -> None:
     ):
         assert words in found.caption
     assert any("newton: failed: diverged at epoch 2" in note for note in found.notes)
+
+
+def test_the_caption_names_rows_of_other_settings_and_says_what_the_mark_of_a_cost_is() -> None:
+    by_hand = {"scrub": "default; set: lr", "fine-tune": "tuned for random, 15 %, nothing found so cheap"}
+    records = [
+        changed(each, tuning=by_hand.get(each.subject.method, "tuned for random, 15 %"), cost=0.4)
+        for each in ranked(("scrub", 1))
+    ]
+    (found,) = paper_tables(records, RunInfo(), lambda name: name.upper())
+    assert "Other settings: " in found.caption
+    assert "SCRUB: default; set: lr" in found.caption
+    assert "FINE-TUNE: tuned for random, 15 %, nothing found so cheap" in found.caption
+    assert "NEG-GRAD-PLUS" not in found.caption
+    assert "↑: costs more than the budget." in found.caption
+
+
+def test_negative_numbers_have_a_minus_and_names_their_hyphens() -> None:
+    records = [changed(each, method="a-b") for each in scores("random-12")[:1]]
+    line = paper_tables(records, RunInfo())[0].lines[0]
+    moved = replace(line, cells=(("-0.01", ""), *line.cells[1:]))
+    table = replace(paper_tables(records, RunInfo())[0], lines=(moved,))
+    assert "a-b & $-$0.01 &" in to_latex([table])
 
 
 @pytest.mark.parametrize(("intervals", "columns"), [(SMALL, 11), (APART, 19), (NONE, 11)])
