@@ -57,7 +57,8 @@ def front_block(results: Path) -> str:
     seen = {cell.mark for name in order[:TOP] for cell in cells[name].values()}
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
     none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
-    whole = f"No method at this price forgets wholly (●) of the kind {', '.join(none)}." if none else ""
+    kinds_left = "any of these kinds" if len(none) == len(kinds) else f"these kinds: {', '.join(none)}"
+    whole = f"At this price no method wholly forgets (●) {kinds_left}." if none else ""
     parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unranked(names), _unpriced(order[:TOP])]
     return "\n\n".join(filter(None, parts))
 

@@ -14,12 +14,12 @@ from expunge.reports.tables import formats
 from expunge.reports.threats.results import KEPT, command_of
 from expunge.store import write_file
 
-FOLDER = "defended"  # of the records, below results/attacks
+FOLDER = "attacks-defended"  # of the records, below results
 PAGE = "defences.md"
 HEAD = """\
 # What defences do to attacks
 
-Made by `runs/attack_defences.sh` of the records in [{folder}]({folder}), with 95 % intervals over victims. The command
+Made by `runs/attack_defences.sh` of the records in [{folder}](../{folder}), with 95 % intervals over victims. The command
 stands over each table; defences that do not apply to an attack are named below it.
 
 - {attacks}
@@ -30,7 +30,7 @@ stands over each table; defences that do not apply to an attack are named below 
 
 def write_defences(results: Path) -> Path | None:
     """Write the page of the records below ``results``; its path, None where there are none."""
-    found = [read_findings(read_kept(file)) for file in (results / FOLDER).glob(f"*{KEPT}")]
+    found = [read_findings(read_kept(file)) for file in (results.parent / FOLDER).glob(f"*{KEPT}")]
     if not found:
         return None
     write_file(results / PAGE, defences_text(found))

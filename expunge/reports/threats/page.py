@@ -35,7 +35,7 @@ def publish(root: Path, out: Path | None = None, defended: Path | None = None) -
     if out is not None:
         collect(out, kept)
     if defended is not None:
-        collect(defended, kept / FOLDER)
+        collect(defended, kept.parent / FOLDER)
     write_defences(kept)
     found = summarised(kept)
     write_results(SHIPPED, found)

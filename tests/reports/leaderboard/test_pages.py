@@ -125,7 +125,7 @@ def test_a_readme_shows_methods_by_kind_with_the_price_and_who_is_best_over_the_
     assert [line.split("`")[1] for line in lines[2:]] == ["scrub", "ssd", "jit"]  # jit's price on the class is above
     assert lines[2].count(" % at 12 %") == 3
     assert lines[4].count("at 60 % ↑") == 1
-    assert "No method at this price forgets wholly (●) of the kind class." in block
+    assert "At this price no method wholly forgets (●) these kinds: class." in block
     every = len(METHODS) - 2  # but the anchors
     assert block.endswith(
         f"The other {every - 3} of {every} methods are not ranked: {every - 3} methods were not benched."

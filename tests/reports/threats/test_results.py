@@ -137,7 +137,8 @@ def test_what_defences_do_is_a_page_of_records(tmp_path: Path) -> None:
     told = replace(place, facts=found[0].subject.config)
     defended = defence_scores(ATTACKS["hidden-poison"], "first-order", "membership", guard, told, arm)
     write_scores(run / "scores.jsonl", [*found, *defended])
-    collect(tmp_path / "out", tmp_path / "kept" / FOLDER)
+    collect(tmp_path / "out", tmp_path / FOLDER)
+    (tmp_path / "kept").mkdir()
     assert write_defences(tmp_path / "kept") == tmp_path / "kept" / "defences.md"
     page = (tmp_path / "kept" / "defences.md").read_text()
     assert "    expunge attack hidden-poison digits --defence all" in page
@@ -147,5 +148,5 @@ def test_what_defences_do_is_a_page_of_records(tmp_path: Path) -> None:
 
 
 def test_the_kept_page_of_defences_is_that_of_its_records() -> None:
-    kept = [read_findings(read_kept(file)) for file in (KEPT_HERE / FOLDER).glob(f"*{KEPT}")]
+    kept = [read_findings(read_kept(file)) for file in (KEPT_HERE.parent / FOLDER).glob(f"*{KEPT}")]
     assert (KEPT_HERE / "defences.md").read_text() == defences_text(kept)

@@ -23,7 +23,7 @@ from expunge.suites import load_suite
 
 ROOT = Path(__file__).parents[3]
 KEPT_HERE = ROOT / "results/attacks"
-DEFENDED = KEPT_HERE / FOLDER
+DEFENDED = KEPT_HERE.parent / FOLDER
 
 
 def runs_in(script: str) -> dict[str, list[str]]:
