@@ -19,8 +19,8 @@ PAGE = "defences.md"
 HEAD = """\
 # What defences do to attacks
 
-Made by `runs/attack_defences.sh` of the records in [{folder}](../{folder}), with 95 % intervals over victims. The command
-stands over each table; defences that do not apply to an attack are named below it.
+Made by `runs/attack_defences.sh` of the records in [{folder}](../{folder}), with 95 % intervals over victims. The
+command stands over each table; defences that do not apply to an attack are named below it.
 
 - {attacks}
 - {defences}
