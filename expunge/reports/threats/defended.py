@@ -7,7 +7,7 @@ from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ATTACK
 from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
 from expunge.reports.attacks.tables import SHARE, alarms_of, in_unit, number, over
-from expunge.reports.attacks.words import COUNTS, OF_ATTACKS, OF_DEFENCES, judged, verdict
+from expunge.reports.attacks.words import COUNTS, IN_PART, OF_ATTACKS, OF_DEFENCES, STOPS, judged, too_many, verdict
 from expunge.reports.leaderboard.records import read_kept
 from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.tables import formats
@@ -42,7 +42,21 @@ def defences_text(found: Sequence[Findings]) -> str:
     order = list(ATTACKS)
     ordered = sorted(found, key=lambda each: order.index(each.name))
     head = HEAD.format(folder=FOLDER, attacks=OF_ATTACKS, defences=OF_DEFENCES, counts=COUNTS)
-    return "\n".join([head, *(_section(each, victims) for each in ordered for victims in each.victims)])
+    parts = [head, _summary(ordered), ""]
+    return "\n".join([*parts, *(_section(each, victims) for each in ordered for victims in each.victims)])
+
+
+def _summary(found: Sequence[Findings]) -> str:
+    """Who stops what: a line for each attack and method, a mark behind defences of too many false alarms."""
+    lines = []
+    for name, victims in ((each.name, victims) for each in found for victims in each.victims):
+        judgements: dict[str, list[str]] = {}
+        for guard in victims.guards:
+            judgements.setdefault(judged(guard, victims), []).append(f"{guard.name}{too_many(guard.alarms)}")
+        if victims.shows:
+            told = [", ".join(judgements.get(word, [])) or "-" for word in (STOPS, IN_PART)]
+            lines.append([code(name), victims.method, *told])
+    return grid(["attack that shows", "on", STOPS, IN_PART], lines)
 
 
 def _section(found: Findings, victims: Victims) -> str:
