@@ -34,7 +34,7 @@ def _table(board: Board, wanted: Sequence[Score]) -> Table:
     for name in ("method", "metric"):
         table.add_column(name, overflow="fold", min_width=NARROW)
     table.add_column("split")
-    for name in ("value", "95 % interval", *(["oracles"] if oracles else [])):
+    for name in ("value,\n95 % interval", *(["oracles"] if oracles else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for line in board.lines:
         if line.row.failed:
@@ -48,10 +48,9 @@ def _table(board: Board, wanted: Sequence[Score]) -> Table:
 def _cells(score: Score, oracles: bool) -> list[str]:
     return [
         score.subject.method,
-        f"{score.metric} {score.aggregate}",
+        f"{score.metric}\n{score.aggregate}",
         score.split,
-        _number(score.value),
-        f"[{_number(score.low)}, {_number(score.high)}]",
+        f"{_number(score.value)}\n[{_number(score.low)}, {_number(score.high)}]",
         *([_number(score.oracle)] if oracles else []),
     ]
 

@@ -143,7 +143,7 @@ def test_the_run_asks_every_defence_and_tells_of_it(tmp_path: Path, monkeypatch:
     assert membership.auroc.value == 1.0  # bytes were changed
     assert membership.alarms is not None
     assert membership.alarms.value == 0.0
-    assert any("success left" in str(getattr(part, "columns", "")) for part in render_attack(scores))
+    assert any("success\\nleft" in str(getattr(part, "columns", "")) for part in render_attack(scores))
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it was asked before")
