@@ -1,5 +1,6 @@
 """The command: one file a group of commands; each parses, calls one function, writes, prints."""
 
+import os
 from typing import TYPE_CHECKING
 
 from expunge.cli.interruption import listening
@@ -12,6 +13,8 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Entry point."""
+    # Connections that close behind an interrupt are told of by Dask after our own last line, when nothing silences it.
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
     with listening():  # before the imports, which take their time
         from expunge.cli.commands import run
 

@@ -1,6 +1,7 @@
 """The command as a whole: help, version, and one line for a mistake."""
 
 import io
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -113,3 +114,14 @@ def test_symbols_are_letters_where_that_is_asked_for(arguments: list[str], monke
     with pytest.raises(SystemExit):
         main()
     assert "# forgets" in raw.getvalue().decode("ascii")
+
+
+def test_dask_says_nothing_behind_the_commands_last_line() -> None:
+    """In a process of its own: Dask reads its levels once, when it is imported."""
+    asked = (
+        "import contextlib, logging, sys; sys.argv = ['expunge', '--version']\n"
+        "from expunge.cli import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "import distributed; assert not logging.getLogger('distributed.core').isEnabledFor(logging.ERROR)"
+    )
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False, timeout=60).returncode == 0

@@ -19,7 +19,7 @@ PAGE = "defences.md"
 HEAD = """\
 # What defences do to attacks
 
-Made by `runs/attack_defences.sh` of the records in [{folder}](../{folder}), with 95 % intervals over victims. The
+Made by `runs/attack_defences.sh` of the records in `results/{folder}`, with 95 % intervals over victims. The
 command stands over each table; defences that do not apply to an attack are named below it.
 
 - {attacks}
