@@ -1,5 +1,7 @@
 """What the README counts and lists is what there is."""
 
+import contextlib
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -123,3 +125,21 @@ def test_every_command_is_in_the_table_of_commands() -> None:
     assert {"bench", "attack", "verify", "certify", "threats"} <= names
     missing = [name for name in names if not re.search(rf"expunge {name}\b", table)]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_names_that_a_page_tells_of_are_there(page: Path) -> None:
+    for name in re.findall(r"`((?:expunge|xp)(?:\.\w+)+)", page.read_text()):
+        assert resolves(name.replace("xp.", "expunge.", 1) if name.startswith("xp.") else name), name
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found: object = importlib.import_module(".".join(parts[:end]))
+            for part in parts[end:]:
+                found = getattr(found, part, None)
+            return found is not None
+    return False
