@@ -180,9 +180,23 @@ def print_search(search: "Search", suite: str) -> None:
 
 
 def in_words(value: object) -> str:
-    """A value of ``expunge info`` for people."""
+    """A value of ``expunge info`` for people.
+
+    >>> print(in_words({"lr": {"low": 0.001, "high": 0.1, "log": True, "whole": False}, "k": {"values": [1, 2]}}))
+    lr = low 0.001, high 0.1, log
+    k = values 1, 2
+    """
     if isinstance(value, dict):
-        return "\n".join(f"{key} = {each}" for key, each in value.items()) or "none"
+        return "\n".join(f"{key} = {_on_one_line(each)}" for key, each in value.items()) or "none"
+    return _on_one_line(value)
+
+
+def _on_one_line(value: object) -> str:
+    """A value without its brackets; of a table what is not false."""
+    if isinstance(value, dict):
+        return ", ".join(
+            key if each is True else f"{key} {_on_one_line(each)}" for key, each in value.items() if each is not False
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return str(value)
