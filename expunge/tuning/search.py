@@ -15,7 +15,7 @@ from expunge.methods.settings import settings_in
 from expunge.methods.spaces import OneOf, Space
 from expunge.methods.tuned import searched_for
 from expunge.records import hardware, versions
-from expunge.suites import Suite, as_suite
+from expunge.suites import ForgetSet, Suite, as_suite
 from expunge.suites.indices import require_number, require_whole
 from expunge.tuning.foretold import foretold
 from expunge.tuning.samplers import Sampler, make_sampler
@@ -92,12 +92,7 @@ def tune(
         pretrained=[field.models[0], field.models[-1]],
         oracles=[0, field.oracles - 1],
         space={key: described(space) for key, space in row.search.items()},
-        forget_set={
-            "name": forget.name,
-            "digest": forget.digest,
-            "made": forget.made,
-            "indices": forget.indices.tolist(),
-        },
+        forget_set=_told(forget),
         untouched=nothing,
         trials=tried,
         frontier=frontier(method, row, tried, nothing.objective),
@@ -195,6 +190,16 @@ def _found_for(suite: str, name: str, method: Method, kind: str) -> list[Setting
     search = searched_for(suite, kind, name)
     stops = [stop for budget in BUDGETS if (stop := search.at(budget))] or search.frontier[:1]
     return [{key: each.settings[key] for key in method.search if key in each.settings} for each in stops]
+
+
+def _told(forget: ForgetSet) -> dict[str, Any]:
+    """What a record tells of the tuning set."""
+    return {
+        "name": forget.name,
+        "digest": forget.digest,
+        "made": forget.made,
+        "indices": forget.indices.tolist(),
+    }
 
 
 def described(space: Space) -> dict[str, Any]:
