@@ -72,13 +72,13 @@ def test_intervals_of_differences_of_yes_and_no_of_other_models_cover() -> None:
     yes = [np.arange(10) < count for count in range(11)]
     found = [[difference_of_shares(one, other) for other in yes] for one in yes]
     low, high = (np.array([[getattr(each, end) for each in row] for row in found]) for end in ("low", "high"))
-    shares = np.linspace(0, 1, 21)
+    shares = np.linspace(0.01, 0.99, 50)
     chance = binom.pmf(np.arange(11), 10, shares[:, None])
     true = shares[:, None] - shares
     covers = (low[..., None, None] <= true + 1e-9) & (true - 1e-9 <= high[..., None, None])
     covered = np.einsum("pa,qb,abpq->pq", chance, chance, covers)
-    assert covered.mean() > 0.955
-    assert covered.min() > 0.9
+    assert covered.mean() > 0.95
+    assert covered.min() > 0.88  # a coarse grid, or one with 0 and 1, looks better
 
 
 def test_newcombes_interval_is_that_of_his_example() -> None:
