@@ -21,6 +21,8 @@ contents = {name: np.array(joined.array(name)) for name in ("margins", "correct"
 store.write(key, {**contents, "weights": pretrain(suite, suite.models).state()}, joined.meta)
 END
 find "$EXPUNGE_STORE" -depth \( -name chunks -o -name locks -o -name unlearned -o -name '*.lock' -o -name .store \) -exec rm -rf {} +
-rm -rf expunge/data/*/
-cp -r "$EXPUNGE_STORE"/* expunge/data/
+for suite in "$EXPUNGE_STORE"/*/; do # of another suite, forget sets are shipped
+    rm -rf "expunge/data/$(basename "$suite")"
+    cp -r "$suite" expunge/data/
+done
 rm -rf "$EXPUNGE_STORE"

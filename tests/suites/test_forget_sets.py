@@ -224,5 +224,16 @@ def test_a_forget_set_that_only_a_build_can_make_is_answered_with_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path))
-    with pytest.raises(UnknownName, match=r"random-100, .* \(`expunge build fashion-mnist-10k` makes more\)$"):
-        load_suite("fashion-mnist-10k").forget_sets["memorised-100"]
+    with pytest.raises(UnknownName, match=r"random-100, .* \(`expunge build fashion-mnist` makes more\)$"):
+        load_suite("fashion-mnist").forget_sets["memorised-100"]
+
+
+def test_memorised_clothes_are_the_same_everywhere_and_need_no_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPUNGE_STORE", str(tmp_path))
+    sets = load_suite("fashion-mnist-10k").forget_sets
+    assert {name: (sets[name].kind, len(sets[name])) for name in ("memorised-100", "influential-100")} == {
+        "memorised-100": ("memorised", 100),
+        "influential-100": ("influential", 100),
+    }

@@ -121,8 +121,8 @@ def test_a_forget_set_is_of_the_kind_that_it_names_or_its_builder_does(small: Su
 
 
 def test_forget_sets_that_are_not_made_yet_are_asked_for_first() -> None:
-    with pytest.raises(StoreError, match="run `expunge build fashion-mnist-10k` first"):
-        tuning_set(load_suite("fashion-mnist-10k"), "random")
+    with pytest.raises(StoreError, match="run `expunge build fashion-mnist` first"):
+        tuning_set(load_suite("fashion-mnist"), "random")
 
 
 def test_a_suite_made_in_python_is_told_what_makes_its_forget_sets_there(small: Suite) -> None:
