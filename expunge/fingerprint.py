@@ -1,8 +1,10 @@
 """One digest of the code that a result depends on: the files that a module imports, directly or through one another.
 
-Found by walking syntax trees, nothing is run. Of expunge itself the stages are walked; what all stages know (the store,
-the engine, errors, records) carries numbers and changes none. A package's own file holds a table, whose rows are asked
-for by name: it is seen through, to the module that a name in it comes from, and is no part of a digest itself.
+Found by walking syntax trees, nothing is run. Docstrings and lines that hold a comment alone are no part of it, so that
+what was computed outlives an edit of words; trailing comments are, for to find them costs more than they are worth. Of
+expunge itself the stages are walked; what all stages know (the store, the engine, errors, records) carries numbers and
+changes none. A package's own file holds a table, whose rows are asked for by name: it is seen through, to the module
+that a name in it comes from, and is no part of a digest itself.
 """
 
 import ast
@@ -21,12 +23,12 @@ PACKAGE = Path(__file__).parent
 
 @cache
 def code_digest(*modules: str) -> str:
-    """SHA-256 of these modules of expunge, and of all modules of its stages that they import.
+    """SHA-256 of what these modules of expunge do, and all modules of its stages that they import.
 
     >>> code_digest("expunge.metrics.klom") == code_digest("expunge.metrics.klom") != code_digest("expunge.metrics.tow")
     True
     """
-    return _digest(code_files(*modules))
+    return _digest(map(_code_of, code_files(*modules)))
 
 
 def code_files(*modules: str) -> list[Path]:
@@ -45,7 +47,7 @@ def code_files(*modules: str) -> list[Path]:
 
 def files_digest(path: Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the file at ``path`` and of what it imports out of its folder."""
-    return _digest(local_files(path.resolve()))[:16]
+    return _digest(file.read_bytes() for file in local_files(path.resolve()))[:16]
 
 
 def local_files(path: Path) -> list[Path]:
@@ -90,8 +92,46 @@ def _names_of(node: ast.stmt) -> list[str]:
     return [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
 
 
-def _digest(files: Iterable[Path]) -> str:
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _digest(contents: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def _code_of(file: Path) -> bytes:
+    return without_words(file.read_bytes())
+
+
+@lru_cache(maxsize=1024)
+def without_words(source: bytes) -> bytes:
+    """The lines of a module without docstrings, lines of comments alone and blank lines; strings are left as they are.
+
+    >>> without_words(b'def f():\\n    "What it does."\\n\\n    # why\\n    return 1  # one\\n')
+    b'def f():\\n    return 1  # one\\n'
+    """
+    lines = [b"", *source.splitlines(keepends=True)]  # syntax trees count them from 1
+    words, quoted = set[ast.AST](), set[int]()
+    for node in ast.walk(ast.parse(source)):  # parents come before their children
+        if said := _docstring(node):
+            words.add(said.value)
+            _cut(lines, said)
+        elif isinstance(node, ast.Constant | ast.JoinedStr) and node not in words:
+            quoted.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    kept = (line for number, line in enumerate(lines) if number in quoted or line.split(b"#", 1)[0].strip())
+    return b"".join(kept)
+
+
+def _docstring(node: ast.AST) -> ast.Expr | None:
+    """The statement that documents a module, a class or a function; None where none does."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    first = node.body[0] if ast.get_docstring(node, clean=False) else None
+    return first if isinstance(first, ast.Expr) else None
+
+
+def _cut(lines: list[bytes], node: ast.stmt) -> None:
+    """Take what a statement consists of out of the lines, whose number stays."""
+    first, last = node.lineno, node.end_lineno or node.lineno
+    before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+    lines[first : last + 1] = [before + after, *[b""] * (last - first)]
 
 
 def stage_modules(path: Path) -> list[str]:

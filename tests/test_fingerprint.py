@@ -8,7 +8,15 @@ import pytest
 
 from expunge import fingerprint
 from expunge.errors import UnknownName
-from expunge.fingerprint import PACKAGE, code_digest, code_files, files_digest, local_files, source_of
+from expunge.fingerprint import (
+    PACKAGE,
+    code_digest,
+    code_files,
+    files_digest,
+    local_files,
+    source_of,
+    without_words,
+)
 from expunge.methods import METHODS
 from expunge.metrics import METRICS
 from expunge.user_files import load_function
@@ -54,7 +62,7 @@ def test_the_digest_of_a_method_is_of_its_file_and_what_this_imports(name: str, 
     }
     digest = code_digest.__wrapped__  # which remembers nothing
     before = digest("expunge.methods.zoo.mine")
-    (house / name).write_text(HOUSE[name] + "# changed\n")
+    (house / name).write_text(HOUSE[name] + "changed = 1\n")
     assert (digest("expunge.methods.zoo.mine") != before) == (name in counted)
 
 
@@ -95,10 +103,47 @@ def test_what_a_method_imports_of_the_suites_is_its_code_too(monkeypatch: pytest
     modules = {name: METHODS[name].module for name in ("rum", "fine-tune")}
     before = {name: digest(module) for name, module in modules.items()}
     monkeypatch.setattr(
-        Path, "read_bytes", lambda file: read(file) + b"#" * (file.parts[-2:] == ("suites", "forget_sets.py"))
+        Path, "read_bytes", lambda file: read(file) + b"new = 1\n" * (file.parts[-2:] == ("suites", "forget_sets.py"))
     )
     assert digest(modules["rum"]) != before["rum"]
     assert digest(modules["fine-tune"]) == before["fine-tune"]
+
+
+MODULE = '''
+"""What it holds."""
+import os
+# why it is so
+class Table:
+    """A table, é."""; size = 1
+    def rows(self):
+        """Its rows,
+
+        one by one.
+        """
+        return """
+# no comment
+
+"""
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("What it holds.", "What it held.", True),
+        ('"""What it holds."""', "", True),
+        ("# why it is so\n", "# another reason\n\n", True),
+        ("A table, é.", "A board, of two\n    lines.", True),
+        ("one by one.", "one by one.\n\n        And so on.", True),
+        ("import os", "import os  # for its path", False),
+        ("size = 1", "size = 2", False),
+        ("# no comment\n", "# a comment\n", False),
+        ("# no comment\n\n", "# no comment\n", False),
+    ],
+)
+def test_words_about_code_are_no_part_of_it(old: str, new: str, same: bool) -> None:
+    assert MODULE.count(old) == 1
+    assert (without_words(MODULE.replace(old, new).encode()) == without_words(MODULE.encode())) == same
 
 
 NETWORK = """
