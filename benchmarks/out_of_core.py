@@ -60,7 +60,7 @@ def read_once(files: list[Path], examples: int) -> None:
 def steps(unlearned: ndarray, oracle: ndarray, others: bool) -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
     from expunge.metrics.blockwise import ByExample
-    from expunge.metrics.calibration import estimate_by_dealing
+    from expunge.metrics.dealing import estimate_by_dealing
     from expunge.metrics.distinguishable import distinguishable_share
     from expunge.metrics.klom import klom
     from expunge.metrics.oracle_copies import copies

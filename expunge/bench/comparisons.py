@@ -10,7 +10,8 @@ from numpy import ndarray
 from expunge.bench.opened import Run, RunSet, open_run
 from expunge.errors import BadSetting, MismatchedEnsembles
 from expunge.methods import METHODS
-from expunge.metrics.calibration import Difference, dealt_spread, estimate_of
+from expunge.metrics.calibration import Difference, estimate_of
+from expunge.metrics.dealing import dealt_spread
 from expunge.metrics.ranking import Pair, compare_pairs, differences, distances_of
 from expunge.metrics.row import LEAST_ORACLES, mean_distances
 from expunge.metrics.wasserstein import least_scale, wasserstein

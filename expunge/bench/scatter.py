@@ -16,8 +16,8 @@ from expunge.bench.score import reference_of
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import BadMargins, BadSetting
-from expunge.metrics.calibration import LeftOut, leave_out, left_out_of, spread
 from expunge.metrics.distance import has_headroom
+from expunge.metrics.jackknife import LeftOut, leave_out, left_out_of, spread
 from expunge.metrics.power import Contrast
 from expunge.metrics.ranking import mean_difference
 from expunge.metrics.wasserstein import wasserstein

@@ -17,7 +17,7 @@ from expunge.engine import Job, Watch, Workers, run_jobs
 from expunge.ensembles.pretraining import watching
 from expunge.errors import BadSetting, TooFewModels
 from expunge.methods.task import Outcome, Task, finished
-from expunge.metrics.calibration import LeftOut
+from expunge.metrics.jackknife import LeftOut
 from expunge.metrics.racing import Decision, Race
 from expunge.metrics.row import LEAST_ORACLES
 from expunge.records import Score

@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks, held, in_block, spans
 from expunge.metrics import _kernels
-from expunge.metrics.calibration import Rows
+from expunge.metrics.jackknife import Rows
 
 COLUMNS = 256  # labellings done at once: 200 models x 256 float32 are 200 kB, which fits the second-level cache
 

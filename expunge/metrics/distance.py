@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.metrics.calibration import Difference, Estimate, LeftOut, estimate_of
+from expunge.metrics.calibration import Difference, Estimate, estimate_of
 from expunge.metrics.comparable import require_comparable
+from expunge.metrics.jackknife import LeftOut
 from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.row import LEAST_ORACLES, Reference, Row
 from expunge.metrics.wasserstein import wasserstein

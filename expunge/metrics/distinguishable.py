@@ -9,8 +9,9 @@ from numpy import ndarray
 
 from expunge.errors import BadSetting, TooFewModels
 from expunge.metrics.anderson_darling import left_out_statistics
-from expunge.metrics.calibration import GROUPS, Estimate, group_models, jackknife, left_out
+from expunge.metrics.calibration import Estimate, jackknife
 from expunge.metrics.flagging import flag_rule, flagged
+from expunge.metrics.jackknife import GROUPS, group_models, left_out
 from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.row import Reference, Row
 from expunge.records import SPLITS

@@ -9,8 +9,8 @@ from expunge.ensembles.margins import all_finite
 from expunge.errors import BadSetting
 from expunge.metrics import _kernels
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import estimate_by_dealing
 from expunge.metrics.comparable import require_comparable, require_same_examples
+from expunge.metrics.dealing import estimate_by_dealing
 from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.row import Reference, Row
 from expunge.records import SPLITS

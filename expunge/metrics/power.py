@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.special import stdtrit
 
-from expunge.metrics.calibration import GROUPS
+from expunge.metrics.jackknife import GROUPS
 
 LEVEL, POWER = 0.05, 0.95
 MARGIN = 1.15  # on the standard error: that of a single table scatters, which costs power (tests/bench/test_enough.py)

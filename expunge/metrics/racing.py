@@ -10,7 +10,8 @@ from numpy import ndarray
 from scipy.special import stdtr
 
 from expunge.errors import MismatchedEnsembles
-from expunge.metrics.calibration import LeftOut, holm, left_out_of, spread, standard_error, without_bias
+from expunge.metrics.calibration import holm
+from expunge.metrics.jackknife import LeftOut, left_out_of, spread, standard_error, without_bias
 from expunge.metrics.ranking import LEVEL, mean_difference
 
 Pair = frozenset[str]
@@ -89,7 +90,7 @@ def compared(one: LeftOut, other: LeftOut) -> tuple[float, float]:
     shape: of 20 models that spread more than the oracles, more than of 20 that are shifted as far. So a plain
     difference would make the wide method lose to the shifted one. The jackknife takes that out, at the price of more
     scatter than it says; so the p-value is the larger one of the plain difference and of that
-    :func:`~.calibration.without_bias`, by Student's t with the standard error of the first, and 1 where they disagree
+    :func:`~.jackknife.without_bias`, by Student's t with the standard error of the first, and 1 where they disagree
     in sign. For methods of one distribution
     both differences are 0 in the mean, and neither sees a winner more often than the plain one, which keeps its level.
 

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from expunge.errors import MismatchedEnsembles
-from expunge.metrics.calibration import Difference, Estimate, LeftOut, estimate_of, holm, leave_out
+from expunge.metrics.calibration import Difference, Estimate, estimate_of, holm
+from expunge.metrics.jackknife import LeftOut, leave_out
 from expunge.metrics.metric import Metric
 from expunge.metrics.row import Reference, Row, mean_distances
 from expunge.metrics.wasserstein import least_scale

@@ -15,7 +15,9 @@ from expunge.errors import TooFewModels
 from expunge.fingerprint import code_digest
 from expunge.methods.put_back import PutBack
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import Estimate, LeftOut, dealt_spread, leave_out
+from expunge.metrics.calibration import Estimate
+from expunge.metrics.dealing import dealt_spread
+from expunge.metrics.jackknife import LeftOut, leave_out
 from expunge.metrics.wasserstein import least_scale, wasserstein
 from expunge.records import Score, Setting, SplitName, Subject, as_ranges, hardware, versions
 from expunge.suites import ForgetSet, Suite

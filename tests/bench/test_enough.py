@@ -12,7 +12,8 @@ from expunge.bench import enough
 from expunge.bench.enough import METHODS, ORACLE, Gap, models_needed
 from expunge.bench.scatter import Scatter, scatter_of
 from expunge.errors import BadSetting, StoreError, TooFewModels, UnknownName
-from expunge.metrics.calibration import LeftOut, estimate_of
+from expunge.metrics.calibration import estimate_of
+from expunge.metrics.jackknife import LeftOut
 from expunge.metrics.power import POWER, Contrast, cheapest
 from expunge.metrics.ranking import mean_difference
 from expunge.metrics.wasserstein import least_scale

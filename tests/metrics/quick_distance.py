@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import ndarray
 
-from expunge.metrics.calibration import LeftOut, group_models, left_out
+from expunge.metrics.jackknife import LeftOut, group_models, left_out
 from expunge.metrics.wasserstein import least_scale
 
 

@@ -11,8 +11,9 @@ from scipy.stats import binom
 from scipy.stats import t as student_t
 
 from expunge.errors import TooFewModels
-from expunge.metrics import calibration
-from expunge.metrics.calibration import Estimate, estimate, estimate_by_dealing, holm, paired_difference
+from expunge.metrics import dealing
+from expunge.metrics.calibration import Estimate, estimate, holm, paired_difference
+from expunge.metrics.dealing import estimate_by_dealing
 from expunge.metrics.klom import klom
 from tests.metrics.simulated import FAMILIES, draw, halves
 
@@ -123,7 +124,7 @@ def test_the_jackknife_covers_too_and_is_wider(oracle_margins: ndarray, shift: f
 
 @pytest.mark.slow
 def test_without_its_factor_the_dealt_interval_covers_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "INFLATION", 1.0)
+    monkeypatch.setattr(dealing, "INFLATION", 1.0)
     covered, _ = coverage(simulated("t3", 3), 1000, estimate_by_dealing)
     assert covered.min() < least_coverage(1000)
 

@@ -9,16 +9,10 @@ from expunge.bench.score import reference_of, untouched
 from expunge.ensembles import EnsembleMargins, Plan, read_margins
 from expunge.metrics import METRICS, Row
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import (
-    Estimate,
-    LeftOut,
-    dealt_spread,
-    estimate,
-    estimate_of,
-    leave_out,
-    paired_difference,
-)
+from expunge.metrics.calibration import Estimate, estimate, estimate_of, paired_difference
+from expunge.metrics.dealing import dealt_spread
 from expunge.metrics.distance import gap_closed, has_headroom
+from expunge.metrics.jackknife import LeftOut, leave_out
 from expunge.metrics.wasserstein import wasserstein
 from expunge.suites import Suite
 from tests.metrics.simulated import FAMILIES, draw

@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from expunge.errors import BadMargins, BadSetting, MismatchedEnsembles, TooFewModels
 from expunge.metrics.anderson_darling import deal_labels, left_out_statistics, statistics_of
-from expunge.metrics.calibration import group_models, left_out
 from expunge.metrics.distinguishable import distinguishable, distinguishable_share
 from expunge.metrics.flagging import flag_rule
+from expunge.metrics.jackknife import group_models, left_out
 from tests.metrics.simulated import draw, halves
 
 Flags = Callable[[ndarray, ndarray], ndarray]

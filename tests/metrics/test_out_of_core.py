@@ -17,7 +17,8 @@ from expunge.ensembles.margins import require_finite
 from expunge.errors import BadMargins
 from expunge.metrics import blockwise, flagging
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import estimate, estimate_by_dealing, paired_difference
+from expunge.metrics.calibration import estimate, paired_difference
+from expunge.metrics.dealing import estimate_by_dealing
 from expunge.metrics.distinguishable import distinguishable, distinguishable_share
 from expunge.metrics.exchangeable import exchangeable
 from expunge.metrics.flagging import flag_rule
@@ -243,7 +244,7 @@ from pathlib import Path
 from expunge.ensembles import check_margins, mapped_arrays
 from expunge.metrics import flagging
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import estimate_by_dealing
+from expunge.metrics.dealing import estimate_by_dealing
 from expunge.metrics.oracle_copies import copies
 from expunge.metrics.distinguishable import distinguishable
 from expunge.metrics.klom import klom

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from expunge.errors import MismatchedEnsembles
 from expunge.metrics import racing
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import LeftOut, leave_out
+from expunge.metrics.jackknife import LeftOut, leave_out
 from expunge.metrics.racing import Decision, Race, compared
 from expunge.metrics.wasserstein import least_scale, wasserstein
 from tests.metrics.quick_distance import quick

@@ -31,7 +31,8 @@ from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, BelowNoise
 from expunge.fingerprint import code_digest
 from expunge.metrics.blockwise import ByExample
-from expunge.metrics.calibration import Estimate, estimate_by_dealing
+from expunge.metrics.calibration import Estimate
+from expunge.metrics.dealing import estimate_by_dealing
 from expunge.metrics.klom import CEILING, klom
 from expunge.store import Artefact, user_store
 from expunge.suites.suite import ForgetSet, Suite

@@ -7,6 +7,7 @@ from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.reports.studies.markdown import grid
 from expunge.reports.studies.usability import BARE, ONE_CHANGE, RUNS, WHOLE
 from expunge.reports.summaries import Interval
+from expunge.reports.usability.answers import answers
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Forgot, Served
 from expunge.reports.usability.tables import lost, lost_between, steps_in_words, whole_percent
 
@@ -160,7 +161,7 @@ def _benign(found: Mapping[str, Findings]) -> str:
 
 def _whole(name: str, found: Findings) -> str:
     parts = [f"## {name}: {RUNS[name].why}\n"]
-    parts += [f"**{question}** {answer}\n" for question, answer in found.answers]
+    parts += [f"**{question}** {answer}\n" for question, answer in answers(found)]
     for batching, rows in found.served.items():
         parts += [f"### Points lost, {batching} batches\n", _served_grid(rows) + "\n"]
     for batching, requests in found.rounds.items():

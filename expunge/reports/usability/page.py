@@ -21,6 +21,7 @@ from expunge.reports.page.drawing import COLORS, png
 from expunge.reports.page.html import libraries, template, write_page
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
+from expunge.reports.usability.answers import answers
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 from expunge.reports.usability.tables import LEGEND, lost, lost_between, steps_in_words, whole_percent
 
@@ -58,7 +59,7 @@ def findings_of(file: Path) -> Findings:
     scores = read_scores(file)
     try:
         found = read_findings(scores)
-        _ = found.answers, found.share, found.records
+        _ = answers(found), found.share, found.records
     except ExpungeError:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it is that lacks
@@ -75,6 +76,7 @@ def render(found: Findings, shown: Sequence[Mapping[str, Any]], command: str) ->
     plots |= {f"rounds-{batching}": rounds_plot(found, batching) for batching in found.rounds}
     view = {
         "found": found,
+        "answers": answers(found),
         "share": formats.percent(found.share),
         "pictures": shown,
         "heads": [*(TITLES[request] for request in REQUESTS), "attack − random", "attack / random", "forget KLoM P95"],

@@ -11,6 +11,7 @@ from expunge.attacks.removal import ATTACK, RETRAINING
 from expunge.records import Score
 from expunge.reports.summaries import Interval
 from expunge.reports.tables import formats
+from expunge.reports.usability.answers import answers
 from expunge.reports.usability.findings import REQUESTS, TITLES, Findings, Seen, Served, read_findings
 
 SHORT = {ATTACK: "the attack's", RANDOM: "random", INFLUENTIAL: "most\ninfluential", MEMORISED: "most\nmemorised"}
@@ -38,7 +39,7 @@ def render_usability(scores: Sequence[Score]) -> list[Table | Text]:
     ]
     legend = LEGEND if found.seen else LEGEND[:-1]
     parts: list[Table | Text] = [*(table for table in tables if table.row_count), *(Text(line) for line in legend)]
-    parts += [Text.assemble((question, "bold"), "\n", answer) for question, answer in found.answers]
+    parts += [Text.assemble((question, "bold"), "\n", answer) for question, answer in answers(found)]
     return [piece for part in parts for piece in (part, Text())][:-1]  # a blank line between any two
 
 

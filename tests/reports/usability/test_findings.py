@@ -5,6 +5,7 @@ from pydantic import TypeAdapter
 
 from expunge import Suite
 from expunge.errors import UserError
+from expunge.reports.usability.answers import answers
 from expunge.reports.usability.findings import Findings, read_findings
 from tests.reports.usability.synthetic import Records, attack_of, estimate
 
@@ -15,7 +16,7 @@ def found(tiny_suite: Suite) -> Findings:
 
 
 def answer(found: Findings, question: str) -> str:
-    return dict(found.answers)[question]
+    return dict(answers(found))[question]
 
 
 def test_rows_stand_by_batching_with_drops_by_request(found: Findings) -> None:
@@ -80,7 +81,7 @@ def test_where_nothing_is_lost_no_method_is_said_to_lose_most(tiny_suite: Suite)
 
 def test_where_all_methods_failed_nothing_is_compared(tiny_suite: Suite) -> None:
     records = Records(tiny_suite).add("scrub", "klom", "p95", None, reason="diverged")
-    assert "Is it the data or the method?" not in dict(read_findings(records.scores).answers)
+    assert "Is it the data or the method?" not in dict(answers(read_findings(records.scores)))
 
 
 def test_data_that_retraining_misses_is_said_to_be_worth_something(tiny_suite: Suite) -> None:
