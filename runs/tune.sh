@@ -26,7 +26,7 @@ from expunge.methods import METHODS
 print(*(sys.argv[1:] or (name for name, method in METHODS.items() if method.search)))
 END
 )"
-side="$(nproc)" # before the next line, which nproc would take for an answer
+side="$(env -u OMP_NUM_THREADS nproc)" # which would take the next line for an answer
 export OMP_NUM_THREADS=1
 search() { # SUITE KIND METHOD OPTION ...
     local suite="$1" kind="$2" method="$3" code=0 kept file

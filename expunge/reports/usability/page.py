@@ -193,7 +193,7 @@ def rounds_plot(found: Findings, batching: str) -> Spec:
 def _cell(cell: Interval | None, mark: str = "") -> Cell:
     if cell is None:
         return Cell(formats.ABSENT, "")
-    return Cell(lost(cell.value) + mark, lost_between(cell))
+    return Cell(lost(cell.value) + mark, lost_between(cell, ", "))
 
 
 def _row(row: Served) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def _forgetting(found: Findings) -> list[dict[str, str]]:
             "victims": f"{each.victims.value:.2g}",
             "oracles": f"{each.oracles.value:.2g}",
             "steps": steps_in_words(each.steps) + (f"; {each.late}" if each.late else ""),
-            "lost": f"{lost(each.lost.value)} {lost_between(each.lost)}",
+            "lost": f"{lost(each.lost.value)} {lost_between(each.lost, ', ')}",
         }
         for batching, requests in found.forgetting.items()
         for request, each in requests.items()

@@ -94,13 +94,13 @@ def lost(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−")
 
 
-def lost_between(cell: Interval) -> str:
-    """The interval of :func:`lost`.
+def lost_between(cell: Interval, comma: str = ",") -> str:
+    """The interval of :func:`lost`; a page has room for a space behind the ``comma``, a terminal has not.
 
     >>> lost_between(Interval(0.01, -0.005, 0.025))
     '[−0.5,2.5]'
     """
-    return "" if cell.low is None or cell.high is None else f"[{lost(cell.low)},{lost(cell.high)}]"
+    return "" if cell.low is None or cell.high is None else f"[{lost(cell.low)}{comma}{lost(cell.high)}]"
 
 
 def _rounds_table(found: Findings, batching: str) -> Table:
