@@ -72,7 +72,8 @@ def heat_map(found: Matrix, cells: Sequence[Cell]) -> Spec:
     of = {each.name: each for each in found.attacks}
     points = [_point(of[cell.attack], cell) for cell in cells]
     x: Spec = {"field": "defence", "type": "nominal", "sort": columns, "title": None}
-    x |= {"axis": {"orient": "top", "labelAngle": 0, "labelLimit": 160, "labelPadding": 16, "domain": False, "ticks": False}}
+    top: Spec = {"orient": "top", "labelPadding": 16}  # above the name of the first attack
+    x |= {"axis": {**top, "labelAngle": 0, "labelLimit": 160, "domain": False, "ticks": False}}
     y: Spec = {"field": "method", "type": "nominal", "sort": found.methods, "title": None}
     y |= {"axis": {"domain": False, "ticks": False}}
     color = {
