@@ -22,7 +22,11 @@ def tune(
     start: Annotated[str, typer.Option(help="Also try, early on, the settings tuned for this suite.")] = "",
     models: Annotated[int | None, typer.Option(help="Number of pretrained models to unlearn; default: 20.")] = None,
     oracles: Annotated[
-        int | None, typer.Option(help="Number of oracles of the tuning set; default: half of the suite's.")
+        int | None,
+        typer.Option(
+            help="Number of oracles of the tuning set, trained in whole chunks of the suite's; default: half of the "
+            "suite's."
+        ),
     ] = None,
     limit: Annotated[str, typer.Option(help="Largest share of one retraining that a trial may cost.")] = "100%",
     timeout: Timeout = None,
