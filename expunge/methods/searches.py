@@ -103,6 +103,11 @@ class Search:
         """The stop nearest to the oracles at a cost of at most ``budget``, a share of one retraining."""
         return next((each for each in reversed(self.frontier) if each.cost <= budget), None)
 
+    @property
+    def reach(self) -> float:
+        """The largest share of a retraining that its trials might cost; 1, a whole one, where nothing bound them."""
+        return 1.0 if self.limit is None else self.limit
+
     def served(self, budget: float) -> Stop:
         """The stop that a bench with this budget takes: :meth:`at`, or the cheapest where all cost more.
 

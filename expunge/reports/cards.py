@@ -92,7 +92,7 @@ def _served(search: Search) -> str:
 def _found(search: Search) -> str:
     """What was found for each budget: the objective, and the settings that reach it."""
     stops: dict[int, list[str]] = {}
-    for budget in BUDGETS:
+    for budget in [each for each in BUDGETS if each <= search.reach]:
         stop = search.at(budget)
         if stop:
             stops.setdefault(search.frontier.index(stop), []).append(f"{100 * budget:g}")
@@ -101,9 +101,10 @@ def _found(search: Search) -> str:
         stop, share = search.frontier[at], " and ".join(budgets)
         settings = settings_in_words(stop.settings, search.space)
         told.append(f"at {share} %: {stop.objective:.2f} with {settings} (cost {compute(stop.cost)})")
+    short = f", up to {compute(search.reach)} of a retraining" if search.reach < 1 else ""
     return (
         f"{'; '.join(told)}; doing nothing {search.untouched.objective:.2f}; {len(search.trials)} trials, "
-        f"{search.sampler}, seed {search.seed}"
+        f"{search.sampler}, seed {search.seed}{short}"
     )
 
 

@@ -51,6 +51,12 @@ def test_settings_are_those_for_the_kind_and_the_budget(suite: Suite) -> None:
     assert used(suite, kind="memorised").label == "default"
 
 
+def test_that_a_search_did_not_go_as_far_as_the_budget_is_said(folder: Path, suite: Suite) -> None:
+    write_search(folder / "digits/random/scrub.json", a_search(suite, limit=0.15))
+    assert used(suite).label == "tuned for random, 15 %"
+    assert used(suite, budget=0.5).label == "tuned for random, 50 %, looked for up to 15 %"
+
+
 @pytest.mark.usefixtures("folder")
 def test_sets_without_a_kind_take_what_was_found_for_random_ones_and_influential_ones_that_of_neighbours(
     suite: Suite,

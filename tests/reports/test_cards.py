@@ -123,6 +123,9 @@ def test_a_card_and_the_page_show_the_tuned_settings(
     assert card("scrub")["tuned"] == {"digits, random": told}
     assert f"- Tuned:\n  - digits, random: {told}\n" in methods_page()
     assert "- Tuned: not yet\n" in methods_page()
+    write_search(tmp_path / "digits/random/scrub.json", a_search(suite, limit=0.15))
+    told = told.replace("; at 50 and 100 %: 0.50 with lr = 0.02 (cost 30 %)", "") + ", up to 15 % of a retraining"
+    assert card("scrub")["tuned"] == {"digits, random": told}
 
 
 def test_a_reference_can_be_read_by_bibtex() -> None:

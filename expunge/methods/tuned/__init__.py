@@ -117,7 +117,8 @@ def _label(suite: Suite, found: Search | None, stop: Stop | None, budget: float)
         return "default"
     place = "" if found.suite == suite.name else f" on {found.suite}"
     dear = "" if stop.cost <= budget else f", {NOTHING_CHEAP}"
-    return f"tuned{place} for {found.kind}, {100 * budget:.3g} %{dear}"
+    short = f", looked for up to {100 * found.reach:.3g} %" if found.reach < budget else ""
+    return f"tuned{place} for {found.kind}, {100 * budget:.3g} %{dear}{short}"
 
 
 def in_words(used: Sequence[tuple[str, str]]) -> str:
