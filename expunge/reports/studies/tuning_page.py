@@ -1,6 +1,7 @@
 """The page of the searches: what they cost, what they found for each kind and budget, and how far to trust them."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -9,28 +10,52 @@ from expunge.methods.searches import BUDGETS, Search
 from expunge.methods.tuned import ALIKE, shipped
 from expunge.reports.studies.markdown import Markdown, code, grid
 from expunge.reports.studies.tuning import Again, Found, Served
+from expunge.reports.tables.formats import compute
 from expunge.suites.forget_set import FORGET_KINDS
 
 INTRODUCTION = """\
 # Settings: what the searches found
 
 Each method is tuned for each kind of forget set, on models, oracles and examples that no bench scores: 20 pretrained
-models are unlearned and compared with 100 oracles of a forget set of tuning. First the defaults and what the authors
-take, then random settings, then Optuna's, until 20 did not fail; every epoch of a trial is a candidate, up to the cost
-of one retraining. The objective is the distance (Wasserstein-1 in standard deviations of the oracles), mean over
-forget, retain and test; with 20 models even oracles get about 0.3. A bench takes what came nearest at its `--budget`.
+models are unlearned and compared with oracles of a forget set of tuning. First the defaults and what the authors take,
+then what was found for another suite, random settings and Optuna's, until enough did not fail; every epoch of a trial
+is a candidate. The objective is the distance (Wasserstein-1 in standard deviations of the oracles), mean over forget,
+retain and test; with 20 models even oracles get about 0.3. A bench takes what came nearest at its `--budget`.
 
 Made by `expunge study tuning` from the records in `expunge/methods/tuned/` and figures of its own.
 """
 
 
 def tuning_page(suite: str, found: Found) -> str:
-    """The page, of one suite."""
-    searches = [each for name in METHODS for each in shipped(name) if each.suite == suite]
-    kinds = {kind: some for kind in FORGET_KINDS if (some := [each for each in searches if each.kind == kind])}
-    parts = [INTRODUCTION, f"## {suite}", _cost(kinds), "What the best of all methods reaches at each budget:"]
-    parts += [_best(kinds), *_seeds(found.seeds), *_served(found.served)]
+    """The page: of the suite that was studied, then the searches for the others."""
+    searches = [each for name in METHODS for each in shipped(name)]
+    others = sorted({each.suite for each in searches} - {suite})
+    parts = [INTRODUCTION, *_suite(suite, searches), *_seeds(found.seeds), *_served(found.served)]
+    parts += [part for other in others for part in _suite(other, searches)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _suite(suite: str, searches: Sequence[Search]) -> list[str]:
+    """What was looked for on a suite, what that cost, and what was found."""
+    own = [each for each in searches if each.suite == suite]
+    kinds = {kind: some for kind in FORGET_KINDS if (some := [each for each in own if each.kind == kind])}
+    best = "What the best of all methods reaches at each budget:"
+    return [f"## {suite}", _how_far(own), _cost(kinds), best, _best(kinds)]
+
+
+def _how_far(searches: Sequence[Search]) -> str:
+    """How many trials and oracles a search had, and what a trial might cost."""
+    trials, oracles = ({each.wanted for each in searches}, {each.oracles[1] + 1 for each in searches})
+    (usual, _), *rest = Counter(each.reach for each in searches).most_common()
+    some = "".join(f", of {count} searches {compute(limit)}" for limit, count in rest)
+    return (
+        f"{_either(trials)} trials a search that did not fail, {_either(oracles)} oracles; a trial might cost "
+        f"{compute(usual)} of a retraining{some}."
+    )
+
+
+def _either(numbers: Iterable[int]) -> str:
+    return " or ".join(map(str, sorted(numbers)))
 
 
 def _cost(kinds: dict[str, list[Search]]) -> str:
@@ -48,17 +73,18 @@ def _cost(kinds: dict[str, list[Search]]) -> str:
 
 
 def _best(kinds: dict[str, list[Search]]) -> str:
-    lines = []
+    lines, reach = [], max(search.reach for searches in kinds.values() for search in searches)
+    budgets = [budget for budget in BUDGETS if budget <= reach]
     for kind, searches in kinds.items():
         nothing = searches[0].untouched.objective if searches else float("nan")
         cells = []
-        for budget in BUDGETS:
+        for budget in budgets:
             stops = [(stop.objective, search.method) for search in searches if (stop := search.at(budget))]
             nearer = sum(objective < nothing for objective, _ in stops)
             best = min(stops, default=None)
             cells.append(Markdown(f"{code(best[1])} {best[0]:.2f}; {nearer} nearer") if best else "nothing so cheap")
         lines.append([kind, f"{nothing:.2f}", *cells])
-    heads = [f"at {100 * budget:g} %" for budget in BUDGETS]
+    heads = [f"at {100 * budget:g} %" for budget in budgets]
     return grid(["kind", "doing nothing", *heads], lines)
 
 

@@ -19,5 +19,12 @@ def test_the_page_says_what_searches_cost_and_found_and_how_far_to_trust_them() 
     assert "\\`" not in page  # names are code, not escaped
 
 
+def test_searches_on_other_suites_follow_with_how_far_they_went() -> None:
+    studied, other = tuning_page("digits", Found(SEEDS, SERVED)).split("## fashion-mnist-10k")
+    assert "20 trials a search that did not fail, 100 oracles; a trial might cost 100 % of a retraining." in studied
+    assert "4 trials a search that did not fail, 50 oracles; a trial might cost 15 % of a retraining" in other
+    assert "| kind | doing nothing | at 5 % | at 15 % |\n" in other  # no budget that nobody looked at
+
+
 def test_what_was_not_studied_has_no_part_on_the_page() -> None:
     assert "Another seed" not in tuning_page("digits", Found([], []))
