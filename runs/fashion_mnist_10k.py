@@ -1,7 +1,7 @@
 """Who stands where on `fashion-mnist-10k`: writes results/ and what is made of it, one forget set after the other.
 
 Needs Debian's package dataset-fashion-mnist, or EXPUNGE_DATA, or the hub. On 2 cores 25 minutes for what all forget
-sets share, 6 for the oracles of each, an hour to score all methods on one. It goes on where it stopped.
+sets share, 6 for the oracles of each, an hour and a half to score all methods on one. It goes on where it stopped.
 Run: python runs/fashion_mnist_10k.py [FORGET_SET ...] [-- METHOD ...]  (default: all forget sets, and
 all methods but those that start from models of their own)
 """

@@ -38,6 +38,8 @@ def tuning_page(suite: str, found: Found) -> str:
 def _suite(suite: str, searches: Sequence[Search]) -> list[str]:
     """What was looked for on a suite, what that cost, and what was found."""
     own = [each for each in searches if each.suite == suite]
+    if not own:
+        return [f"## {suite}", "No search for its settings is shipped."]
     kinds = {kind: some for kind in FORGET_KINDS if (some := [each for each in own if each.kind == kind])}
     best = "What the best of all methods reaches at each budget:"
     return [f"## {suite}", _how_far(own), _cost(kinds), best, _best(kinds)]

@@ -19,6 +19,10 @@ def test_the_page_says_what_searches_cost_and_found_and_how_far_to_trust_them() 
     assert "\\`" not in page  # names are code, not escaped
 
 
+def test_a_suite_without_searches_says_so() -> None:
+    assert "## tabular\n\nNo search for its settings is shipped.\n" in tuning_page("tabular", Found([], []))
+
+
 def test_searches_on_other_suites_follow_with_how_far_they_went() -> None:
     studied, other = tuning_page("digits", Found(SEEDS, SERVED)).split("## fashion-mnist-10k")
     assert "20 trials a search that did not fail, 100 oracles; a trial might cost 100 % of a retraining." in studied
