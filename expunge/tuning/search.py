@@ -113,12 +113,16 @@ def _tried(
 ) -> list[Trial]:
     """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
     trials: list[Trial] = []
+    worst = nothing.objective
     proposed = list(first)[:wanted]
     while proposed:
         found = run_trials(field, len(trials), proposed, workers, watch)
         trials += found
         values = [worth(each, nothing.objective, unlimited=field.limit is None) for each in found]
-        chance.tell([_known(field.row, each.settings) for each in found], values)
+        worst = max(worst, *values)
+        # A failure is told as the worst so far: as good as doing nothing, it would draw a search whose trials break models.
+        told = [value if each.status == "ok" else worst for each, value in zip(found, values, strict=True)]
+        chance.tell([_known(field.row, each.settings) for each in found], told)
         short = wanted - sum(each.status == "ok" for each in trials)
         asked = chance.ask(min(short, 2 * wanted - len(trials))) if short > 0 else []
         proposed = [Proposal(chance.name, _longest(field.row, each)) for each in asked]

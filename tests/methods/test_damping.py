@@ -15,12 +15,14 @@ from expunge.errors import BadSetting, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
 from expunge.methods import METHODS, configure
 from expunge.methods.parts.per_sample import flat_weights, in_parts
+from expunge.methods.spaces import Between
 from expunge.methods.task import Task
 from expunge.methods.zoo.assd import percentile
 from expunge.methods.zoo.fisher_forgetting import fisher, official, whole_classes
 from expunge.methods.zoo.neg_merge import consensus
 from expunge.methods.zoo.rum import Rum, refined
-from expunge.suites import Examples, ForgetSet, Split, Suite
+from expunge.suites import Examples, ForgetSet, Split, Suite, load_suite
+from expunge.tuning.tuning_sets import kinds_of, tuning_set
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.equations.damping import SPLIT_3, THREE
 from tests.methods.equations.toy import FORGET, SPLIT, W, cross_entropy_gradient, run_toy
@@ -72,6 +74,15 @@ def test_labels_do_not_matter_to_loss_free_dampening() -> None:
         (right,), (other,) = (run_toy(name, {"alpha": 1.1}, split) for split in (SPLIT_3, wrong))
         assert torch.equal(right, other)
         assert not torch.equal(right[0], W)
+
+
+@pytest.mark.parametrize("name", ["ssd", "ssd-det"])
+def test_a_search_reaches_the_largest_threshold_that_a_weight_can_be_above(name: str) -> None:
+    alpha = METHODS[name].search["alpha"]
+    assert isinstance(alpha, Between)
+    digits = load_suite("digits")
+    for kind in kinds_of(digits):
+        assert alpha.high > digits.data.sizes[0] / len(tuning_set(digits, kind)), kind
 
 
 @pytest.mark.parametrize("percent", [0.0, 37.0, 95.3, 100.0])
