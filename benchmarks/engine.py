@@ -15,9 +15,10 @@ import dask
 from distributed import Client, LocalCluster
 
 from expunge.clusters import WORKER_ENVIRONMENT
-from expunge.engine import Job, one_thread, run_jobs
+from expunge.engine import run_jobs
 from expunge.ensembles.builds import train_chunk
 from expunge.ensembles.plan import Plan
+from expunge.jobs import Job, one_thread
 from expunge.store import user_store
 from expunge.suites import load_suite
 from expunge.suites.suite import Suite

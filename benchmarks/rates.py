@@ -14,10 +14,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from expunge.engine import one_thread
 from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
+from expunge.jobs import one_thread
 from expunge.suites import Examples, Recipe
 from expunge.suites.networks import lenet, resnet9
 

@@ -5,28 +5,23 @@ command goes on from there.
 """
 
 import contextlib
-import hashlib
-import io
 import logging
 import os
-import pickle
 import sys
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import torch
 
 from expunge.clusters import connected, local_workers
-from expunge.errors import BadSetting, EngineError, in_a_line
+from expunge.errors import BadSetting, EngineError
+from expunge.jobs import Job, timed
+from expunge.parcels import Bundles, Place, perform
 from expunge.records import versions
-from expunge.store import at_store, user_store
-from expunge.timing import UNKNOWN, Clock, Expectant, Work
+from expunge.store import user_store
+from expunge.timing import Clock, Expectant, Work
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -36,25 +31,6 @@ Say = Callable[[str], None]  # takes a line for people
 Workers = int | str  # how many local processes, or the address of a Dask scheduler
 
 _START_SECONDS = 4.0  # until local workers have started and imported torch
-
-
-@dataclass(frozen=True)
-class Job:
-    """``function(*arguments)``, with a label for people.
-
-    ``shared`` are the large objects within the arguments that many jobs have in common, such as a suite with its
-    data: they travel to a worker once. ``work`` is what it is expected to take.
-    """
-
-    label: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    shared: tuple[Any, ...] = ()
-    work: Work = UNKNOWN
-
-    def __call__(self) -> Any:
-        with one_thread():
-            return self.function(*self.arguments)
 
 
 Then = Callable[[Job, Any], Iterable[Job]]  # a finished job and its result -> the jobs that follow
@@ -162,27 +138,11 @@ class _Waiting:
         self._jobs.extendleft(reversed(following))
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch with one thread, for the bytes of a sum depend on how many threads share it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _in_process(waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     while jobs := waiting.take(1):
-        result, seconds = _timed(jobs[0])
+        result, seconds = timed(jobs[0])
         waiting.finish(jobs[0], result, seconds)
         yield jobs[0], result
-
-
-def _timed(job: Job) -> tuple[Any, float]:
-    started = time.perf_counter()
-    return job(), time.perf_counter() - started
 
 
 def _on(waiting: _Waiting, workers: Workers) -> Iterator[tuple[Job, Any]]:
@@ -214,15 +174,15 @@ def _spread(client: "Client", waiting: _Waiting) -> Iterator[tuple[Job, Any]]:
     """Keep every worker busy, and one job ahead: no more, for each job that waits holds memory on the scheduler."""
     from distributed import as_completed
 
-    place = _Place(str(user_store().root.absolute()), user_store().identity(), versions())
-    bundles = _Bundles(client)
+    place = Place(str(user_store().root.absolute()), user_store().identity(), versions())
+    bundles = Bundles(client)
     if not client.nthreads():
         warn(f"no worker has come to {client.scheduler_info()['address']} yet: waiting for the first")
     running: dict[Future[Any], Job] = {}
     waiting.clock.side = _workers_of(client)
 
     def submit(count: int) -> "list[Future[Any]]":
-        added = {client.submit(_perform, *bundles.pack(job), place, pure=False): job for job in waiting.take(count)}
+        added = {client.submit(perform, *bundles.pack(job), place, pure=False): job for job in waiting.take(count)}
         running.update(added)
         return list(added)
 
@@ -243,106 +203,3 @@ def _workers_of(client: "Client") -> int:
         return max(1, len(client.nthreads()))
     except OSError as error:
         raise CommClosedError(str(error)) from None
-
-
-class _Bundles:
-    """The shared objects of jobs, each pickled once and sent once.
-
-    They are tasks of their own, so that the scheduler can send them again when the worker that held them is lost.
-    """
-
-    def __init__(self, client: "Client") -> None:
-        self._client = client
-        self._objects: dict[int, Any] = {}  # kept, so that no other object gets one of their ids
-        self._names: dict[int, str] = {}
-        self._futures: dict[str, Future[bytes]] = {}
-
-    def pack(self, job: Job) -> "tuple[bytes, dict[str, Future[bytes]]]":
-        """The job without its shared objects, and where these are."""
-        for each in job.shared:
-            if id(each) not in self._names:
-                self._send(each)
-        stream = io.BytesIO()
-        _Pickler(stream, self._names).dump(job)
-        return stream.getvalue(), {name: self._futures[name] for name in {self._names[id(s)] for s in job.shared}}
-
-    def _send(self, shared: Any) -> None:
-        import dask
-
-        pickled = cloudpickle.dumps(shared)
-        name = hashlib.sha256(pickled).hexdigest()
-        self._objects[id(shared)], self._names[id(shared)] = shared, name
-        if name not in self._futures:
-            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-                self._futures[name] = self._client.submit(_unchanged, pickled, key=f"shared-{name}")
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no annotations
-    def __init__(self, stream: io.BytesIO, names: dict[int, str]) -> None:
-        super().__init__(stream)
-        self._shared_names = names
-
-    def persistent_id(self, each: object) -> str | None:
-        return self._shared_names.get(id(each))
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, shared: dict[str, Any]) -> None:
-        super().__init__(stream)
-        self._shared = shared
-
-    def persistent_load(self, name: str) -> Any:
-        return self._shared[name]
-
-
-_UNPACKED: dict[str, Any] = {}  # what this worker was sent last, by its hash
-
-
-def _unchanged(data: bytes) -> bytes:
-    return data
-
-
-def _perform(payload: bytes, bundles: dict[str, bytes], place: "_Place") -> tuple[Any, float]:
-    """Run in a worker: put the job together again and do it; its result and how long it took."""
-    place.check()
-    for name in [name for name in _UNPACKED if name not in bundles]:
-        del _UNPACKED[name]  # a worker of a cluster may live long and serve many suites
-    for name, data in bundles.items():
-        if name not in _UNPACKED:
-            _UNPACKED[name] = pickle.loads(data)
-    job = _Unpickler(io.BytesIO(payload), _UNPACKED).load()
-    try:
-        with at_store(Path(place.store)):
-            return _timed(job)
-    except Exception:
-        raise
-    except BaseException as error:  # a worker that raises such a one is never heard of again
-        raise EngineError(f"{job.label}: raised {in_a_line(error)}") from error
-
-
-@dataclass(frozen=True)
-class _Place:
-    """What a worker must have in common with the process that sends it jobs."""
-
-    store: str
-    identity: str
-    versions: dict[str, str]
-
-    def check(self) -> None:
-        """Raise :class:`EngineError` where this worker sees another store, or would compute other bytes."""
-        from distributed import get_worker
-
-        worker = get_worker()
-        if worker.state.nthreads != 1:
-            raise EngineError(
-                f"worker {worker.address} has {worker.state.nthreads} threads, and bytes depend on their number; "
-                "start workers with --nthreads 1"
-            )
-        with at_store(Path(self.store)):
-            if user_store().identity(make=False) != self.identity:
-                raise EngineError(
-                    f"worker {worker.address} does not see the store {self.store}; put EXPUNGE_STORE on a file system "
-                    "that all machines share, at one path"
-                )
-        if versions() != self.versions:
-            raise EngineError(f"worker {worker.address} has {versions()}, expected {self.versions}")

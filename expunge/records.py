@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from expunge.checksums import CHECKSUM, NoRecord, checksum, opened, sealed
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.names import fault_of_name
 
 SCHEMA = 3
@@ -128,8 +129,6 @@ def to_json(score: Score) -> str:
 
 def write_scores(path: Path, scores: Iterable[Score]) -> str:
     """Write all ``scores`` to ``path``, whole or not at all; the SHA-256 of the file."""
-    from expunge.store import write_file  # which imports torch, that reading need not wait for
-
     return write_file(path, "".join(to_json(score) + "\n" for score in scores))
 
 

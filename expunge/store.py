@@ -6,21 +6,17 @@ lies at ``EXPUNGE_STORE`` or in the user's cache folder. A folder without a mani
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import stat
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -30,12 +26,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from expunge.errors import CannotRead, DamagedArtefact, StoreError
+from expunge.files import Hashed, sha256_of, write_whole
 from expunge.number_files import NAMES, read_array, readable, tensor_shapes
-from expunge.outside import cannot_read, opened, read_bytes, read_text
+from expunge.outside import cannot_read, read_bytes, read_text
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-LOCK = ".lock"  # of a folder of the user's
 SHIPPED = Path(__file__).parent / "data"
 
 _PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.(npy|safetensors)")  # of an artefact: a name, never a path
@@ -96,8 +92,7 @@ class Store:
         for name, digest in manifest["files"].items():
             file = folder / name
             try:
-                stat = file.stat()
-                found = _sha256(file, stat.st_mtime_ns, stat.st_size)
+                found = sha256_of(file)
             except (FileNotFoundError, NotADirectoryError):
                 raise self._damaged(file, "is missing") from None
             except OSError as error:
@@ -127,7 +122,7 @@ class Store:
             files = dict(_write(folder, name, content) for name, content in contents.items())
             body = {"schema": SCHEMA, "meta": dict(meta), "files": files}
             text = json.dumps({**body, "sha256": _own_digest(body)}, indent=1).encode()
-            _replace(folder / MANIFEST, lambda stream: stream.write(text))
+            write_whole(folder / MANIFEST, lambda stream: stream.write(text))
         except OSError as error:
             raise self._unwritable(folder, error) from None
         return Artefact(folder, dict(meta))
@@ -163,7 +158,7 @@ class Store:
             if make and not file.exists():
                 with self.locked("making"):
                     if not file.exists():
-                        _replace(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
+                        write_whole(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
             return read_text(file, StoreError, most=1000) if make or file.exists() else ""
         except OSError as error:
             raise self._unwritable(self.root, error) from None
@@ -231,120 +226,22 @@ def find(key: str) -> Artefact | None:
     return Store(SHIPPED).read(key) or user_store().read(key)
 
 
-def write_file(file: Path, content: str | bytes | Callable[["Hashed"], object], *, mode: int = 0o644) -> str:
-    """Write ``file`` whole or not at all, also when several processes write it at once; its SHA-256.
-
-    ``content`` is text, which is written as UTF-8, bytes, or a function that writes to a stream; ``mode`` says who may
-    read it, and nobody else can at any time. Raises StoreError, one line, where it cannot be written: a full disk, a
-    folder that may not be written to, a device in its place. Of a symbolic link, what it points to is written.
-    """
-    file = Path(os.path.realpath(file))
-    if file.exists() and not file.is_file():  # /dev/null would become a file, for everybody
-        raise StoreError(f"cannot write {file}: it is there and is no regular file; give another place")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        return _replace(file, data if callable(data) else lambda stream: stream.write(data), mode)
-    except OSError as error:
-        raise cannot_write(file, error) from None
-
-
-def cannot_write(place: Path, error: OSError) -> StoreError:
-    """What to say of a file or folder of the user's that cannot be written."""
-    reason = error.strerror or str(error)
-    return StoreError(f"cannot write {place}: {reason}; make room or give another place, then run the command again")
-
-
-@contextlib.contextmanager
-def alone_with(folder: Path) -> Iterator[None]:
-    """Alone with a folder of the user's, among all processes that write to it; one that dies leaves no lock."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    except NotImplementedError:
-        raise StoreError(f"cannot write {folder}: its file system has no locks; give another place") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def unchanging(folder: Path) -> Iterator[None]:
-    """While this lasts nobody who is :func:`alone_with` ``folder`` writes to it; nothing is written to wait for that.
-
-    Who may not open its lock reads all the same: what is read must then tell by itself whether it belongs together.
-    """
-    with contextlib.ExitStack() as stack:
-        if os.access(folder / LOCK, os.R_OK | os.W_OK):
-            stack.enter_context(alone_with(folder))
-        yield
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file, which is read again only where it has changed; OSError where it cannot be read."""
-    found = file.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-        raise OSError(errno.EINVAL, "it is no plain file")
-    return _sha256(file, found.st_mtime_ns, found.st_size)
-
-
 def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     """Write one file; its name and SHA-256."""
     if isinstance(content, Mapping):
         data = save({key: tensor.contiguous() for key, tensor in content.items()})
-        return (file := f"{name}.safetensors"), _replace(folder / file, lambda stream: stream.write(data))
+        return (file := f"{name}.safetensors"), write_whole(folder / file, lambda stream: stream.write(data))
     parts = content.parts if isinstance(content, Stacked) else [content]
 
-    def put(stream: "Hashed") -> None:
+    def put(stream: Hashed) -> None:
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:]) if len(parts) > 1 else parts[0].shape
         header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
             stream.write(np.ascontiguousarray(part).data)
 
-    return (file := f"{name}.npy"), _replace(folder / file, put)
-
-
-class Hashed:
-    """A stream that hashes what is written to it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.sha256 = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.sha256.update(data)
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-def _replace(file: Path, put: Callable[[Hashed], object], mode: int = 0o644) -> str:
-    """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
-    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            put(hashed := Hashed(stream))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(part, mode)
-        os.replace(part, file)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-    return hashed.sha256.hexdigest()
+    return (file := f"{name}.npy"), write_whole(folder / file, put)
 
 
 def _own_digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _sha256(file: Path, changed_ns: int, size: int) -> str:
-    """Hash of a file; time and size of its last change are part of the key, so a changed file is hashed again."""
-    with opened(file, CannotRead) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

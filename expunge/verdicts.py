@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from expunge.files import write_file
 from expunge.records import Setting, Subject
 
 SCHEMA = 1
@@ -73,6 +74,4 @@ def as_json(record: Verdict | Bound) -> dict[str, Any]:
 
 def write_verdicts(file: Path, records: list[Verdict | Bound]) -> None:
     """One JSON record a line, whole or not at all."""
-    from expunge.store import write_file  # which imports torch, that reading need not wait for
-
     write_file(file, "".join(json.dumps(as_json(each), allow_nan=False) + "\n" for each in records))

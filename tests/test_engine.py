@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from expunge.engine import Job, one_thread, run_jobs
+from expunge.engine import run_jobs
 from expunge.errors import BadSetting
+from expunge.jobs import Job, one_thread
 
 
 def square(x: int) -> tuple[int, int, int]:

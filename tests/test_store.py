@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from expunge.errors import StoreError
-from expunge.store import MANIFEST, SHIPPED, Hashed, Stacked, Store, at_store, user_store, write_file
+from expunge.files import Hashed, write_file
+from expunge.store import MANIFEST, SHIPPED, Stacked, Store, at_store, user_store
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from expunge.engine import Job, run_jobs
+from expunge.engine import run_jobs
+from expunge.jobs import Job
 from expunge.timing import UNKNOWN, Clock, Work, makespan
 
 

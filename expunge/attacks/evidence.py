@@ -19,11 +19,12 @@ from expunge.attacks.kept import kept
 from expunge.attacks.removal import ATTACK, Attacked, test_accuracy
 from expunge.attacks.rounds import Rounds, accuracy_by_round
 from expunge.attacks.screening import screen
-from expunge.engine import Job, Watch, Workers, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import find_ensemble, read_margins
+from expunge.jobs import Job
 from expunge.metrics.over_models import gap, mean_over_models, median_over_models
 from expunge.records import Score, Setting
 from expunge.suites.suite import ForgetSet, Suite

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from expunge.engine import one_thread
 from expunge.ensembles.device import exact_arithmetic, resident
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting
+from expunge.jobs import one_thread
 from expunge.suites.suite import Examples, ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
 

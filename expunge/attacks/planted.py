@@ -23,7 +23,8 @@ from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import train
 from expunge.errors import BadSetting, MethodFailed
 from expunge.methods import find_method
-from expunge.methods.method import Step, run_method
+from expunge.methods.method import Step
+from expunge.methods.running import run_method
 from expunge.suites.data import Examples
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSets, Suite

@@ -11,10 +11,11 @@ from expunge.attacks.controls import RANDOM
 from expunge.attacks.injection import Injection
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import floor_row, reference_of
-from expunge.engine import Job, Watch, Workers, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build_all, build_logs
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
+from expunge.jobs import Job
 from expunge.methods import configure, find_method
 from expunge.methods.method import require_needs
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk

@@ -19,14 +19,15 @@ from expunge.attacks.removal import (
     tasks_of,
     test_accuracy,
 )
-from expunge.engine import Job, Watch, Workers, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build_all
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, MethodFailed
-from expunge.methods.method import run_method
+from expunge.jobs import Job
+from expunge.methods.running import run_method
 from expunge.methods.task import Outcome, Task
 from expunge.suites.suite import ForgetSet, Suite
 

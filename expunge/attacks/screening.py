@@ -12,12 +12,13 @@ from expunge.attacks.detection import HONEST, Detection, detection, record_detec
 from expunge.attacks.injection import Injection
 from expunge.attacks.kept import kept
 from expunge.attacks.removal import Attacked, tasks_of
-from expunge.engine import Job, Watch, Workers, one_thread, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import lookup
-from expunge.methods.method import run_method
+from expunge.jobs import Job, one_thread
+from expunge.methods.running import run_method
 from expunge.methods.task import Task
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, Suite

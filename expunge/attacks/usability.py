@@ -32,6 +32,7 @@ from expunge.attacks.evidence import (
 from expunge.attacks.injection import Batching, Contribution, Injection, inject
 from expunge.attacks.lab.arms import HONEST as HONEST_ARM
 from expunge.attacks.lab.arms import ORACLE
+from expunge.attacks.lab.settings import require_serving
 from expunge.attacks.removal import Attacked, serve
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
@@ -40,13 +41,11 @@ from expunge.engine import Watch, Workers, silent
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, lookup
-from expunge.methods import configure, find_method
-from expunge.methods.method import require_needs
+from expunge.files import alone_with
 from expunge.names import require_name
 from expunge.records import Score, Setting, write_scores
-from expunge.store import alone_with
 from expunge.suites import load_suite
-from expunge.suites.suite import ForgetSet, Suite
+from expunge.suites.suite import Suite
 
 # Of a quick look; and what is attacked where all is asked for.
 QUICK = (
@@ -142,16 +141,7 @@ def check(suite: Suite, config: Usability) -> None:
     _check_sizes(suite, config)
     _check_stack(replace(suite, network=make))
     for each in (*config.methods, config.gate):
-        _check_method(suite, each)
-
-
-def _check_method(suite: Suite, attacked: Attacked) -> None:
-    """Refuse a method that makes no models, wrong settings, and one whose needs the suite does not meet."""
-    method = find_method(attacked.method)
-    if method.unlearn is None:
-        raise BadSetting(f"{attacked.method!r} makes no models, and so cannot serve a request; choose another method")
-    configure(attacked.method, method, attacked.settings)
-    require_needs(attacked.method, method, suite, [ForgetSet("asked", np.arange(1), "a request")])
+        require_serving(suite, each)
 
 
 def _check_stack(suite: Suite) -> None:

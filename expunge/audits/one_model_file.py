@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from expunge.audits.one_model import Looked, look
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.margins import require_finite
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import BadData, BadMargins, BadSetting

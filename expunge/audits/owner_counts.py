@@ -13,9 +13,9 @@ from expunge.audits.trigger import OWN_ONLY
 from expunge.audits.trigger_test import MOST_QUERIES
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.names import fault_of_name
 from expunge.outside import read_bytes
-from expunge.store import write_file
 
 SCHEMA = 1
 COUNTS = "counts.json"

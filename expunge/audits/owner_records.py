@@ -8,8 +8,8 @@ import torch
 
 from expunge.audits.trigger import OWN_ONLY
 from expunge.errors import BadData, BadSetting
+from expunge.files import write_file
 from expunge.number_files import read_arrays
-from expunge.store import write_file
 from expunge.suites.data import Examples, require_finite
 
 _TYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")  # that torch computes with

@@ -24,8 +24,8 @@ from expunge.checksums import NoRecord, opened, sealed
 from expunge.engine import Watch, silent
 from expunge.ensembles.ensemble import Ensemble
 from expunge.errors import BadSetting, NoAnswer, StoreError, lookup
+from expunge.files import alone_with, cannot_write, write_file
 from expunge.outside import read_bytes
-from expunge.store import alone_with, cannot_write, write_file
 from expunge.suites.data import Examples, content_sha256
 
 SCHEMA = 1

@@ -14,7 +14,7 @@ from expunge.audits.population import loss
 from expunge.audits.probe import halves
 from expunge.ensembles.device import exact_arithmetic, resident
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import Descent
+from expunge.ensembles.optimizers import Descent
 from expunge.metrics.over_models import mean_over_models
 from expunge.suites import Examples
 from expunge.suites.target import CLASSIFICATION, log_odds

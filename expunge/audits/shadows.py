@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from expunge.engine import Job, Watch, Workers, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build_some
 from expunge.ensembles.device import chosen_device, device_name
 from expunge.ensembles.ensemble import Ensemble
@@ -22,6 +22,7 @@ from expunge.ensembles.train import measure, train
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import MethodFailed
 from expunge.fingerprint import code_digest
+from expunge.jobs import Job
 from expunge.methods import run_method
 from expunge.methods.task import Task
 from expunge.records import versions

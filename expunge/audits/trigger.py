@@ -19,8 +19,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.errors import BadData, BadSetting, StoreError
+from expunge.files import write_file
 from expunge.outside import cannot_read, read_json
-from expunge.store import write_file
 from expunge.suites.data import Examples
 
 SCHEMA = 1

@@ -13,9 +13,9 @@ from expunge.bench.folder import ARRAYS, CURVE, SCORES, RowName, arrays_file
 from expunge.bench.ranks import is_comparison
 from expunge.bench.run_info import ATTACK, RUN, RunInfo, read_run, write_run
 from expunge.errors import BadSetting, StoreError
+from expunge.files import sha256_of
 from expunge.methods import METHODS
 from expunge.records import SCHEMA, Score, read_each, write_scores
-from expunge.store import sha256_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expunge.bench.scatter import left_by_pairing, scatter_of
-from expunge.engine import one_thread
 from expunge.errors import BadSetting, TooFewModels
+from expunge.jobs import one_thread
 from expunge.metrics.power import LEAST, MOST, Contrast, cheapest
 from expunge.suites import ForgetSet, Suite, as_suite
 from expunge.suites.indices import require_whole

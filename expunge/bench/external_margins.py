@@ -15,19 +15,19 @@ from expunge.bench.independence import require_independent, unlearned_nothing
 from expunge.bench.joining import Addition, NewRow, join
 from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, score_row
 from expunge.engine import Say, Steps, Watch, silent, warn
-from expunge.ensembles.ensemble import Origin
 from expunge.ensembles.mapped_arrays import release, stacked
 from expunge.ensembles.margins import NO_MODELS, check_margins
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.errors import BadMargins, BadSetting, in_a_line, lookup
+from expunge.files import unchanging
 from expunge.methods import METHODS
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.names import require_name
 from expunge.number_files import read_array
 from expunge.outside import visible
 from expunge.records import Score
-from expunge.store import unchanging
 from expunge.suites import Suite, as_suite
 from expunge.suites.arrays import as_array
 from expunge.torch_files import read_tensors

@@ -22,9 +22,9 @@ from expunge.ensembles.mapped_arrays import release
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
 from expunge.errors import BadSetting, MissingData, StoreError
+from expunge.files import Hashed, cannot_write, write_file
 from expunge.names import as_file_name
 from expunge.records import Score, read_scores
-from expunge.store import Hashed, cannot_write, write_file
 from expunge.suites import Data, ForgetSet, Suite
 
 SCORES, CURVE, ARRAYS, REFERENCE = "scores.jsonl", "curve.jsonl", "arrays", "reference"

@@ -18,12 +18,13 @@ from expunge.bench.plan import ANCHORS
 from expunge.bench.ranks import compare, kept_row, rankable
 from expunge.bench.run_info import MethodInfo, SetInfo
 from expunge.bench.score import reference_of
-from expunge.engine import one_thread, warn
+from expunge.engine import warn
 from expunge.errors import ExpungeError
+from expunge.files import alone_with
+from expunge.jobs import one_thread
 from expunge.methods import row_of
 from expunge.metrics import METRICS
 from expunge.records import Score, hardware, versions
-from expunge.store import alone_with
 from expunge.suites import ForgetSet, Suite
 
 NAMED = 5  # so many rows are named in one line

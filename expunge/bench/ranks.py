@@ -8,7 +8,7 @@ from numpy import ndarray
 from expunge.bench.breakage import is_broken
 from expunge.bench.plan import ANCHORS
 from expunge.bench.score import compare_rows
-from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.stored_margins import EnsembleMargins
 from expunge.methods import METHODS
 from expunge.metrics import METRICS, Reference, Row

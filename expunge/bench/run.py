@@ -17,14 +17,15 @@ from expunge.bench.retraining_time import retraining_seconds
 from expunge.bench.rows import empty_row, rows_of
 from expunge.bench.score import ScoredRow, failed_scores, reference_of, score_row
 from expunge.bench.work import comparing, scoring, unlearning
-from expunge.engine import Job, Watch, Workers, run_jobs, warn
+from expunge.engine import Watch, Workers, run_jobs, warn
 from expunge.ensembles.pretraining import watching
 from expunge.errors import MethodFailed
+from expunge.files import unchanging
+from expunge.jobs import Job
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
 from expunge.metrics import METRICS
 from expunge.names import require_name
 from expunge.records import Score
-from expunge.store import unchanging
 from expunge.suites import ForgetSet, Suite
 from expunge.timing import Work
 

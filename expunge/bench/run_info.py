@@ -9,9 +9,9 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import StoreError
+from expunge.files import sha256_of, write_file
 from expunge.outside import read_bytes
 from expunge.records import SplitName
-from expunge.store import sha256_of, write_file
 
 RUN = "run.json"
 MOST_BYTES = 16 << 20

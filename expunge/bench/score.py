@@ -12,7 +12,7 @@ from numpy import ndarray
 from expunge.bench.alarms import alarms_of
 from expunge.bench.causes import likely_cause
 from expunge.bench.independence import require_independent
-from expunge.engine import Watch, one_thread
+from expunge.engine import Watch
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.expected import require_ensemble
@@ -22,6 +22,7 @@ from expunge.ensembles.pretraining import watching
 from expunge.ensembles.stored_margins import EnsembleMargins, read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadMargins, BadMetric, BadSetting, MetricFailed, MismatchedEnsembles, StoreError
+from expunge.jobs import one_thread
 from expunge.methods.task import alarms_of_cost, modules_of, own_code_of
 from expunge.metrics import METRICS, Reference, Row, default_metrics
 from expunge.metrics.calibration import Estimate

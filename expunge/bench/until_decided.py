@@ -13,15 +13,16 @@ from expunge.bench.rows import rows_of
 from expunge.bench.run import Sizes, Unlearn, require_place, run_bench, unlearn_job
 from expunge.bench.score import reference_of, score_row
 from expunge.bench.work import scoring, unlearning
-from expunge.engine import Job, Watch, Workers, run_jobs
+from expunge.engine import Watch, Workers, run_jobs
 from expunge.ensembles.pretraining import watching
 from expunge.errors import BadSetting, TooFewModels
+from expunge.files import write_file
+from expunge.jobs import Job
 from expunge.methods.task import Outcome, Task, finished
 from expunge.metrics.jackknife import LeftOut
 from expunge.metrics.racing import Decision, Race
 from expunge.metrics.row import LEAST_ORACLES
 from expunge.records import Score
-from expunge.store import write_file
 from expunge.suites import ForgetSet
 from expunge.timing import Work
 

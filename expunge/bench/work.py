@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from expunge.engine import one_thread, silent
+from expunge.engine import silent
 from expunge.ensembles.pretraining import pretrain
+from expunge.jobs import one_thread
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.task import Task
 from expunge.suites import Suite

@@ -8,7 +8,6 @@ where only one is ever released, a later claim speaks of all requests, and takes
 import json
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +22,7 @@ from expunge.certificates.taken_for import told_of
 from expunge.certificates.theorems.theorem import THEOREMS
 from expunge.checksums import checksum, sealed
 from expunge.errors import BadCertificate, BadSetting, BudgetExhausted, RepeatedRequest, lookup
+from expunge.files import alone_with, write_file
 from expunge.names import require_name
 from expunge.outside import read_bytes
 
@@ -155,8 +155,6 @@ class Ledger:
 
 def write_ledger(file: Path, ledger: Ledger) -> None:
     """One JSON record a line, the budget first; whole or not at all."""
-    from expunge.store import write_file  # which imports torch, that reading need not wait for
-
     records = [each.model_dump(mode="json") for each in (ledger.head, *ledger.entries)]
     write_file(file, "".join(json.dumps(sealed(each), allow_nan=False) + "\n" for each in records))
 
@@ -189,7 +187,7 @@ def read_ledger(file: Path) -> Ledger:
 def begin(file: Path, epsilon: float, delta: float) -> None:
     """A new ledger; a file that is there is not touched, for a budget that can be set anew is none."""
     ledger = Ledger(epsilon, delta)
-    with _alone_with(file):
+    with alone_with(file.resolve().parent):
         if file.exists():
             raise BadSetting(f"{file} is there: its budget stays; leave out --epsilon and --delta, or give a new file")
         write_ledger(file, ledger)
@@ -197,14 +195,7 @@ def begin(file: Path, epsilon: float, delta: float) -> None:
 
 def serve(file: Path, request: str, certificates: Sequence[Certificate]) -> Ledger:
     """Serve a request out of the ledger in a file, alone with it; the file is left as it was where it is refused."""
-    with _alone_with(file):
+    with alone_with(file.resolve().parent):
         ledger = read_ledger(file).serve(request, certificates)
         write_ledger(file, ledger)
     return ledger
-
-
-def _alone_with(file: Path) -> AbstractContextManager[None]:
-    """Among all processes that write to the folder of ``file``."""
-    from expunge.store import alone_with
-
-    return alone_with(file.resolve().parent)

@@ -15,6 +15,7 @@ from expunge.certificates.taken_for import require_file, told_of
 from expunge.certificates.theorems.theorem import Claim, Constant
 from expunge.checksums import CHECKSUM, sealed
 from expunge.errors import BadCertificate
+from expunge.files import write_file
 from expunge.names import fault_of_name
 from expunge.outside import read_bytes
 from expunge.records import MOST_MODELS, Subject
@@ -91,8 +92,6 @@ def digest_of(certificate: Certificate) -> str:
 
 def write_certificates(file: Path, certificates: Iterable[Certificate]) -> None:
     """One JSON record a line, whole or not at all."""
-    from expunge.store import write_file  # which imports torch, that reading need not wait for
-
     write_file(file, "".join(json.dumps(as_record(each), allow_nan=False) + "\n" for each in certificates))
 
 

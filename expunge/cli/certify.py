@@ -144,7 +144,7 @@ def _keep(found: "Certification", folder: Path) -> None:
     import json
 
     from expunge.certificates.record import write_certificates
-    from expunge.store import write_file
+    from expunge.files import write_file
 
     folder.mkdir(parents=True, exist_ok=True)
     write_certificates(folder / CERTIFICATES, found.certificates)

@@ -67,10 +67,10 @@ def leaderboard(
 
     It rewrites the folder's README.md, which ranks the methods over all forget sets and on each one.
     """
+    from expunge.files import write_file
     from expunge.reports.leaderboard.front import front_block, read_page, with_block
     from expunge.reports.leaderboard.pages import results_page
     from expunge.reports.leaderboard.records import collect
-    from expunge.store import write_file
 
     text = read_page(readme) if readme else ""
     for out in add or []:

@@ -9,7 +9,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.engine import Job, Say, Watch, Workers, run_jobs, silent, warn
+from expunge.engine import Say, Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.device import chosen_device, device_name, in_halves
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.last_batches import doubtful_last_batches
@@ -18,6 +18,7 @@ from expunge.ensembles.stored_margins import holds
 from expunge.ensembles.train import measure
 from expunge.ensembles.update_log import logged_state, logged_training
 from expunge.errors import BadSetting, DamagedArtefact, StoreError
+from expunge.jobs import Job
 from expunge.store import MANIFEST, Artefact, Content, Stacked, user_store
 from expunge.suites.derived import DERIVED
 from expunge.suites.suite import Suite

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.ensembles.ensemble import Ensemble, Kind
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Kind
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.shards import train_shards
 from expunge.ensembles.update_log import train_logged

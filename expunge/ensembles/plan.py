@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from expunge.ensembles.ensemble import Kind, Origin
+from expunge.ensembles.origin import Kind, Origin
 from expunge.suites.suite import ForgetSet, Suite
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import Plan, new_networks
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import train

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import Plan
 from expunge.errors import DamagedArtefact, StoreError
 from expunge.number_files import require_array

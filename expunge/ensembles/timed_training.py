@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from expunge.engine import one_thread
 from expunge.ensembles.device import chosen_device
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
 from expunge.errors import DamagedArtefact, StoreError
+from expunge.jobs import one_thread
 from expunge.records import hardware, versions
 from expunge.store import Store, user_store
 from expunge.suites.suite import Split

@@ -9,9 +9,10 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.expected import require_ensemble
 from expunge.ensembles.pretraining import watching
 from expunge.errors import MethodFailed, UnknownName, lookup
-from expunge.methods.method import Method, Step, configure, run_method
+from expunge.methods.method import Method, Step, configure
 from expunge.methods.needs import ORACLES
 from expunge.methods.own import from_function, known_method, user_method
+from expunge.methods.running import run_method
 from expunge.methods.zoo import (
     amnesiac,
     amun,

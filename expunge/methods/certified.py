@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from expunge.certificates.theorems.theorem import Claim
 from expunge.ensembles.device import chosen_device, exact_arithmetic, resident_split
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import hold, release
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.errors import lookup
 from expunge.methods.parts.certified_training import kept_alone, ordinary_training

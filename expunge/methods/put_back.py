@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Meter
 from expunge.suites.data import Examples
 from expunge.suites.target import Target
 

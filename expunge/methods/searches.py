@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.errors import BadSetting, StoreError, in_a_line
+from expunge.files import write_file
 from expunge.outside import read_bytes
 from expunge.records import Setting
 from expunge.shipped import PACKAGE, read_shipped
-from expunge.store import write_file
 
 SCHEMA = 2
 BUDGETS = (0.05, 0.15, 0.5, 1.0)  # shares of one retraining for which a search is good

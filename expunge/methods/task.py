@@ -16,7 +16,8 @@ from torch import Tensor
 
 from expunge.engine import silent, warn
 from expunge.ensembles.device import chosen_device, device_name, in_halves
-from expunge.ensembles.ensemble import Ensemble, Making
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Making
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.ensembles.stored_margins import read_margins, require_built
@@ -120,7 +121,7 @@ def modules_of(name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
     known = [each for each in (name, *inner) if ":" in each or each in METHODS]
     rows = [row_of(each).module for each in known]  # those that a setting names are its code too
     theirs = stage_modules(_file_of(name)) if ":" in name else []  # what a file of the user's own takes of expunge's
-    return (*(rows or ["expunge.methods.own.method"]), *theirs, "expunge.methods.method", "expunge.methods.task")
+    return (*(rows or ["expunge.methods.own.method"]), *theirs, "expunge.methods.running", "expunge.methods.task")
 
 
 def own_code_of(name: str) -> str:

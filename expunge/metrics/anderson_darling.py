@@ -7,7 +7,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks, held, in_block, spans
-from expunge.metrics import _kernels
+from expunge.metrics._anderson_darling import anderson_darling_block, left_out_block
+from expunge.metrics._compiled import frozen, over_blocks
 from expunge.metrics.jackknife import Rows
 
 COLUMNS = 256  # labellings done at once: 200 models x 256 float32 are 200 kB, which fits the second-level cache
@@ -41,7 +42,7 @@ def statistic_blocks(
     """As :func:`statistics_of`, of some examples after the other; which ones, and their statistics."""
     weight, share = _weight(len(unlearned), len(oracle))
     starts = range(0, labels.shape[1], COLUMNS)
-    dealt = [_kernels.frozen(labels[:, start : start + COLUMNS]) for start in starts]
+    dealt = [frozen(labels[:, start : start + COLUMNS]) for start in starts]
     for columns, (one, other) in blocks(unlearned, oracle):
         for first, last in spans(one.shape[1], in_block(4 * labels.shape[1])):
             out = np.empty((last - first, labels.shape[1]), np.float32)
@@ -55,10 +56,10 @@ def statistic_blocks(
                 order, margins = _ranked(*(side[:, start:stop] for side in pair))
                 for at, part in zip(starts, dealt, strict=True):
                     piece = np.empty((stop - start, part.shape[1]), np.float32)
-                    _kernels.anderson_darling_block(order, margins, part, weight, share, piece)
+                    anderson_darling_block(order, margins, part, weight, share, piece)
                     out[start:stop, at : at + COLUMNS] = piece
 
-            _kernels.over_blocks(run, len(out), out.size * len(labels))
+            over_blocks(run, len(out), out.size * len(labels))
             yield slice(columns.start + first, columns.start + last), out
 
 
@@ -83,10 +84,10 @@ def _left_out_block(parts: tuple[ndarray, ...], kept: Sequence[tuple[ndarray, in
         order, margins = _ranked(*(part[:, start:stop] for part in parts))
         for (stays, _), (weight, share), row in zip(kept, weights, out, strict=True):
             piece = np.empty(stop - start, np.float32)
-            _kernels.left_out_block(order, margins, stays, len(parts[0]), weight, share, piece)
+            left_out_block(order, margins, stays, len(parts[0]), weight, share, piece)
             row[start:stop] = piece
 
-    _kernels.over_blocks(run, out.shape[1], out.size * sum(map(len, parts)))
+    over_blocks(run, out.shape[1], out.size * sum(map(len, parts)))
 
 
 def _pooled(models: int, oracles: int, version: tuple[Rows, Rows]) -> tuple[ndarray, int]:

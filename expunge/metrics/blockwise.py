@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks, held
-from expunge.metrics._kernels import LARGE, over_blocks
+from expunge.metrics._compiled import LARGE, over_blocks
 from expunge.metrics.comparable import require_same_examples
 
 Prepare = Callable[[ndarray, ndarray], tuple[ndarray, ...]]

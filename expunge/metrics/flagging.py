@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from expunge.errors import BadSetting, TooFewModels
 from expunge.metrics import _kernels
+from expunge.metrics._compiled import over_blocks
 from expunge.metrics.anderson_darling import (
     deal_labels,
     largest,
@@ -99,7 +100,7 @@ def _counted_rule(unlearned: ndarray, oracle: ndarray, labels: ndarray, rate: fl
         def run(start: int, stop: int, bits: ndarray = bits) -> None:
             _kernels.tally(bits, start, stop, DIGITS, first, counts)
 
-        _kernels.over_blocks(run, len(counts), bits.size, width=64)
+        over_blocks(run, len(counts), bits.size, width=64)
     above = np.append(np.cumsum(counts.sum(axis=0, dtype=np.int64)[::-1])[::-1], 0)
     least = np.array([_least_counted(each, above[:-1]) for each in counts]) * (unlearned.shape[1] / above[0])
     edges = (np.arange(first, last + 1, dtype=np.uint32) << DIGITS).view(np.float32)

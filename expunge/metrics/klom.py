@@ -8,6 +8,7 @@ from expunge.ensembles.mapped_arrays import blocks
 from expunge.ensembles.margins import all_finite
 from expunge.errors import BadSetting
 from expunge.metrics import _kernels
+from expunge.metrics._compiled import frozen, over_blocks
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.comparable import require_comparable, require_same_examples
 from expunge.metrics.dealing import estimate_by_dealing
@@ -69,7 +70,7 @@ def klom(
     for columns, parts in blocks(unlearned, oracle):
         if not all(map(all_finite, parts)):
             require_comparable(unlearned, oracle)  # names the models, of all blocks
-        p, q = (_kernels.frozen(part.astype(dtype, copy=False)) for part in parts)
+        p, q = (frozen(part.astype(dtype, copy=False)) for part in parts)
         _fill(out[columns], p, q, bins, clip, log_p, log_q)
     return out
 
@@ -78,7 +79,7 @@ def _fill(out: ndarray, p: ndarray, q: ndarray, bins: int, clip: float, log_p: n
     def run(start: int, stop: int) -> None:
         _kernels.klom_block(p, q, start, stop, bins, clip, log_p, log_q, out)
 
-    _kernels.over_blocks(run, out.size, p.size + q.size)
+    over_blocks(run, out.size, p.size + q.size)
 
 
 def _require_settings(bins: int, floor: float, clip: float) -> None:

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from expunge.ensembles.seeds import seed_of
 from expunge.ensembles.stored_margins import EnsembleMargins
-from expunge.metrics import _kernels
+from expunge.metrics._compiled import LARGE, over_blocks
 from expunge.metrics.gaps import AGGREGATES, BESIDE, share_with_gap
 from expunge.metrics.metric import Metric, Scored
 from expunge.metrics.row import Reference, Row
@@ -109,7 +109,7 @@ def _efficacies(
             known = len(members) + len(others)
             out[model] = _share_outside(confidence[:known], len(members), confidence[known:], standard)
 
-    _kernels.over_blocks(run, len(margins), _kernels.LARGE, width=1)
+    over_blocks(run, len(margins), LARGE, width=1)
     return out
 
 

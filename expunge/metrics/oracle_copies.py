@@ -6,6 +6,7 @@ from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks
 from expunge.metrics import _kernels
+from expunge.metrics._compiled import frozen
 
 NEAR = 1e-3  # nats of margin: models of different seeds differ by about 1 on the middle example
 CLIP = 100.0  # as KLoM clips margins
@@ -153,5 +154,5 @@ def _near(
             telling = other.max(axis=0, initial=-CLIP) - other.min(axis=0, initial=CLIP) > 2 * NEAR
             one, other, inside = one[:, telling], other[:, telling], inside[telling]
         looked_at.append(inside + block.start)
-        _kernels.count_near(_kernels.frozen(one), _kernels.frozen(other), dtype.type(NEAR), near)
+        _kernels.count_near(frozen(one), frozen(other), dtype.type(NEAR), near)
     return near, np.concatenate(looked_at)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from expunge.ensembles.mapped_arrays import blocks, held, spans
-from expunge.metrics._kernels import over_blocks
+from expunge.metrics._compiled import over_blocks
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.comparable import require_same_examples
 from expunge.metrics.metric import Metric, Scored

@@ -11,6 +11,7 @@ from expunge.ensembles.mapped_arrays import blocks
 from expunge.ensembles.margins import all_finite
 from expunge.errors import BadMargins, TooFewModels
 from expunge.metrics import _kernels
+from expunge.metrics._compiled import frozen, over_blocks
 from expunge.metrics.comparable import require_comparable, require_same_examples
 
 CLIP = 100.0  # as KLoM clips margins: one exploded model is far, not infinitely far
@@ -62,13 +63,13 @@ def wasserstein(
     for columns, parts in blocks(unlearned, oracle):
         if not all(map(all_finite, parts)):
             require_comparable(unlearned, oracle)  # names the models, of all blocks
-        mine, theirs = (_kernels.frozen(part.astype(dtype, copy=False)) for part in parts)
+        mine, theirs = (frozen(part.astype(dtype, copy=False)) for part in parts)
         block = out[columns]
 
         def run(start: int, stop: int, mine: ndarray = mine, theirs: ndarray = theirs, block: ndarray = block) -> None:
             _kernels.wasserstein_block(mine, theirs, start, stop, edge, networks, steps, least, block)
 
-        _kernels.over_blocks(run, block.size, mine.size + theirs.size)
+        over_blocks(run, block.size, mine.size + theirs.size)
     return out
 
 
@@ -103,7 +104,7 @@ def sorting_network(size: int) -> Int[ndarray, "exchanges 2"]:
             pairs.append(np.stack([apart[within], apart[within] + step], axis=1))
             step //= 2
         width *= 2
-    return _kernels.frozen(np.concatenate(pairs)) if pairs else np.empty((0, 2), np.int64)
+    return frozen(np.concatenate(pairs)) if pairs else np.empty((0, 2), np.int64)
 
 
 @lru_cache(maxsize=64)

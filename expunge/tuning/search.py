@@ -120,7 +120,7 @@ def _tried(
         trials += found
         values = [worth(each, nothing.objective, unlimited=field.limit is None) for each in found]
         worst = max(worst, *values)
-        # A failure is told as the worst so far: as good as doing nothing, it would draw a search whose trials break models.
+        # A failure is told as the worst so far: as doing nothing, it would draw a search whose trials break models.
         told = [value if each.status == "ok" else worst for each, value in zip(found, values, strict=True)]
         chance.tell([_known(field.row, each.settings) for each in found], told)
         short = wanted - sum(each.status == "ok" for each in trials)

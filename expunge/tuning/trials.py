@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from expunge.bench.alignment import spaced
 from expunge.bench.rebuild import own_plans
-from expunge.engine import Job, Watch, Workers, run_jobs, silent, warn
+from expunge.engine import Watch, Workers, run_jobs, silent, warn
 from expunge.ensembles.builds import build_all, build_some
 from expunge.ensembles.device import in_halves
 from expunge.ensembles.plan import Plan
@@ -23,6 +23,7 @@ from expunge.ensembles.stored_margins import read_margins
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, CannotRead, DamagedArtefact, MethodFailed, StoreError
 from expunge.fingerprint import code_digest
+from expunge.jobs import Job
 from expunge.methods import Method, configure, find_method, run_method
 from expunge.methods.method import require_needs
 from expunge.methods.needs import ORACLES

@@ -12,7 +12,8 @@ from expunge.attacks.lab.arms import NO_REQUEST, ORACLE
 from expunge.attacks.lab.cells import play_on
 from expunge.attacks.label_only_pair import LabelOnlyPair, check, kept_labels, noisy_copies
 from expunge.attacks.pair_membership import UNLEARNED
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.errors import BadSetting
 from tests.attacks.overfitted import overfitted
 from tests.attacks.small import small

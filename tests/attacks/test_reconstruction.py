@@ -16,8 +16,9 @@ from expunge.attacks.optimum import at_optimum, curvature, optimum
 from expunge.attacks.reconstruction import Reconstruction, check, inputs_of, row_behind
 from expunge.attacks.removal import Attacked
 from expunge.attacks.unlearning_inversion import cosine
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.features import features
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.pretraining import pretrain
 from expunge.errors import BadSetting, MethodFailed
 from expunge.suites import Suite

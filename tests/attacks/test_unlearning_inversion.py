@@ -23,7 +23,8 @@ from expunge.attacks.unlearning_inversion import (
     inverted,
     variation,
 )
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.pretraining import pretrain
 from expunge.errors import BadSetting
 from expunge.suites import Data, Examples

@@ -13,7 +13,7 @@ from expunge.bench.external_margins import score_margins
 from expunge.bench.ranks import rankable
 from expunge.bench.score import ScoredRow, floor_row, identity_row, reference_of, score_row
 from expunge.ensembles import EnsembleMargins, Plan, read_margins
-from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.origin import Origin
 from expunge.errors import BadMargins
 from expunge.metrics import Reference, Row
 from expunge.records import LIKELY

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from expunge.ensembles.chance import kept
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Plan, build, pretrain
-from expunge.ensembles.ensemble import Kind
+from expunge.ensembles.optimizers import Descent
+from expunge.ensembles.origin import Kind
 from expunge.ensembles.prune import (
     flow_masks,
     magnitude_masks,
@@ -20,7 +21,7 @@ from expunge.ensembles.prune import (
     train_sparse,
 )
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Descent, train
+from expunge.ensembles.train import train
 from expunge.ensembles.whole_models import train_whole
 from expunge.errors import BadSetting
 from expunge.suites import Examples, Recipe, Suite

@@ -8,10 +8,10 @@ import pytest
 import torch
 from numpy import ndarray
 
-from expunge.engine import one_thread
 from expunge.ensembles import Plan, read_margins
 from expunge.ensembles.train import measure
 from expunge.ensembles.whole_models import train_whole
+from expunge.jobs import one_thread
 from expunge.metrics.exchangeable import exchangeable
 from expunge.suites import ForgetSet, Suite
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from expunge.ensembles import Ensemble, Origin, layers
+from expunge.ensembles.optimizers import Adam
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Adam, measure, train
+from expunge.ensembles.train import measure, train
 from expunge.errors import BadSetting
 from expunge.suites import Data, Examples, ForgetSets, Recipe, Suite
 from tests.ensembles.plain import (

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble, Origin, Plan, build
 from expunge.ensembles.builds import build_logs
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.pretraining import read_weights
 from expunge.ensembles.seeds import Generators, seed_of
-from expunge.ensembles.train import Descent, train
+from expunge.ensembles.train import train
 from expunge.ensembles.update_log import UpdateLog
 from expunge.store import user_store
 from expunge.suites import ForgetSet, Recipe, Suite

@@ -8,7 +8,7 @@ from torch import nn
 from torch.linalg import vector_norm
 
 from expunge.ensembles import Ensemble
-from expunge.ensembles.ensemble import Meter
+from expunge.ensembles.origin import Meter
 from expunge.ensembles.seeds import Generators
 from expunge.errors import CostsTooMuch
 from expunge.methods.parts.adversarial import of_length, within

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from expunge.ensembles.ensemble import Meter
+from expunge.ensembles.origin import Meter
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
 from expunge.methods.parts.curvature import gauss_newton, gradient_sum, hessian, mean_product

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Descent
 from expunge.methods import METHODS
 from expunge.methods.parts.curvature import weight_decay
 from expunge.methods.parts.walks import training_loss

@@ -17,9 +17,10 @@ from expunge.attacks.condensing.embeddings import check_embedding, network_for
 from expunge.attacks.condensing.gradient_matching import gradient_matching
 from expunge.attacks.condensing.material import Material, per_channel, rows_by_class
 from expunge.attacks.condensing.shared_augmentation import has_pictures, names_of
-from expunge.engine import Watch, one_thread, silent
+from expunge.engine import Watch, silent
 from expunge.ensembles.seeds import seed_of
 from expunge.errors import BadSetting, lookup
+from expunge.jobs import one_thread
 from expunge.suites.suite import Examples, Suite
 from expunge.suites.target import CLASSIFICATION
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import new_networks
 from expunge.errors import BadSetting, lookup
 from expunge.suites.networks import convnet, perceptron

@@ -13,8 +13,9 @@ from expunge.attacks.condensing.shared_augmentation import Augmentation, apply_e
 from expunge.engine import Watch
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators, seed_of
-from expunge.ensembles.train import Descent, minibatches, take_steps
+from expunge.ensembles.train import minibatches, take_steps
 from expunge.methods.parts.double_backward import twice
 from expunge.suites.target import cross_entropy
 

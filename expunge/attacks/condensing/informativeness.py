@@ -13,12 +13,12 @@ from torch import Tensor
 from expunge.attacks.condensing.condensed import Condensed
 from expunge.attacks.condensing.embeddings import fresh, network_for
 from expunge.attacks.condensing.material import rows_by_class
-from expunge.engine import one_thread
 from expunge.ensembles.device import chosen_device, exact_arithmetic, resident
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import minibatch_count, train
 from expunge.errors import BadSetting
+from expunge.jobs import one_thread
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples, Suite
 

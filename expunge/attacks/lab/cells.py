@@ -20,8 +20,8 @@ from expunge.attacks.lab.settings import Lab
 from expunge.attacks.lab.worlds import Looked, chunks, shared_world, suspicions
 from expunge.attacks.planted import Garden
 from expunge.attacks.removal import Attacked
-from expunge.engine import one_thread
 from expunge.errors import BadSetting
+from expunge.jobs import one_thread
 from expunge.methods.settings import settings_in
 from expunge.methods.task import modules_of, own_code_of
 from expunge.suites.data import Examples

@@ -18,15 +18,16 @@ from expunge.attacks.removal import Attacked
 from expunge.bench.folder import SCORES, write_arrays
 from expunge.bench.run_info import ATTACK as ATTACK_FOLDER
 from expunge.bench.run_info import RunInfo, write_run
-from expunge.engine import Job, Watch, Workers, run_jobs, silent
+from expunge.engine import Watch, Workers, run_jobs, silent
 from expunge.ensembles.builds import build
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import find_ensemble
 from expunge.errors import BadSetting
+from expunge.files import alone_with
+from expunge.jobs import Job
 from expunge.methods.settings import settings_in
 from expunge.names import as_file_name
 from expunge.records import Score, Setting, write_scores
-from expunge.store import alone_with
 from expunge.suites.suite import Suite
 from expunge.timing import Work
 

@@ -28,7 +28,8 @@ from expunge.ensembles.shards import checkpoint, vote
 from expunge.ensembles.train import train
 from expunge.errors import BadSetting, MethodFailed
 from expunge.methods import configure, find_method
-from expunge.methods.method import Step, run_method
+from expunge.methods.method import Step
+from expunge.methods.running import run_method
 from expunge.methods.task import Task
 from expunge.methods.tuned import settings_for
 from expunge.suites.data import Examples

@@ -17,8 +17,9 @@ from expunge.audits.proofs.recorder import Recorder
 from expunge.audits.proofs.substitution import Select
 from expunge.ensembles.chance import Chance
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import seed_of
-from expunge.ensembles.train import Batch, Descent, descend
+from expunge.ensembles.train import Batch, descend
 from expunge.suites.suite import ForgetSet, Suite
 
 Known = tuple[Tensor, Batch]  # rows (1, batch), and their examples

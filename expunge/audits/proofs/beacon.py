@@ -14,8 +14,8 @@ from expunge.audits.proofs.manifest import Promise
 from expunge.audits.proofs.order import chance_of, drawn_batches, seed_of_order
 from expunge.audits.proofs.provider import kept_of
 from expunge.errors import BadProof
+from expunge.files import write_file
 from expunge.outside import read_json
-from expunge.store import write_file
 from expunge.suites.suite import Suite
 
 

@@ -18,8 +18,8 @@ from expunge.audits.proofs.finding import Finding
 from expunge.audits.proofs.manifest import Promise
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import BadProof, NonceRefused
+from expunge.files import alone_with, write_file
 from expunge.outside import first_line, read_bytes
-from expunge.store import alone_with, write_file
 
 BOOK = Path("nonces.jsonl")  # where it is, unless another place is named
 SHOWN = 16  # digits of a digest, in words

@@ -19,9 +19,9 @@ from expunge.audits.proofs.manifest import MANIFEST, Manifest, Promise, layout_o
 from expunge.audits.proofs.states import States, widths_of
 from expunge.ensembles.plan import new_networks
 from expunge.errors import BadProof
+from expunge.files import sha256_of
 from expunge.number_files import read_array, readable, tensor_shapes
 from expunge.outside import cannot_read, first_line
-from expunge.store import sha256_of
 from expunge.suites.suite import Suite
 
 HOLDS = {

@@ -7,9 +7,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from expunge.errors import BadData
+from expunge.files import write_file
 from expunge.number_files import readable, tensor_shapes
 from expunge.outside import first_line
-from expunge.store import write_file
 
 
 def read_model(file: Path) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ from expunge.audits.proofs.recorder import Recorder
 from expunge.audits.proofs.replay import as_momenta
 from expunge.audits.proofs.substitution import Select
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import Descent, descend
+from expunge.ensembles.optimizers import Descent
+from expunge.ensembles.train import descend
 from expunge.errors import BadSetting
 from expunge.suites.suite import ForgetSet, Suite
 

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from expunge.ensembles.device import exact_arithmetic
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.suites.suite import Suite
 
 ROOM = 256 << 20  # bytes of gradients that are held at once

@@ -10,8 +10,8 @@ from torch import nn
 
 from expunge.checksums import CHECKSUM, NoRecord, opened, sealed
 from expunge.errors import BadProof
+from expunge.files import write_file
 from expunge.outside import read_bytes
-from expunge.store import write_file
 
 VERSION: Literal[1] = 1
 FORMAT: Literal["expunge proof of unlearning"] = "expunge proof of unlearning"

@@ -26,10 +26,11 @@ from expunge.audits.proofs.provider import Proven, promise, prove, prove_promise
 from expunge.audits.proofs.substitution import Nearest, RandomSearch, Space
 from expunge.audits.proofs.verification import Policy, verify
 from expunge.audits.u_lira import cross_fitted, log_ratio
-from expunge.engine import Job, Watch, Workers, run_jobs
+from expunge.engine import Watch, Workers, run_jobs
 from expunge.ensembles.train import measure
 from expunge.errors import BadSetting, BelowNoise
 from expunge.fingerprint import code_digest
+from expunge.jobs import Job
 from expunge.metrics.blockwise import ByExample
 from expunge.metrics.calibration import Estimate
 from expunge.metrics.dealing import estimate_by_dealing

@@ -14,7 +14,8 @@ from expunge.audits.proofs.merkle import leaves_of, root_of, without
 from expunge.audits.proofs.order import Drawn, seed_of_order
 from expunge.audits.proofs.recorder import Recorder
 from expunge.audits.proofs.states import model_states
-from expunge.ensembles.ensemble import Ensemble, Kind, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Kind, Origin
 from expunge.ensembles.plan import new_networks
 from expunge.ensembles.seeds import seed_of
 from expunge.ensembles.train import train

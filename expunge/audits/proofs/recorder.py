@@ -25,10 +25,10 @@ from expunge.audits.proofs.states import Flattened, require_recordable
 from expunge.audits.proofs.unfinished import Unfinished
 from expunge.ensembles.device import device_name
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import Descent
+from expunge.ensembles.optimizers import Descent
 from expunge.errors import BadSetting, NonDeterministic
+from expunge.files import write_file
 from expunge.records import hardware
-from expunge.store import write_file
 from expunge.suites.recipe import Recipe
 
 # The files of a bundle, and what is left of one that was being written.

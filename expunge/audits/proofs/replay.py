@@ -18,9 +18,11 @@ from expunge.audits.proofs.bundle import Bundle
 from expunge.audits.proofs.states import Flattened, Layout, States, size_of
 from expunge.ensembles.chance import Chance
 from expunge.ensembles.device import exact_arithmetic
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import of_norms
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.plan import new_networks
-from expunge.ensembles.train import Batch, loss_of, of_norms
+from expunge.ensembles.train import Batch, loss_of
 from expunge.suites.suite import Suite
 
 TOGETHER, ROOM = 25, 64 << 20  # segments in a stack, and bytes of their states

@@ -10,7 +10,7 @@ import torch
 
 from expunge.audits.proofs.manifest import File
 from expunge.audits.proofs.states import Layout, States, size_of
-from expunge.store import Hashed, write_file
+from expunge.files import Hashed, write_file
 
 SHARD = 2 << 20  # bytes of states in a file, where one state is no larger
 KINDS = {torch.float32: "F32", torch.int64: "I64"}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from expunge.audits.proofs.manifest import Part
 from expunge.audits.proofs.manifest import Tensor as Told
-from expunge.ensembles.train import Descent
+from expunge.ensembles.optimizers import Descent
 from expunge.errors import BadSetting
 
 Layout = Sequence[Told]

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from expunge.errors import BadSetting, StoreError
-from expunge.store import cannot_write
+from expunge.files import cannot_write
 
 MARK = ".unfinished"
 

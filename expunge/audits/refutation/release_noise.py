@@ -6,7 +6,8 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from expunge.audits.refutation.noise_draws import CHUNK, Draw
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.seeds import Generators
 from expunge.methods.certified import released
 from expunge.methods.parts.per_sample import flat_weights

@@ -20,15 +20,17 @@ from torch import Tensor
 from expunge.audits.conditions import require_applicable
 from expunge.audits.shadows import Labour
 from expunge.certificates.theorems.theorem import Claim, Constant
-from expunge.engine import Job, run_jobs
+from expunge.engine import run_jobs
 from expunge.ensembles.device import chosen_device, device_name
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Meter
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.seeds import Generators, seed_of
 from expunge.ensembles.train import measure
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import MethodFailed
 from expunge.fingerprint import code_digest
+from expunge.jobs import Job
 from expunge.methods import METHODS, configure
 from expunge.methods.certified import claimed, finished, guarantee_of, released, settled, trained, updated
 from expunge.methods.method import require_needs

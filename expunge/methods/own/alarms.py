@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Meter
 from expunge.ensembles.plan import new_networks
 from expunge.methods.own.exact_match import MOST, jump, responses, spaced
 from expunge.methods.own.forward import computes_otherwise, probe_of

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.origin import Origin
 from expunge.ensembles.timed_training import kept, seconds_per_example
 from expunge.suites.suite import Split
 

@@ -22,10 +22,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from expunge.engine import one_thread
 from expunge.ensembles.device import exact_arithmetic
-from expunge.ensembles.ensemble import Meter, keep_sparse
+from expunge.ensembles.ensemble import keep_sparse
+from expunge.ensembles.origin import Meter
 from expunge.errors import CostsTooMuch, ExpungeError, MethodFailed, in_a_line
+from expunge.jobs import one_thread
 from expunge.methods.method import Method
 from expunge.methods.own.cpu_time import cpu_seconds
 from expunge.methods.own.declaration import TOLD, told_by

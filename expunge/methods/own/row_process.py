@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from expunge.engine import one_thread
 from expunge.ensembles.device import exact_arithmetic
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import hold
+from expunge.ensembles.origin import Meter
 from expunge.errors import CostsTooMuch, MethodFailed, in_a_line
+from expunge.jobs import one_thread
 from expunge.methods.method import Method
 from expunge.methods.own.cpu_time import cpu_seconds
 from expunge.suites.data import Examples

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import Batch, of_norms
+from expunge.ensembles.optimizers import of_norms
+from expunge.ensembles.train import Batch
 from expunge.methods.parts.double_backward import run
 from expunge.methods.parts.per_sample import Loss, flat_weights
 from expunge.methods.parts.rows import in_one_row

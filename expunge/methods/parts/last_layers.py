@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.train import NORMS
+from expunge.ensembles.optimizers import NORMS
 from expunge.errors import MethodFailed
 
 

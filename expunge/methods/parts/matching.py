@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Adam
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Adam, Batch, minibatches, take_steps
+from expunge.ensembles.train import Batch, minibatches, take_steps
 from expunge.methods.parts.examples import joined
 from expunge.methods.parts.walks import require
 from expunge.methods.spaces import Between, OneOf, Space

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, draw, minibatch_count, take_steps
+from expunge.ensembles.train import Batch, draw, minibatch_count, take_steps
 from expunge.errors import MethodFailed
 from expunge.methods.parts.running_statistics import still_statistics
 from expunge.methods.parts.schedules import SCHEDULES, Counted, factor

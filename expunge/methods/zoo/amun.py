@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from expunge.ensembles.ensemble import Ensemble, Meter
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
+from expunge.ensembles.origin import Meter
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, minibatch_count, minibatches, take_steps
+from expunge.ensembles.train import Batch, minibatch_count, minibatches, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.adversarial import for_each_model, input_slope, of_length, within

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, take_steps
+from expunge.ensembles.train import Batch, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.schedules import Counted

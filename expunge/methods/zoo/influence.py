@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import of_norms
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import draw, of_norms
+from expunge.ensembles.train import draw
 from expunge.errors import MethodFailed
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, draw, take_steps
+from expunge.ensembles.train import Batch, draw, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, CLASSIFIER, CONVOLUTIONS, RETAIN_DATA
 from expunge.methods.parts.layers import convolutions, last_linear

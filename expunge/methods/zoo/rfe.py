@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Adam
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Adam, Batch, draw, minibatch_count, take_steps
+from expunge.ensembles.train import Batch, draw, minibatch_count, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.per_sample import in_parts

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import NORMS, Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import NORMS, Descent, take_steps
+from expunge.ensembles.train import take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSIFIER, RETAIN_DATA
 from expunge.methods.parts.layers import last_linear

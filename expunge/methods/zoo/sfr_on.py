@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, minibatch_count, take_steps
+from expunge.ensembles.train import Batch, minibatch_count, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.norms import l2_norm

@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.optimizers import Descent
 from expunge.ensembles.seeds import Generators
-from expunge.ensembles.train import Batch, Descent, draw, minibatch_count, minibatches, take_steps
+from expunge.ensembles.train import Batch, draw, minibatch_count, minibatches, take_steps
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA, SLOPES
 from expunge.methods.parts.examples import beside

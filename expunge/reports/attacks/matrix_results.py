@@ -5,6 +5,7 @@ from pathlib import Path
 
 from expunge.attacks.lab.arms import ATTACK, CONTROLS
 from expunge.bench.folder import SCORES
+from expunge.files import write_file
 from expunge.records import read_scores
 from expunge.reports.attacks import words
 from expunge.reports.attacks.findings import Findings, Victims
@@ -27,7 +28,6 @@ from expunge.reports.attacks.tables import SHARE, number, over
 from expunge.reports.studies.entries import write_entries
 from expunge.reports.studies.markdown import code, grid
 from expunge.reports.tables import formats
-from expunge.store import write_file
 
 INTRODUCTION = """\
 # Attack x method x defence

@@ -12,12 +12,12 @@ from expunge.audits.refutation.judging import tests_in_words
 from expunge.audits.refutation.power import POWER
 from expunge.engine import Watch, Workers
 from expunge.errors import MethodFailed, NotApplicable, UserError
+from expunge.files import write_file
 from expunge.methods.certified import CERTIFIED
 from expunge.metrics.calibration import Estimate
 from expunge.reports.certification.entries import AFTER, BEFORE, STAGES, UNNOISED, Missing, entries_of
 from expunge.reports.studies.entries import write_entries
 from expunge.reports.studies.markdown import code, escaped, grid, in_brackets
-from expunge.store import write_file
 from expunge.suites import Suite
 
 INTRODUCTION = """\

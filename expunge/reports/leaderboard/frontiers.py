@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge.errors import BadSetting
+from expunge.files import write_file
 from expunge.methods import METHODS
 from expunge.methods.searches import BUDGETS, Search
 from expunge.methods.tuned import shipped
-from expunge.store import write_file
 from expunge.suites.forget_set import FORGET_KINDS
 
 GREY, INK = "#c8cdd3", "#1f2933"

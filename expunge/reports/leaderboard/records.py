@@ -14,11 +14,11 @@ from expunge.bench.folder import SCORES, read_folder
 from expunge.bench.score import out_of_range
 from expunge.checksums import NoRecord
 from expunge.errors import StoreError, UserError
+from expunge.files import cannot_write, unchanging, write_file
 from expunge.names import as_file_name
 from expunge.outside import read_bytes
 from expunge.records import Score, UnknownSchema, as_record, as_score
 from expunge.reports.usability.findings import is_usability
-from expunge.store import cannot_write, unchanging, write_file
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from expunge.files import write_file
 from expunge.records import SPLITS, Score
 from expunge.reports.summaries import Interval, summaries
 from expunge.reports.tables.formats import between, compute, klom, nats, value, whole_percent
 from expunge.shipped import read_shipped
-from expunge.store import write_file
 
 SHIPPED = Path(__file__).with_name("results.json")
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 from expunge.bench.folder import SCORES
 from expunge.bench.run_info import RUN, RunInfo, read_run, require_files
 from expunge.errors import StoreError
+from expunge.files import unchanging, write_file
 from expunge.outside import read_text
-from expunge.store import unchanging, write_file
 
 COMMAND = "command.txt"
 Found = TypeVar("Found")

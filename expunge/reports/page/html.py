@@ -14,11 +14,11 @@ from expunge.bench.folder import SCORES, Folder, RowName, missing_arrays, read_f
 from expunge.bench.run_info import RUN
 from expunge.bench.score import why_impossible
 from expunge.errors import UserError
+from expunge.files import alone_with, cannot_write, unchanging, write_file
 from expunge.records import Score
 from expunge.reports.boards import boards
 from expunge.reports.page.sections import page
 from expunge.shipped import read_shipped
-from expunge.store import alone_with, cannot_write, unchanging, write_file
 
 VENDOR = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")  # versions and licences: NOTICE
 

@@ -16,9 +16,9 @@ from expunge.audits.proofs.owner import RECORDS
 from expunge.engine import Watch, Workers
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.stored_margins import read_margins
+from expunge.files import write_file
 from expunge.reports.studies.entries import as_list, write_entries
 from expunge.reports.studies.markdown import code, grid, in_brackets
-from expunge.store import write_file
 from expunge.suites.suite import ForgetSet, Suite
 
 NOTHING, ORACLES = "nothing done", "oracles"

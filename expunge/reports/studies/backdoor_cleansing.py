@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from expunge.engine import Watch, one_thread, silent
+from expunge.engine import Watch, silent
 from expunge.ensembles import Ensemble, pretrain, retrain
 from expunge.ensembles.train import measure
+from expunge.jobs import one_thread
 from expunge.methods import unlearn
 from expunge.metrics.attack_success import attack_success, stamped
 from expunge.metrics.over_models import mean_over_models

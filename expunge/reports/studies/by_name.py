@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from expunge.engine import Watch, default_workers
+from expunge.files import write_file
 from expunge.reports.studies.metrics import Found as Rulers
 from expunge.reports.studies.metrics import study_metrics
 from expunge.reports.studies.metrics_page import metrics_page
@@ -13,7 +14,6 @@ from expunge.reports.studies.resistance import Judged, study_methods, study_resi
 from expunge.reports.studies.resistance_page import resistance_page
 from expunge.reports.studies.tuning import Found, study_tuning
 from expunge.reports.studies.tuning_page import tuning_page
-from expunge.store import write_file
 from expunge.suites import load_suite
 
 _FOUND = TypeAdapter(dict[str, Rulers])

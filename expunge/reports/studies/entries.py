@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.metrics.calibration import Estimate
 from expunge.outside import read_json
 from expunge.records import hardware, versions
-from expunge.store import write_file
 
 Entry = dict[str, Any]
 Records = dict[str, Any]  # what a file holds: ``facts``, and ``rows``, its entries

@@ -14,11 +14,11 @@ import numpy as np
 from expunge.engine import Watch, silent
 from expunge.ensembles import Ensemble, Plan, pretrain, read_margins
 from expunge.ensembles.train import measure
+from expunge.files import write_file
 from expunge.methods import METHODS, unlearn
 from expunge.metrics.klom import klom
 from expunge.reports.studies.building import build_lacking
 from expunge.reports.studies.markdown import code, grid
-from expunge.store import write_file
 from expunge.suites import ForgetSet, Suite, load_suite
 from expunge.tuning.tuning_sets import tuning_set
 

@@ -18,7 +18,7 @@ from expunge.bench.run import run_bench
 from expunge.bench.score import floor_row, identity_row, reference_of, score_row
 from expunge.engine import Steps, Watch, default_workers, silent
 from expunge.ensembles import EnsembleMargins, Plan, read_margins
-from expunge.ensembles.ensemble import Origin
+from expunge.ensembles.origin import Origin
 from expunge.metrics import Reference, Row
 from expunge.records import Score
 from expunge.reports.boards import Line, boards

@@ -15,11 +15,13 @@ from numpy import ndarray
 
 from expunge.bench.rows import rows_of
 from expunge.bench.score import reference_of
-from expunge.engine import Job, Watch, default_workers, run_jobs, silent
+from expunge.engine import Watch, default_workers, run_jobs, silent
 from expunge.ensembles import EnsembleMargins, Plan, pretrain, retrain
 from expunge.ensembles.train import measure
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, lookup
+from expunge.files import write_file
+from expunge.jobs import Job
 from expunge.methods import configure, find_method, run_method
 from expunge.methods.task import Outcome, Task, finished, unlearn_chunk
 from expunge.metrics.average_gap import average_gap
@@ -34,7 +36,6 @@ from expunge.records import Setting
 from expunge.reports.studies.building import build_lacking
 from expunge.reports.studies.entries import Entry, as_list, read_entries, write_entries
 from expunge.reports.studies.sparsity_page import sparsity_page
-from expunge.store import write_file
 from expunge.suites import Suite, load_suite
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99)

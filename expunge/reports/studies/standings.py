@@ -7,13 +7,13 @@ from expunge.bench.plan import plan_bench
 from expunge.bench.run import run_bench
 from expunge.engine import Watch, default_workers, silent
 from expunge.ensembles import Plan, build_all, derive_forget_sets
+from expunge.files import write_file
 from expunge.methods import find_method
 from expunge.reports.leaderboard.front import FRONT, front_block, read_page, with_block
 from expunge.reports.leaderboard.frontiers import PLOT, draw_frontiers
 from expunge.reports.leaderboard.pages import results_page
 from expunge.reports.leaderboard.records import collect, read_records
 from expunge.reports.leaderboard.results import SHIPPED, summarise, write_results
-from expunge.store import write_file
 from expunge.suites import Suite
 from expunge.suites.derived import with_derived
 

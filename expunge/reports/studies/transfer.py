@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from expunge.engine import Watch, one_thread, silent
+from expunge.engine import Watch, silent
 from expunge.ensembles import Ensemble, pretrain, retrain
+from expunge.jobs import one_thread
 from expunge.methods import unlearn
 from expunge.metrics.linear_probe import linear_probe
 from expunge.metrics.over_models import gap, mean_over_models

@@ -17,14 +17,15 @@ from expunge.audits.owner_counts import Asked, OwnerCounts
 from expunge.audits.planting import Planted, planted_suite
 from expunge.audits.queries import ask_both
 from expunge.audits.trigger import Trigger, draw
-from expunge.engine import Watch, one_thread, silent
+from expunge.engine import Watch, silent
 from expunge.ensembles import Ensemble, pretrain, retrain
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.fingerprint import code_digest
+from expunge.jobs import one_thread
 from expunge.methods import configure, find_method
 from expunge.methods.task import Task, unlearned_models
 from expunge.outside import read_json
-from expunge.store import write_file
 from expunge.suites import load_suite
 
 RETRAINING, NOTHING, STRANGERS = "retraining", "nothing", "retraining, strangers' triggers"

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from expunge.files import write_file
 from expunge.reports.studies.entries import Entry
 from expunge.reports.studies.markdown import grid, in_brackets
 from expunge.reports.studies.verify_backdoor import APPROXIMATE, NOTHING, RETRAINING, STRANGERS, Setup, Trial
 from expunge.reports.studies.verify_backdoor_rates import WAYS, findings
-from expunge.store import write_file
 
 Findings = dict[str, list[Entry]]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from expunge.attacks import ATTACKS
 from expunge.attacks.lab.arms import ATTACK
+from expunge.files import write_file
 from expunge.reports.attacks.findings import Findings, Guard, Victims, read_findings
 from expunge.reports.attacks.tables import SHARE, alarms_of, in_unit, number, over
 from expunge.reports.attacks.words import COUNTS, IN_PART, OF_ATTACKS, OF_DEFENCES, STOPS, judged, too_many, verdict
@@ -12,7 +13,6 @@ from expunge.reports.leaderboard.records import read_kept
 from expunge.reports.studies.markdown import code, escaped, grid
 from expunge.reports.tables import formats
 from expunge.reports.threats.results import KEPT, command_of
-from expunge.store import write_file
 
 FOLDER = "attacks-defended"  # of the records, below results
 PAGE = "defences.md"

@@ -10,6 +10,7 @@ from expunge.attacks.lab.arms import ARMS, HONEST
 from expunge.attacks.survey import FAMILIES, THREATS
 from expunge.attacks.threat import Threat
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.methods.references import REFERENCES
 from expunge.outside import read_text
 from expunge.reports.attacks.tables import SHARE, over
@@ -18,7 +19,6 @@ from expunge.reports.studies.markdown import Markdown, code, escaped, grid
 from expunge.reports.threats.defended import FOLDER, write_defences
 from expunge.reports.threats.results import SHIPPED, Result, collect, read_results, summarised, write_results
 from expunge.reports.threats.rows import axes, commands, main_runs, success_of, successes, verdict
-from expunge.store import write_file
 
 WORDS, TAXONOMY, MEASURED = "words", "threats", "measured"
 DOCS = "docs/threats.md"

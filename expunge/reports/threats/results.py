@@ -15,13 +15,13 @@ from expunge.attacks.lab.arms import ATTACK, HONEST, ORACLE
 from expunge.attacks.removal import RETRAINING
 from expunge.bench.folder import SCORES
 from expunge.errors import StoreError
+from expunge.files import write_file
 from expunge.records import Score, Setting, read_scores
 from expunge.reports.attacks.findings import Findings, read_findings
 from expunge.reports.leaderboard.records import read_kept, write_kept
 from expunge.reports.summaries import Interval
 from expunge.reports.usability import findings as usability
 from expunge.shipped import read_shipped
-from expunge.store import write_file
 
 SHIPPED = Path(__file__).with_name("results.json")
 KEPT = ".scores.json"  # files of results/attacks end so

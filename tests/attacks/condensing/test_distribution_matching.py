@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from expunge.attacks.condensing.condense import condense
 from expunge.attacks.condensing.distribution_matching import discrepancy
 from expunge.attacks.condensing.shared_augmentation import apply_each
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from tests.attacks.condensing.small import RECORDS, config, material, pictures, table
 
 

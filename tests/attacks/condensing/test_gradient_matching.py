@@ -14,7 +14,8 @@ from expunge.attacks.condensing.gradient_matching import (
     synthetic_gradients,
 )
 from expunge.attacks.condensing.material import Material, Pixels
-from expunge.ensembles.ensemble import Ensemble, Origin
+from expunge.ensembles.ensemble import Ensemble
+from expunge.ensembles.origin import Origin
 from tests.attacks.condensing.small import CLASSES, material, normed, pictures
 
 

@@ -13,7 +13,7 @@ from expunge.ensembles.builds import log_chunk
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.pretraining import pretrain
 from expunge.methods import find_method
-from expunge.methods.method import run_method
+from expunge.methods.running import run_method
 from expunge.suites.request import Request
 from tests.attacks.small import small
 

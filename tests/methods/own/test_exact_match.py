@@ -10,9 +10,9 @@ from torch import Tensor, nn
 import expunge as xp
 from expunge.ensembles import Ensemble, pretrain
 from expunge.methods import configure, find_method
-from expunge.methods.method import run_method
 from expunge.methods.own.alarms import BY_HEART
 from expunge.methods.own.exact_match import MOST, jump, responses
+from expunge.methods.running import run_method
 from expunge.suites import Suite
 from tests.tiny_suite import tiny
 

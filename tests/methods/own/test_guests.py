@@ -12,7 +12,8 @@ import torch
 from expunge.ensembles import pretrain
 from expunge.errors import BadSetting, MethodFailed, UnknownName
 from expunge.methods import METHODS, configure, find_method, unlearn
-from expunge.methods.method import NoSettings, run_method
+from expunge.methods.method import NoSettings
+from expunge.methods.running import run_method
 from expunge.methods.task import Outcome, Task, unlearn_chunk
 from expunge.store import user_store
 from expunge.suites import Suite

@@ -5,10 +5,10 @@ import torch
 
 from expunge.ensembles import Ensemble
 from expunge.methods import configure, find_method
-from expunge.methods.method import run_method
 from expunge.methods.own.alarms import INPUTS
 from expunge.methods.own.exact_match import spaced
 from expunge.methods.own.hiding import LEAST, differing_share
+from expunge.methods.running import run_method
 from expunge.suites import Suite
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from expunge.ensembles import Ensemble
 from expunge.methods import configure, find_method
-from expunge.methods.method import run_method
 from expunge.methods.own.kinship import trained_anew
+from expunge.methods.running import run_method
 from expunge.suites import Suite
 
 

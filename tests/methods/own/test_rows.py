@@ -9,7 +9,7 @@ from expunge.ensembles import pretrain
 from expunge.errors import MethodFailed, UserError
 from expunge.fingerprint import stage_modules
 from expunge.methods import METHODS, configure, find_method
-from expunge.methods.method import run_method
+from expunge.methods.running import run_method
 from expunge.methods.task import Task, unlearn_chunk
 from expunge.store import at_store
 from expunge.suites import Suite
