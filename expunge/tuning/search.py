@@ -51,9 +51,9 @@ def tune(
 ) -> Search:
     """Search the settings of ``method`` for forget sets of ``kind``: the frontier of distance against cost.
 
-    Tried first are the defaults, what the authors take and what was found for the suite ``start``, where one is named;
-    then settings of the sampler until ``trials`` of all did not fail, twice as many at most. A method that goes by
-    epochs runs as long as it may, and each epoch is a candidate; so one search serves every budget.
+    Tried first are the defaults, what the authors take and what was found for the suite ``start`` within ``limit``,
+    where one is named; then settings of the sampler until ``trials`` of all did not fail, twice as many at most. A
+    method that goes by epochs runs as long as it may, and each epoch is a candidate; so one search serves every budget.
 
     ``models`` pretrained models (default: 20) from the suite's second half are unlearned and compared with ``oracles``
     oracles of the tuning set (default: half the suite's number), built on first use: few oracles raise the floor, and
@@ -67,7 +67,7 @@ def tune(
     _require_tunable(method, row, trials, limit)
     suite, started = as_suite(suite), time.perf_counter()
     chance = make_sampler(sampler, _drawn(row), seed, without_folder(method))
-    first = _first_proposals(method, row, start, kind)
+    first = _first_proposals(method, row, start, kind, limit)
     cap = None if row.from_scratch else limit
     forget = tuning_set(suite, kind)
     field = Field(
@@ -114,7 +114,7 @@ def _tried(
     """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
     trials: list[Trial] = []
     worst = nothing.objective
-    proposed = list(first)[:wanted]
+    proposed, named = list(first)[:wanted], list(first)[wanted:]
     while proposed:
         found = run_trials(field, len(trials), proposed, workers, watch)
         trials += found
@@ -124,8 +124,10 @@ def _tried(
         told = [value if each.status == "ok" else worst for each, value in zip(found, values, strict=True)]
         chance.tell([_known(field.row, each.settings) for each in found], told)
         short = wanted - sum(each.status == "ok" for each in trials)
-        asked = chance.ask(min(short, 2 * wanted - len(trials))) if short > 0 else []
-        proposed = [Proposal(chance.name, _longest(field.row, each)) for each in asked]
+        count = max(0, min(short, 2 * wanted - len(trials)))
+        proposed, named = named[:count], named[count:]  # what is named comes before what is drawn
+        if count and not proposed:
+            proposed = [Proposal(chance.name, _longest(field.row, each)) for each in chance.ask(count)]
     return trials
 
 
@@ -156,11 +158,11 @@ def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float)
     return stops
 
 
-def _first_proposals(name: str, method: Method, start: str, kind: str) -> list[Proposal]:
+def _first_proposals(name: str, method: Method, start: str, kind: str, limit: float) -> list[Proposal]:
     """The defaults, what the authors take, and what was found for another suite; the same settings once."""
     named: list[tuple[str, Settings]] = [("the defaults", {})]
     named += [(each.source, dict(each.settings)) for each in method.published]
-    named += [(f"found for {start}", each) for each in _found_for(start, name, method, kind)] if start else []
+    named += [(f"found for {start}", each) for each in _found_for(start, name, method, kind, limit)] if start else []
     proposals: list[Proposal] = []
     for origin, settings in named:
         settings = _longest(method, settings)
@@ -189,10 +191,11 @@ def _known(method: Method, settings: Settings) -> Settings:
     return {key: full[key] for key in _drawn(method)}
 
 
-def _found_for(suite: str, name: str, method: Method, kind: str) -> list[Settings]:
-    """The searched settings that were found for another suite, at each of BUDGETS."""
+def _found_for(suite: str, name: str, method: Method, kind: str, limit: float) -> list[Settings]:
+    """The searched settings that were found for another suite, at each of BUDGETS that a trial may cost."""
     search = searched_for(suite, kind, name)
-    stops = [stop for budget in BUDGETS if (stop := search.at(budget))] or search.frontier[:1]
+    budgets = [budget for budget in BUDGETS if budget <= limit]
+    stops = [stop for budget in budgets if (stop := search.at(budget))] or search.frontier[:1]
     return [{key: each.settings[key] for key in method.search if key in each.settings} for each in stops]
 
 

@@ -13,7 +13,7 @@ from expunge.errors import ExpungeError, UnknownName
 from expunge.methods import METHODS, tuned
 from expunge.methods.searches import BUDGETS, Point, Stop, Trial, write_search
 from expunge.methods.settings import settings_in
-from expunge.methods.spaces import Between, OneOf, Published
+from expunge.methods.spaces import RATES, Between, OneOf, Published
 from expunge.methods.task import Task
 from expunge.suites import Suite
 from expunge.tuning.samplers import SAMPLERS, RandomSearch
@@ -65,6 +65,15 @@ def test_what_fails_is_replaced_so_that_as_many_succeed(small: Suite, monkeypatc
     assert [trial.status for trial in hopeless.trials] == ["ok", *["failed"] * 5]  # at most twice as many
 
 
+def test_what_fails_is_replaced_by_what_is_named_before_what_is_drawn(
+    small: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tuple(Published(str(lr), {"lr": lr}) for lr in (-1.0, 0.02, 0.03))
+    spoiled(monkeypatch, search={"lr": RATES}, published=published)
+    search = tune(NAME, small, trials=2, **SMALL)
+    assert [each.origin for each in search.trials] == ["the defaults", "-1.0", "0.02"]
+
+
 def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
     small: Suite, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +92,8 @@ def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
     assert [trial.settings["lr"] for trial in search.trials[1:4]] == [0.5, 0.02, 0.07]  # of each budget, once
     assert {trial.settings["epochs"] for trial in search.trials} == {16}
     assert search.start == "digits"
+    cheap = tune(NAME, small, trials=3, start="digits", limit=0.15, **SMALL)
+    assert [trial.settings["lr"] for trial in cheap.trials[1:]] == [0.5, 0.02]  # what cost more found no trial
     with pytest.raises(UnknownName, match="unknown kind with tuned settings of 'fine-tune' for digits 'class'"):
         tune(NAME, small, kind="class", start="digits", **SMALL)
     with pytest.raises(UnknownName, match="unknown suite with tuned settings of 'fine-tune' 'digit'; did you mean"):
