@@ -19,6 +19,7 @@ def likely_cause(epochs: Sequence[Row], reference: Reference) -> str:
 
     - *statistics of BatchNorm*: with those of the given models put back, more than half of the rise is gone;
     - *outliers*: more than half of the rise is that of a tenth of the models;
+    - *noise*: the method takes an epsilon and a delta, so that it adds the noise that its certificate asks for;
     - *learning rate*: more than half of the rise was there after the first of several epochs, or it is a walk of one.
 
     The loss of an example is ``log(1 + exp(-margin))``, in nats, that of a model the mean over the retained examples.
@@ -31,7 +32,7 @@ def likely_cause(epochs: Sequence[Row], reference: Reference) -> str:
     if now - was <= RISE:
         return ""
     means = [float(each.mean()) for each in after]
-    found = _statistics(last, was) or _outliers(after[-1] - before) or _rate(last, was, means)
+    found = _statistics(last, was) or _outliers(after[-1] - before) or _noise(last, was, now) or _rate(last, was, means)
     return LIKELY + found if found else ""
 
 
@@ -60,6 +61,14 @@ def _outliers(rises: Float[ndarray, " models"]) -> str:
         return ""
     have = "has" if few == 1 else "have"
     return f"outliers: {few} of {len(rises)} models {have} {worst / whole:.0%} of the rise of the loss on retain"
+
+
+def _noise(row: Row, was: float, now: float) -> str:
+    epsilon = row.config.get("epsilon")
+    if epsilon is None or "delta" not in row.config:
+        return ""
+    rose = f"the loss on retain rises from {_nats(was)} to {_nats(now)} nats"
+    return f"noise: a certificate at epsilon {epsilon} asks for it, and {rose}"
 
 
 def _rate(row: Row, was: float, after: Sequence[float]) -> str:
