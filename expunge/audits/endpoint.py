@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from numpy import ndarray
 
-from expunge.audits.black_box import MOST_ANSWER, labels_of, name_of
+from expunge.audits.answers import MOST_ANSWER, labels_of, name_of
 from expunge.errors import BadSetting, NoAnswer, in_a_line
 
 OK = 200

@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 from torch import Tensor
 
-from expunge.audits.black_box import MOST_ANSWER, BlackBox, labels_of
+from expunge.audits.answers import MOST_ANSWER, BlackBox, labels_of
 from expunge.errors import ExpungeError, NoAnswer, UnknownName, in_a_line
 from expunge.guests import Guest, GuestGone, guest
 from expunge.user_files import load_function, raised_by

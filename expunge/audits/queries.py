@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from expunge.audits.black_box import BlackBox
+from expunge.audits.answers import BlackBox
 from expunge.audits.owner_counts import WHEN, Asked, Count, OwnerCounts, When, keep_counts
 from expunge.audits.trigger import OWN_ONLY, Trigger
 from expunge.checksums import NoRecord, opened, sealed

@@ -88,7 +88,8 @@ def query(
 
     Answers are kept as they come, and the same command goes on.
     """
-    from expunge.audits.black_box import black_box, name_of
+    from expunge.audits.answers import name_of
+    from expunge.audits.black_box import black_box
     from expunge.audits.owner_records import read_records
     from expunge.audits.queries import Queries, ask
     from expunge.audits.trigger import read_trigger
