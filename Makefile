@@ -16,7 +16,7 @@ install: .venv/installed
 
 demo: .venv/installed
 	$(BIN)/expunge bench digits --forget-set random-50 --forget-set class-3 --forget-set memorised-50 --out out/demo \
-	    $(addprefix --method ,gradient-ascent bad-teacher scrub salun delete dmm)
+	    $(addprefix --method ,ssd bad-teacher scrub salun delete dmm)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -21,7 +21,8 @@ class Ssd(Dampening):
     The importance F of a weight is the mean over training examples of the square of its gradient of ``log p(label)``,
     the diagonal of the empirical Fisher information; F_f that over the forget set. F is estimated from all of the
     forget set and ``retain_examples`` retained ones, drawn anew for each model. With ``batch_size`` above 1 the
-    gradients are those of means over batches, as in the published code.
+    gradients are those of means over batches, as in the published code. ``F_f / F`` is at most ``N / N_f``, training
+    examples for each one to forget: an alpha that suits 150 random digits moves models away on 50 of them.
     Foster et al. 2024, arXiv:2308.07707.
     """
 

@@ -18,7 +18,8 @@ class SsdDet(Dampening):
     """``theta *= min(dampening F / F_f, 1)`` where ``F_f > alpha F``.
 
     F is the mean of the squared gradients of ``log p(label)`` over every single training example, F_f that over the
-    forget set: no draw, no batches, so the result does not depend on chance.
+    forget set: no draw, no batches, so the result does not depend on chance. As in ``ssd``, an alpha suits one size of
+    forget set.
     Foster et al. 2024, arXiv:2308.07707; the order-independent form is of arXiv:2510.26714.
     """
 
