@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
 Watch = Callable[[int, int, str], None]  # (jobs done, jobs in all, what was done last)
 Say = Callable[[str], None]  # takes a line for people
+Then = Callable[[Job, Any], Iterable[Job]]  # a finished job and its result -> the jobs that follow
 Workers = int | str  # how many local processes, or the address of a Dask scheduler
 
 _START_SECONDS = 4.0  # until local workers have started and imported torch
-
-
-Then = Callable[[Job, Any], Iterable[Job]]  # a finished job and its result -> the jobs that follow
 
 
 def nothing_more(job: Job, result: Any) -> Iterable[Job]:

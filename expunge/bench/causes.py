@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from expunge.methods.certified import CERTIFIED
 from expunge.metrics import Reference, Row
 from expunge.records import LIKELY
 
@@ -19,7 +20,7 @@ def likely_cause(epochs: Sequence[Row], reference: Reference) -> str:
 
     - *statistics of BatchNorm*: with those of the given models put back, more than half of the rise is gone;
     - *outliers*: more than half of the rise is that of a tenth of the models;
-    - *noise*: the method takes an epsilon and a delta, so that it adds the noise that its certificate asks for;
+    - *noise*: the method is a certified one, which adds the noise that its certificate asks for;
     - *learning rate*: more than half of the rise was there after the first of several epochs, or it is a walk of one.
 
     The loss of an example is ``log(1 + exp(-margin))``, in nats, that of a model the mean over the retained examples.
@@ -64,11 +65,10 @@ def _outliers(rises: Float[ndarray, " models"]) -> str:
 
 
 def _noise(row: Row, was: float, now: float) -> str:
-    epsilon = row.config.get("epsilon")
-    if epsilon is None or "delta" not in row.config:
+    if row.method not in CERTIFIED:
         return ""
     rose = f"the loss on retain rises from {_nats(was)} to {_nats(now)} nats"
-    return f"noise: a certificate at epsilon {epsilon} asks for it, and {rose}"
+    return f"noise: a certificate at epsilon {row.config['epsilon']} asks for it, and {rose}"
 
 
 def _rate(row: Row, was: float, after: Sequence[float]) -> str:

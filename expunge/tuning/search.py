@@ -113,9 +113,12 @@ def _tried(
 ) -> list[Trial]:
     """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
     trials: list[Trial] = []
-    worst = nothing.objective
-    proposed, named = list(first)[:wanted], list(first)[wanted:]
-    while proposed:
+    named, worst = list(first), nothing.objective
+    while (count := min(wanted - sum(each.status == "ok" for each in trials), 2 * wanted - len(trials))) > 0:
+        proposed, named = named[:count], named[count:]  # what is named comes before what is drawn
+        proposed = proposed or [Proposal(chance.name, _longest(field.row, each)) for each in chance.ask(count)]
+        if not proposed:
+            break
         found = run_trials(field, len(trials), proposed, workers, watch)
         trials += found
         values = [worth(each, nothing.objective, unlimited=field.limit is None) for each in found]
@@ -123,11 +126,6 @@ def _tried(
         # A failure is told as the worst so far: as doing nothing, it would draw a search whose trials break models.
         told = [value if each.status == "ok" else worst for each, value in zip(found, values, strict=True)]
         chance.tell([_known(field.row, each.settings) for each in found], told)
-        short = wanted - sum(each.status == "ok" for each in trials)
-        count = max(0, min(short, 2 * wanted - len(trials)))
-        proposed, named = named[:count], named[count:]  # what is named comes before what is drawn
-        if count and not proposed:
-            proposed = [Proposal(chance.name, _longest(field.row, each)) for each in chance.ask(count)]
     return trials
 
 
