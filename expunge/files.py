@@ -16,8 +16,7 @@ from typing import IO, Any
 
 from filelock import FileLock
 
-from expunge.errors import CannotRead, StoreError
-from expunge.outside import opened
+from expunge.errors import StoreError
 
 LOCK = ".lock"  # of a folder
 
@@ -49,7 +48,7 @@ def write_file(file: Path, content: str | bytes | Callable[[Hashed], object], *,
         raise StoreError(f"cannot write {file}: it is there and is no regular file; give another place")
     data = content.encode() if isinstance(content, str) else content
     try:
-        return write_whole(file, data if callable(data) else lambda stream: stream.write(data), mode)
+        return replace_file(file, data if callable(data) else lambda stream: stream.write(data), mode)
     except OSError as error:
         raise cannot_write(file, error) from None
 
@@ -97,8 +96,8 @@ def sha256_of(file: Path) -> str:
     return _sha256(file, found.st_mtime_ns, found.st_size)
 
 
-def write_whole(file: Path, put: Callable[[Hashed], object], mode: int = 0o644) -> str:
-    """Write ``file`` whole or not at all, also when two processes write it at once; its SHA-256."""
+def replace_file(file: Path, put: Callable[[Hashed], object], mode: int = 0o644) -> str:
+    """As :func:`write_file`, of a file of our own: raises OSError, and replaces whatever is there, a link too."""
     handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -116,5 +115,6 @@ def write_whole(file: Path, put: Callable[[Hashed], object], mode: int = 0o644) 
 @cache
 def _sha256(file: Path, changed_ns: int, size: int) -> str:
     """Hash of a file; time and size of its last change are part of the key, so a changed file is hashed again."""
-    with opened(file, CannotRead) as stream:
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # should a pipe take its place now
+    with os.fdopen(os.open(file, flags), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from expunge.errors import CannotRead, DamagedArtefact, StoreError
-from expunge.files import Hashed, sha256_of, write_whole
+from expunge.files import Hashed, replace_file, sha256_of
 from expunge.number_files import NAMES, read_array, readable, tensor_shapes
 from expunge.outside import cannot_read, read_bytes, read_text
 
@@ -122,7 +122,7 @@ class Store:
             files = dict(_write(folder, name, content) for name, content in contents.items())
             body = {"schema": SCHEMA, "meta": dict(meta), "files": files}
             text = json.dumps({**body, "sha256": _own_digest(body)}, indent=1).encode()
-            write_whole(folder / MANIFEST, lambda stream: stream.write(text))
+            replace_file(folder / MANIFEST, lambda stream: stream.write(text))
         except OSError as error:
             raise self._unwritable(folder, error) from None
         return Artefact(folder, dict(meta))
@@ -158,7 +158,7 @@ class Store:
             if make and not file.exists():
                 with self.locked("making"):
                     if not file.exists():
-                        write_whole(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
+                        replace_file(file, lambda stream: stream.write(uuid.uuid4().hex.encode()))
             return read_text(file, StoreError, most=1000) if make or file.exists() else ""
         except OSError as error:
             raise self._unwritable(self.root, error) from None
@@ -230,7 +230,7 @@ def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
     """Write one file; its name and SHA-256."""
     if isinstance(content, Mapping):
         data = save({key: tensor.contiguous() for key, tensor in content.items()})
-        return (file := f"{name}.safetensors"), write_whole(folder / file, lambda stream: stream.write(data))
+        return (file := f"{name}.safetensors"), replace_file(folder / file, lambda stream: stream.write(data))
     parts = content.parts if isinstance(content, Stacked) else [content]
 
     def put(stream: Hashed) -> None:
@@ -240,7 +240,7 @@ def _write(folder: Path, name: str, content: Content) -> tuple[str, str]:
         for part in parts:
             stream.write(np.ascontiguousarray(part).data)
 
-    return (file := f"{name}.npy"), write_whole(folder / file, put)
+    return (file := f"{name}.npy"), replace_file(folder / file, put)
 
 
 def _own_digest(body: Mapping[str, Any]) -> str:

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 import torch
 
 from expunge.errors import StoreError
-from expunge.files import Hashed, write_file
 from expunge.store import MANIFEST, SHIPPED, Stacked, Store, at_store, user_store
 
 
@@ -164,31 +162,3 @@ def test_an_address_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPUNGE_STORE", "s3://bucket/store")
     with pytest.raises(StoreError, match="expected a folder"):
         user_store()
-
-
-def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot write .*Not a directory; make room or give another place"):
-        write_file(tmp_path / "file" / "scores.jsonl", "text")
-
-
-def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
-    def stops(stream: Hashed) -> None:
-        stream.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    write_file(tmp_path / "page.md", "old")
-    with pytest.raises(StoreError, match="No space left on device"):
-        write_file(tmp_path / "page.md", stops)
-    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
-
-
-def test_a_device_or_a_pipe_is_not_replaced_and_a_link_is_followed(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(StoreError, match="is no regular file; give another place"):
-            write_file(place, "text")
-    (tmp_path / "link").symlink_to(tmp_path / "page.md")
-    write_file(tmp_path / "link", "text")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "page.md").read_text() == "text"

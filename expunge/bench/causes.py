@@ -20,7 +20,7 @@ def likely_cause(epochs: Sequence[Row], reference: Reference) -> str:
 
     - *statistics of BatchNorm*: with those of the given models put back, more than half of the rise is gone;
     - *outliers*: more than half of the rise is that of a tenth of the models;
-    - *noise*: the method is a certified one, which adds the noise that its certificate asks for;
+    - *certificate*: the method is a certified one, whose certificate asks for noise or clipping: not measured;
     - *learning rate*: more than half of the rise was there after the first of several epochs, or it is a walk of one.
 
     The loss of an example is ``log(1 + exp(-margin))``, in nats, that of a model the mean over the retained examples.
@@ -33,7 +33,12 @@ def likely_cause(epochs: Sequence[Row], reference: Reference) -> str:
     if now - was <= RISE:
         return ""
     means = [float(each.mean()) for each in after]
-    found = _statistics(last, was) or _outliers(after[-1] - before) or _noise(last, was, now) or _rate(last, was, means)
+    found = (
+        _statistics(last, was)
+        or _outliers(after[-1] - before)
+        or _certificate(last, was, now)
+        or _rate(last, was, means)
+    )
     return LIKELY + found if found else ""
 
 
@@ -64,11 +69,11 @@ def _outliers(rises: Float[ndarray, " models"]) -> str:
     return f"outliers: {few} of {len(rises)} models {have} {worst / whole:.0%} of the rise of the loss on retain"
 
 
-def _noise(row: Row, was: float, now: float) -> str:
+def _certificate(row: Row, was: float, now: float) -> str:
     if row.method not in CERTIFIED:
         return ""
-    rose = f"the loss on retain rises from {_nats(was)} to {_nats(now)} nats"
-    return f"noise: a certificate at epsilon {row.config['epsilon']} asks for it, and {rose}"
+    asked = f"the noise or clipping that it asks for at epsilon {row.config['epsilon']}"
+    return f"certificate: {asked}; the loss on retain rises from {_nats(was)} to {_nats(now)} nats"
 
 
 def _rate(row: Row, was: float, after: Sequence[float]) -> str:

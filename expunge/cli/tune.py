@@ -19,7 +19,9 @@ def tune(
     trials: Annotated[int, typer.Option(help="Number of trials that count; failed ones are replaced.")] = 20,
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search; the same seed gives the same trials.")] = 0,
-    start: Annotated[str, typer.Option(help="Also try, early on, the settings tuned for this suite.")] = "",
+    start: Annotated[
+        str, typer.Option(help="Also try, early on, the settings tuned for this suite, those within --limit.")
+    ] = "",
     models: Annotated[int | None, typer.Option(help="Number of pretrained models to unlearn; default: 20.")] = None,
     oracles: Annotated[
         int | None,

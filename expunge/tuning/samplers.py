@@ -24,7 +24,7 @@ class Sampler(Protocol):
         """At most ``count`` settings to try next; none when there are no others."""
 
     def tell(self, tried: Sequence[Settings], values: Sequence[float]) -> None:
-        """The objective of each of these settings, whoever proposed them; lower is better."""
+        """The objective of each of these settings, whoever proposed them: lower is better, infinite where it failed."""
 
 
 class RandomSearch:

@@ -51,9 +51,10 @@ def tune(
 ) -> Search:
     """Search the settings of ``method`` for forget sets of ``kind``: the frontier of distance against cost.
 
-    Tried first are the defaults, what the authors take and what was found for the suite ``start`` within ``limit``,
-    where one is named; then settings of the sampler until ``trials`` of all did not fail, twice as many at most. A
-    method that goes by epochs runs as long as it may, and each epoch is a candidate; so one search serves every budget.
+    Tried first are the defaults, what the authors take and, where a suite is named as ``start``, what was found for it
+    within ``limit`` (the cheapest, where all is dearer); then settings of the sampler until ``trials`` of all did not
+    fail, twice as many at most. A method that goes by epochs runs as long as it may, and each epoch is a candidate; so
+    one search serves every budget.
 
     ``models`` pretrained models (default: 20) from the suite's second half are unlearned and compared with ``oracles``
     oracles of the tuning set (default: half the suite's number), built on first use: few oracles raise the floor, and
@@ -67,8 +68,8 @@ def tune(
     _require_tunable(method, row, trials, limit)
     suite, started = as_suite(suite), time.perf_counter()
     chance = make_sampler(sampler, _drawn(row), seed, without_folder(method))
-    first = _first_proposals(method, row, start, kind, limit)
     cap = None if row.from_scratch else limit
+    first = _first_proposals(method, row, start, kind, cap)
     forget = tuning_set(suite, kind)
     field = Field(
         suite, forget, method, _tuning_models(suite, models), _tuning_oracles(suite, oracles), cap, seed, timeout
@@ -113,7 +114,7 @@ def _tried(
 ) -> list[Trial]:
     """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
     trials: list[Trial] = []
-    named, worst = list(first), nothing.objective
+    named = list(first)
     while (count := min(wanted - sum(each.status == "ok" for each in trials), 2 * wanted - len(trials))) > 0:
         proposed, named = named[:count], named[count:]  # what is named comes before what is drawn
         proposed = proposed or [Proposal(chance.name, _longest(field.row, each)) for each in chance.ask(count)]
@@ -121,18 +122,19 @@ def _tried(
             break
         found = run_trials(field, len(trials), proposed, workers, watch)
         trials += found
-        values = [worth(each, nothing.objective, unlimited=field.limit is None) for each in found]
-        worst = max(worst, *values)
-        # A failure is told as the worst so far: as doing nothing, it would draw a search whose trials break models.
-        told = [value if each.status == "ok" else worst for each, value in zip(found, values, strict=True)]
-        chance.tell([_known(field.row, each.settings) for each in found], told)
+        # As good as doing nothing, a failure would draw a search there whose other trials break models.
+        unlimited = field.limit is None
+        values = [
+            worth(each, nothing.objective, unlimited=unlimited) if each.status == "ok" else np.inf for each in found
+        ]
+        chance.tell([_known(field.row, each.settings) for each in found], values)
     return trials
 
 
 def worth(trial: Trial, nothing: float, *, unlimited: bool = False) -> float:
     """One number of a trial's own frontier: the mean over BUDGETS of its least objective that is as cheap.
 
-    Where nothing is as cheap, or a trial failed, it is that of doing nothing. Lower is better.
+    Where nothing is as cheap, it is that of doing nothing. Lower is better.
     """
     budgets = [*BUDGETS[:-1], np.inf] if unlimited else BUDGETS
     found = [trial.objective(budget) for budget in budgets]
@@ -156,17 +158,17 @@ def frontier(name: str, method: Method, trials: Sequence[Trial], nothing: float)
     return stops
 
 
-def _first_proposals(name: str, method: Method, start: str, kind: str, limit: float) -> list[Proposal]:
+def _first_proposals(name: str, method: Method, start: str, kind: str, cap: float | None) -> list[Proposal]:
     """The defaults, what the authors take, and what was found for another suite; the same settings once."""
     named: list[tuple[str, Settings]] = [("the defaults", {})]
     named += [(each.source, dict(each.settings)) for each in method.published]
-    named += [(f"found for {start}", each) for each in _found_for(start, name, method, kind, limit)] if start else []
-    proposals: list[Proposal] = []
+    named += [(f"found for {start}", each) for each in _found_for(start, name, method, kind, cap)] if start else []
+    proposals: dict[str, Proposal] = {}
     for origin, settings in named:
         settings = _longest(method, settings)
-        if settings not in [each.settings for each in proposals]:
-            proposals.append(Proposal(origin, settings))
-    return proposals
+        written_out = repr(sorted({**asdict(method.config()), **settings}.items()))
+        proposals.setdefault(written_out, Proposal(origin, settings))
+    return list(proposals.values())
 
 
 def _drawn(method: Method) -> dict[str, Space]:
@@ -189,10 +191,11 @@ def _known(method: Method, settings: Settings) -> Settings:
     return {key: full[key] for key in _drawn(method)}
 
 
-def _found_for(suite: str, name: str, method: Method, kind: str, limit: float) -> list[Settings]:
-    """The searched settings that were found for another suite, at each of BUDGETS that a trial may cost."""
+def _found_for(suite: str, name: str, method: Method, kind: str, cap: float | None) -> list[Settings]:
+    """The searched settings that were found for another suite, at each of BUDGETS and at what a trial may cost."""
     search = searched_for(suite, kind, name)
-    budgets = [budget for budget in BUDGETS if budget <= limit]
+    most = np.inf if cap is None else cap
+    budgets = sorted({min(each, most) for each in (*BUDGETS, np.inf)})
     stops = [stop for budget in budgets if (stop := search.at(budget))] or search.frontier[:1]
     return [{key: each.settings[key] for key in method.search if key in each.settings} for each in stops]
 

@@ -69,7 +69,9 @@ def test_what_a_certificate_adds_is_no_learning_rate(reference: Reference) -> No
     )
     assert likely_cause(own, reference).startswith("likely cause: learning rate")
     found = likely_cause(certified, reference)
-    assert found.startswith("likely cause: noise: a certificate at epsilon 0.5 asks for it, and the loss on retain")
+    assert found.startswith(
+        "likely cause: certificate: the noise or clipping that it asks for at epsilon 0.5; the loss"
+    )
 
 
 def test_nothing_is_put_back_into_models_that_are_built_otherwise(suite: Suite) -> None:

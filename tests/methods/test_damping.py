@@ -77,7 +77,7 @@ def test_labels_do_not_matter_to_loss_free_dampening() -> None:
 
 
 @pytest.mark.parametrize("name", ["ssd", "ssd-det"])
-def test_a_search_reaches_the_largest_threshold_that_a_weight_can_be_above(name: str) -> None:
+def test_a_search_reaches_the_largest_threshold_that_a_weight_of_digits_can_be_above(name: str) -> None:
     alpha = METHODS[name].search["alpha"]
     assert isinstance(alpha, Between)
     digits = load_suite("digits")

@@ -17,7 +17,7 @@ from expunge.methods.spaces import RATES, Between, OneOf, Published
 from expunge.methods.task import Task
 from expunge.suites import Suite
 from expunge.tuning.samplers import SAMPLERS, RandomSearch
-from expunge.tuning.search import frontier, tune, worth
+from expunge.tuning.search import _found_for, frontier, tune, worth
 from expunge.tuning.trials import Field, Ruler, _measured
 from expunge.tuning.tuning_sets import tuning_set
 from tests.searches import a_search
@@ -92,8 +92,9 @@ def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
     assert [trial.settings["lr"] for trial in search.trials[1:4]] == [0.5, 0.02, 0.07]  # of each budget, once
     assert {trial.settings["epochs"] for trial in search.trials} == {16}
     assert search.start == "digits"
-    cheap = tune(NAME, small, trials=3, start="digits", limit=0.15, **SMALL)
-    assert [trial.settings["lr"] for trial in cheap.trials[1:]] == [0.5, 0.02]  # what cost more found no trial
+    for cap, rates in ((0.15, [0.02]), (0.4, [0.02, 0.07]), (0.05, [0.02]), (None, [0.02, 0.07, 0.09])):
+        found = _found_for("digits", NAME, METHODS[NAME], "random", cap)
+        assert list(dict.fromkeys(each["lr"] for each in found)) == rates  # the cheapest, where all is dearer
     with pytest.raises(UnknownName, match="unknown kind with tuned settings of 'fine-tune' for digits 'class'"):
         tune(NAME, small, kind="class", start="digits", **SMALL)
     with pytest.raises(UnknownName, match="unknown suite with tuned settings of 'fine-tune' 'digit'; did you mean"):
@@ -116,10 +117,15 @@ def test_a_sampler_is_told_of_every_trial_whoever_proposed_it(small: Suite, monk
     assert [trial.origin for trial in search.trials] == ["the defaults", "the paper", "listening"]
     assert [[each["lr"] for each in tried] for tried, _ in told] == [[0.2, 0.5], [-1.0]]
     nothing = search.untouched.objective
-    *values, _ = [worth(each, nothing) for each in search.trials]
-    assert told[0][1] == values
-    assert max(values) > nothing  # so that a failure told as doing nothing would look better than these
-    assert told[1][1] == [max(values)]
+    assert told[0][1] == [worth(each, nothing) for each in search.trials[:2]]
+    assert told[1][1] == [float("inf")]
+
+
+def test_settings_written_out_are_tried_once(small: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = settings_in(METHODS[NAME].config())
+    spoiled(monkeypatch, published=(Published("the paper", {"lr": known["lr"]}), Published("another", {"lr": 0.5})))
+    search = tune(NAME, small, trials=2, **SMALL)
+    assert [each.origin for each in search.trials] == ["the defaults", "another"]
 
 
 @pytest.mark.parametrize("sampler", ["random", "optuna"])

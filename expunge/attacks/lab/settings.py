@@ -103,6 +103,6 @@ def require_serving(suite: Suite, attacked: Attacked) -> None:
     """Refuse a method that makes no models, wrong settings, and one whose needs the suite does not meet."""
     method = find_method(attacked.method)
     if method.unlearn is None:
-        raise BadSetting(f"{attacked.method!r} makes no models, and so cannot serve a request; choose another --method")
+        raise BadSetting(f"{attacked.method!r} makes no models, and so cannot serve a request; choose another method")
     configure(attacked.method, method, attacked.settings)
     require_needs(attacked.method, method, suite, [ForgetSet("asked", np.arange(1), "a request")])

@@ -39,8 +39,9 @@ METHOD = Method(
     cite=("foster2024", "lanyon2025"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
     # F counts the forget set in, so F >= F_f N_f / N, and F_f / F is at most N / N_f: 9.8 for a class of digits, 29 for
-    # 50 of its examples, 100 for 100 of 10,000; memorised ones come near that. A weight moves only where the ratio is
-    # above both; with alpha below 1, weights that matter less to the forget set than to all would move too.
+    # 50 of its examples, 100 for 100 of 10,000; memorised ones come near that. For 100 of 60,000 it is 600: give an
+    # alpha there that no search tried. A weight moves only where the ratio is above both; with alpha below 1, weights
+    # that matter less to the forget set than to all would move too.
     search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.01, 4.0, log=True)},
     published=(
         Published("the code of SSD, a class and random examples, ResNet-18", {"alpha": 10.0, "dampening": 1.0}),
