@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy import ndarray
 
-from expunge.bench.causes import likely_cause
+from expunge.bench.causes import _nats, likely_cause
 from expunge.bench.ranks import with_causes
 from expunge.bench.score import identity_row, reference_of
 from expunge.ensembles import pretrain
@@ -110,3 +110,13 @@ def test_a_row_that_breaks_the_model_says_it_and_others_do_not() -> None:
     [board] = boards([score for each in told.values() for score in each])
     notes = {line.row.method: line.note for line in board.lines if line.note.startswith("breaks")}
     assert notes == dict.fromkeys(broken, "breaks the model, likely cause: so")
+
+
+def test_a_loss_is_told_in_as_many_digits_as_are_read() -> None:
+    assert [_nats(loss) for loss in (0.00142, 2.345, 99.4, 1234.5, 3.02e22)] == [
+        "0.0014",
+        "2.3",
+        "99",
+        "1,234",
+        "3e+22",
+    ]
