@@ -55,6 +55,21 @@ def test_the_first_result_is_what_the_records_say(tmp_path: Path) -> None:
         assert [cell.strip(" *") for cell in line.split("|")[2:-1]] == wanted
 
 
+def test_the_example_of_a_saturated_klom_is_what_the_records_say(tmp_path: Path) -> None:
+    concepts = (ROOT / "docs/concepts.md").read_text(encoding="utf-8")
+    far, near = re.findall(r"`([\w-]+)` \(([\d.]+)\), which lies ([\d.]+)", concepts.partition("KLoM prefers")[2][:300])
+    (place := tmp_path / "digits" / "class-3").mkdir(parents=True)
+    for name in ("oracle", "identity", far[0], near[0]):
+        shutil.copy(ROOT / f"results/digits/class-3/{name}.json", place)
+    [board] = boards(read_records(tmp_path)["digits"])
+    rows = {each.row.method: each.row for each in board.lines}
+    for name, klom, distance in (far, near):
+        found = rows[name].klom("forget"), rows[name].distance("forget")
+        assert [f"{found[0].value:.2f}", f"{found[1].value:.1f}"] == [klom, distance]  # type: ignore[union-attr]
+    assert float(far[1]) < float(near[1])
+    assert float(far[2]) > float(near[2])
+
+
 def in_words(number: int) -> str:
     """A number from 2 to 99 as the README writes it."""
     small = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"]

@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from expunge.ensembles.checkpoints import without_checkpoints
 from expunge.errors import MissingData
+from expunge.methods.parts.last_layers import layers_of
 from expunge.suites import ForgetSet, Suite
 from expunge.suites.target import CLASSIFICATION
 
@@ -59,6 +60,17 @@ def has_linear_layer(suite: Suite, forget: ForgetSet) -> bool:
 def has_linear_layer_or_convolution(suite: Suite, forget: ForgetSet) -> bool:
     """Whether the suite's networks have a layer that may have one output a class, linear or convolutional."""
     return _has(suite.network, nn.Linear, _ConvNd)
+
+
+@cache
+def _layers(network: Callable[[], nn.Module]) -> int:
+    with torch.random.fork_rng(devices=[]):
+        return len(layers_of(network()))
+
+
+def has_several_layers(suite: Suite, forget: ForgetSet) -> bool:
+    """Whether the suite's networks have layers before the last one with parameters."""
+    return _layers(suite.network) > 1
 
 
 def has_one_label_an_example(suite: Suite, forget: ForgetSet) -> bool:
@@ -136,6 +148,7 @@ FORGET_DATA = Need("forget data", has_examples, "the examples themselves")
 RETAIN_DATA = Need("retain data", has_examples_to_keep, "the examples themselves, some of them kept")
 CLASSES = Need("class labels", has_one_label_an_example, "one class label for each example")
 CONVOLUTIONS = Need("convolutions", has_convolutions, "a network with convolutions")
+SEVERAL_LAYERS = Need("several layers", has_several_layers, "a network of more than one layer with parameters")
 CLASSIFIER = Need("a classifier", has_linear_layer, "a network with a linear layer")
 CLASS_OUTPUTS = Need(
     "a classifier", has_linear_layer_or_convolution, "a network with a linear layer or convolution, one output a class"

@@ -12,7 +12,7 @@ from expunge.ensembles.whole_models import train_whole
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
 from expunge.methods.parts.last_layers import last_layers
-from expunge.methods.zoo.eu_k import EuK, train_anew
+from expunge.methods.zoo.eu_k import EuK, eu_k, train_anew
 from expunge.suites import Split, Suite
 from expunge.suites.networks import lenet, logistic
 from tests.ensembles.plain import CLASSES, NormedAttention, convolutional, ensemble_of, random_examples
@@ -60,6 +60,13 @@ def test_what_is_frozen_within_a_layer_that_runs_whole_stays_too(network: type[n
     last = last_layers(before, 1)
     for key, tensor in after.state().items():
         assert torch.equal(tensor, before.state()[key]) == (key.rpartition(".")[0] not in last), key
+
+
+@pytest.mark.parametrize("layers", [0, 3])
+def test_every_layer_drawn_anew_is_a_retraining_and_no_unlearning(layers: int, small: Suite) -> None:
+    split = small.split(small.forget_sets["random-20"])
+    with pytest.raises(MethodFailed, match=rf"layers={layers} is every layer .* take fewer layers, or .* 'retrain'"):
+        next(eu_k(pretrain(small, 2, first=100), split, EuK(layers=layers), Generators([0, 1])))
 
 
 def test_all_layers_with_the_chance_of_a_retraining_are_that_oracle_byte_for_byte(small: Suite) -> None:

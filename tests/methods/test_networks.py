@@ -14,7 +14,7 @@ from expunge.ensembles.prune import magnitude_masks
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS
-from expunge.methods.needs import CLASSIFIER, CONVOLUTIONS
+from expunge.methods.needs import CLASSIFIER, CONVOLUTIONS, SEVERAL_LAYERS
 from expunge.methods.zoo.mu_mis import sensitivity_gap
 from expunge.suites import Examples, ForgetSet, Recipe, Split, Suite, load_suite
 from expunge.suites.pruning import Pruning
@@ -56,8 +56,8 @@ NETWORKS = [convolutional, NormedAttention, bare, ending_in_a_convolution]
 
 def runs_on(name: str, network: Callable[[], nn.Module]) -> bool:
     """Whether the network has the layers that the method needs."""
-    lacks = {bare: CONVOLUTIONS, ending_in_a_convolution: CLASSIFIER}
-    return lacks.get(network) not in METHODS[name].needs
+    lacks = {bare: {CONVOLUTIONS, SEVERAL_LAYERS}, ending_in_a_convolution: {CLASSIFIER}}
+    return not lacks.get(network, set()).intersection(METHODS[name].needs)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,9 @@ def test_a_bench_of_all_leaves_out_what_needs_convolutions_where_there_are_none(
     assert needy.isdisjoint(every)
     assert "ct" in {task.name for task in plan_bench(suite, ["all", "ct"], ["random-10"], models=2).tasks}
     assert needy <= {task.name for task in plan_bench(load_suite("digits"), ["all"], ["random-10"], models=2).tasks}
+
+
+def test_a_bench_of_all_leaves_out_what_keeps_no_layer_of_a_single_one() -> None:
+    for name, kept in (("tabular", False), ("tabular-mlp", True)):
+        every = {task.name for task in plan_bench(load_suite(name), ["all"], ["random-10"], models=2).tasks}
+        assert ("eu-k" in every) == kept

@@ -10,24 +10,29 @@ from expunge.errors import MethodFailed
 
 
 def last_layers(ensemble: Ensemble, count: int) -> list[str]:
-    """The paths of the modules of the last ``count`` layers with parameters that are not frozen; 0 is all layers.
+    """The paths of the modules of the last ``count`` of :func:`layers_of` its network; 0 is all layers."""
+    groups = layers_of(ensemble.network)
+    if count > len(groups):
+        raise MethodFailed(f"expected a network of at least {count} layers with parameters, found {len(groups)}")
+    return [path for group in groups[-count:] for path in group]
 
-    The order is that in which the network holds them. A normalisation layer belongs to the layer before it, and what
-    computes a layer's weight, as torch's spectral norm does, to that layer.
+
+def layers_of(network: nn.Module) -> list[list[str]]:
+    """The paths of the modules of each layer with parameters that are not frozen, as the network holds them.
+
+    A normalisation layer belongs to the layer before it, and what computes a layer's weight, as torch's spectral norm
+    does, to that layer.
     """
     groups: list[list[str]] = []
-    for path, module in ensemble.network.named_modules():
+    modules = dict(network.named_modules())
+    for path, module in modules.items():
         if not _holds_tensors(module):
             continue
         if groups and (isinstance(module, NORMS) or _layer_of(path) == _layer_of(groups[-1][0])):
             groups[-1].append(path)
         else:
             groups.append([path])
-    modules = dict(ensemble.network.named_modules())
-    groups = [group for group in groups if any(list(modules[path].parameters(recurse=False)) for path in group)]
-    if count > len(groups):
-        raise MethodFailed(f"expected a network of at least {count} layers with parameters, found {len(groups)}")
-    return [path for group in groups[-count:] for path in group]
+    return [group for group in groups if any(list(modules[path].parameters(recurse=False)) for path in group)]
 
 
 def _layer_of(path: str) -> str:

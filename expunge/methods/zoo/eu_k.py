@@ -8,8 +8,9 @@ import torch
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import train
+from expunge.errors import MethodFailed
 from expunge.methods.method import Method
-from expunge.methods.needs import RETAIN_DATA
+from expunge.methods.needs import RETAIN_DATA, SEVERAL_LAYERS
 from expunge.methods.parts.last_layers import freeze_all_but, last_layers, thaw
 from expunge.methods.parts.reset import new_seeds, reset_by_seeds
 from expunge.methods.parts.walks import require
@@ -23,8 +24,9 @@ class EuK:
 
     The schedule of the recipe is run through in ``passes`` epochs; 0 is as many as the recipe has. ``layers`` counts
     layers with parameters from the output, each with the normalisation that follows it; 0 is all. The layers before
-    are frozen in evaluation mode, running statistics too. Yields once, for a schedule
-    ends where it ends. Goel et al. 2022, arXiv:2201.06640.
+    are frozen in evaluation mode, running statistics too. As many layers as the network has are refused: that is a
+    retraining, and no model is left of the given one. Yields once, for a schedule ends where it ends. Goel et al. 2022,
+    arXiv:2201.06640.
     """
 
     layers: int = 1
@@ -37,6 +39,11 @@ class EuK:
 
 def eu_k(ensemble: Ensemble, split: Split, cfg: EuK, rng: Generators) -> Iterator[Ensemble]:
     """Yield the ensemble once, when its last layers are trained."""
+    if len(last_layers(ensemble, cfg.layers)) == len(last_layers(ensemble, 0)):
+        raise MethodFailed(
+            f"layers={cfg.layers} is every layer of this network, so that nothing is left of the given models: that is "
+            "a retraining; take fewer layers, or the method 'retrain'"
+        )
     yield train_anew(ensemble, split, cfg, new_seeds(rng), rng)
 
 
@@ -58,7 +65,7 @@ METHOD = Method(
     config=EuK,
     summary="draw the last layers anew and train them on the retained examples",
     cite=("goel2022",),
-    needs=(RETAIN_DATA,),
+    needs=(RETAIN_DATA, SEVERAL_LAYERS),
     search={
         "layers": OneOf((1, 2, 3)),
         "passes": OneOf((0, 1, 2, 3, 5, 7, 10)),

@@ -8,9 +8,9 @@ from pathlib import Path
 from expunge.errors import UserError
 from expunge.methods import METHODS
 from expunge.methods.certified import CERTIFIED
-from expunge.methods.needs import HALVES
 from expunge.outside import read_text
 from expunge.reports.boards import Board, boards
+from expunge.reports.leaderboard.notes import predicted, uncertified, unpriced
 from expunge.reports.leaderboard.records import read_records
 from expunge.reports.leaderboard.standings import SPOILT, is_bound, mean_of, require_one_bench
 from expunge.reports.readings import MARKS, RULES, Reading
@@ -51,16 +51,17 @@ def front_block(results: Path) -> str:
     )
     title = (
         f"{code(suite)}, {first.models} models against {first.oracle_models} oracles{most}: the first {len(lines)} of "
-        f"{len(ranked)} methods. Which share of the way from doing nothing (0 %) to a model that never saw the data "
-        "(100 %) each goes on the examples to be forgotten, and at which share of a retraining:"
+        f"{len(ranked)} methods by the sum of their shares. Which share of the way from doing nothing (0 %) to a model "
+        "that never saw the data (100 %) each goes on the examples to be forgotten, and at which share of a retraining:"
     )
     seen = {cell.mark for name in order[:TOP] for cell in cells[name].values()}
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)
     none = [kind for kind in kinds if not any(cells[name][kind].forgets for name in ranked)]
     kinds_left = "any of these kinds" if len(none) == len(kinds) else f"these kinds: {', '.join(none)}"
     whole = f"At this price no method wholly forgets (●) {kinds_left}." if none else ""
-    parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unranked(names), _unpriced(order[:TOP])]
-    return "\n\n".join(filter(None, parts))
+    parts = [title, grid(["method", *kinds], lines), f"{legend}.", whole, _unranked(names)]
+    top = order[:TOP]
+    return "\n\n".join(filter(None, [*parts, *unpriced(top), *predicted(top), *uncertified(suite, top)]))
 
 
 def _unranked(names: Iterable[str]) -> str:
@@ -74,14 +75,6 @@ def _unranked(names: Iterable[str]) -> str:
         why.append(f"{len(absent)} {kind} were not benched")
     others = len(bounds) + len(absent)
     return f"The other {others} of {len(every)} methods are not ranked: {', and '.join(why)}." if why else ""
-
-
-def _unpriced(methods: Sequence[str]) -> str:
-    """What the prices of these methods leave out."""
-    halves = [code(name) for name in methods if name in METHODS and HALVES in METHODS[name].needs]
-    if not halves:
-        return ""
-    return f"Prices leave out the models trained on random halves, which serve all requests: {', '.join(halves)}."
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from expunge.methods import METHODS
 from expunge.methods.tuned import shipped
 from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, boards
+from expunge.reports.leaderboard.notes import predicted, uncertified
 from expunge.reports.leaderboard.records import read_records
 from expunge.reports.leaderboard.set_tables import set_tables
 from expunge.reports.leaderboard.standings import Standing, standings
@@ -28,14 +29,14 @@ test, where nothing should change. `KLoM`: its 95th percentile over the forget e
 published tables; marked * it is saturated, and says how wide models spread, not how far they are. `differ`: the share
 of forget examples told apart from the oracles, false discoveries held at 5 %. Brackets and ± are 95 % intervals. Cost
 in shares of one retraining; what serves many requests is not in it: the 1,000 models on halves of the data that
-`dm-direct`, `dmm` and `rum` read, the logged training of `amnesiac`, the shards of `sisa`.
+`dm-direct`, `dmm`, `rum` and `scrub-rewind` read, the logged training of `amnesiac`, the shards of `sisa`.
 
 A rank is one plus the number of methods significantly better on that forget set by the distance, mean over forget,
 retain and test, in paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave
 open, and ties are ties. Methods of one group cannot be told from the nearest of them; a group stands in brackets. No
 rank have methods that do not surely close any of the gap there, that break the model, that are doubted, and those that
 use retrained models. The mean gap closed is over the forget sets with headroom, where a method has a number on all; who
-breaks the model, fails or is doubted anywhere stands below all others.
+breaks the model, fails, is doubted or costs more than the budget (↑) anywhere stands below all others.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
 and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
@@ -52,7 +53,8 @@ def results_page(results: Path) -> str:
         parts += [f"## {escaped(suite)}", _overall(found, standings(found)), _legend(found), _rules(found), LEGEND]
         parts += [*_of_before(suite, scores), *_settings(scores), *_found_nothing(suite, scores)]
         parts += [_no_better(found), *_moves_nothing(found)]
-        parts += _from_scratch(found)
+        names = list(dict.fromkeys(line.row.method for board in found for line in board.lines))
+        parts += [*_from_scratch(found), *predicted(names), *uncertified(suite, names)]
         parts += [set_tables(suite, board) for board in found]
     return "\n\n".join(parts) + "\n"
 
@@ -97,12 +99,17 @@ def _settings(scores: Sequence[Score]) -> list[str]:
     by_hand = [
         f"{code(name)} ({escaped(each)})" for name, how in tuned.items() if (each := how.partition("; set: ")[2])
     ]
+    budgets = [
+        formats.compute(each) for each in sorted({each.subject.budget for each in scores if each.subject.budget})
+    ]
     if not searched:
         told = ["Here settings are the defaults of each method, not those of a search."]
     else:
+        most = f", for at most {' or '.join(budgets)} of a retraining" if budgets else ""
         told = [
-            "Settings are those that a search (`expunge tune`) found on models, forget sets and oracles of its own, "
-            "under one limit of cost for all methods that do not train from scratch."
+            "Settings are those that a search (`expunge tune`) found on models, forget sets and oracles of its "
+            f"own{most}. Where nothing so cheap came nearer to the oracles than doing nothing, the cheapest that did "
+            "is shown, with the budget beside its cost, and ↑."
         ]
         told += [f"The defaults, for want of a search: {', '.join(defaults)}."] if defaults else []
     return [" ".join([*told, *([f"Set by hand: {', '.join(by_hand)}."] if by_hand else [])])]
@@ -169,4 +176,5 @@ def _on(method: str, board: Board, groups: bool) -> str:
     if line.row.failed:
         return "failed"
     group = f" (#{line.row.group})" if groups and line.row.group else ""
-    return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{group}"
+    dear = f" {formats.DEAR}" if line.row.dear else ""
+    return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{dear}{group}"

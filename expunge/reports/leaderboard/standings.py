@@ -31,7 +31,10 @@ class Standing:
 
 
 def standings(found: Sequence[Board]) -> list[Standing]:
-    """All methods of a suite by their mean gap closed, those that broke or failed anywhere last; oracles are none."""
+    """All methods of a suite by their mean gap closed, last those that broke, failed or cost more than the budget.
+
+    Oracles are none.
+    """
     for board in found:
         require_one_bench(board)
     lines = [{line.row.method: line for line in board.lines} for board in found]
@@ -48,6 +51,8 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
     closed = [line.row.closed.value for line in scored if line.row.closed]
     drifts = [each.value for line in scored for split in SPLITS[1:] if (each := line.row.drift(split))]
     spoilt = [f"{why} on {count} of {len(places)}" for why in SPOILT if (count := _count(scored, why))]
+    dear = sum(line.row.dear for line in scored)
+    spoilt += [f"over the budget on {dear} of {len(places)}"] if dear else []
     note = BOUND if is_bound(name) else "; ".join(spoilt)
     return Standing(name, mean_of(closed), mean_of(drifts), nearer, note)
 

@@ -30,10 +30,10 @@ def value(interval: Interval | None) -> float | None:
 
 def nats(value: float | None) -> str:
     """
-    >>> nats(0.6512), nats(None)
-    ('0.65', '–')
+    >>> nats(0.6512), nats(-0.051), nats(-0.004), nats(None)
+    ('0.65', '−0.05', '0.00', '–')
     """
-    return ABSENT if value is None else f"{value:.2f}"
+    return ABSENT if value is None else f"{value:z.2f}".replace("-", "−")
 
 
 def klom(value: float | None) -> str:

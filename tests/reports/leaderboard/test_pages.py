@@ -99,9 +99,9 @@ def test_a_bench_is_collected_and_shown(tmp_path: Path) -> None:
     assert sorted(read_records(place)["digits"], key=repr) == sorted([*ONE, *TWO, failed("two", "gone")], key=repr)
     lines = results_page(place).splitlines()
     overall = [line for line in lines if line.startswith("| `")][:4]
-    assert overall[0].startswith("| `bound` | 103 % | -0.05 | 0 of 2 |")
-    assert overall[1].startswith("| `scrub` | 57 % | -0.05 | 0 of 2 |")
-    assert overall[2].startswith("| `ssd` | 40 % | -0.05 | 0 of 2 |")
+    assert overall[0].startswith("| `bound` | 103 % | −0.05 | 0 of 2 |")
+    assert overall[1].startswith("| `scrub` | 57 % | −0.05 | 0 of 2 |")
+    assert overall[2].startswith("| `ssd` | 40 % | −0.05 | 0 of 2 |")
     assert overall[3].startswith("| `gone` |  |  | scored on 1 of 2 forget sets |")
     assert overall[3].endswith("| failed |")
     top = [line for line in front_block(place).splitlines() if line.startswith("| `")]
@@ -119,7 +119,7 @@ def test_a_readme_shows_methods_by_kind_with_the_price_and_who_is_best_over_the_
     write_scores(tmp_path / "scores.jsonl", records)
     collect(tmp_path, tmp_path / "results")
     block = front_block(tmp_path / "results")
-    assert "settings for at most 15 % of a retraining: the first 3 of 3 methods." in block
+    assert "settings for at most 15 % of a retraining: the first 3 of 3 methods by the sum of their shares." in block
     lines = [line for line in block.splitlines() if line.startswith("|")]
     assert lines[0] == "| method | random | class | memorised |"
     assert [line.split("`")[1] for line in lines[2:]] == ["scrub", "ssd", "jit"]  # jit's price on the class is above
@@ -130,6 +130,41 @@ def test_a_readme_shows_methods_by_kind_with_the_price_and_who_is_best_over_the_
     assert block.endswith(
         f"The other {every - 3} of {every} methods are not ranked: {every - 3} methods were not benched."
     )
+
+
+def test_what_is_over_the_budget_is_marked_and_stands_below(tmp_path: Path) -> None:
+    records = []
+    for name in ("a", "b"):
+        found = [changed(each, budget=0.15) for each in scored(name, {}, {"identity": 10, "scrub": 4, "jit": 1.5})]
+        costs = {"scrub": 0.16, "jit": 0.6 if name == "b" else 0.1}  # a tenth more is a rounding
+        records += [replace(each, cost=costs.get(each.subject.method)) for each in found]
+    write_scores(tmp_path / "scores.jsonl", records)
+    collect(tmp_path, tmp_path / "results")
+    page = results_page(tmp_path / "results")
+    overall = [line for line in page.splitlines() if line.startswith("| `")][:3]
+    assert [line.split("`")[1] for line in overall] == ["scrub", "identity", "jit"]
+    assert "| over the budget on 1 of 2 |" in overall[2]
+    assert overall[2].count(" % ↑") == 1
+    assert page.count("60.0% &gt;15% |") == 1
+    assert ", settings for at most 15 % of a retraining)" in page
+
+
+def test_why_models_broke_stands_below_the_table_of_a_forget_set(tmp_path: Path) -> None:
+    records = scored("one", {}, {"identity": 10, "scrub": 4})
+    records = [
+        replace(each, reason="likely cause: many") if each.subject.method == "scrub" else each for each in records
+    ]
+    write_scores(tmp_path / "scores.jsonl", records)
+    collect(tmp_path, tmp_path / "results")
+    assert results_page(tmp_path / "results").endswith("\n\n- `scrub`: likely cause: many.\n")
+
+
+def test_what_certifies_nothing_and_what_makes_no_models_is_said(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", scored("one", {}, {"identity": 10, "dp-sgd": 4, "dm-direct": 2}))
+    collect(tmp_path, tmp_path / "results")
+    for page in (results_page(tmp_path / "results"), front_block(tmp_path / "results")):
+        assert "makes no models: `dm-direct`.\n" in page
+        assert "breaks a condition of their theorems, these certify nothing: `dp-sgd`." in page
 
 
 def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:
@@ -247,7 +282,7 @@ def test_methods_that_break_the_model_say_on_how_many_sets(tmp_path: Path) -> No
     assert found["scrub"].note == found["ssd"].note == "breaks the model on 1 of 1"
     write_scores(tmp_path / "scores.jsonl", [*far, stray])
     collect(tmp_path, tmp_path / "results")
-    assert "| `scrub` | 103 % | -0.05 | breaks the model on 1 of 1 | ✕ 103 % |" in results_page(tmp_path / "results")
+    assert "| `scrub` | 103 % | −0.05 | breaks the model on 1 of 1 | ✕ 103 % |" in results_page(tmp_path / "results")
 
 
 def is_retain(each: Score, method: str) -> bool:
