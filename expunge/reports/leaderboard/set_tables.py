@@ -1,5 +1,6 @@
 """The tables of one forget set in ``results/``."""
 
+from expunge.records import LIKELY
 from expunge.reports.boards import Board, Line
 from expunge.reports.leaderboard.standings import BOUND, is_bound
 from expunge.reports.studies.markdown import code, escaped, grid
@@ -24,8 +25,12 @@ def set_tables(suite: str, board: Board) -> str:
     if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
         heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
         lines += ["", grid(heads, [_classic(line) for line in board.lines])]
-    causes = [f"- {code(line.row.method)}: {escaped(line.row.cause)}." for line in board.lines if line.row.cause]
-    return "\n".join([*lines, *(["", *causes] if causes else [])])
+    causes = [
+        f"- {code(line.row.method)}: {escaped(line.row.cause.removeprefix(LIKELY))}."
+        for line in board.lines
+        if line.row.cause
+    ]
+    return "\n".join([*lines, *(["", "Why these break the model, likely:", "", *causes] if causes else [])])
 
 
 def _line(line: Line) -> list[str]:

@@ -156,7 +156,7 @@ def test_why_models_broke_stands_below_the_table_of_a_forget_set(tmp_path: Path)
     ]
     write_scores(tmp_path / "scores.jsonl", records)
     collect(tmp_path, tmp_path / "results")
-    assert results_page(tmp_path / "results").endswith("\n\n- `scrub`: likely cause: many.\n")
+    assert results_page(tmp_path / "results").endswith("\n\nWhy these break the model, likely:\n\n- `scrub`: many.\n")
 
 
 def test_what_certifies_nothing_and_what_makes_no_models_is_said(tmp_path: Path) -> None:
