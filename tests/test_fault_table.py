@@ -67,7 +67,7 @@ FAULTS = [
         "make room or give another place",
         (
             "cli/test_folders.py::test_a_full_disk_is_one_line_and_leaves_nothing_half",
-            "test_store.py::test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else",
+            "test_files.py::test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else",
         ),
     ),
     Fault(
@@ -189,7 +189,7 @@ FAULTS = [
         "devices",
         "--out or a page at /dev/null makes it a file, for everybody",
         "is no regular file",
-        ("test_store.py::test_a_device_or_a_pipe_is_not_replaced_and_a_link_is_followed",),
+        ("test_files.py::test_a_device_or_a_pipe_is_not_replaced_and_a_link_is_followed",),
     ),
 ]
 

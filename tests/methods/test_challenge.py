@@ -11,7 +11,7 @@ from expunge.ensembles import Ensemble, Origin
 from expunge.ensembles.seeds import Generators
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, run_method
-from expunge.methods.needs import CONVOLUTIONS
+from expunge.methods.needs import CONVOLUTIONS, SEVERAL_LAYERS
 from expunge.methods.zoo.cfw import class_weights
 from expunge.methods.zoo.fcs import ContrastiveRounds, fcs
 from expunge.suites import Examples, Split, Suite
@@ -19,6 +19,8 @@ from expunge.suites.recipe import Recipe
 from tests.ensembles.plain import CLASSES, convolutional, ensemble_of, random_examples
 from tests.methods.cases import ALONE
 from tests.methods.equations.conv_toy import PLAIN, run_conv, starts
+
+LAYERS = {CONVOLUTIONS, SEVERAL_LAYERS}  # which a bare linear network has not
 
 
 def run(name: str, network: nn.Module, shape: tuple[int, ...], **settings: float) -> list[Ensemble]:
@@ -53,7 +55,7 @@ def test_a_forget_set_of_more_batches_than_are_kept_is_contrasted_whole(monkeypa
     assert seen == [[16, 16, 16, 2], [16, 16, 16, 2], [16, 4]]  # towards uniform; contrast; retain
 
 
-@pytest.mark.parametrize("name", [name for name in ALONE if CONVOLUTIONS not in METHODS[name].needs])
+@pytest.mark.parametrize("name", [name for name in ALONE if not LAYERS.intersection(METHODS[name].needs)])
 def test_a_bare_linear_network_is_enough(name: str) -> None:
     for network in (nn.Sequential(nn.Linear(5, 3)), nn.Linear(5, 3)):
         assert run(name, network, (5,))

@@ -12,6 +12,7 @@ import pytest
 
 from expunge.errors import BadSetting, UnknownName
 from expunge.methods import METHODS, tuned
+from expunge.methods.certified import CERTIFIED
 from expunge.methods.references import REFERENCES, Reference
 from expunge.methods.searches import write_search
 from expunge.reports import cards
@@ -103,7 +104,8 @@ def test_what_closes_little_of_every_gap_says_why() -> None:
     for result in read_results():
         if result.suite == "digits" and result.closed and METHODS[result.method].ranked:
             best[result.method] = max(best.get(result.method, 0.0), result.closed.value)
-    little = {name for name, share in best.items() if share < LITTLE and name != "identity"}
+    others = {"identity", *CERTIFIED}  # a certificate's noise moves models far, which results say below their tables
+    little = {name for name, share in best.items() if share < LITTLE and name not in others}
     assert little == {name for name, method in METHODS.items() if method.moves_little}
     for name in little:
         assert card(name)["moves little"] == METHODS[name].moves_little
