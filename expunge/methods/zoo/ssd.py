@@ -7,7 +7,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
-from expunge.methods.parts.dampening import Dampening, Importance, dampen, of_all
+from expunge.methods.parts.dampening import ALPHAS, Dampening, Importance, dampen, of_all
 from expunge.methods.parts.per_sample import mean_square
 from expunge.methods.parts.walks import require
 from expunge.methods.spaces import Between, OneOf, Published
@@ -65,12 +65,8 @@ METHOD = Method(
     summary="weights that matter more to the forget set than to all examples are made smaller",
     cite=("foster2024",),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
-    # F counts the forget set in, so F >= F_f N_f / N, and F_f / F is at most N / N_f: 9.8 for a class of digits, 29 for
-    # 50 of its examples, 100 for 100 of 10,000; memorised ones come near that. For 100 of 60,000 it is 600: give an
-    # alpha there that no search tried. A weight moves only where the ratio is above both; with alpha below 1, weights
-    # that matter less to the forget set than to all would move too.
     search={
-        "alpha": Between(1.0, 100.0, log=True),
+        "alpha": ALPHAS,
         "dampening": Between(0.01, 4.0, log=True),
         "batch_size": OneOf((1, 16, 128)),
     },

@@ -7,7 +7,7 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.methods.method import Method
 from expunge.methods.needs import CLASSES, FORGET_DATA, RETAIN_DATA
-from expunge.methods.parts.dampening import Dampening, dampen, of_all
+from expunge.methods.parts.dampening import ALPHAS, Dampening, dampen, of_all
 from expunge.methods.parts.per_sample import mean_square
 from expunge.methods.spaces import Between, Published
 from expunge.suites.suite import Split
@@ -38,11 +38,7 @@ METHOD = Method(
     summary="selective synaptic dampening by every single training example, without chance",
     cite=("foster2024", "lanyon2025"),
     needs=(FORGET_DATA, RETAIN_DATA, CLASSES),
-    # F counts the forget set in, so F >= F_f N_f / N, and F_f / F is at most N / N_f: 9.8 for a class of digits, 29 for
-    # 50 of its examples, 100 for 100 of 10,000; memorised ones come near that. For 100 of 60,000 it is 600: give an
-    # alpha there that no search tried. A weight moves only where the ratio is above both; with alpha below 1, weights
-    # that matter less to the forget set than to all would move too.
-    search={"alpha": Between(1.0, 100.0, log=True), "dampening": Between(0.01, 4.0, log=True)},
+    search={"alpha": ALPHAS, "dampening": Between(0.01, 4.0, log=True)},
     published=(
         Published("the code of SSD, a class and random examples, ResNet-18", {"alpha": 10.0, "dampening": 1.0}),
         Published("the code of SSD, a class, ViT", {"alpha": 5.0, "dampening": 1.0}),
