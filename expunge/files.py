@@ -53,8 +53,10 @@ def write_file(file: Path, content: str | bytes | Callable[[Hashed], object], *,
         raise cannot_write(file, error) from None
 
 
-def cannot_write(place: Path, error: OSError) -> StoreError:
+def cannot_write(place: Path, error: OSError | NotImplementedError) -> StoreError:
     """What to say of a file or folder of the user's that cannot be written."""
+    if isinstance(error, NotImplementedError):  # as FileLock says it
+        return StoreError(f"cannot write {place}: its file system has no locks; give another place")
     reason = error.strerror or str(error)
     return StoreError(f"cannot write {place}: {reason}; make room or give another place, then run the command again")
 
@@ -66,10 +68,8 @@ def alone_with(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
         lock.acquire()
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
         raise cannot_write(folder, error) from None
-    except NotImplementedError:
-        raise StoreError(f"cannot write {folder}: its file system has no locks; give another place") from None
     try:
         yield
     finally:

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from expunge.audits.proofs.unfinished import Unfinished
 from expunge.errors import StoreError
-from expunge.files import Hashed, sha256_of, write_file
+from expunge.files import Hashed, alone_with, sha256_of, write_file
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -51,3 +53,15 @@ def test_a_file_without_rights_is_an_error_of_the_system(tmp_path: Path, monkeyp
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is no plain file"):
         sha256_of(tmp_path / "pipe")
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", refuses)
+    said = "cannot write .*: its file system has no locks; give another place"
+    with pytest.raises(StoreError, match=said), alone_with(tmp_path / "out"):
+        pass
+    with pytest.raises(StoreError, match=said):
+        Unfinished.begin(tmp_path / "proof", "part", "a proof")

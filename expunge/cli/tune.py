@@ -20,7 +20,7 @@ def tune(
     sampler: Annotated[str, typer.Option(help="random, or optuna where it is installed.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the search; the same seed gives the same trials.")] = 0,
     start: Annotated[
-        str, typer.Option(help="Also try, early on, the settings tuned for this suite, those within --limit.")
+        str, typer.Option(help="Also try, early on, what was found for this suite, within --limit or cheapest.")
     ] = "",
     models: Annotated[int | None, typer.Option(help="Number of pretrained models to unlearn; default: 20.")] = None,
     oracles: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from expunge.errors import BadSetting, StoreError
+from expunge.errors import BadSetting
 from expunge.files import cannot_write
 
 MARK = ".unfinished"
@@ -39,9 +39,7 @@ class Unfinished:
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         except Timeout:
             raise BadSetting(f"{folder} is being written to, maybe by another process; give another one") from None
-        except NotImplementedError:
-            raise StoreError(f"cannot write {folder}: its file system has no locks; give another place") from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
             raise cannot_write(folder, error) from None
         return cls(folder, lock)
 
