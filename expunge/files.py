@@ -91,8 +91,7 @@ def unchanging(folder: Path) -> Iterator[None]:
 def sha256_of(file: Path) -> str:
     """The SHA-256 of a file, which is read again only where it has changed; OSError where it cannot be read."""
     found = file.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-        raise OSError(errno.EINVAL, "it is no plain file")
+    _require_plain(found)
     return _sha256(file, found.st_mtime_ns, found.st_size)
 
 
@@ -117,4 +116,10 @@ def _sha256(file: Path, changed_ns: int, size: int) -> str:
     """Hash of a file; time and size of its last change are part of the key, so a changed file is hashed again."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # should a pipe take its place now
     with os.fdopen(os.open(file, flags), "rb") as stream:
+        _require_plain(os.fstat(stream.fileno()))
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_plain(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no plain file")

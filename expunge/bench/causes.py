@@ -83,4 +83,4 @@ def _rate(row: Row, was: float, after: Sequence[float]) -> str:
 
 
 def _nats(loss: float) -> str:
-    return f"{loss:,.0f}" if 100 <= loss < 1e6 else f"{loss:.2g}"
+    return f"{loss:,.0f}" if 99.5 <= loss < 1e6 else f"{loss:.2g}"

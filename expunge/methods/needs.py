@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from expunge.ensembles.checkpoints import without_checkpoints
+from expunge.ensembles.frozen import hold
 from expunge.errors import MissingData
 from expunge.methods.parts.last_layers import layers_of
 from expunge.suites import ForgetSet, Suite
@@ -65,11 +66,11 @@ def has_linear_layer_or_convolution(suite: Suite, forget: ForgetSet) -> bool:
 @cache
 def _layers(network: Callable[[], nn.Module]) -> int:
     with torch.random.fork_rng(devices=[]):
-        return len(layers_of(network()))
+        return len(layers_of(hold(network())))
 
 
 def has_several_layers(suite: Suite, forget: ForgetSet) -> bool:
-    """Whether the suite's networks have layers before the last one with parameters."""
+    """Whether the suite's networks have more than one layer with parameters that are not frozen."""
     return _layers(suite.network) > 1
 
 

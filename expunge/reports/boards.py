@@ -22,13 +22,18 @@ class Line:
     reading: Reading
 
     @property
+    def cause(self) -> str:
+        """The likely cause, where it breaks the model; else ""."""
+        return self.row.cause if self.reading == "breaks the model" else ""
+
+    @property
     def note(self) -> str:
         """What is to be known beside the numbers: why it failed, broke or is doubted, or that nobody saw the models."""
         handed_in = self.row.method not in METHODS and ":" not in self.row.method
         what = self.reading if self.reading in ("failed", "doubted") else "would also be doubted"
         told = [f"{what}: {self.row.doubts}"] if self.row.doubts else []
-        if self.row.cause and self.reading == "breaks the model":
-            told = [f"{self.reading}, {self.row.cause}", *told]
+        if self.cause:
+            told = [f"{self.reading}, {self.cause}", *told]
         return "; ".join([*told, *([UNVERIFIED] if handed_in else [])])
 
 

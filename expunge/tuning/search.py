@@ -114,7 +114,7 @@ def _tried(
 ) -> list[Trial]:
     """Trials until so many did not fail, or twice as many were made, or there are no other settings."""
     trials: list[Trial] = []
-    named = list(first)
+    named, unlimited = list(first), field.limit is None
     while (count := min(wanted - sum(each.status == "ok" for each in trials), 2 * wanted - len(trials))) > 0:
         proposed, named = named[:count], named[count:]  # what is named comes before what is drawn
         proposed = proposed or [Proposal(chance.name, _longest(field.row, each)) for each in chance.ask(count)]
@@ -122,8 +122,7 @@ def _tried(
             break
         found = run_trials(field, len(trials), proposed, workers, watch)
         trials += found
-        # As good as doing nothing, a failure would draw a search there whose other trials break models.
-        unlimited = field.limit is None
+        # Told as doing nothing, a failure would look better than every trial that ends farther off than that.
         values = [
             worth(each, nothing.objective, unlimited=unlimited) if each.status == "ok" else np.inf for each in found
         ]

@@ -113,10 +113,11 @@ def test_a_row_that_breaks_the_model_says_it_and_others_do_not() -> None:
 
 
 def test_a_loss_is_told_in_as_many_digits_as_are_read() -> None:
-    assert [_nats(loss) for loss in (0.00142, 2.345, 99.4, 1234.5, 3.02e22)] == [
+    assert [_nats(loss) for loss in (0.00142, 2.345, 99.4, 99.6, 1234.5, 3.02e22)] == [
         "0.0014",
         "2.3",
         "99",
+        "100",
         "1,234",
         "3e+22",
     ]

@@ -46,9 +46,8 @@ def can_stand_in(other: str, name: str) -> bool:
 def test_most_methods_stand_in_for_most_others() -> None:
     """Else the law below would hold of nothing."""
     count = {name: sum(can_stand_in(other, name) for other in CASES if other != name) for name in CASES}
-    least = (
-        len([case for case in CASES.values() if case.given is None]) - 6
-    )  # four need convolutions, one several layers
+    # Four need convolutions, one several layers.
+    least = len([case for case in CASES.values() if case.given is None]) - 6
     assert {name for name, others in count.items() if others < least} == {"dm-direct"}
 
 

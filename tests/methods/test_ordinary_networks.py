@@ -15,6 +15,7 @@ from expunge.bench.rebuild import rebuild
 from expunge.ensembles import Ensemble, pretrain
 from expunge.errors import MethodFailed
 from expunge.methods import METHODS, configure, run_method
+from expunge.methods.needs import SEVERAL_LAYERS
 from expunge.suites import Data, Examples, ForgetSets, Recipe, Suite
 from tests.turns import by_turns
 
@@ -183,6 +184,15 @@ def test_a_model_does_not_depend_on_its_neighbours(name: str, network: str) -> N
 def test_one_example_can_be_forgotten_beside_batch_norm(name: str) -> None:
     _, after = unlearned(name, suite_named("one example"), [0, 1])
     assert all(tensor.isfinite().all() for tensor in after.state().values() if tensor.is_floating_point())
+
+
+def test_a_frozen_layer_is_none_to_draw_anew() -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 8).requires_grad_(False), nn.Linear(8, 3))
+
+    suite = suite_of(network, [1, 2])
+    assert SEVERAL_LAYERS.lacking(suite, suite.forget_sets["few"])
+    assert not SEVERAL_LAYERS.lacking(suite_of(blocks, [1, 2]), suite.forget_sets["few"])
 
 
 def test_a_network_that_is_frozen_where_a_method_works_is_said() -> None:

@@ -92,6 +92,8 @@ def test_what_was_found_for_another_suite_is_tried_after_what_authors_take(
     assert [trial.settings["lr"] for trial in search.trials[1:4]] == [0.5, 0.02, 0.07]  # of each budget, once
     assert {trial.settings["epochs"] for trial in search.trials} == {16}
     assert search.start == "digits"
+    limited = tune(NAME, small, trials=4, start="digits", limit=0.15, **SMALL)
+    assert [each.settings["lr"] for each in limited.trials if each.origin == "found for digits"] == [0.02]
     for cap, rates in ((0.15, [0.02]), (0.4, [0.02, 0.07]), (0.05, [0.02]), (None, [0.02, 0.07, 0.09])):
         found = _found_for("digits", NAME, METHODS[NAME], "random", cap)
         assert list(dict.fromkeys(each["lr"] for each in found)) == rates  # the cheapest, where all is dearer

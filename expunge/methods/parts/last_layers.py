@@ -18,7 +18,7 @@ def last_layers(ensemble: Ensemble, count: int) -> list[str]:
 
 
 def layers_of(network: nn.Module) -> list[list[str]]:
-    """The paths of the modules of each layer with parameters that are not frozen, as the network holds them.
+    """The paths of the modules of each layer with parameters; of a held network these are not frozen.
 
     A normalisation layer belongs to the layer before it, and what computes a layer's weight, as torch's spectral norm
     does, to that layer.

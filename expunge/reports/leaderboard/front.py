@@ -43,16 +43,13 @@ def front_block(results: Path) -> str:
     order = sorted(ranked, key=lambda name: (-sum(each.worth for each in cells[name].values()), name))
     lines = [[code(name), *(each.text for each in cells[name].values())] for name in order[:TOP]]
     first = found[0].lines[0].row
-    budgets = {line.row.budget for board in found for line in board.lines if line.row.budget}
-    most = (
-        f", settings for at most {' or '.join(map(formats.compute, sorted(budgets)))} of a retraining"
-        if budgets
-        else ""
-    )
+    most = formats.at_most(line.row.budget for board in found for line in board.lines)
+    settings = f", settings for {most}" if most else ""
     title = (
-        f"{code(suite)}, {first.models} models against {first.oracle_models} oracles{most}: the first {len(lines)} of "
-        f"{len(ranked)} methods by the sum of their shares. Which share of the way from doing nothing (0 %) to a model "
-        "that never saw the data (100 %) each goes on the examples to be forgotten, and at which share of a retraining:"
+        f"{code(suite)}, {first.models} models against {first.oracle_models} oracles{settings}: the first "
+        f"{len(lines)} of {len(ranked)} methods by the sum of their shares. Which share of the way from doing nothing "
+        "(0 %) to a model that never saw the data (100 %) each goes on the examples to be forgotten, and at which "
+        "share of a retraining:"
     )
     seen = {cell.mark for name in order[:TOP] for cell in cells[name].values()}
     legend = ", ".join(f"{MARKS[reading]} {reading}" for reading in RULES if MARKS[reading] in seen)

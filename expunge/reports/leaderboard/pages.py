@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.methods import METHODS
+from expunge.methods.needs import HALVES
 from expunge.methods.tuned import shipped
 from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, boards
@@ -19,7 +20,8 @@ from expunge.reports.summaries import FLOOR, NOTHING
 from expunge.reports.tables import formats
 from expunge.suites import SUITES, load_suite
 
-INTRODUCTION = """\
+_READ_HALVES = sorted(code(name) for name, method in METHODS.items() if HALVES in method.needs)
+INTRODUCTION = f"""\
 # Results
 
 `distance`: Wasserstein-1 between the margins of unlearned models and of oracles, in standard deviations of the oracles,
@@ -29,14 +31,14 @@ test, where nothing should change. `KLoM`: its 95th percentile over the forget e
 published tables; marked * it is saturated, and says how wide models spread, not how far they are. `differ`: the share
 of forget examples told apart from the oracles, false discoveries held at 5 %. Brackets and ± are 95 % intervals. Cost
 in shares of one retraining; what serves many requests is not in it: the 1,000 models on halves of the data that
-`dm-direct`, `dmm`, `rum` and `scrub-rewind` read, the logged training of `amnesiac`, the shards of `sisa`.
+{", ".join(_READ_HALVES[:-1])} and {_READ_HALVES[-1]} read, the logged training of `amnesiac`, the shards of `sisa`.
 
 A rank is one plus the number of methods significantly better on that forget set by the distance, mean over forget,
 retain and test, in paired differences over the same models, Holm-corrected; "1 to 7" are the places that the data leave
 open, and ties are ties. Methods of one group cannot be told from the nearest of them; a group stands in brackets. No
 rank have methods that do not surely close any of the gap there, that break the model, that are doubted, and those that
 use retrained models. The mean gap closed is over the forget sets with headroom, where a method has a number on all; who
-breaks the model, fails, is doubted or costs more than the budget (↑) anywhere stands below all others.
+breaks the model, fails, is doubted or costs over a tenth more than the budget (↑) anywhere stands below all others.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
 and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
@@ -99,18 +101,19 @@ def _settings(scores: Sequence[Score]) -> list[str]:
     by_hand = [
         f"{code(name)} ({escaped(each)})" for name, how in tuned.items() if (each := how.partition("; set: ")[2])
     ]
-    budgets = [
-        formats.compute(each) for each in sorted({each.subject.budget for each in scores if each.subject.budget})
-    ]
+    most = formats.at_most(score.subject.budget for score in scores)
     if not searched:
         told = ["Here settings are the defaults of each method, not those of a search."]
     else:
-        most = f", for at most {' or '.join(budgets)} of a retraining" if budgets else ""
         told = [
             "Settings are those that a search (`expunge tune`) found on models, forget sets and oracles of its "
-            f"own{most}. Where nothing so cheap came nearer to the oracles than doing nothing, the cheapest that did "
-            "is shown, with the budget beside its cost, and ↑."
+            f"own{f', for {most}' if most else ''}."
         ]
+        if most:
+            told.append(
+                "Where nothing so cheap came nearer to the oracles than doing nothing, the cheapest that did is shown, "
+                "or where none did the nearest of all. Over a tenth more than the budget is marked with it, and ↑."
+            )
         told += [f"The defaults, for want of a search: {', '.join(defaults)}."] if defaults else []
     return [" ".join([*told, *([f"Set by hand: {', '.join(by_hand)}."] if by_hand else [])])]
 

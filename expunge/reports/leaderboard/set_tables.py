@@ -18,17 +18,15 @@ def set_tables(suite: str, board: Board) -> str:
         "differ", "accuracy on test", "cost",
     ]  # fmt: skip
     place = f"{escaped(suite)}, {escaped(board.forget_set)}"
-    budget = max((line.row.budget or 0 for line in board.lines), default=0)
-    most = f", settings for at most {formats.compute(budget)} of a retraining" if budget else ""
-    lines = [f"### {place} ({first.models} models against {first.oracle_models} oracles{most})", ""]
+    most = formats.at_most(line.row.budget for line in board.lines)
+    settings = f", settings for {most}" if most else ""
+    lines = [f"### {place} ({first.models} models against {first.oracle_models} oracles{settings})", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
     if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
         heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
         lines += ["", grid(heads, [_classic(line) for line in board.lines])]
     causes = [
-        f"- {code(line.row.method)}: {escaped(line.row.cause.removeprefix(LIKELY))}."
-        for line in board.lines
-        if line.row.cause
+        f"- {code(line.row.method)}: {escaped(line.cause.removeprefix(LIKELY))}." for line in board.lines if line.cause
     ]
     return "\n".join([*lines, *(["", "Why these break the model, likely:", "", *causes] if causes else [])])
 
@@ -50,7 +48,7 @@ def _line(line: Line) -> list[str]:
         f"{formats.percent(each.value)}%" if each else ""
         for each in (row.distinguishable("forget"), row.accuracy("test"))
     ]
-    cost = "" if row.cost is None else f"{row.cost:.1%}{f' >{row.budget:.0%}' if row.dear else ''}"
+    cost = "" if row.cost is None else f"{row.cost:.1%}{f' >{formats.narrow(row.budget)}' if row.dear else ''}"
     return [code(row.method), f"{row.group or ''}", rank, *numbers, *share, cost]
 
 

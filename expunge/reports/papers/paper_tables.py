@@ -111,19 +111,13 @@ def _caption(board: Board, scores: Sequence[Score], run: RunInfo, ranked: bool, 
         else "No row has a rank, so none is marked as best."
     )
     version = subject.versions.get("expunge", "")
+    most = formats.at_most(line.row.budget for line in board.lines)
     return (
         f"{subject.suite}, forget set {board.forget_set}{size}: {models} models against {oracles} oracles, "
-        f"{_budget(board)}.{_otherwise(scores, called)} {UNITS}{_dear(board)} {marked} "
+        f"settings tuned for {most or 'no budget'}.{_otherwise(scores, called)} {UNITS}{_dear(board)} {marked} "
         f"Suite {subject.suite_digest[:16]}"
         f"{f', expunge {version}' if version else ''}."
     )
-
-
-def _budget(board: Board) -> str:
-    found = {line.row.budget for line in board.lines if line.row.budget is not None}
-    if not found:
-        return "settings tuned for no budget"
-    return f"settings tuned for at most {_span({100 * each for each in found})} % of a retraining"
 
 
 def _otherwise(scores: Sequence[Score], called: Called) -> str:
@@ -141,10 +135,10 @@ def _dear(board: Board) -> str:
     return f" {formats.DEAR}: costs more than the budget." if any(line.row.dear for line in board.lines) else ""
 
 
-def _span(numbers: set[float] | set[int]) -> str:
+def _span(numbers: set[int]) -> str:
     """
-    >>> _span({20}), _span({15.0, 50.0})
+    >>> _span({20}), _span({15, 50})
     ('20', '15 to 50')
     """
     least, most = min(numbers), max(numbers)
-    return f"{least:g}" if least == most else f"{least:g} to {most:g}"
+    return f"{least}" if least == most else f"{least} to {most}"

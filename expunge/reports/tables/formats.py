@@ -1,7 +1,7 @@
 """How numbers are written: the same in the terminal and on the page. What is absent is a dash, never 0."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from expunge.metrics.klom import SATURATED
 from expunge.reports.summaries import Interval
@@ -122,6 +122,24 @@ def compute(cost: float | None) -> str:
     if cost is None:
         return ABSENT
     return f"{100 * cost:.0f} %" if cost >= 0.1 else f"{100 * cost:.2g} %"
+
+
+def narrow(cost: float | None) -> str:
+    """
+    >>> narrow(0.123), narrow(0.005)
+    ('12%', '0.5%')
+    """
+    return compute(cost).replace(" %", "%")
+
+
+def at_most(budgets: Iterable[float | None]) -> str:
+    """The budgets that settings were tuned for; "" where there are none.
+
+    >>> at_most([0.5, None, 0.15, 0.5]), at_most([None])
+    ('at most 15 % or 50 % of a retraining', '')
+    """
+    found = sorted({each for each in budgets if each})
+    return f"at most {' or '.join(map(compute, found))} of a retraining" if found else ""
 
 
 def priced(cost: float | None, over: float | None) -> str:

@@ -94,8 +94,8 @@ def _cells(line: Line) -> list[Text]:
 
 def _cost(row: Summary) -> tuple[str, str]:
     """The cost, as narrow as it can be; the budget stands before the seconds where it is above it."""
-    over = f">{formats.compute(row.budget)} ".replace(" %", "%") if row.dear else ""
-    return formats.compute(row.cost).replace(" %", "%"), over + formats.seconds(row.seconds)
+    over = f">{formats.narrow(row.budget)} " if row.dear else ""
+    return formats.narrow(row.cost), over + formats.seconds(row.seconds)
 
 
 def _caption(board: Board) -> Text | None:

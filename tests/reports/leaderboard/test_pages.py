@@ -10,12 +10,14 @@ from expunge.methods import METHODS, tuned
 from expunge.methods.searches import Stop, write_search
 from expunge.records import Score, write_scores
 from expunge.reports.boards import boards
+from expunge.reports.leaderboard import notes
 from expunge.reports.leaderboard.front import BEGIN, END, front_block, read_page, with_block
 from expunge.reports.leaderboard.pages import results_page
 from expunge.reports.leaderboard.records import collect, read_records
 from expunge.reports.leaderboard.standings import standings
 from expunge.suites import Suite
 from tests.cli.commands import refused, run
+from tests.publications import small_publication
 from tests.records import changed
 from tests.reports.synthetic import score, scores_of
 from tests.searches import a_search
@@ -150,13 +152,13 @@ def test_what_is_over_the_budget_is_marked_and_stands_below(tmp_path: Path) -> N
 
 
 def test_why_models_broke_stands_below_the_table_of_a_forget_set(tmp_path: Path) -> None:
-    records = scored("one", {}, {"identity": 10, "scrub": 4})
-    records = [
-        replace(each, reason="likely cause: many") if each.subject.method == "scrub" else each for each in records
-    ]
+    broken = scores_of("one", "jit", P95 | {"retain": 9.0}, NOTHING)
+    records = [*scored("one", {}, {"identity": 10, "scrub": 4}), *broken]
+    cause = {"scrub": "likely cause: none, for it breaks nothing", "jit": "likely cause: many"}
+    records = [replace(each, reason=cause.get(each.subject.method, "")) for each in records]
     write_scores(tmp_path / "scores.jsonl", records)
     collect(tmp_path, tmp_path / "results")
-    assert results_page(tmp_path / "results").endswith("\n\nWhy these break the model, likely:\n\n- `scrub`: many.\n")
+    assert results_page(tmp_path / "results").endswith("\n\nWhy these break the model, likely:\n\n- `jit`: many.\n")
 
 
 def test_what_certifies_nothing_and_what_makes_no_models_is_said(tmp_path: Path) -> None:
@@ -165,6 +167,20 @@ def test_what_certifies_nothing_and_what_makes_no_models_is_said(tmp_path: Path)
     for page in (results_page(tmp_path / "results"), front_block(tmp_path / "results")):
         assert "makes no models: `dm-direct`.\n" in page
         assert "breaks a condition of their theorems, these certify nothing: `dp-sgd`." in page
+
+
+def test_of_a_suite_without_its_examples_nothing_is_said_of_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "load_suite", lambda _: small_publication().suite)
+    assert notes.uncertified("digits", ["dp-sgd"]) == []
+
+
+def test_a_small_budget_is_told_as_it_is(tmp_path: Path) -> None:
+    records = [changed(each, budget=0.005) for each in scored("one", {}, {"identity": 10, "scrub": 4})]
+    write_scores(tmp_path / "scores.jsonl", [replace(each, cost=0.3) for each in records])
+    collect(tmp_path, tmp_path / "results")
+    page = results_page(tmp_path / "results")
+    assert ", settings for at most 0.5 % of a retraining)" in page
+    assert "30.0% &gt;0.5% |" in page
 
 
 def test_who_is_nowhere_nearer_than_doing_nothing_is_said(tmp_path: Path) -> None:

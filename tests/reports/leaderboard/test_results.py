@@ -3,6 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
+from expunge.methods import METHODS
 from expunge.reports.leaderboard.records import read_records
 from expunge.reports.leaderboard.results import SHIPPED, read_results, summarise, write_results
 from expunge.reports.summaries import Interval
@@ -37,6 +40,13 @@ def test_shipped_results_are_those_of_the_records(tmp_path: Path) -> None:
     write_results(tmp_path / "results.json", [each for scores in suites for each in summarise(scores)])
     assert SHIPPED.read_text() == (tmp_path / "results.json").read_text(), "run `make docs`"
     assert len(read_results()) == len(files)
+
+
+@pytest.mark.parametrize("folder", ["results", "results/at-50"])
+def test_all_methods_of_a_suite_have_one_budget(folder: str) -> None:
+    for scores in read_records(ROOT / folder).values():
+        of_methods = [each.subject for each in scores if not METHODS[each.subject.method].anchor]
+        assert len({each.budget for each in of_methods}) == 1
 
 
 def test_what_systems_leave_beside_records_is_none(tmp_path: Path) -> None:
