@@ -20,7 +20,7 @@ def set_tables(suite: str, board: Board) -> str:
     place = f"{escaped(suite)}, {escaped(board.forget_set)}"
     most = formats.at_most(line.row.budget for line in board.lines)
     settings = f", settings for {most}" if most else ""
-    lines = [f"### {place} ({first.models} models against {first.oracle_models} oracles{settings})", ""]
+    lines = [f"### {place}", "", f"{first.models} models against {first.oracle_models} oracles{settings}.", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
     if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
         heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]

@@ -8,8 +8,9 @@ from expunge.errors import UserError
 from expunge.methods import METHODS
 from expunge.records import SPLITS
 from expunge.reports.boards import Board, Line
-from expunge.reports.readings import NEARER, Reading
+from expunge.reports.readings import MARKS, NEARER, Reading
 from expunge.reports.summaries import FLOOR
+from expunge.reports.tables import formats
 
 BOUND = "uses retraining"
 SPOILT: tuple[Reading, ...] = ("breaks the model", "doubted")
@@ -23,7 +24,7 @@ class Standing:
     closed: float | None  # mean share of the gap closed, of the forget sets with headroom; None where a row is missing
     drift: float | None  # mean of the drifts on retain and test, in sd of the oracles
     nearer: int  # forget sets on which it reads better than doing nothing
-    note: str  # why it stands below others
+    note: str  # why it stands below others: the marks of the leaderboard, and on how many sets
 
     @property
     def place(self) -> tuple[bool, float, str]:
@@ -50,15 +51,11 @@ def _standing(name: str, places: Sequence[tuple[Line | None, Board]]) -> Standin
         return Standing(name, None, None, nearer, f"scored on {len(scored)} of {len(places)} forget sets")
     closed = [line.row.closed.value for line in scored if line.row.closed]
     drifts = [each.value for line in scored for split in SPLITS[1:] if (each := line.row.drift(split))]
-    spoilt = [f"{why} on {count} of {len(places)}" for why in SPOILT if (count := _count(scored, why))]
-    dear = sum(line.row.dear for line in scored)
-    spoilt += [f"over the budget on {dear} of {len(places)}"] if dear else []
-    note = BOUND if is_bound(name) else "; ".join(spoilt)
+    counts = {MARKS[why]: sum(line.reading == why for line in scored) for why in SPOILT}
+    counts[formats.DEAR] = sum(line.row.dear for line in scored)
+    spoilt = ", ".join(f"{mark} on {count}" for mark, count in counts.items() if count)
+    note = BOUND if is_bound(name) else spoilt and f"{spoilt} of {len(places)}"
     return Standing(name, mean_of(closed), mean_of(drifts), nearer, note)
-
-
-def _count(lines: Sequence[Line], reading: Reading) -> int:
-    return sum(line.reading == reading for line in lines)
 
 
 def mean_of(values: Sequence[float]) -> float | None:
