@@ -15,7 +15,7 @@ from expunge.reports.leaderboard.records import read_records
 from expunge.reports.leaderboard.set_tables import set_tables
 from expunge.reports.leaderboard.standings import Standing, standings
 from expunge.reports.readings import LEGEND, MARKS, NEARER, RULES
-from expunge.reports.studies.markdown import Markdown, code, escaped, grid
+from expunge.reports.studies.markdown import code, escaped, grid, unbroken
 from expunge.reports.summaries import FLOOR, NOTHING
 from expunge.reports.tables import formats
 from expunge.suites import SUITES, load_suite
@@ -69,7 +69,7 @@ def _overall(found: Sequence[Board], shown: Sequence[Standing], *, groups: bool 
         drift = "" if each.drift is None else formats.nats(each.drift)
         nearer = each.note or f"{each.nearer} of {len(found)}"
         cells = [closed, drift, nearer, *(_on(each.method, board, groups) for board in found)]
-        lines.append([code(each.method), *map(_in_a_row, cells)])
+        lines.append([code(each.method), *map(unbroken, cells)])
     names = [board.forget_set for board in found]
     return grid(["method", "mean gap closed", "mean drift", "forgets some on", *names], lines)
 
@@ -182,8 +182,3 @@ def _on(method: str, board: Board, groups: bool) -> str:
     group = f" (#{line.row.group})" if groups and line.row.group else ""
     dear = f" {formats.DEAR}" if line.row.dear else ""
     return f"{MARKS[line.reading]} {formats.whole_percent(formats.value(line.row.closed))}{dear}{group}"
-
-
-def _in_a_row(cell: str) -> Markdown:
-    """As it is, and never broken: a wide board would be read down, not across."""
-    return Markdown(escaped(cell).replace(" ", "\N{NO-BREAK SPACE}"))

@@ -3,7 +3,7 @@
 from expunge.records import LIKELY
 from expunge.reports.boards import Board, Line
 from expunge.reports.leaderboard.standings import BOUND, is_bound
-from expunge.reports.studies.markdown import code, escaped, grid
+from expunge.reports.studies.markdown import code, escaped, grid, unbroken
 from expunge.reports.summaries import FLOOR, Interval
 from expunge.reports.tables import formats
 
@@ -49,7 +49,7 @@ def _line(line: Line) -> list[str]:
         for each in (row.distinguishable("forget"), row.accuracy("test"))
     ]
     cost = "" if row.cost is None else f"{row.cost:.1%}{f' >{formats.narrow(row.budget)}' if row.dear else ''}"
-    return [code(row.method), f"{row.group or ''}", rank, *numbers, *share, cost]
+    return [code(row.method), *map(unbroken, [f"{row.group or ''}", rank, *numbers, *share, cost])]
 
 
 def _classic(line: Line) -> list[str]:

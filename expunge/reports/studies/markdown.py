@@ -28,6 +28,15 @@ def escaped(text: str) -> Markdown:
     return Markdown(_MARKS.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), line))
 
 
+def unbroken(cell: str) -> Markdown:
+    """A short cell of a wide table, which would else be read down, not across.
+
+    >>> unbroken("9 % ±1 %") == "9\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}±1\N{NO-BREAK SPACE}%"
+    True
+    """
+    return Markdown(escaped(cell).replace(" ", "\N{NO-BREAK SPACE}"))
+
+
 def code(name: str) -> Markdown:
     """A name as code, where it holds nothing that code in a table could not hold; else escaped.
 

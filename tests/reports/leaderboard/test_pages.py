@@ -182,7 +182,7 @@ def test_a_small_budget_is_told_as_it_is(tmp_path: Path) -> None:
     records = [changed(each, budget=0.005) for each in scored("one", {}, {"identity": 10, "scrub": 4})]
     write_scores(tmp_path / "scores.jsonl", [replace(each, cost=0.3) for each in records])
     collect(tmp_path, tmp_path / "results")
-    page = results_page(tmp_path / "results")
+    page = in_plain_spaces(results_page(tmp_path / "results"))
     assert ", settings for at most 0.5 % of a retraining.\n" in page
     assert "30.0% &gt;0.5% |" in page
 
