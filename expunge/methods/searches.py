@@ -44,7 +44,7 @@ class Trial:
     """One try of a search: ``settings`` differ from the defaults; ``origin`` says who proposed them.
 
     ``points`` are the epochs after which it was nearer than at any before. ``reason`` says why it failed, or, where it
-    has points, why it went no further.
+    has points, why it went no further. ``seconds`` are those of its one run, whichever search made it.
     """
 
     number: int
@@ -53,6 +53,7 @@ class Trial:
     status: Literal["ok", "failed"]
     reason: str = ""
     points: list[Point] = field(default_factory=list)
+    seconds: float = field(default=0.0, compare=False)
 
     def objective(self, budget: float) -> float | None:
         """The least objective at a cost of at most ``budget``; None where nothing is as cheap."""
@@ -93,7 +94,7 @@ class Search:
     untouched: Point  # the pretrained models, nothing done
     trials: list[Trial]
     frontier: list[Stop]
-    seconds: float
+    seconds: float  # of all its trials, one after the other, those found in the store too
     hardware: str
     versions: dict[str, str]
     start: str = ""  # the suite whose settings are a trial, where there is one

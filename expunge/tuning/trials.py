@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -144,13 +145,16 @@ def _trial(number: int, proposal: Proposal, found: dict[str, Any]) -> Trial:
         status="ok" if points else "failed",
         reason=found["reason"],
         points=points,
+        seconds=found.get("seconds", 0.0),
     )
 
 
 def try_settings(field: Field, task: Task) -> dict[str, Any]:
     """Run one trial and keep what came of it in the store: numbers, or the reason for none."""
     key = _key(field, task)  # before the method runs: it may change the current folder
+    started = time.perf_counter()
     meta = _measured(field, task)
+    meta["seconds"] = round(time.perf_counter() - started, 2)
     user_store().write(key, {}, meta)
     return meta
 
