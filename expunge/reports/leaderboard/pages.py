@@ -7,7 +7,7 @@ from pathlib import Path
 
 from expunge.methods import METHODS
 from expunge.methods.needs import HALVES
-from expunge.methods.tuned import shipped
+from expunge.methods.tuned import shipped, tuned_as
 from expunge.records import SPLITS, Score
 from expunge.reports.boards import Board, boards
 from expunge.reports.leaderboard.notes import predicted, uncertified
@@ -145,13 +145,14 @@ def _moves_nothing(found: Sequence[Board]) -> list[str]:
 
 
 def _found_nothing(suite: str, scores: Sequence[Score]) -> list[str]:
-    """The methods among them whose search came nowhere nearer to the oracles than doing nothing."""
+    """The methods among them whose search, for a kind of these forget sets, came nowhere nearer than doing nothing."""
     benched = {score.subject.method for score in scores if score.subject.tuning.startswith("tuned")} & METHODS.keys()
+    served = {tuned_as(score.subject.forget_kind) for score in scores}
     kinds = defaultdict(list)
-    for search in (search for name in sorted(benched) for search in shipped(name) if search.suite == suite):
-        if search.frontier and search.frontier[-1].objective >= search.untouched.objective:
+    for search in (each for name in sorted(benched) for each in shipped(name) if each.suite == suite):
+        if search.kind in served and search.frontier and search.frontier[-1].objective >= search.untouched.objective:
             kinds[search.method].append(search.kind)
-    names = [f"{code(method)} ({', '.join(served)})" for method, served in kinds.items()]
+    names = [f"{code(method)} ({', '.join(found)})" for method, found in kinds.items()]
     told = "In the search no setting brought these nearer to the oracles, over forget, retain and test together, than"
     return [f"{told} doing nothing, for the kinds in brackets: {', '.join(names)}."] if names else []
 

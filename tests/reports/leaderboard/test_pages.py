@@ -208,10 +208,14 @@ def test_whose_search_came_nowhere_nearer_than_doing_nothing_is_said(
         write_search(tmp_path / "digits" / kind / f"{name}.json", found)
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
     records = scored("one", {}, {"identity": 10, "fine-tune": 4, "ct": 30})
-    write_scores(tmp_path / "scores.jsonl", [changed(each, tuning="tuned for class, 15 %") for each in records])
-    collect(tmp_path, tmp_path / "results")
-    page = results_page(tmp_path / "results")
-    assert "than doing nothing, for the kinds in brackets: `ct` (class, random).\n" in page
+    for benched, said in ((["class"], "class"), (["random", "class"], "class, random")):
+        found = [
+            changed(each, tuning="tuned", forget_kind=kind, forget_set=kind) for kind in benched for each in records
+        ]
+        write_scores(tmp_path / "scores.jsonl", found)
+        collect(tmp_path, tmp_path / "results")
+        page = results_page(tmp_path / "results")
+        assert f"than doing nothing, for the kinds in brackets: `ct` ({said}).\n" in page
 
 
 def test_that_settings_are_defaults_is_said(tmp_path: Path) -> None:
