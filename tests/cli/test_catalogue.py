@@ -38,7 +38,7 @@ def test_info_of_a_method_is_its_card() -> None:
     for line in ("what ", "sources ", "needs ", "cost ", "deviations ", "results ", "tuned "):
         assert f"\n{line}" in told
     assert "data-unlearning-bench builds the optimizer on the teacher" in told
-    assert "fashion-mnist-10k random-100 = " in told
+    assert "fashion-mnist-10k class-6 = " in told
 
 
 def test_cite_prints_bibtex() -> None:
