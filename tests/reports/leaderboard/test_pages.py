@@ -209,10 +209,10 @@ def test_whose_search_came_nowhere_nearer_than_doing_nothing_is_said(
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path)
     records = scored("one", {}, {"identity": 10, "fine-tune": 4, "ct": 30})
     for benched, said in ((["class"], "class"), (["random", "class"], "class, random")):
-        found = [
+        scores = [
             changed(each, tuning="tuned", forget_kind=kind, forget_set=kind) for kind in benched for each in records
         ]
-        write_scores(tmp_path / "scores.jsonl", found)
+        write_scores(tmp_path / "scores.jsonl", scores)
         collect(tmp_path, tmp_path / "results")
         page = results_page(tmp_path / "results")
         assert f"than doing nothing, for the kinds in brackets: `ct` ({said}).\n" in page
