@@ -113,7 +113,8 @@ def _settings(scores: Sequence[Score]) -> list[str]:
         if most:
             told.append(
                 "Where nothing so cheap came nearer to the oracles than doing nothing, the cheapest that did is shown, "
-                "or where none did the nearest of all. A cost over a tenth more than the budget has that beside it, or ↑."
+                "or where none did the nearest of all. A cost over a tenth more than the budget has that beside it, "
+                "or ↑."
             )
         told += [f"The defaults, for want of a search: {', '.join(defaults)}."] if defaults else []
     return [" ".join([*told, *([f"Set by hand: {', '.join(by_hand)}."] if by_hand else [])])]
