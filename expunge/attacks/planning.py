@@ -40,11 +40,11 @@ from expunge.ensembles.train import minibatch_count, minibatches
 from expunge.ensembles.whole_models import first_weights
 from expunge.errors import BadSetting, lookup
 from expunge.methods.parts.curvature import Product, gauss_newton, weight_decay
-from expunge.methods.parts.per_sample import Loss
 from expunge.methods.zoo.second_order import CURVATURES
 from expunge.methods.zoo.unrolling_sgd import effective_rate
 from expunge.suites.networks import Vote
 from expunge.suites.suite import ForgetSet, Suite
+from expunge.suites.target import Loss
 
 LISSA, ITERATIONS = "lissa", 10  # how a curvature is inverted, and the products that conjugate gradients may take
 CURVED = 256  # about so many of an attacker's records, whose curvature conjugate gradients invert

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from expunge.ensembles.any_layer import seeds_tensor, vmapped
 from expunge.ensembles.chance import dropped
+from expunge.ensembles.tap import Tap
 from expunge.errors import BadSetting
 from expunge.suites.networks import AsFloat, Residual, Scale, Vote
 
@@ -78,6 +79,11 @@ def may_change_its_input(layer: nn.Module) -> bool:
 
 def _vote(layer: Vote, x: Tensor) -> Tensor:
     return layer.count([run(member, x) for member in layer.members])
+
+
+def _tap(layer: Tap, x: Tensor) -> Tensor:
+    layer.given, layer.gave = x.detach(), run(layer.layer, x)
+    return layer.gave.clone()  # what comes next may write into it
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -178,6 +184,7 @@ LAYERS: dict[type[nn.Module], Rule] = {
     nn.Sequential: _sequential,
     Residual: _residual,
     Vote: _vote,
+    Tap: _tap,
     nn.Conv2d: _conv2d,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,

@@ -1,6 +1,7 @@
 """What a network predicts and how it is judged; nothing else in the library knows the shape of a label."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from expunge.errors import BadData
 
 if TYPE_CHECKING:
     from expunge.suites.data import Data
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (models, batch, classes), labels (models, batch) -> means (models,)
 
 
 class Target(ABC):

@@ -9,15 +9,16 @@ from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences.by_class import deviations, labels_of
 from expunge.ensembles.device import resident
 from expunge.ensembles.ensemble import Ensemble
-from expunge.methods.parts.per_sample import per_sample_gradients
+from expunge.methods.parts.layer_gradients import norms
+from expunge.methods.parts.per_sample import each_gradient
 from expunge.suites.suite import Examples
 from expunge.suites.target import Target
 
 
 def gradient_norms(ensemble: Ensemble, examples: Examples, target: Target) -> Float[Tensor, "models n"]:
     """``|| grad loss ||`` of each example by itself over all weights, in evaluation mode, on the CPU."""
-    blocks = per_sample_gradients(ensemble, resident(examples, ensemble.device), loss=target.loss)
-    return torch.cat([block.norm(dim=2).cpu() for block in blocks], dim=1)
+    blocks = each_gradient(ensemble, resident(examples, ensemble.device), loss=target.loss)
+    return torch.cat([norms(block).cpu() for block in blocks], dim=1)
 
 
 def records(scene: Scene) -> Float[ndarray, "models train"]:
@@ -26,8 +27,8 @@ def records(scene: Scene) -> Float[ndarray, "models train"]:
     0 is usual; higher is more suspicious, in either direction; see :func:`.by_class.deviations`.
     """
     data, labels = scene.suite.data, labels_of(scene)
-    norms: ndarray = gradient_norms(scene.victims, data.train, data.target).double().numpy()
-    return deviations(norms, labels)
+    found: ndarray = gradient_norms(scene.victims, data.train, data.target).numpy()
+    return deviations(found, labels)
 
 
 DEFENCE = Defence(

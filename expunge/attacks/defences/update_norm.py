@@ -12,9 +12,10 @@ from expunge.attacks.defence import Defence, Scene
 from expunge.attacks.defences.requested import requested
 from expunge.ensembles.device import exact_arithmetic, resident
 from expunge.ensembles.ensemble import Ensemble
-from expunge.methods.parts.per_sample import Loss, flat_weights, per_sample_gradients
+from expunge.methods.parts.per_sample import flat_weights, per_sample_gradients
 from expunge.suites.data import Data, Examples
 from expunge.suites.request import Request
+from expunge.suites.target import Loss
 
 SUMS = 2**26  # numbers of the summed gradients of one model that are held at once
 

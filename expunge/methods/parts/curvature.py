@@ -15,11 +15,11 @@ from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.optimizers import of_norms
 from expunge.ensembles.train import Batch
 from expunge.methods.parts.double_backward import run
-from expunge.methods.parts.per_sample import Loss, flat_weights
+from expunge.methods.parts.per_sample import flat_weights
 from expunge.methods.parts.rows import in_one_row
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples
-from expunge.suites.target import cross_entropy
+from expunge.suites.target import Loss, cross_entropy
 
 Product = Callable[[Tensor], Tensor]
 

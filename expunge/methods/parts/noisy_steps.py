@@ -10,8 +10,9 @@ from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
 from expunge.ensembles.train import Batch
-from expunge.methods.parts.per_sample import Loss, flat_weights, in_parts
+from expunge.methods.parts.per_sample import flat_weights, in_parts
 from expunge.methods.parts.rows import in_one_row
+from expunge.suites.target import Loss
 
 Gradient = Callable[[Ensemble], Float[Tensor, "models d"]]
 

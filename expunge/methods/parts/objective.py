@@ -11,8 +11,9 @@ from torch import Tensor
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.train import draw
 from expunge.methods.parts.curvature import Product, gradient_sum, hessian, mean_product, weight_decay
-from expunge.methods.parts.per_sample import Loss, flat_weights
+from expunge.methods.parts.per_sample import flat_weights
 from expunge.suites.suite import Examples, Split
+from expunge.suites.target import Loss
 
 BATCH = 64  # examples of a model that pass through it at once, where a mean over many is asked for
 

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.seeds import Generators
+from expunge.methods.parts.layer_gradients import norms
 from expunge.methods.parts.noisy_steps import move
 from expunge.methods.parts.objective import decay_of
-from expunge.methods.parts.per_sample import flat_weights, per_sample_gradients
+from expunge.methods.parts.per_sample import each_gradient, flat_weights
 from expunge.methods.parts.walks import recipe_loss
 from expunge.suites.suite import Split
 
@@ -54,10 +55,10 @@ class PrivateDescent:
             return total
         rows = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
         there, seen = chosen.gather(1, rows).double(), 0
-        for block in per_sample_gradients(student, split.retain, rows, recipe_loss(split)):
-            each = block.double()
-            scale = (self.clip / each.norm(dim=2).clamp_min(torch.finfo(each.dtype).tiny)).clamp_max(1)
-            weight = scale * there[:, seen : seen + each.shape[1]]
-            total += torch.bmm(weight[:, None], each)[:, 0]
-            seen += each.shape[1]
+        for block in each_gradient(student, split.retain, rows, recipe_loss(split)):
+            length = norms(block)
+            scale = (self.clip / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+            weights = scale * there[:, seen : seen + length.shape[1]]
+            total += torch.cat([each.weighted(weights) for each in block], dim=1)
+            seen += length.shape[1]
         return total

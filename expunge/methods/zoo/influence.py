@@ -17,12 +17,12 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.curvature import gauss_newton, gradient_sum, mean_product, weight_decay
 from expunge.methods.parts.inverse import conjugate_gradients, lissa, woodbury
-from expunge.methods.parts.per_sample import Loss, flat_weights, per_sample_gradients, with_weights
+from expunge.methods.parts.per_sample import flat_weights, per_sample_gradients, with_weights
 from expunge.methods.parts.walks import cycled, recipe_loss, require
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.recipe import Recipe
 from expunge.suites.suite import Examples, Split
-from expunge.suites.target import cross_entropy
+from expunge.suites.target import Loss, cross_entropy
 
 SOLVERS = ("woodbury", "cg", "lissa")
 VARIANTS = ("paper", "official")

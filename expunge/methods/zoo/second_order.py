@@ -10,10 +10,11 @@ from expunge.methods.method import Method
 from expunge.methods.needs import FORGET_DATA, RETAIN_DATA
 from expunge.methods.parts.curvature import gauss_newton, gradient_sum, hessian, weight_decay
 from expunge.methods.parts.inverse import lissa
-from expunge.methods.parts.per_sample import Loss, flat_weights, with_weights
+from expunge.methods.parts.per_sample import flat_weights, with_weights
 from expunge.methods.parts.walks import cycled, recipe_loss, require
 from expunge.methods.spaces import Between, OneOf, Published
 from expunge.suites.suite import Split
+from expunge.suites.target import Loss
 
 CURVATURES = {"hessian": hessian, "gauss-newton": gauss_newton}
 
