@@ -1,6 +1,5 @@
 """What the jobs of a bench are expected to take."""
 
-import time
 from collections.abc import Sequence
 from functools import cache
 
@@ -13,7 +12,7 @@ from expunge.jobs import one_thread
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.task import Task
 from expunge.suites import Suite
-from expunge.timing import Work, crowd
+from expunge.timing import Work, crowd, work_clock
 
 # Seconds of an epoch over those of as many plain passes of training, measured on digits, of methods for which that is
 # far from 1: some look at every example by itself, or at all examples for every weight, others at few of them.
@@ -79,7 +78,7 @@ def seconds_per_pass(suite: Suite) -> float:
     train = suite.data.train
     batch = train.take(np.arange(min(len(train), suite.recipe.batch_size)))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
-    clock = time.thread_time if ensemble.device.type == "cpu" else time.perf_counter  # not what others take meanwhile
+    clock = work_clock(ensemble.device.type)
     best = np.inf
     with one_thread():
         for _ in range(8):  # the first one warms up

@@ -1,5 +1,6 @@
 """Run times: an interval over chunks, beside what a retraining takes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 import expunge as xp
 from expunge.bench import retraining_time
 from expunge.bench.retraining_time import retraining_seconds
+from expunge.ensembles import Ensemble
+from expunge.ensembles.timed_training import BATCHES
+from expunge.methods import METHODS, run_method, running
 from expunge.metrics.run_time import run_time
 from expunge.suites import ForgetSet, Suite
 
@@ -43,6 +47,34 @@ def test_a_retraining_of_a_sparse_model_prunes_and_trains_again(
 def test_a_recipe_that_rewinds_late_can_be_timed(suite: Suite, forget: ForgetSet) -> None:
     late = replace(suite, version=98, chunk=2, recipe=replace(suite.recipe, prune="omp:0.5", rewind=8))
     assert retraining_seconds(late, forget) > 0
+
+
+def test_a_retraining_is_timed_by_the_seconds_of_its_core(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(10**6))
+    monkeypatch.setattr("time.thread_time", lambda: 1000.0 * next(now))
+    first = retraining_time._seconds_per_example(suite)
+    examples = suite.chunk * BATCHES * suite.recipe.batch_size
+    assert first == pytest.approx(1000 / examples)
+
+
+def test_what_is_done_between_epochs_is_no_time_of_the_method(
+    suite: Suite, forget: ForgetSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(running, "work_clock", lambda device: lambda: now[0])
+    ensemble = xp.pretrain(suite, 2)
+
+    def walk(student: Ensemble, *rest: object) -> Iterator[Ensemble]:
+        for _ in range(3):
+            now[0] += 4.0
+            yield student
+
+    method, config = METHODS["gradient-ascent"], METHODS["gradient-ascent"].config()
+    seconds = []
+    for step in run_method("gradient-ascent", replace(method, unlearn=walk), config, ensemble, suite, forget):
+        seconds.append(step.seconds)
+        now[0] += 100.0  # its margins are measured
+    assert seconds == [2.0, 4.0, 6.0]
 
 
 def test_a_bench_of_two_chunks_has_run_times_and_one_of_one_has_none(suite: Suite, tmp_path: Path) -> None:
