@@ -23,8 +23,9 @@ def set_tables(suite: str, board: Board) -> str:
     lines = [f"### {place}", "", f"{first.models} models against {first.oracle_models} oracles{settings}.", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
     if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
-        heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", "seconds a model"]
-        lines += ["", grid(heads, [_classic(line) for line in board.lines])]
+        timed = any(line.row.classic("run-time") for line in board.lines)
+        heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", *(["seconds a model"] if timed else [])]
+        lines += ["", grid(heads, [_classic(line)[: len(heads)] for line in board.lines])]
     causes = [
         f"- {code(line.row.method)}: {escaped(line.cause.removeprefix(LIKELY))}." for line in board.lines if line.cause
     ]

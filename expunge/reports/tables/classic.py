@@ -41,6 +41,7 @@ def classic_table(board: Board) -> dict[str, Any] | None:
         "columns": [PERCENT[name] for name in names],
         "lines": [_line(line.row, names) for line in board.lines],
         "averaged": (averaged := any(line.row.classic("average-gap") for line in board.lines)),
+        "timed": any(line.row.classic("run-time") for line in board.lines),
         "legend": LEGEND if averaged else f"{LEGEND} {ASKED}",
     }
 

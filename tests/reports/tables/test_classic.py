@@ -10,6 +10,7 @@ from rich.console import Console
 from expunge.records import Score, read_scores, write_scores
 from expunge.reports import render_classic, report
 from expunge.reports.boards import boards
+from expunge.reports.leaderboard.set_tables import set_tables
 from expunge.reports.tables.classic import classic_table
 from tests.reports.page.test_html import read
 from tests.reports.synthetic import score, scores
@@ -87,3 +88,15 @@ def test_without_an_average_gap_there_is_no_column_but_word_of_how_to_get_it() -
     assert shown is not None
     assert not shown["averaged"]
     assert "--classic" in shown["legend"]
+
+
+def test_a_bench_whose_run_times_were_not_measured_has_no_column_of_them(bench: Path) -> None:
+    before, rows = read_scores(bench / "scores.jsonl"), classic("scrub")
+    untimed = [*before, *(each for each in rows if each.metric != "run-time")]
+    write_scores(bench / "scores.jsonl", untimed)
+    text = read(report(bench)).text
+    assert "Classic scores" in text
+    assert "run time, s per model" not in text
+    for records, there in ((untimed, False), ([*before, *rows], True)):
+        (board,) = [each for each in boards(records) if classic_table(each)]
+        assert ("seconds a model" in set_tables("digits", board)) is there
