@@ -31,11 +31,6 @@ class Expectant(Protocol):
         """From here on ``left()`` tells the seconds left, where it can; nobody does so any more when it is None."""
 
 
-def work_clock(device: str) -> Callable[[], float]:
-    """Seconds that work in this thread takes: on a CPU those that it had a core, whoever else wanted it meanwhile."""
-    return time.thread_time if device == "cpu" else time.perf_counter
-
-
 def makespan(seconds: Iterable[float], side: int) -> float:
     """How long ``side`` workers take that take the next job of a list whenever they are free.
 

@@ -1,19 +1,18 @@
 """How long one retraining takes on this machine, by a short burst of training that is timed once."""
 
-from expunge.ensembles.device import chosen_device
+from expunge.ensembles.device import chosen_device, work_clock
 from expunge.ensembles.plan import Plan
 from expunge.ensembles.timed_training import kept, seconds_per_example
 from expunge.suites import ForgetSet, Suite
 from expunge.suites.suite import Split
-from expunge.timing import work_clock
 
 
 def retraining_seconds(suite: Suite, forget: ForgetSet) -> float:
     """Seconds of one retraining on this machine, in chunks: from a few batches, timed once and kept in the store.
 
-    On a CPU those of one core, as :func:`~expunge.timing.work_clock` counts them.
+    On a CPU those of one core, as :func:`~expunge.ensembles.device.work_clock` counts them.
     """
-    seconds = kept(suite.digest, f"{suite.chunk} at once, of work", lambda: _seconds_per_example(suite))
+    seconds = kept(suite.digest, f"{suite.chunk} at once, seconds of work", lambda: _seconds_per_example(suite))
     return seconds * suite.recipe.passes * (suite.data.sizes[0] - len(forget))
 
 
@@ -22,4 +21,4 @@ def _seconds_per_example(suite: Suite) -> float:
     train = suite.data.train
     everything = Split(train, train, suite.data.classes, suite.recipe, suite.network, suite.target)
     origin = Plan(suite, "pretrained").origin(range(suite.chunk))
-    return seconds_per_example(everything, origin, suite.chunk, work_clock(chosen_device().type))
+    return seconds_per_example(everything, origin, suite.chunk, work_clock(chosen_device()))

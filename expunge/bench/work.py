@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from expunge.engine import silent
+from expunge.ensembles.device import work_clock
 from expunge.ensembles.pretraining import pretrain
 from expunge.jobs import one_thread
 from expunge.methods.needs import RETAIN_DATA
 from expunge.methods.task import Task
 from expunge.suites import Suite
-from expunge.timing import Work, crowd, work_clock
+from expunge.timing import Work, crowd
 
 # Seconds of an epoch over those of as many plain passes of training, measured on digits, of methods for which that is
 # far from 1: some look at every example by itself, or at all examples for every weight, others at few of them.
@@ -27,7 +28,7 @@ EFFORT = {
     "jit": 1.5,
     "kde": 1.6,
     "lfssd": 1.4,
-    "lfssd-det": 2.9,
+    "lfssd-det": 1.6,
     "mu-mis": 1.5,
     "neg-grad-plus": 1.7,
     "neg-merge": 1.5,
@@ -36,7 +37,7 @@ EFFORT = {
     "random-labels-proximal": 1.4,
     "retrain": 0.7,
     "ssd": 1.4,
-    "ssd-det": 3.2,
+    "ssd-det": 1.6,
     "unsir": 1.4,
 }
 _ROW, _CELL = 0.15, 1.2e-6  # seconds of scoring a row, and on top of it one margin of a model
@@ -78,7 +79,7 @@ def seconds_per_pass(suite: Suite) -> float:
     train = suite.data.train
     batch = train.take(np.arange(min(len(train), suite.recipe.batch_size)))
     rows = torch.arange(len(batch)).expand(len(ensemble), -1)
-    clock = work_clock(ensemble.device.type)
+    clock = work_clock(ensemble.device)
     best = np.inf
     with one_thread():
         for _ in range(8):  # the first one warms up

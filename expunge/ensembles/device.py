@@ -9,8 +9,10 @@ import contextlib
 import gc
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -52,6 +54,22 @@ def device_name(device: torch.device) -> str:
     'cpu'
     """
     return device.type if device.type != "cuda" else f"cuda, {torch.cuda.get_device_name(device)}"
+
+
+def work_clock(device: torch.device) -> Callable[[], float]:
+    """Seconds of the work of this thread: on a CPU those that it had a core, whoever else wanted it meanwhile.
+
+    What other threads do for it is no part of them, so torch and BLAS should have one. On a GPU the clock on the wall,
+    read when all work is done.
+    """
+    if device.type == "cpu":
+        return time.thread_time
+    return partial(_when_done, device)
+
+
+def _when_done(device: torch.device) -> float:
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def resident(examples: Examples, device: torch.device) -> Examples:

@@ -17,7 +17,7 @@ Kind = Literal["pretrained", "oracle", "subset", "sharded", "logged", "unlearned
 class Making:
     """How an unlearned ensemble was made: by which method, with which settings, at what cost.
 
-    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model; ``alarms`` say why its models are
+    ``cost`` is the share of one retraining, ``seconds`` those of work for one model; ``alarms`` say why its models are
     not to be read as having forgotten.
     """
 

@@ -67,7 +67,7 @@ class Method:
     deviations: str = ""  # what public code does otherwise, and what is done here
     moves_little: str = ""  # why it closes little of any gap, where it was measured to
     ranked: bool = True  # what uses retrained models, or retrains at full cost, has no rank
-    handles_frozen: bool = False  # it is handed frozen parts as they are, not held; a method of the user's own
+    own: bool = False  # the user's: it is handed frozen parts as they are, not held, and timed by the clock on the wall
     from_scratch: bool = False  # its cost holds the training of models from their first weights
 
     @property
@@ -107,7 +107,7 @@ class Method:
 class Step:
     """An ensemble after one epoch of unlearning, and what it cost to get there.
 
-    ``cost`` is the share of one retraining, ``seconds`` the wall time for one model; ``alarms`` say why the models are
+    ``cost`` is the share of one retraining, ``seconds`` those of work for one model; ``alarms`` say why the models are
     not to be read as having forgotten.
     """
 

@@ -13,7 +13,7 @@ import torch
 from numpy import ndarray
 
 from expunge.ensembles.chance import Chance
-from expunge.ensembles.device import exact_arithmetic, resident_split
+from expunge.ensembles.device import exact_arithmetic, resident_split, work_clock
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.frozen import frozen_names, hold, release
 from expunge.ensembles.origin import Making, Meter
@@ -24,7 +24,6 @@ from expunge.methods.method import Method, Step, Unlearn
 from expunge.methods.settings import settings_in
 from expunge.suites.request import Request
 from expunge.suites.suite import ForgetSet, Suite
-from expunge.timing import work_clock
 from expunge.user_files import without_folder
 
 
@@ -59,23 +58,22 @@ def run_method(
     rng = Generators(seeds, device)
     teacher = ensemble.copy()
     teacher.chance = Chance(seeds)
-    if not method.handles_frozen:
+    if not method.own:
         _hold(teacher, split.extra)
     retraining = 3 * split.retraining * len(ensemble)
     teacher.meter = meter = Meter(most=limit * retraining, seconds=timeout)
-    clock, took, started = work_clock(device.type), 0.0, time.perf_counter()
-    epochs = unlearn(teacher, split, config, rng)
+    watch = _Stopwatch(method, ensemble, meter)
+    with watch:
+        epochs = unlearn(teacher, split, config, rng)
     for epoch in range(1, 10**9):
-        began = clock()
-        student = _next(epochs, meter, limit)
-        if student is None:
-            return
-        student = _released(student)
-        _keep_sparse(student, ensemble)
-        _require_finite_weights(student, epoch)  # it reads the weights, so a GPU is done when the clock is read
-        took += clock() - began  # what is done with an epoch before the next is no time of the method
-        own = method.handles_frozen  # it runs in a process of its own, and what was away from that is told
-        seconds = (time.perf_counter() - started - meter.away if own else took) / len(ensemble)
+        with watch:
+            student = _next(epochs, meter, limit)
+            if student is None:
+                return
+            student = _released(student)
+            _keep_sparse(student, ensemble)
+            _require_finite_weights(student, epoch)
+        seconds = watch.seconds
         cost, alarms = max(meter.units / retraining, meter.cpu / len(ensemble)), meter.alarms
         if ensemble.origin.made:  # it was unlearned before
             seconds, cost = seconds + ensemble.origin.made.seconds, cost + ensemble.origin.made.cost
@@ -88,6 +86,30 @@ def run_method(
         )
         student.meter = Meter()  # what is done with a result is no cost of the method
         yield Step(epoch, student, cost, seconds, alarms)
+
+
+class _Stopwatch:
+    """The seconds that a method takes for one model: of its work, and none of what is done between two epochs.
+
+    Of the user's own, which may start threads and processes, all that passed, but for what the meter says was away.
+    """
+
+    def __init__(self, method: Method, ensemble: Ensemble, meter: Meter) -> None:
+        self._clock = time.perf_counter if method.own else work_clock(ensemble.device)
+        self._own, self._models, self._meter = method.own, len(ensemble), meter
+        self._first = self._began = self._clock()
+        self._took = 0.0
+
+    def __enter__(self) -> None:
+        self._began = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._took += self._clock() - self._began
+
+    @property
+    def seconds(self) -> float:
+        took = self._clock() - self._first - self._meter.away if self._own else self._took
+        return took / self._models
 
 
 def _runnable(name: str, method: Method, suite: Suite, forget: ForgetSet) -> Unlearn:

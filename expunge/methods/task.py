@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from expunge.engine import silent, warn
-from expunge.ensembles.device import chosen_device, device_name, in_halves
+from expunge.ensembles.device import chosen_device, device_name, in_halves, work_clock
 from expunge.ensembles.ensemble import Ensemble
 from expunge.ensembles.origin import Making
 from expunge.ensembles.plan import Plan
@@ -283,7 +282,8 @@ def _unlearned(task: Task, models: Sequence[int]) -> Unlearned:
 
 def predicted(task: Task, models: Sequence[int]) -> Unlearned:
     """Predict the margins of these models; no work of theirs is needed that was not done, so the cost is 0."""
-    method, suite, started = task.method, task.suite, time.perf_counter()
+    method, suite, clock = task.method, task.suite, work_clock(torch.device("cpu"))
+    started = clock()
     assert method.predict
     extra = method.prepare.load(suite, task.forget, models, task.config) if method.prepare else None
     pretrained = read_margins(Plan(suite, "pretrained"), models[0], len(models)).values
@@ -291,4 +291,4 @@ def predicted(task: Task, models: Sequence[int]) -> Unlearned:
     bad = [number for number, row in zip(models, margins, strict=True) if not np.isfinite(row).all()]
     if bad:
         raise MethodFailed(f"the margins predicted for models {bad} are not finite")
-    return Unlearned(margins[None], None, [0.0], [(time.perf_counter() - started) / len(models)])
+    return Unlearned(margins[None], None, [0.0], [(clock() - started) / len(models)])

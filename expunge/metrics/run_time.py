@@ -13,11 +13,10 @@ from expunge.metrics.row import Reference, Row
 def run_time(seconds: Sequence[float]) -> Estimate:
     """Seconds to unlearn one model, "RTE" in papers: the mean over chunks of models, which run one after the other.
 
-    Lower is better; one retraining takes what the record says, by a short burst, on `digits` 12 to 45 % more than a
-    whole one took. Models of a chunk train together, as those of a retraining do that it is compared with; only
-    ``sisa`` trains them one by one. On a CPU they are seconds of one core, whoever else wanted it, but of a method of
-    the user's own; scoring is no part of them. They depend on the machine, which `cost`, the counted share of one
-    retraining, does not.
+    Lower is better; one retraining takes what the record says, by a short burst. Models of a chunk train together, as
+    those of a retraining do that it is compared with; only ``sisa`` trains them one by one. On a CPU they are seconds
+    of one core, whoever else wanted it, except for methods of the user's own, which the clock on the wall times;
+    scoring is no part of them. They depend on the machine, which `cost`, the counted share of one retraining, does not.
 
     Args:
         seconds: for one model, of each chunk, 2 or more.

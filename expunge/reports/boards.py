@@ -49,6 +49,10 @@ class Board:
         """The kind of the forget set; "" where its records do not say."""
         return next((line.row.kind for line in self.lines), "")
 
+    def has(self, classic: str) -> bool:
+        """Whether some row has this classic score."""
+        return any(line.row.classic(classic) for line in self.lines)
+
     @property
     def floor(self) -> Summary | None:
         return self._anchor(FLOOR)

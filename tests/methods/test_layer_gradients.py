@@ -65,6 +65,33 @@ def partly_frozen() -> nn.Module:
     return network
 
 
+class Centred(nn.Module):
+    """A layer of the user's own, which mixes the examples of a batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+def of_a_batch() -> nn.Module:
+    """BatchNorm without running statistics takes those of the batch, in evaluation mode too."""
+    norm = nn.BatchNorm2d(4, affine=False, track_running_stats=False)
+    return nn.Sequential(nn.Conv2d(2, 4, 3), norm, nn.Flatten(), nn.Linear(16, 3))
+
+
+def centred() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(32, 4), Centred(), nn.Linear(4, 3))
+
+
+def softmax_of_a_batch() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(32, 4), nn.Softmax(0), nn.Linear(4, 3))
+
+
+def shared_activation() -> nn.Module:
+    """One activation in two places, which learns nothing."""
+    activation = nn.ReLU()
+    return nn.Sequential(nn.Flatten(), nn.Linear(32, 4), activation, nn.Linear(4, 4), activation, nn.Linear(4, 3))
+
+
 def squared_norm(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.square().sum(-1).mean(1)
 
@@ -73,8 +100,8 @@ def gradients(ensemble: Ensemble, rows: Tensor) -> Tensor:
     return torch.cat(list(per_sample_gradients(ensemble, DATA, rows, squared_norm)), dim=1)
 
 
-BY_LAYER = [convolutional, residual, of_tokens, plain, partly_frozen]
-WHOLE = [Attention, mixed, twice, tied]
+BY_LAYER = [convolutional, residual, of_tokens, plain, partly_frozen, shared_activation]
+WHOLE = [Attention, mixed, twice, tied, of_a_batch, centred, softmax_of_a_batch]
 
 
 @pytest.mark.parametrize("network", BY_LAYER + WHOLE)
@@ -132,3 +159,34 @@ def test_the_meter_counts_alike_and_the_ensemble_is_as_it_was() -> None:
     assert ensemble.training
     assert list(ensemble.state()) == names
     assert torch.equal(flat_weights(ensemble), weights)
+
+
+def test_a_clipped_sum_moves_by_no_more_than_the_clip_where_a_layer_mixes_examples() -> None:
+    ensemble = trained(of_a_batch, DATA)
+    rows, clip = torch.arange(EXAMPLES).expand(MODELS, -1), 0.01
+
+    def clipped(chosen: Tensor) -> Tensor:
+        total = torch.zeros_like(flat_weights(ensemble))
+        for block in each_gradient(ensemble, DATA, chosen):
+            scale = (clip / norms(block)).clamp_max(1)
+            total += torch.cat([part.weighted(scale) for part in block], dim=1)
+        return total
+
+    moved = (clipped(rows) - clipped(rows[:, 1:])).norm(dim=1)
+    assert float(moved.max()) <= clip * (1 + 1e-9)
+
+
+def test_what_takes_the_gradients_keeps_its_own_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", MODELS)
+    ensemble = trained(plain, DATA)
+    for mode in (torch.enable_grad, torch.no_grad):
+        with mode():
+            wanted = torch.is_grad_enabled()
+            assert {torch.is_grad_enabled() for _ in each_gradient(ensemble, DATA)} == {wanted}
+
+
+def test_wide_linear_layers_do_not_make_blocks_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NUMBERS", 200 * MODELS)  # two matrices of an example have more, what makes them less
+    ensemble = trained(plain, DATA)
+    sizes = [block[0].examples for block in each_gradient(ensemble, DATA)]
+    assert sizes == [2, EXAMPLES - 2]

@@ -79,7 +79,7 @@ def from_function(function: Function, name: str) -> Method:
 
 def _row(unlearn: Callable[..., Iterator[Ensemble]], name: str) -> Method:
     needs = (FORGET_DATA, RETAIN_DATA)
-    return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, handles_frozen=True)
+    return Method(unlearn=unlearn, summary=f"your own: {name}", needs=needs, own=True)
 
 
 def _declared(row: Method, told: Told, vet: Callable[[Any], None] | None = None) -> Method:

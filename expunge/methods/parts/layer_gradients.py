@@ -17,7 +17,7 @@ from torch.nn.grad import conv2d_weight
 
 from expunge.ensembles.device import exact_arithmetic
 from expunge.ensembles.ensemble import Ensemble
-from expunge.ensembles.layers import is_hooked, may_change_its_input
+from expunge.ensembles.layers import LAYERS, is_hooked, may_change_its_input
 from expunge.ensembles.tap import Tap
 from expunge.suites.networks import Residual
 from expunge.suites.suite import Examples
@@ -25,20 +25,25 @@ from expunge.suites.target import Loss
 
 Elementwise = Callable[[Tensor], Tensor]
 
-ROWS, NUMBERS = 256, 2**22  # of one block: examples times models, and the numbers of all their gradients of one layer
+ROWS, NUMBERS = 256, 2**22  # of one block at most: examples times models, and the numbers of all their gradients
 
 
 class Gradients(ABC):
-    """The gradients of one parameter on each of ``block`` examples, for each model."""
+    """The gradients of some parameters, all or one, on each of ``block`` examples, for each model."""
 
     @property
     @abstractmethod
     def examples(self) -> int:
         """How many they are: ``block``."""
 
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """How many are kept of one example of one model."""
+
     @abstractmethod
     def summed(self, function: Elementwise) -> Float[Tensor, "models d"]:
-        """The sum over the examples of a function, of which that of a product is the product: square, abs."""
+        """The sum over the examples of a function with f(ab) = f(a) f(b): square or abs."""
 
     @abstractmethod
     def square_norms(self) -> Float[Tensor, "models block"]:
@@ -58,6 +63,10 @@ class Whole(Gradients):
     @property
     def examples(self) -> int:
         return self.each.shape[1]
+
+    @property
+    def numbers(self) -> int:
+        return self.each.shape[2]
 
     def summed(self, function: Elementwise) -> Float[Tensor, "models d"]:
         return function(self.each).sum(1)
@@ -79,6 +88,10 @@ class Outer(Gradients):
     @property
     def examples(self) -> int:
         return self.left.shape[1]
+
+    @property
+    def numbers(self) -> int:
+        return self.left.shape[2] + self.right.shape[2]
 
     def summed(self, function: Elementwise) -> Float[Tensor, "models d"]:
         return torch.bmm(function(self.left).mT, function(self.right)).flatten(1)
@@ -120,17 +133,17 @@ def _of_batch_norm(layer: Any, given: Tensor, out: Tensor) -> list[tuple[Tensor 
     return [(layer.weight, Whole(weight)), (layer.bias, Whole(bias))]
 
 
-class Kind(NamedTuple):
+class Learning(NamedTuple):
     """Of a kind of layer: whether its gradients follow from what it was given, and how."""
 
     fits: Callable[[Any], bool]
     gradients: Callable[[Any, Tensor, Tensor], list[tuple[Tensor | None, Gradients]]]
 
 
-_BATCH_NORM = Kind(lambda layer: layer.affine and layer.track_running_stats, _of_batch_norm)
-KINDS: dict[type[nn.Module], Kind] = {
-    nn.Linear: Kind(lambda layer: True, _of_linear),
-    nn.Conv2d: Kind(lambda layer: layer.padding_mode == "zeros" and type(layer.padding) is tuple, _of_conv2d),
+_BATCH_NORM = Learning(lambda layer: layer.affine and layer.track_running_stats, _of_batch_norm)
+LEARNING: dict[type[nn.Module], Learning] = {
+    nn.Linear: Learning(lambda layer: True, _of_linear),
+    nn.Conv2d: Learning(lambda layer: layer.padding_mode == "zeros" and type(layer.padding) is tuple, _of_conv2d),
     nn.BatchNorm1d: _BATCH_NORM,
     nn.BatchNorm2d: _BATCH_NORM,
 }
@@ -139,8 +152,9 @@ KINDS: dict[type[nn.Module], Kind] = {
 def tapped(ensemble: Ensemble) -> Ensemble | None:
     """A copy of ``ensemble`` in evaluation mode, on the same meter, with a tap on every layer that learns.
 
-    None where a layer that learns is no one of :data:`KINDS`, is not reached by rules alone or runs twice, where a
-    weight is in two of them, or models are kept sparse.
+    None where gradients of single examples do not follow from what went through: where a layer that learns is not in
+    :data:`LEARNING` or does not fit it, runs twice, shares a weight or is not reached by rules alone; where a layer may
+    mix examples, has no rule or has hooks; where models are kept sparse.
     """
     result = ensemble.copy().eval()
     if result.masks or any(map(is_hooked, result.network.modules())) or not _put_taps(result, "network"):
@@ -151,18 +165,26 @@ def tapped(ensemble: Ensemble) -> Ensemble | None:
 
 
 def _put_taps(place: nn.Module, name: str) -> bool:
-    """Whether all that learns in this child of ``place`` has a tap now."""
+    """Whether all that learns in this child of ``place`` has a tap now, and the rest keeps examples apart."""
     layer = place._modules[name]
     if layer is None or not any(each.requires_grad for each in layer.parameters()):
-        return True
+        return layer is None or all(map(_keeps_apart, layer.modules()))
     if type(layer) is nn.Sequential or (type(layer) is Residual and not may_change_its_input(layer.body)):
-        children = list(layer._modules)
-        once = len({id(each) for each in layer._modules.values()}) == len(children)
-        return once and all(_put_taps(layer, child) for child in children)
-    if type(layer) not in KINDS or not KINDS[type(layer)].fits(layer):
+        return all(_put_taps(layer, child) for child in list(layer._modules))
+    if type(layer) not in LEARNING or not LEARNING[type(layer)].fits(layer):
         return False
     place._modules[name] = Tap(layer)
     return True
+
+
+def _keeps_apart(layer: nn.Module) -> bool:
+    """Whether what a layer makes of an example depends on no other of its batch, as far as is known.
+
+    One of the user's own may take a mean over a batch, and BatchNorm without running statistics does.
+    """
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        return layer.track_running_stats
+    return type(layer) in LAYERS or type(layer) is nn.ModuleList
 
 
 def _taps(ensemble: Ensemble) -> list[Tap]:
@@ -176,27 +198,32 @@ def layer_gradients(
 
     ``stack`` is what :func:`tapped` gave; on its meter each example counts forward and backward.
     """
-    taps = _taps(stack)
-    most = max(each[0].numel() for each in stack.parameters())
-    size = max(1, min(ROWS, NUMBERS // most) // len(stack))
-    for block in rows.split(size, dim=1):
+    taps, first, numbers = _taps(stack), 0, sum(each[0].numel() for each in stack.parameters())
+    while first < rows.shape[1]:
+        size = max(1, min(ROWS, NUMBERS // numbers) // len(stack))
+        block = rows[:, first : first + size]
         with torch.enable_grad(), exact_arithmetic():
             value = loss(_single(stack(examples.x[block])), _single(examples.y[block])).sum()
             out = torch.autograd.grad(value, [tap.gave for tap in taps], materialize_grads=True)
         with torch.no_grad(), exact_arithmetic():
-            yield _by_parameter(stack, taps, out)
+            found = _by_parameter(stack, taps, out)
+        yield found
+        first, numbers = first + size, sum(each.numbers for each in found)
 
 
 def _by_parameter(stack: Ensemble, taps: list[Tap], out: tuple[Tensor, ...]) -> list[Gradients]:
     found = {
         id(parameter): gradients
         for tap, gradient in zip(taps, out, strict=True)
-        for parameter, gradients in KINDS[type(tap.layer)].gradients(tap.layer, tap.given, gradient)
+        for parameter, gradients in LEARNING[type(tap.layer)].gradients(tap.layer, tap.given, gradient)
         if parameter is not None and parameter.requires_grad
     }
-    return [
-        found.get(id(each)) or Whole(each.new_zeros(*out[0].shape[:2], each[0].numel())) for each in stack.parameters()
-    ]
+    return [found.get(id(each)) or _no_gradient(each, out[0].shape[1]) for each in stack.parameters()]
+
+
+def _no_gradient(parameter: Tensor, block: int) -> Gradients:
+    """Of a parameter that does not learn: zeros that take no room."""
+    return Whole(parameter.new_zeros(1, 1, 1).expand(len(parameter), block, parameter[0].numel()))
 
 
 def _single(tensor: Tensor) -> Tensor:

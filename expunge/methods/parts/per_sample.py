@@ -1,4 +1,7 @@
-"""Gradients of single examples, of all models at once: each model is stacked as often as a block has examples."""
+"""Gradients of single examples, of all models at once.
+
+Where layers do not allow more, each model is stacked as often as a block has examples.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,12 +66,14 @@ def each_gradient(
     *,
     group: int = 1,
 ) -> Iterator[list[Gradients]]:
-    """What :func:`per_sample_gradients` yields, one entry a parameter, for sums, norms and weighted sums of them.
+    """What :func:`per_sample_gradients` yields, for sums, norms and weighted sums of it.
 
-    Much faster than that where layers allow it, see :func:`~expunge.methods.parts.layer_gradients.tapped`.
+    Each entry of a block is of some parameters, all together of all of them, in their order. Faster than whole
+    gradients where layers allow it, see :func:`~expunge.methods.parts.layer_gradients.tapped`.
     """
     rows = in_order(ensemble, examples) if rows is None else rows
-    if group == 1 and (stack := tapped(ensemble)):
+    stack = tapped(ensemble) if group == 1 else None
+    if stack is not None:
         yield from layer_gradients(stack, examples, rows, loss)
     else:
         for block in per_sample_gradients(ensemble, examples, rows, loss, group=group):

@@ -41,8 +41,8 @@ use retrained models. The mean gap closed is over the forget sets with headroom,
 breaks the model, fails, is doubted or costs over a tenth more than the budget (↑) anywhere stands below all others.
 
 Classic scores: the mean over models, then the oracles' and the gap between them with its 95 % interval; average gap
-and ToW stand beside those of held-out oracles, seconds beside those of one retraining, with the interval. On a class
-forget set TA and MIA-efficacy are of all test examples, those of the class included.
+and ToW stand beside those of held-out oracles, seconds, where they were measured, beside those of one retraining, with
+the interval. On a class forget set TA and MIA-efficacy are of all test examples, those of the class included.
 
 Made by `expunge leaderboard`. Every file here holds all that is needed to get its numbers again."""
 

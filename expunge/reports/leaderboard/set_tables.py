@@ -22,10 +22,10 @@ def set_tables(suite: str, board: Board) -> str:
     settings = f", settings for {most}" if most else ""
     lines = [f"### {place}", "", f"{first.models} models against {first.oracle_models} oracles{settings}.", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
-    if any(line.row.classic(name) for line in board.lines for name in CLASSIC):
-        timed = any(line.row.classic("run-time") for line in board.lines)
+    if any(map(board.has, CLASSIC)):
+        timed = board.has("run-time")
         heads = ["method", *CLASSIC.values(), "average gap, %", "ToW", *(["seconds a model"] if timed else [])]
-        lines += ["", grid(heads, [_classic(line)[: len(heads)] for line in board.lines])]
+        lines += ["", grid(heads, [_classic(line, timed) for line in board.lines])]
     causes = [
         f"- {code(line.row.method)}: {escaped(line.cause.removeprefix(LIKELY))}." for line in board.lines if line.cause
     ]
@@ -53,7 +53,7 @@ def _line(line: Line) -> list[str]:
     return [code(row.method), *map(unbroken, [f"{row.group or ''}", rank, *numbers, *share, cost])]
 
 
-def _classic(line: Line) -> list[str]:
+def _classic(line: Line, timed: bool) -> list[str]:
     row = line.row
     average, tow, time = (row.classic(name) for name in ("average-gap", "tow", "run-time"))
     cells = [_gap(row.classic(name), row.classic(name, "gap")) for name in CLASSIC]
@@ -62,7 +62,7 @@ def _classic(line: Line) -> list[str]:
         for cell, written, between in (
             (average, formats.percent, formats.percent_between),
             (tow, formats.nats, formats.between),
-            (time, formats.seconds, formats.seconds_between),
+            *([(time, formats.seconds, formats.seconds_between)] if timed else []),
         )
     ]
     return [code(row.method), *cells]

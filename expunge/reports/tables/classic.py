@@ -34,14 +34,14 @@ CELLS = (
 
 def classic_table(board: Board) -> dict[str, Any] | None:
     """What the page shows of a forget set; ``None`` where no row has classic scores."""
-    names = [name for name in PERCENT if any(line.row.classic(name) for line in board.lines)]
+    names = list(filter(board.has, PERCENT))
     if not names:
         return None
     return {
         "columns": [PERCENT[name] for name in names],
         "lines": [_line(line.row, names) for line in board.lines],
-        "averaged": (averaged := any(line.row.classic("average-gap") for line in board.lines)),
-        "timed": any(line.row.classic("run-time") for line in board.lines),
+        "averaged": (averaged := board.has("average-gap")),
+        "timed": board.has("run-time"),
         "legend": LEGEND if averaged else f"{LEGEND} {ASKED}",
     }
 
