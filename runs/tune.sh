@@ -38,7 +38,7 @@ search() { # SUITE KIND METHOD OPTION ...
     if [ $code = 0 ]; then
         mkdir -p "$(dirname "$file")"
         mv "$kept/record.json" "$file"
-        echo "$kind $method: $(grep -o '"seconds": [0-9.]*' "$file" | head -1)"
+        echo "$kind $method: $(grep -o '"seconds": [0-9.]*' "$file" | tail -1)"
     else # 3: every trial failed; 2: the suite lacks what it needs
         echo "$kind $method: no settings: $(tail -1 "$kept/out")" >&2
     fi
