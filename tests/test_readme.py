@@ -106,7 +106,12 @@ def test_the_methods_that_are_ranked_and_those_that_are_not_are_all_methods() ->
 
 
 def test_the_scores_of_fashion_mnist_are_counted() -> None:
-    told = {"class-6": "a class", "memorised-100": "memorised", "random-100": "random examples"}
+    told = {
+        "class-6": "a class",
+        "subclass-100": "a cluster of one",
+        "memorised-100": "memorised",
+        "random-100": "random examples",
+    }
     files = list((ROOT / "results/fashion-mnist-10k").glob("*/*.json"))
     methods = {
         name: {each.stem for each in files if each.parent.name == name} - {"identity", "oracle"} for name in told
