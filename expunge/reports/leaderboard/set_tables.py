@@ -6,6 +6,7 @@ from expunge.reports.leaderboard.standings import BOUND, is_bound
 from expunge.reports.studies.markdown import code, escaped, grid, unbroken
 from expunge.reports.summaries import FLOOR, Interval
 from expunge.reports.tables import formats
+from expunge.reports.tables.scores import NO_HEADROOM
 
 CLASSIC = {"ua": "UA, %", "ra": "RA, %", "ta": "TA, %", "mia-efficacy": "MIA-efficacy, %"}
 
@@ -21,6 +22,8 @@ def set_tables(suite: str, board: Board) -> str:
     most = formats.at_most(line.row.budget for line in board.lines)
     settings = f", settings for {most}" if most else ""
     lines = [f"### {place}", "", f"{first.models} models against {first.oracle_models} oracles{settings}.", ""]
+    if board.no_headroom:
+        lines += [f"{NO_HEADROOM[0].upper()}{NO_HEADROOM[1:]}.", ""]
     lines.append(grid(heads, [_line(line) for line in board.lines]))
     if any(map(board.has, CLASSIC)):
         timed = board.has("run-time")

@@ -165,6 +165,15 @@ def test_why_models_broke_stands_below_the_table_of_a_forget_set(tmp_path: Path)
     assert results_page(tmp_path / "results").endswith("\n\nWhy these break the model, likely:\n\n- `jit`: many.\n")
 
 
+def test_a_forget_set_without_headroom_says_so(tmp_path: Path) -> None:
+    one, two = (scored(name, {}, {"identity": 10, "scrub": 4}) for name in ("one", "two"))
+    write_scores(tmp_path / "scores.jsonl", [*one, *(each for each in two if each.metric != "gap-closed")])
+    collect(tmp_path, tmp_path / "results")
+    _, of_one, of_two = results_page(tmp_path / "results").split("\n### ")
+    assert "No headroom" not in of_one
+    assert "\n\nNo headroom: with so many models identity is too near to the floor" in of_two
+
+
 def test_what_certifies_nothing_and_what_makes_no_models_is_said(tmp_path: Path) -> None:
     write_scores(tmp_path / "scores.jsonl", scored("one", {}, {"identity": 10, "dp-sgd": 4, "dm-direct": 2}))
     collect(tmp_path, tmp_path / "results")
