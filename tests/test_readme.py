@@ -119,8 +119,8 @@ def test_the_scores_of_fashion_mnist_are_counted() -> None:
     assert {file.parent.name for file in files} == told.keys()
     assert len({frozenset(each) for each in methods.values()}) == 1
     *first, last = told.values()
-    said = f"Scores of {len(methods['class-6'])} methods on Fashion-MNIST, of {', of '.join(first)} and of {last}, are in"
-    assert said in " ".join(README.split())
+    sets = f"of {', of '.join(first)} and of {last}"
+    assert f"Scores of {len(methods['class-6'])} methods on Fashion-MNIST, {sets}, are in" in " ".join(README.split())
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
